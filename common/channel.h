@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* channel.h -- a pair of shared-memory rings between an owner, who produces tasks, and a worker, who produces answers.
+ *
+ *   owner  -- push -->  [ task slots with claim words | bytes ]  -- claim -->  worker
+ *   owner  <- answer -- [ answer slots                | bytes ]  <- reply --   worker
+ *
+ * Each task slot has a claim word {sequence, state}. The worker moves QUEUED -> CLAIMED, the owner QUEUED -> TAKEN, each by one
+ * compare-and-swap: who wins is the truth. CLAIMED -> DONE once the answer is published; TAKEN and DONE slots are reused in order.
+ * The worker claims only frames of its page's epoch; older ones it leaves for the owner to take back.
+ *
+ * One thread at a time on each side. Every field read from the ring is copied once and then checked; a bad one makes the channel
+ * broken: all further calls fail, and mob_channel_error() says what the peer did. Nothing here allocates, blocks or enters the
+ * kernel, but the doorbell. The same code runs in the simulator and under the interleaver (tests/unit/interleave.c).
+ */
+#ifndef MOB_COMMON_CHANNEL_H
+#define MOB_COMMON_CHANNEL_H
+
+#include <stdbool.h>
+
+#include "common/doorbell.h"
+#include "common/frame.h"
+
+#define MOB_CHANNEL_SLOTS 1024          /* tasks, and answers */
+#define MOB_CHANNEL_BYTES (1u << 20)    /* of bodies, each way; a body is in one piece (wraps to the start when it does not fit) */
+
+enum mob_channel_role { MOB_CHANNEL_OWNER, MOB_CHANNEL_WORKER };
+struct mob_channel;
+
+/* Memory for a channel: a memfd, size sealed. */
+int mob_channel_create(int *ret_fd, struct mob_error *err);
+
+/* Map it as one of its two ends. Takes over peer's page and eventfd (closes all on failure); `bit` is the dirty bit in my own page
+ * that the peer shall set (written into the channel for it). MADV_DONTFORK. */
+struct mob_channel *mob_channel_open(int fd, int peer_page_fd, int peer_event_fd, enum mob_channel_role role, unsigned bit,
+                                     struct mob_error *err);
+/* The same on plain memory of mob_channel_memory_size() zeroed bytes, for the simulator and tests; `peer` is borrowed. */
+size_t mob_channel_memory_size(void);
+struct mob_channel *mob_channel_on_memory(void *memory, const struct mob_doorbell *peer, enum mob_channel_role role, unsigned bit);
+void mob_channel_close(struct mob_channel *c);
+
+/* -- owner ------------------------------------------------------------------------------------------------------------- */
+
+/* Room for one more task with a body of `size` bytes (reserves 1 KiB of the answer ring for it)? */
+bool mob_channel_has_room(const struct mob_channel *c, size_t size);
+
+/* Reserve a slot and body space: the frame and body may be written through the pointers until commit, which publishes it and gives
+ * its sequence number (for take-back). NULL: no room. One reservation at a time. */
+struct mob_task_frame *mob_channel_reserve(struct mob_channel *c, size_t body_size, void **ret_body);
+uint64_t mob_channel_commit(struct mob_channel *c);
+
+/* Take an unstarted task back. True: it is ours again and will never run there. False: claimed, done, or not in the ring any more. */
+bool mob_channel_take_back(struct mob_channel *c, uint64_t sequence);
+
+/* Next answer: true, a checked copy of the frame and a pointer to its body, valid until answer_done(). */
+bool mob_channel_answer(struct mob_channel *c, struct mob_answer_frame *ret_frame, const void **ret_body);
+void mob_channel_answer_done(struct mob_channel *c);
+
+/* -- worker ------------------------------------------------------------------------------------------------------------ */
+
+/* Claim the oldest queued task of `epoch`: true, a checked copy of the frame, and its body, valid until mob_channel_done(). Skips
+ * slots that were taken back. */
+bool mob_channel_claim(struct mob_channel *c, uint32_t epoch, struct mob_task_frame *ret_frame, const void **ret_body);
+
+/* Bytes an answer body may have now (at least 1 KiB - 64 for the claimed task). A larger value is sealed in the store instead. */
+size_t mob_channel_reply_room(const struct mob_channel *c);
+
+/* Reserve the answer of the claimed task; fill frame and body; commit publishes it and marks the task's slot DONE. */
+struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_size, void **ret_body);
+void mob_channel_reply_commit(struct mob_channel *c);
+
+/* True if an unclaimed task of `epoch` is there (cheap: one load in the common case). */
+bool mob_channel_pending(struct mob_channel *c, uint32_t epoch);
+
+/* -- both -------------------------------------------------------------------------------------------------------------- */
+
+/* Ring the peer's doorbell for what was committed since the last ring. urgent wakes a dozing owner, too. No-op if nothing new. */
+void mob_channel_ring(struct mob_channel *c, bool urgent);
+bool mob_channel_half_full(const struct mob_channel *c);        /* answers: the worker rings urgently then */
+/* NULL, or what the peer did wrong. */
+const char *mob_channel_error(const struct mob_channel *c);
+const struct mob_doorbell *mob_channel_peer(const struct mob_channel *c);
+
+#endif

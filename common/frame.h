@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* frame.h -- what an owner sends to a worker, and back: in the rings of a channel (common/channel.h) and, one after the other,
+ * in TaskFrames and AnswerFrames. Fixed structs in the machine's order (a cluster has one byte order: little). */
+#ifndef MOB_COMMON_FRAME_H
+#define MOB_COMMON_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/id.h"
+
+#define MOB_INLINE_MAX (100 * 1024)     /* a larger value lives in the store (Ray: max_direct_call_object_size) */
+#define MOB_ARGS_INLINE_MAX (192 * 1024)        /* the sum of a task's inline arguments; beyond it, they are put in the store */
+
+/* A task. The body follows: `args` times a struct mob_arg_head and its bytes, each padded to 8. */
+struct mob_task_frame {
+    uint64_t task;              /* the owner's number of it: (task, attempt) never repeats */
+    uint64_t function;          /* mob_name_hash() */
+    uint64_t name;              /* 0, or mob_name_hash() of a name that a name frame told before (see owner) */
+    uint32_t epoch;
+    uint32_t args;
+    uint32_t body_size;
+    uint16_t attempt;
+    uint16_t returns;
+    uint32_t flags;             /* MOB_TASK_... */
+    uint32_t zero;
+};
+#define MOB_TASK_URGENT 1u      /* others depend on the answer: wake the owner at once */
+
+enum mob_value_kind {
+    MOB_VALUE_INLINE,           /* bytes follow */
+    MOB_VALUE_STORED,           /* struct mob_stored_value follows: in the store of `node` */
+    MOB_VALUE_FORWARD,          /* struct mob_object_id follows: another object's value; ask its owner (Watch) */
+};
+
+struct mob_arg_head {           /* also before each value of an answer */
+    uint32_t kind;
+    uint32_t size;              /* of what follows, without padding */
+};
+
+struct mob_stored_value {
+    struct mob_object_id object;
+    uint64_t size;
+    uint32_t node;
+    uint32_t zero;
+};
+
+/* The end of an attempt. Body: `returns` values (status MOB_OK), or one struct mob_error. */
+struct mob_answer_frame {
+    uint64_t task;
+    int64_t started_ns, ended_ns;       /* the worker's CLOCK_BOOTTIME */
+    uint32_t body_size;
+    uint16_t attempt;
+    uint16_t returns;
+    int32_t status;             /* MOB_OK, or the error's code */
+    uint32_t epoch;
+};
+
+static inline size_t mob_frame_pad(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mobula.h -- run C functions on the machines of a cluster.  pkg-config mobula; libmobula.so.1.
+ *
+ * Calls return 0 or -1 (pointers: NULL) and then fill *err, which may be NULL; on failure no ret_ is touched. Any thread may
+ * call, except where a task is said to be needed. Times are milliseconds; MOB_FOREVER waits without end. A struct whose first
+ * field is `size` starts as { .size = sizeof x }: fields are only ever appended. After fork() the child may call nothing here:
+ * each call answers MOB_ERR_INVALID and says so.
+ */
+#ifndef MOBULA_H
+#define MOBULA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOB_FOREVER INT64_C(-1)
+#define MOB_NO_RETRY INT32_MIN
+
+enum mob_code {
+    MOB_OK,
+    MOB_ERR_INVALID,            /* the call's words are wrong; the text says which */
+    MOB_ERR_TIMEOUT,
+    MOB_ERR_TASK,               /* the task itself failed: user_code and text are its own */
+    MOB_ERR_CANCELLED,
+    MOB_ERR_WORKER_CRASHED,     /* the worker died more often than max_retries; the text says how */
+    MOB_ERR_NODE_DIED,
+    MOB_ERR_OBJECT_LOST,
+    MOB_ERR_OWNER_DIED,
+    MOB_ERR_NO_SPACE,
+    MOB_ERR_INFEASIBLE,
+    MOB_ERR_DENIED,             /* wrong token, or a file of another user */
+    MOB_ERR_VERSION,            /* the peer speaks another protocol version */
+    MOB_ERR_UNREACHABLE,
+    MOB_ERR_PROTOCOL,           /* a peer sent what it must not: its connection was ended */
+    MOB_ERR_SYSTEM              /* the operating system refused; the text has its reason */
+};
+
+/* 1 KiB for ever, on the caller's stack. text is a sentence that says what to do. function, node, pid and attempt are set when
+ * the error is a task's: where it ran last. */
+struct mob_error {
+    int32_t code, user_code, pid, attempt;
+    char function[64], node[64], text[880];
+};
+
+/* Read-only bytes, valid until mob_view_release(); of a big object they are the node's shared memory itself. */
+struct mob_view {
+    const void *data;
+    size_t size;
+    void *pin;                  /* the library's */
+};
+
+/* An argument or result: bytes, copied by the call, or a reference. */
+struct mob_ref;
+struct mob_value {
+    const void *data;
+    size_t size;
+    const struct mob_ref *ref;
+};
+#ifdef __cplusplus
+static inline struct mob_value mob_value_bytes(const void *p, size_t n) { struct mob_value v = { p, n, 0 }; return v; }
+static inline struct mob_value mob_value_ref(const struct mob_ref *r) { struct mob_value v = { 0, 0, r }; return v; }
+#define MOB_BYTES(p, n) mob_value_bytes((p), (n))
+#define MOB_REF(r) mob_value_ref(r)
+#else
+#define MOB_BYTES(p, n) ((struct mob_value){ .data = (p), .size = (n) })
+#define MOB_REF(r) ((struct mob_value){ .ref = (r) })
+#endif
+
+struct mob_fn;
+struct mob_task;
+struct mob_buffer;
+struct mob_waitset;
+
+struct mob_init_options {
+    size_t size;
+    const char *address;        /* NULL: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "host:port" */
+    const char *token_file;     /* NULL: $MOBULA_TOKEN_FILE, else ~/.mobula/token */
+    const char *resources;      /* of a private cluster: "CPU=8,GPU=2,licence=3"; NULL: what the machine has */
+    const char *name;           /* of the job, for people; NULL: the program's name */
+    int64_t object_store_bytes; /* of a private cluster; 0: 30 % of memory */
+    int quiet;                  /* do not print the output of tasks */
+};
+
+/* Join a cluster, or start a private one that ends with this process. Call it first in main(): in a worker process (the same
+ * executable, started by a raylet) it runs tasks and never returns. A second call fails until mob_shutdown(). */
+int mob_init(int argc, char **argv, const struct mob_init_options *opt, struct mob_error *err);
+
+/* Leave: cancels what runs, drops every ref and view of this process. Without mob_init(): no-op. */
+void mob_shutdown(void);
+
+/* -- Tasks ------------------------------------------------------------------------------------------------------------- */
+
+/* A task: reads its arguments, sets its results, returns 0; or -1 with *err filled (mob_fail()): the caller's get fails with it. */
+typedef int mob_task_fn(struct mob_task *t, struct mob_error *err);
+
+/* Register at file scope, before mob_init(). Two functions of one name end the program at start, naming both. */
+void mob_register(const char *name, mob_task_fn *fn);
+#define MOB_TASK(fn) \
+    __attribute__((constructor)) static void mob_register_##fn(void) { mob_register(#fn, fn); }
+
+/* Inside a task, on the task's own thread. */
+size_t mob_arg_count(const struct mob_task *t);
+int mob_arg(const struct mob_task *t, size_t i, struct mob_view *ret_view, struct mob_error *err);  /* lives as long as the task */
+int mob_arg_copy(const struct mob_task *t, size_t i, void *ret_value, size_t size, struct mob_error *err); /* refuses another size */
+int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_error *err);        /* a ref: returned, not fetched */
+int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct mob_error *err);   /* consumes b: no copy */
+int mob_cancelled(const struct mob_task *t);    /* poll it in long loops; after the grace comes SIGTERM, then SIGKILL */
+int mob_fail(struct mob_error *err, int user_code, const char *format, ...)
+#ifdef __GNUC__
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;                                           /* fills a MOB_ERR_TASK and returns -1 */
+
+/* What the running task knows of itself. gpus: `gpu_count` indices, also in CUDA_VISIBLE_DEVICES. resources: "CPU=1,GPU=2". */
+struct mob_task_self {
+    size_t size;
+    char id[64], name[64], node[40], ip[64];
+    int attempt;
+    unsigned gpu_count;
+    uint32_t gpus[64];
+    char resources[256];
+};
+int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, struct mob_error *err);
+
+struct mob_options {
+    size_t size;
+    const char *resources;      /* NULL: "CPU=1"; "CPU=0.5,GPU=1,memory=2GiB,licence=1"; "" asks for nothing */
+    const char *strategy;       /* NULL: pack here first; "spread"; "node=ID" (only there); "node~=ID" (there if it fits) */
+    const char *labels;         /* "disk=ssd,zone=a": each must be on the node */
+    const char *name;           /* for people; NULL: the function's */
+    uint32_t returns;           /* results; 0: 1 */
+    int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever */
+};
+
+/* A function with options, checked once. Threads may share it. Destroy it when no call needs it any more; running tasks do not. */
+struct mob_fn *mob_fn(const char *name, const struct mob_options *opt, struct mob_error *err);
+void mob_fn_destroy(struct mob_fn *fn);
+
+/* Submit: `returns` refs are yours at once. Bytes are copied, refs are held until the task has ended. Never waits for the task. */
+int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_ref **ret_refs, struct mob_error *err);
+
+/* Stop the task that makes `ref`: not started: never runs; running: mob_cancelled() says so, 5 s later SIGTERM, 5 s later SIGKILL;
+ * force: SIGKILL at once. Its refs answer MOB_ERR_CANCELLED. Ended already: no-op. */
+int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err);
+
+/* -- Objects ----------------------------------------------------------------------------------------------------------- */
+
+struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err);      /* one copy */
+struct mob_buffer *mob_create(size_t size, struct mob_error *err);                  /* write in place ... */
+void *mob_buffer_data(struct mob_buffer *b);
+struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err);              /* ... then publish; consumes b */
+void mob_abandon(struct mob_buffer *b);                                             /* NULL is fine */
+
+/* Wait for the value. The error of its task arrives here, at every get. */
+int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, struct mob_error *err);
+int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err);
+int mob_get_many(struct mob_ref *const *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views, struct mob_error *err);
+void mob_view_release(struct mob_view *view);
+
+/* Wait until `wanted` of the refs are ready (a value or an error). ret_ready[i] becomes 1 or 0. Returns how many are ready: fewer
+ * than wanted after the timeout; -1 on error. */
+int mob_wait(struct mob_ref *const *refs, size_t count, size_t wanted, int64_t timeout_ms, unsigned char *ret_ready,
+             struct mob_error *err);
+
+struct mob_ref *mob_ref_clone(const struct mob_ref *ref);
+void mob_ref_drop(struct mob_ref *ref);                                             /* NULL is fine */
+
+/* Waitsets: like epoll, cost per ready ref, never per waiting one. A set clones the refs it waits for; each is handed out once
+ * and then left the set. next: 1 and the ref (yours to drop) and its user pointer; 0 when the set is empty; -1 on timeout. */
+struct mob_waitset *mob_waitset_create(struct mob_error *err);
+int mob_waitset_add(struct mob_waitset *w, struct mob_ref *ref, void *user, struct mob_error *err);
+int mob_waitset_next(struct mob_waitset *w, int64_t timeout_ms, struct mob_ref **ret_ref, void **ret_user, struct mob_error *err);
+int mob_waitset_fd(const struct mob_waitset *w);        /* readable while one is ready: poll it in your own loop */
+void mob_waitset_destroy(struct mob_waitset *w);
+
+/* -- Telling ----------------------------------------------------------------------------------------------------------- */
+
+struct mob_node {
+    size_t size;
+    char id[40], host[64], address[64];
+    int alive;
+    char resources[512], available[512];        /* "CPU=4,GPU=2" */
+};
+int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err);    /* count in: room; out: how many there are */
+int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);        /* until so many serve */
+int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);    /* of the cluster: "CPU=16,GPU=2" */
+const char *mob_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

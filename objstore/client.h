@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client.h -- the client half of the store, in libmobula: maps the arena (R and RW), pins. Messages are the caller's. */
+#ifndef MOB_OBJSTORE_CLIENT_H
+#define MOB_OBJSTORE_CLIENT_H
+
+#include <stdbool.h>
+
+#include "common/error.h"
+#include "objstore/layout.h"
+
+struct mob_store_client;
+
+/* Takes over the descriptors. */
+struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err);
+void mob_store_client_close(struct mob_store_client *c);
+
+/* Where Created said the object lies, for writing. NULL: offset and size are not within the arena. Any thread. */
+void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64_t size);
+/* Pin a sealed entry: its read-only address, or NULL if it is not SEALED in that generation any more (ask Fetch), or all pin slots are
+ * taken (*ret_full). ret_slot goes to unpin. Any thread. */
+const void *mob_store_client_pin(struct mob_store_client *c, uint32_t entry, uint32_t generation, const struct mob_object_id *id,
+                                 uint64_t *ret_size, uint32_t *ret_slot, bool *ret_full);
+void mob_store_client_unpin(struct mob_store_client *c, uint32_t slot);
+
+#endif

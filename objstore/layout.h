@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layout.h -- what of a store is shared memory: the arena, the metadata file and the pin pages.
+ *
+ * The raylet makes all three as memfds. The arena is mapped R and RW by clients; metadata is sealed against every writer but the
+ * raylet's own mapping (F_SEAL_FUTURE_WRITE); each client has a pin page of its own, which it writes and the raylet reads.
+ *
+ * Pin (hazard pointer, Michael 2004): write {entry, generation} into a free slot of the own pin page, full fence, read the entry:
+ * it must still be SEALED in that generation; else clear the slot and Fetch by message. Free: the raylet sets EVICTING, full fence,
+ * scans the pin pages; pinned: back to SEALED, tried again when a pin may be gone; else frees the extent and raises the generation.
+ */
+#ifndef MOB_OBJSTORE_LAYOUT_H
+#define MOB_OBJSTORE_LAYOUT_H
+
+#include <stdatomic.h>
+
+#include "common/id.h"
+
+#define MOB_STORE_MAGIC 0x4d4f4253u
+#define MOB_STORE_VERSION 1u
+#define MOB_STORE_ENTRIES (1u << 20)            /* objects in a store */
+#define MOB_PIN_SLOTS 4096                      /* of one client; beyond it a get answers MOB_ERR_NO_SPACE */
+
+enum mob_entry_state { MOB_ENTRY_FREE, MOB_ENTRY_CREATED, MOB_ENTRY_SEALED, MOB_ENTRY_EVICTING };
+
+struct mob_store_entry {                        /* 64 bytes; only the raylet writes */
+    _Atomic uint64_t word;                      /* generation << 8 | state */
+    uint64_t offset, size;                      /* in the arena; valid while not FREE */
+    struct mob_object_id object;
+    uint32_t zero[2];
+};
+_Static_assert(sizeof(struct mob_store_entry) == 64, "entry");
+
+struct mob_store_meta {
+    uint32_t magic, version;
+    uint64_t arena_size, entries;
+    uint64_t zero[5];
+    struct mob_store_entry entry[];
+};
+
+struct mob_pin_page {                           /* slot: entry << 32 | generation, +1 in the entry so that 0 is free */
+    uint32_t magic, version;
+    uint64_t zero[7];
+    _Atomic uint64_t slot[MOB_PIN_SLOTS];
+};
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* owner.h -- the owner core: the tasks a process submitted, the leases it holds, the objects it owns. Pure: world.h.
+ *
+ * No lock and no thread: whoever holds libmobula's lock calls it (worker/runtime.c), or the simulator. No allocation or message per
+ * task on the hot path: tasks, objects and small bodies come from slabs, frames are written into the ring itself.
+ *
+ * A ref is a number {generation, slot}; 0 is none. A number that was dropped, or never given out, is refused by name.
+ */
+#ifndef MOB_WORKER_OWNER_H
+#define MOB_WORKER_OWNER_H
+
+#include <stdbool.h>
+
+#include "common/channel.h"
+#include "common/list.h"
+#include "common/resources.h"
+#include "common/world.h"
+
+struct mob_owner;
+
+struct mob_owner_config {
+    uint64_t cluster;
+    struct mob_address self, job;
+    struct mob_hash executable;
+    uint64_t raylet;                    /* the link to the own raylet */
+    void (*warn)(void *arg, const char *text);          /* to tell the user: a shape that fits no node, ... */
+    void *arg;
+};
+
+struct mob_owner *mob_owner_create(struct mob_world *w, const struct mob_owner_config *config);
+void mob_owner_destroy(struct mob_owner *o);
+
+/* -- the user's calls ---------------------------------------------------------------------------------------------------- */
+
+/* Intern a shape (job, executable filled in by the core): its number. */
+uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *shape);
+
+struct mob_arg {
+    const void *data;                   /* at most MOB_INLINE_MAX bytes; copied */
+    size_t size;
+    uint64_t ref;                       /* not 0: this instead */
+};
+struct mob_submit {
+    uint32_t shape;
+    uint32_t depth;                     /* 0 from a driver, the running task's depth + 1 inside one */
+    uint64_t function;
+    const char *name;                   /* for people; borrowed for the call */
+    uint32_t returns;                   /* 1..65535 */
+    int32_t max_retries;                /* -1 for ever */
+    const struct mob_arg *args;
+    size_t arg_count;
+};
+int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *ret_refs, struct mob_error *err);
+int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_error *err);
+
+/* A value that is there at once. */
+uint64_t mob_owner_put(struct mob_owner *o, const void *data, size_t size, struct mob_error *err);
+/* A big one: a pending object and its id; then stored, or failed. */
+uint64_t mob_owner_put_begin(struct mob_owner *o, struct mob_object_id *ret_id);
+void mob_owner_put_stored(struct mob_owner *o, uint64_t ref, uint32_t node, uint64_t size);
+void mob_owner_put_failed(struct mob_owner *o, uint64_t ref, const struct mob_error *why);
+
+int mob_owner_clone(struct mob_owner *o, uint64_t ref, struct mob_error *err);      /* one more count on the same number */
+int mob_owner_drop(struct mob_owner *o, uint64_t ref, struct mob_error *err);
+
+enum mob_object_state { MOB_OBJECT_PENDING, MOB_OBJECT_INLINE, MOB_OBJECT_STORED, MOB_OBJECT_ERROR };
+struct mob_object_info {
+    enum mob_object_state state;
+    struct mob_object_id id;
+    const void *data;                   /* INLINE: lives as long as the ref */
+    uint64_t size;
+    uint32_t node;                      /* STORED: holds a copy */
+    const struct mob_error *error;      /* ERROR */
+};
+int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *ret, struct mob_error *err);
+/* A copy of a stored object was found lost (its node died, its store has it no more): the object becomes this error. */
+void mob_owner_lost(struct mob_owner *o, uint64_t ref, const struct mob_error *why);
+/* This node fetched a copy: Free goes there, too. */
+void mob_owner_copied(struct mob_owner *o, uint64_t ref, uint32_t node);
+
+/* Called once, from inside the core, when the object is ready; then the waiter is out of all lists. Add: false if it is ready already. */
+struct mob_waiter {
+    struct mob_link link;
+    void (*ready)(struct mob_waiter *w);
+};
+bool mob_owner_wait(struct mob_owner *o, uint64_t ref, struct mob_waiter *w);
+void mob_owner_wait_cancel(struct mob_owner *o, struct mob_waiter *w);
+
+/* -- facts ----------------------------------------------------------------------------------------------------------------- */
+
+void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size);        /* an envelope from the raylet */
+void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why);       /* everything pending fails with NODE_DIED */
+/* A channel to a worker of this node, opened with role OWNER and dirty bit `bit`. Taken over; closed when it is no more used. */
+void mob_owner_channel(struct mob_owner *o, uint32_t worker, struct mob_channel *channel, unsigned bit);
+/* Take answers out of the channels whose bits are set; at most `limit` of them. True if some may be left. */
+bool mob_owner_drain(struct mob_owner *o, const uint64_t dirty[MOB_DIRTY_BITS / 64], size_t limit);
+/* Poll all channels with tasks under way, without bits (a spinning waiter). True if an answer was taken. */
+bool mob_owner_poll(struct mob_owner *o, size_t limit);
+/* Push what can be pushed, ring what was pushed to, send what is due (Want, Return, events, take-back). Call after each batch of
+ * calls and facts. Returns when to come again (ns; INT64_MAX: not by itself). */
+int64_t mob_owner_flush(struct mob_owner *o);
+
+/* -- asked ----------------------------------------------------------------------------------------------------------------- */
+
+/* Is an answer to be expected within `ns` (a task under way whose kind has taken less so far)? For spinning. */
+bool mob_owner_soon(const struct mob_owner *o, int64_t ns);
+struct mob_owner_counts { uint64_t waiting, queued, pushed, objects, leases, done; };
+struct mob_owner_counts mob_owner_counts(const struct mob_owner *o);
+/* Aborts if an invariant is broken. */
+void mob_owner_check(const struct mob_owner *o);
+
+#endif
