@@ -19,7 +19,7 @@ struct mob_loop *mob_loop_create(void);
 void mob_loop_destroy(struct mob_loop *l);              /* all handles must be closed; runs the loop until they are */
 uv_loop_t *mob_loop_uv(struct mob_loop *l);
 void mob_loop_run(struct mob_loop *l);                  /* until mob_loop_stop */
-void mob_loop_stop(struct mob_loop *l);
+void mob_loop_stop(struct mob_loop *l);                 /* loop thread */
 void mob_loop_post(struct mob_loop *l, struct mob_posted *p);   /* any thread */
 /* Turns so far: beats come from another thread only while this has changed within 2 s. Any thread. */
 uint64_t mob_loop_turns(const struct mob_loop *l);

@@ -3,12 +3,14 @@
 #ifndef MOB_COMMON_MAP_H
 #define MOB_COMMON_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct mob_map {
     struct mob_map_slot { uint64_t key; void *value; } *slots;  /* value NULL: free */
     size_t capacity, count;
+    size_t used;                                        /* count, and marks of removed ones */
 };
 
 void mob_map_fini(struct mob_map *m);                   /* a zeroed map is a map; values are the caller's */

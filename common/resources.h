@@ -53,7 +53,7 @@ int64_t mob_resources_get(const struct mob_resources *r, const char *name);
 /* Set (0 removes). -1 if the vector is full. */
 int mob_resources_set(struct mob_resources *r, const char *name, int64_t units);
 bool mob_resources_fit(const struct mob_resources *free, const struct mob_resources *ask);      /* free >= ask in each */
-void mob_resources_add(struct mob_resources *r, const struct mob_resources *more);              /* keeps names that fall to 0 */
+void mob_resources_add(struct mob_resources *r, const struct mob_resources *more);              /* keeps names at 0; drops a 25th */
 void mob_resources_subtract(struct mob_resources *r, const struct mob_resources *less);         /* may go below 0 */
 bool mob_resources_eq(const struct mob_resources *a, const struct mob_resources *b);
 bool mob_shape_eq(const struct mob_shape *a, const struct mob_shape *b);

@@ -58,4 +58,8 @@ int mob_wire_resources(Mobula__Resource *const *list, size_t n, struct mob_resou
 size_t mob_wire_put_resources(Mobula__Resource room[MOB_RESOURCES_MAX], Mobula__Resource *list[MOB_RESOURCES_MAX],
                               const struct mob_resources *r);
 
+/* Lists of labels, in the same way. */
+int mob_wire_labels(Mobula__Label *const *list, size_t n, struct mob_labels *ret, struct mob_error *err);
+size_t mob_wire_put_labels(Mobula__Label room[MOB_LABELS_MAX], Mobula__Label *list[MOB_LABELS_MAX], const struct mob_labels *l);
+
 #endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* id.c -- names and hashes of ids. */
+#include "common/id.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* The finalizer of MurmurHash3: each bit of the input moves each bit of the output. */
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 33;
+    x *= UINT64_C(0xff51afd7ed558ccd);
+    x ^= x >> 33;
+    x *= UINT64_C(0xc4ceb9fe1a85ec53);
+    x ^= x >> 33;
+    return x;
+}
+
+uint64_t mob_object_id_hash(const struct mob_object_id *id)
+{
+    uint64_t owner = (uint64_t)id->node << 32 | id->process;
+
+    return mix(mix(mix(id->cluster ^ owner) + id->task) + id->index);
+}
+
+const char *mob_object_id_name(const struct mob_object_id *id, char text[MOB_OBJECT_NAME_SIZE])
+{
+    snprintf(text, MOB_OBJECT_NAME_SIZE, "o-%" PRIu32 ".%" PRIu32 "-%" PRIu64 ".%" PRIu32, id->node, id->process, id->task,
+             id->index);
+    return text;
+}
+
+uint64_t mob_name_hash(const char *name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+    return hash;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* identity.c -- is it still the same process? */
+#include "common/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool read_text(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    if (got <= 0)
+        return false;
+    text[got] = '\0';
+    return true;
+}
+
+bool mob_identity_parse_stat(const char *text, char *ret_state, uint64_t *ret_start_ticks)
+{
+    const char *at = strrchr(text, ')');        /* the name may hold brackets and blanks; nothing after it does */
+
+    if (at == NULL || at[1] != ' ' || at[2] == '\0')
+        return false;
+    *ret_state = at[2];
+    at += 2;
+    for (unsigned field = 3; field < 22; field++) {
+        if ((at = strchr(at, ' ')) == NULL)
+            return false;
+        at++;
+    }
+    *ret_start_ticks = strtoull(at, NULL, 10);
+    return true;
+}
+
+int mob_identity_of(pid_t pid, struct mob_identity *ret, struct mob_error *err)
+{
+    struct mob_identity identity = { .pid = pid };
+    char path[64], text[1024], state;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (!read_text(path, text, sizeof(text)) || !mob_identity_parse_stat(text, &state, &identity.start_ticks)
+        || state == 'Z' || state == 'X')
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "there is no process %d", (int)pid);
+    if (!read_text("/proc/sys/kernel/random/boot_id", identity.boot, sizeof(identity.boot)))
+        return mob_error_set(err, MOB_ERR_SYSTEM, "/proc/sys/kernel/random/boot_id cannot be read");
+    identity.boot[strcspn(identity.boot, "\n")] = '\0';
+    *ret = identity;
+    return 0;
+}
+
+bool mob_identity_alive(const struct mob_identity *identity)
+{
+    struct mob_identity now;
+
+    return mob_identity_of(identity->pid, &now, NULL) == 0 && now.start_ticks == identity->start_ticks
+        && strcmp(now.boot, identity->boot) == 0;
+}
+
+int mob_identity_signal(const struct mob_identity *identity, int signal, struct mob_error *err)
+{
+    int pidfd = identity->pid > 0 ? (int)syscall(SYS_pidfd_open, identity->pid, 0) : -1, sent = -1;
+
+    /* The pidfd is taken first: if the process behind it is ours after that, the signal can reach no other. */
+    if (identity->pid <= 0 || !mob_identity_alive(identity)) {
+        if (pidfd >= 0)
+            close(pidfd);
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "process %d is gone", (int)identity->pid);
+    }
+    if (pidfd >= 0) {
+        sent = (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+        close(pidfd);
+    } else {
+        sent = kill(identity->pid, signal);
+    }
+    if (sent < 0 && errno == ESRCH)
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "process %d is gone", (int)identity->pid);
+    return sent < 0 ? mob_error_errno(err, "sending signal %d to process %d", signal, (int)identity->pid) : 0;
+}

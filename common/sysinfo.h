@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sysinfo.h -- what this machine (or container) has to lend: CPUs, memory, GPUs, its name. */
+#ifndef MOB_COMMON_SYSINFO_H
+#define MOB_COMMON_SYSINFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MOB_GPUS_MAX 64
+
+struct mob_sysinfo {
+    unsigned cpus;                      /* affinity mask, and whole CPUs of the cgroup's quota; at least 1 */
+    uint64_t memory;                    /* bytes: the least of MemTotal and the cgroup's limits */
+    uint32_t gpus[MOB_GPUS_MAX];        /* device indices */
+    size_t gpu_count;
+    char host[64];
+};
+
+/* Look. `root` is put before /proc, /sys and /dev: "" but in tests. What cannot be read is left out. */
+void mob_sysinfo_read(const char *root, struct mob_sysinfo *ret);
+
+/* -- the parts that read text ------------------------------------------------------------------------------------------- */
+
+/* Path of a controller in the text of /proc/self/cgroup; controller "": the unified hierarchy (v2). False: not listed. */
+bool mob_sysinfo_cgroup_path(const char *text, const char *controller, char *ret_path, size_t size);
+/* cpu.max, "200000 100000" or "max 100000", in thousandths of a CPU; INT64_MAX: no limit. */
+int64_t mob_sysinfo_cpu_max(const char *text);
+/* cfs_quota_us and cfs_period_us of v1, in the same unit. */
+int64_t mob_sysinfo_cpu_quota(const char *quota, const char *period);
+/* memory.max or memory.limit_in_bytes; UINT64_MAX: no limit. */
+uint64_t mob_sysinfo_memory_limit(const char *text);
+/* MemTotal of /proc/meminfo in bytes; 0: not there. */
+uint64_t mob_sysinfo_meminfo(const char *text);
+/* The devices that CUDA_VISIBLE_DEVICES leaves of `gpus`: by CUDA's rule the list ends at the first word that is no device (so "-1"
+ * and "" leave none). UUIDs are no indices, and end it too. */
+size_t mob_sysinfo_visible(const char *visible, const uint32_t *gpus, size_t count, uint32_t ret[MOB_GPUS_MAX]);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wire.c -- envelopes as bytes.
+ *
+ * Unpacking hands protobuf-c a bump allocator over chunks that are kept or given up at the next unpack: a message costs no malloc
+ * but for its first time. Its sum is bounded: a few bytes of wire can ask for a large struct, and 4 MiB of them shall not take the
+ * node's memory.
+ */
+#include "common/wire.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/wire_private.h"
+
+#define CHUNK_SIZE (64u << 10)
+#define UNPACKED_MAX (16u * MOB_ENVELOPE_MAX)
+
+struct chunk {
+    struct chunk *next;
+    size_t size, used;
+    _Alignas(16) unsigned char bytes[];
+};
+
+struct mob_wire {
+    ProtobufCAllocator allocator;
+    struct chunk *chunks;               /* newest first; the last one has CHUNK_SIZE and stays */
+    size_t total;
+    unsigned char *packed;
+    size_t packed_size;
+};
+
+static struct chunk *chunk_create(size_t size)
+{
+    struct chunk *c = malloc(sizeof(*c) + size);        /* its size is a peer's: may fail */
+
+    if (c != NULL)
+        *c = (struct chunk){ .size = size };
+    return c;
+}
+
+static void *take(void *data, size_t size)
+{
+    struct mob_wire *wire = data;
+    struct chunk *c = wire->chunks;
+    void *result;
+
+    size = (size + 15) & ~(size_t)15;
+    if (size > c->size - c->used) {
+        size_t wanted = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+
+        if (wire->total + wanted > UNPACKED_MAX || (c = chunk_create(wanted)) == NULL)
+            return NULL;
+        wire->total += wanted;
+        c->next = wire->chunks;
+        wire->chunks = c;
+    }
+    result = c->bytes + c->used;
+    c->used += size;
+    return result;
+}
+
+static void give(void *data, void *p)
+{
+    (void)data;
+    (void)p;                            /* all at once, at the next unpack */
+}
+
+static void forget_unpacked(struct mob_wire *wire)
+{
+    struct chunk *c;
+
+    while ((c = wire->chunks)->next != NULL) {
+        wire->chunks = c->next;
+        free(c);
+    }
+    c->used = 0;
+    wire->total = CHUNK_SIZE;
+}
+
+struct mob_wire *mob_wire_create(void)
+{
+    struct mob_wire *wire = mob_new(struct mob_wire);
+
+    wire->allocator = (ProtobufCAllocator){ .alloc = take, .free = give, .allocator_data = wire };
+    wire->chunks = mob_alloc(sizeof(struct chunk) + CHUNK_SIZE);
+    wire->chunks->size = CHUNK_SIZE;
+    return wire;
+}
+
+void mob_wire_destroy(struct mob_wire *wire)
+{
+    if (wire == NULL)
+        return;
+    forget_unpacked(wire);
+    free(wire->chunks);
+    free(wire->packed);
+    free(wire);
+}
+
+Mobula__Envelope *mob_wire_unpack(struct mob_wire *wire, const void *bytes, size_t size, struct mob_error *err)
+{
+    Mobula__Envelope *e;
+
+    forget_unpacked(wire);
+    if (size > MOB_ENVELOPE_MAX) {
+        mob_error_set(err, MOB_ERR_PROTOCOL, "an envelope of %zu bytes; the limit is %u", size, MOB_ENVELOPE_MAX);
+        return NULL;
+    }
+    if ((e = mobula__envelope__unpack(&wire->allocator, size, bytes)) == NULL) {
+        mob_error_set(err, MOB_ERR_PROTOCOL, "%zu bytes that are no envelope", size);
+        return NULL;
+    }
+    return mob_wire_check(e, err) == 0 ? e : NULL;
+}
+
+const void *mob_wire_pack(struct mob_wire *wire, const Mobula__Envelope *e, size_t *ret_size)
+{
+    size_t size = mobula__envelope__get_packed_size(e);
+
+    if (size > wire->packed_size) {
+        wire->packed = mob_realloc(wire->packed, size * 2);
+        wire->packed_size = size * 2;
+    }
+    *ret_size = mobula__envelope__pack(e, wire->packed);
+    assert(*ret_size == size);
+    return wire->packed;
+}
+
+void mob_envelope_init(struct mob_envelope *e, struct mob_address from, struct mob_address to, Mobula__Envelope__BodyCase body)
+{
+    mobula__envelope__init(&e->e);
+    mob_wire_put_address(&e->from, from);
+    mob_wire_put_address(&e->to, to);
+    e->e.from = &e->from;
+    e->e.to = &e->to;
+    e->e.body_case = body;
+}
+
+/* -- routing without unpacking ------------------------------------------------------------------------------------------ */
+
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+struct cursor {
+    const unsigned char *at, *end;
+};
+
+struct field {
+    uint32_t number, type;
+    struct cursor bytes;                /* of its value */
+};
+
+static bool next_varint(struct cursor *c, uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    for (unsigned shift = 0; shift < 64 && c->at < c->end; shift += 7) {
+        unsigned char byte = *c->at++;
+
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *ret = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_field(struct cursor *c, struct field *ret)
+{
+    uint64_t tag, size = 0;
+
+    if (!next_varint(c, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX)
+        return false;
+    ret->number = (uint32_t)(tag >> 3);
+    ret->type = tag & 7;
+    ret->bytes.at = c->at;
+    switch (ret->type) {
+    case WIRE_VARINT:
+        if (!next_varint(c, &size))
+            return false;
+        ret->bytes.end = c->at;
+        return true;
+    case WIRE_FIXED64:
+        size = 8;
+        break;
+    case WIRE_FIXED32:
+        size = 4;
+        break;
+    case WIRE_BYTES:
+        if (!next_varint(c, &size))
+            return false;
+        break;
+    default:
+        return false;
+    }
+    if (size > (uint64_t)(c->end - c->at))
+        return false;
+    ret->bytes.at = c->at;
+    ret->bytes.end = c->at += size;
+    return true;
+}
+
+/* A field that comes twice is merged, as protobuf-c does: who routes and who unpacks must see the same address. */
+static bool read_address(struct cursor c, struct mob_address *ret)
+{
+    struct field f;
+
+    while (c.at < c.end) {
+        if (!next_field(&c, &f))
+            return false;
+        if (f.type != WIRE_FIXED32 || f.number < 1 || f.number > 2)
+            continue;
+        memcpy(f.number == 1 ? &ret->node : &ret->process, f.bytes.at, sizeof(uint32_t));
+    }
+    return true;
+}
+
+bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from, struct mob_address *ret_to)
+{
+    struct cursor c = { bytes, (const unsigned char *)bytes + size };
+    struct mob_address from = { 0, 0 }, to = { 0, 0 };
+    bool has_from = false, has_to = false;
+    struct field f;
+
+    while (c.at < c.end) {
+        if (!next_field(&c, &f))
+            return false;
+        if (f.type != WIRE_BYTES || f.number < 1 || f.number > 2)
+            continue;
+        if (!read_address(f.bytes, f.number == 1 ? &from : &to))
+            return false;
+        has_from |= f.number == 1;
+        has_to |= f.number == 2;
+    }
+    if (!has_from || !has_to)
+        return false;
+    *ret_from = from;
+    *ret_to = to;
+    return true;
+}
