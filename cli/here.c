@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* here.c -- reads the run folder; sweeps what dead daemons left. */
+#include "cli/here.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char *const record_names[] = { "raylet.json", "head.json" };
+
+struct listing {
+    struct here_daemon *list;
+    size_t count;
+};
+
+static socklen_t numeric(const char *ip, uint16_t port, struct sockaddr_storage *ret)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+
+    memset(ret, 0, sizeof *ret);
+    if (inet_pton(AF_INET, ip, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        return sizeof *v4;
+    }
+    if (inet_pton(AF_INET6, ip, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        return sizeof *v6;
+    }
+    return 0;
+}
+
+bool here_is_ours(const char *ip)
+{
+    struct sockaddr_storage address;
+    socklen_t size = numeric(ip, 0, &address);
+    bool ours;
+    int fd;
+
+    if (size == 0 || (fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+        return false;
+    ours = bind(fd, (struct sockaddr *)&address, size) == 0;
+    close(fd);
+    return ours;
+}
+
+/* Connecting a datagram socket sends nothing: it only asks the kernel for the route. */
+void here_address(const char *towards, char ip[64])
+{
+    struct sockaddr_storage address;
+    socklen_t size = numeric(towards != NULL ? towards : "192.0.2.1", 9, &address);
+    int fd = size == 0 ? -1 : socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(ip, 64, "127.0.0.1");
+    if (fd < 0)
+        return;
+    if (connect(fd, (struct sockaddr *)&address, size) == 0) {
+        size = sizeof address;
+        if (getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+            getnameinfo((struct sockaddr *)&address, size, ip, 64, NULL, 0, NI_NUMERICHOST);
+    }
+    close(fd);
+}
+
+/* A session whose records are all dead is swept, once somebody of this machine (its address is in the name) looks. */
+static void visit(void *arg, const char *path)
+{
+    struct listing *l = arg;
+    const char *at = strrchr(path, '@');
+    bool alive = false;
+
+    if (at == NULL || !here_is_ours(at + 1))
+        return;
+    for (size_t i = 0; i < 2; i++) {
+        struct here_daemon d;
+        char file[MOB_PATH_SIZE + 16];
+
+        snprintf(file, sizeof file, "%s/%s", path, record_names[i]);
+        if (mob_record_read(file, &d.record, NULL) < 0 || !mob_identity_alive(&d.record.process))
+            continue;
+        alive = true;
+        snprintf(d.session, sizeof d.session, "%s", path);
+        if (l->count < HERE_DAEMONS_MAX)
+            l->list[l->count++] = d;
+    }
+    if (!alive)
+        mob_paths_remove(path, NULL);
+}
+
+int here_list(struct here_daemon *ret, size_t *ret_count, struct mob_error *err)
+{
+    char run[MOB_PATH_SIZE];
+    struct listing l = { ret, 0 };
+
+    if (mob_paths_run(run, err) < 0 || mob_paths_each_session(run, visit, &l, err) < 0)
+        return -1;
+    *ret_count = l.count;
+    return 0;
+}
+
+int here_find(struct here_daemon *ret, struct mob_error *err)
+{
+    static struct here_daemon all[HERE_DAEMONS_MAX];
+    const struct here_daemon *found = NULL;
+    size_t count;
+
+    if (here_list(all, &count, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        if (all[i].record.is_private)
+            continue;
+        if (found != NULL && strcmp(found->record.cluster, all[i].record.cluster) != 0)
+            return mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here (%s and %s); say which with --address",
+                                 found->record.head, all[i].record.head);
+        found = &all[i];
+    }
+    if (found == NULL)
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "no cluster of yours runs on this machine; start one with mobula start --head, "
+                             "or name one with --address=HOST:PORT");
+    *ret = *found;
+    return 0;
+}

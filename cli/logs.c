@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* logs.c -- mobula logs [PATTERN]: the log files of this machine's nodes; with a pattern, what stands in the ones that match. */
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/here.h"
+#include "cli/verbs.h"
+
+static const struct option options[] = { { 0 } };
+
+static int print_file(const char *path)
+{
+    char part[65536];
+    FILE *f = fopen(path, "re");
+    size_t n;
+
+    if (f == NULL) {
+        fprintf(stderr, "mobula: %s: %s\n", path, strerror(errno));
+        return -1;
+    }
+    while ((n = fread(part, 1, sizeof part, f)) > 0)
+        fwrite(part, 1, n, stdout);
+    fclose(f);
+    return 0;
+}
+
+/* Returns how many matched. */
+static size_t session_logs(const char *session, const char *pattern)
+{
+    char folder[MOB_PATH_SIZE + 8], path[MOB_PATH_SIZE + 512];
+    struct dirent **names;
+    size_t matched = 0;
+    int n;
+
+    snprintf(folder, sizeof folder, "%s/logs", session);
+    n = scandir(folder, &names, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (names[i]->d_name[0] != '.' && (pattern == NULL || fnmatch(pattern, names[i]->d_name, 0) == 0)) {
+            snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
+            matched++;
+            if (pattern == NULL)
+                puts(path);
+            else
+                print_file(path);
+        }
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
+    return matched;
+}
+
+static int run(const struct args *a)
+{
+    static struct here_daemon all[HERE_DAEMONS_MAX];
+    struct mob_error err;
+    size_t count, matched = 0;
+
+    if (here_list(all, &count, &err) < 0)
+        return args_failed(&err);
+    for (size_t i = 0; i < count; i++) {
+        bool seen = false;
+        for (size_t j = 0; j < i; j++)          /* head and raylet of one node share a session */
+            seen |= strcmp(all[i].session, all[j].session) == 0;
+        if (!seen)
+            matched += session_logs(all[i].session, args_operand(a));
+    }
+    if (matched > 0)
+        return 0;
+    fprintf(stderr, "mobula: no log file %s%s on this machine\n", args_operand(a) != NULL ? "matches " : "",
+            args_operand(a) != NULL ? args_operand(a) : "");
+    return 1;
+}
+
+const struct verb verb_logs = { "logs", "[PATTERN]", "list this machine's log files, or print those that match", options, run };

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* print.c -- tables. */
+#include "cli/print.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COLUMNS_MAX 16
+#define CELL_SIZE 80
+
+void print_amount(const char *resource, double amount, char *ret, size_t size)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    size_t unit = 0;
+
+    if (strcmp(resource, "memory") != 0 && strcmp(resource, "object_store_memory") != 0) {
+        snprintf(ret, size, "%.6g", amount);
+        return;
+    }
+    for (; amount >= 1024 && unit < 4; unit++)
+        amount /= 1024;
+    snprintf(ret, size, "%.4g%s", amount, units[unit]);
+}
+
+static void cell(json_t *value, char text[CELL_SIZE])
+{
+    if (json_is_string(value))
+        snprintf(text, CELL_SIZE, "%s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(text, CELL_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(text, CELL_SIZE, "%.3f", json_real_value(value));
+    else if (json_is_boolean(value))
+        snprintf(text, CELL_SIZE, "%s", json_is_true(value) ? "yes" : "no");
+    else
+        snprintf(text, CELL_SIZE, "-");
+}
+
+void print_table(json_t *rows, const char *const *columns)
+{
+    size_t width[COLUMNS_MAX], count = 0, i;
+    char text[CELL_SIZE];
+    json_t *row;
+
+    for (; columns[count] != NULL && count < COLUMNS_MAX; count++) {
+        width[count] = strlen(columns[count]);
+        json_array_foreach(rows, i, row) {
+            cell(json_object_get(row, columns[count]), text);
+            if (strlen(text) > width[count])
+                width[count] = strlen(text);
+        }
+    }
+    for (size_t c = 0; c < count; c++) {
+        snprintf(text, sizeof text, "%s", columns[c]);
+        for (char *p = text; *p != '\0'; p++)
+            *p = (char)toupper((unsigned char)*p);
+        printf("%-*s%s", (int)width[c], text, c + 1 < count ? "  " : "\n");
+    }
+    json_array_foreach(rows, i, row)
+        for (size_t c = 0; c < count; c++) {
+            cell(json_object_get(row, columns[c]), text);
+            printf("%-*s%s", (int)width[c], text, c + 1 < count ? "  " : "\n");
+        }
+}
+
+/* "used/total" of a resource of a node, from its objects "total" and "available". */
+static json_t *used_of(json_t *node, const char *resource)
+{
+    double total = json_number_value(json_object_get(json_object_get(node, "total"), resource));
+    double left = json_number_value(json_object_get(json_object_get(node, "available"), resource));
+
+    return json_sprintf("%.6g/%.6g", total - left, total);
+}
+
+void print_node_table(json_t *nodes, const char *const *columns)
+{
+    json_t *node;
+    size_t i;
+
+    json_array_foreach(nodes, i, node) {
+        char used[32], size[32];
+        print_amount("memory", json_number_value(json_object_get(node, "store_used")), used, sizeof used);
+        print_amount("memory", json_number_value(json_object_get(node, "store_size")), size, sizeof size);
+        json_object_set_new(node, "cpu", used_of(node, "CPU"));
+        json_object_set_new(node, "gpu", used_of(node, "GPU"));
+        json_object_set_new(node, "store", json_sprintf("%s/%s", used, size));
+    }
+    print_table(nodes, columns);
+}

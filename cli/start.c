@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* start.c -- mobula start: a head and its raylet, or a raylet that joins. Returns when the node serves. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/ask.h"
+#include "cli/here.h"
+#include "cli/launch.h"
+#include "cli/verbs.h"
+#include "common/resources.h"
+#include "common/token.h"
+
+#define START_PORT 6200
+#define START_MS 30000
+
+static const struct option options[] = {
+    { "head", NULL, "start the cluster's head, and a raylet beside it" },
+    { "address", "HOST:PORT", "join the cluster with this head" },
+    { "node-ip-address", "IP", "the address others reach this node at; else that of the route to the head" },
+    { "port", "N", "of the head (6200) or, when joining, of the raylet (any free one); 0: any free one" },
+    { "num-cpus", "N", "else found by affinity and cgroup" },
+    { "num-gpus", "N", "else found by device files" },
+    { "resources", "JSON", "custom ones: {\"licence\": 3}" },
+    { "memory", "BYTES", "to lend to tasks; else 70 % of what is free" },
+    { "object-store-memory", "BYTES", "size of the object store; else 30 % of memory" },
+    { "labels", "K=V,K=V", "for placement by label" },
+    { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" },
+    { "block", NULL, "stay in front, and stop the node at Ctrl-C" },
+    { 0 },
+};
+
+struct plan {
+    const struct args *a;
+    bool head;
+    char ip[64], head_ip[64], head_address[80], token_file[MOB_PATH_SIZE], resources[1024], store[24], port[16], head_port[16];
+};
+
+static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
+{
+    snprintf(ret, size, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
+}
+
+/* --num-cpus, --num-gpus, --memory and --resources as one text for the raylet; it finds out what is not named. */
+static int plan_resources(struct plan *p, struct mob_error *err)
+{
+    struct mob_resources r = { 0 };
+    int64_t cpus = -1, gpus = -1, memory = -1, store = 0;
+    const char *json = args_text(p->a, "resources");
+    size_t at = 0;
+
+    if (args_number(p->a, "num-cpus", 0, 1000000, &cpus, err) < 0 || args_number(p->a, "num-gpus", 0, 64, &gpus, err) < 0
+        || args_number(p->a, "memory", 1, INT64_C(1) << 50, &memory, err) < 0
+        || args_number(p->a, "object-store-memory", 1 << 20, INT64_C(1) << 50, &store, err) < 0
+        || (json != NULL && mob_resources_parse_json(json, &r, err) < 0))
+        return -1;
+    mob_resources_print(&r, p->resources, sizeof p->resources);
+    at = strlen(p->resources);
+    if (cpus >= 0)
+        at += (size_t)snprintf(p->resources + at, sizeof p->resources - at, "%sCPU=%" PRId64, at > 0 ? "," : "", cpus);
+    if (gpus >= 0)
+        at += (size_t)snprintf(p->resources + at, sizeof p->resources - at, "%sGPU=%" PRId64, at > 0 ? "," : "", gpus);
+    if (memory >= 0)
+        at += (size_t)snprintf(p->resources + at, sizeof p->resources - at, "%smemory=%" PRId64, at > 0 ? "," : "", memory);
+    if (at >= sizeof p->resources)
+        return mob_error_set(err, MOB_ERR_INVALID, "too many resources");
+    if (store > 0)
+        snprintf(p->store, sizeof p->store, "%" PRId64, store);
+    return 0;
+}
+
+static int plan_make(struct plan *p, const struct args *a, struct mob_error *err)
+{
+    const char *told = args_text(a, "node-ip-address"), *join = args_text(a, "address");
+    struct mob_labels labels;
+    uint32_t head_port = 0;
+    int64_t port;
+
+    memset(p, 0, sizeof *p);
+    p->a = a;
+    p->head = args_flag(a, "head");
+    if (p->head == (join != NULL))
+        return mob_error_set(err, MOB_ERR_INVALID, p->head ? "--head and --address exclude each other"
+                                                          : "say --head to start a cluster, or --address=HOST:PORT to join one");
+    port = p->head ? START_PORT : 0;
+    if (args_number(a, "port", 0, 65535, &port, err) < 0 || plan_resources(p, err) < 0
+        || (join != NULL && ask_resolve(join, p->head_ip, &head_port, err) < 0)
+        || (args_text(a, "labels") != NULL && mob_labels_parse(args_text(a, "labels"), &labels, err) < 0)
+        || mob_token_path(args_text(a, "token-file"), p->token_file, err) < 0)
+        return -1;
+    if (told != NULL && !here_is_ours(told))
+        return mob_error_set(err, MOB_ERR_INVALID, "--node-ip-address=%s is no address of this machine", told);
+    if (told != NULL)
+        snprintf(p->ip, sizeof p->ip, "%s", told);
+    else
+        here_address(p->head ? NULL : p->head_ip, p->ip);
+    snprintf(p->port, sizeof p->port, "%" PRId64, p->head ? 0 : port);
+    snprintf(p->head_port, sizeof p->head_port, "%" PRId64, port);
+    address_text(p->head_address, sizeof p->head_address, p->head_ip, head_port);
+    return 0;
+}
+
+static int start_head(struct plan *p, struct mob_error *err)
+{
+    char token[MOB_TOKEN_SIZE];
+    const char *options_of_head[] = { "--ip", p->ip, "--port", p->head_port, "--token-file", p->token_file, NULL };
+    struct mob_launch l = { .options = options_of_head, .private_fd = -1, .timeout_ms = START_MS };
+    struct mob_launched head;
+
+    if (mob_token_create(p->token_file, token, err) < 0 || mob_launch("mobula-head", &l, &head, err) < 0)
+        return -1;
+    address_text(p->head_address, sizeof p->head_address, head.ip, head.port);
+    return 0;
+}
+
+static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_error *err)
+{
+    const char *list[24];
+    size_t n = 0;
+    struct mob_launch l = { .options = list, .private_fd = -1, .timeout_ms = START_MS };
+
+    list[n++] = "--head", list[n++] = p->head_address;
+    list[n++] = "--ip", list[n++] = p->ip;
+    list[n++] = "--port", list[n++] = p->port;
+    list[n++] = "--token-file", list[n++] = p->token_file;
+    list[n++] = "--resources", list[n++] = p->resources;
+    if (args_text(p->a, "labels") != NULL)
+        list[n++] = "--labels", list[n++] = args_text(p->a, "labels");
+    if (p->store[0] != '\0')
+        list[n++] = "--store-bytes", list[n++] = p->store;
+    list[n] = NULL;
+    return mob_launch("mobula-raylet", &l, ret, err);
+}
+
+/* The head of a node whose raylet could not start must not stay behind. */
+static void undo(const struct plan *p)
+{
+    static struct here_daemon all[HERE_DAEMONS_MAX];
+    size_t count = 0;
+
+    if (!p->head || here_list(all, &count, NULL) < 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i].record.role, "head") == 0 && strcmp(all[i].record.head, p->head_address) == 0)
+            mob_identity_signal(&all[i].record.process, SIGTERM, NULL);
+}
+
+static void tell(const struct plan *p, const struct mob_launched *raylet)
+{
+    printf("Node %u of cluster %.8s serves at %s.\n", raylet->node, raylet->cluster, raylet->ip);
+    if (!p->head)
+        return;
+    printf("\nJoin from another machine (copy %s there once, mode 0600):\n    mobula start --address=%s\n", p->token_file,
+           p->head_address);
+    printf("Use it:     MOBULA_ADDRESS=%s ./driver\nLook:       mobula status\nEnd it:     mobula stop\n", p->head_address);
+}
+
+/* Stay until the node's daemons are gone, or a signal comes: then stop them. */
+static int block(const struct plan *p)
+{
+    static struct here_daemon all[HERE_DAEMONS_MAX];
+    struct timespec pause = { .tv_sec = 1 };
+    sigset_t ends;
+    size_t count, mine;
+    bool told = false;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    fflush(stdout);
+    do {
+        mine = 0;
+        if (here_list(all, &count, NULL) < 0)
+            return 1;
+        for (size_t i = 0; i < count; i++) {
+            bool head = strcmp(all[i].record.role, "head") == 0;
+            if (strcmp(all[i].record.head, p->head_address) != 0 || (head && !p->head) || strcmp(all[i].record.ip, p->ip) != 0)
+                continue;
+            mine += !head || told;
+            if (told)
+                mob_identity_signal(&all[i].record.process, SIGTERM, NULL);
+        }
+        if (mine > 0 && sigtimedwait(&ends, NULL, &pause) > 0) {
+            told = true;
+            pause = (struct timespec){ .tv_nsec = 10000000 };
+        }
+    } while (mine > 0);
+    if (!told)
+        fprintf(stderr, "mobula: the node's raylet has ended\n");
+    return told ? 0 : 1;
+}
+
+static int run(const struct args *a)
+{
+    struct plan p;
+    struct mob_error err;
+    struct mob_launched raylet;
+
+    if (plan_make(&p, a, &err) < 0)
+        return args_failed(&err);
+    if (p.head && start_head(&p, &err) < 0)
+        return args_failed(&err);
+    if (start_raylet(&p, &raylet, &err) < 0) {
+        undo(&p);
+        return args_failed(&err);
+    }
+    tell(&p, &raylet);
+    return args_flag(a, "block") ? block(&p) : 0;
+}
+
+const struct verb verb_start = { "start", NULL, "start a head, or join a cluster", options, run };

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status.c -- mobula status: the cluster in one screen, from the head's answer to "status" (head/query.c). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/ask.h"
+#include "cli/print.h"
+#include "cli/verbs.h"
+
+#define STATUS_MS 10000
+
+static const struct option options[] = {
+    { "format", "table|json", "json: the head's answer as it is" },
+    ASK_OPTIONS,
+    { 0 },
+};
+
+/* "CPU 3/16" for each resource that is worth a line of people's time. */
+static void print_totals(json_t *total, json_t *available)
+{
+    const char *name;
+    json_t *amount;
+
+    json_object_foreach(total, name, amount) {
+        double all = json_number_value(amount), left = json_number_value(json_object_get(available, name));
+        char used_text[32], all_text[32];
+        if (strncmp(name, "node:", 5) == 0)
+            continue;
+        print_amount(name, all - left, used_text, sizeof used_text);
+        print_amount(name, all, all_text, sizeof all_text);
+        printf("  %-20s %s/%s\n", name, used_text, all_text);
+    }
+}
+
+static int run(const struct args *a)
+{
+    static const char *const columns[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "blocked", "queued", "store", NULL };
+    const char *format = args_text(a, "format");
+    struct mob_error err;
+    json_t *answer, *nodes;
+
+    if (ask_json(a, "status", "", STATUS_MS, &answer, &err) < 0)
+        return args_failed(&err);
+    if (format != NULL && strcmp(format, "json") == 0) {
+        json_dumpf(answer, stdout, JSON_INDENT(2));
+        putchar('\n');
+    } else {
+        nodes = json_object_get(answer, "nodes");
+        printf("Cluster %s\n  nodes %zu   waiting for a worker: %" PRId64 "\n\nUsed\n",
+               json_string_value(json_object_get(answer, "cluster")) ?: "?", json_array_size(nodes),
+               (int64_t)json_number_value(json_object_get(answer, "waiting")));
+        print_totals(json_object_get(answer, "total"), json_object_get(answer, "available"));
+        putchar('\n');
+        print_node_table(nodes, columns);
+    }
+    json_decref(answer);
+    return 0;
+}
+
+const struct verb verb_status = { "status", NULL, "nodes, resources in use, what waits", options, run };

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stop.c -- mobula stop: ends the daemons of a cluster that run on this machine, by recorded identity, never by name. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/ask.h"
+#include "cli/here.h"
+#include "cli/verbs.h"
+
+#define STOP_GRACE_MS 10000
+#define STOP_KILL_MS 5000
+
+static const struct option options[] = {
+    { "all", NULL, "every cluster of this user on this machine, private ones too" },
+    { "force", NULL, "SIGKILL at once" },
+    { "address", "HOST:PORT", "the cluster with this head; needed only where several run here" },
+    { 0 },
+};
+
+static size_t alive(const struct here_daemon *all, size_t count, const char *role)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += strcmp(all[i].record.role, role) == 0 && mob_identity_alive(&all[i].record.process);
+    return n;
+}
+
+static void signal_all(const struct here_daemon *all, size_t count, const char *role, int signal_number)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i].record.role, role) == 0)
+            mob_identity_signal(&all[i].record.process, signal_number, NULL);
+}
+
+/* Poll: these are no children of ours, and a pidfd is not everywhere. */
+static size_t wait_gone(const struct here_daemon *all, size_t count, const char *role, int64_t ms)
+{
+    struct timespec pause = { .tv_nsec = 5000000 };
+    size_t left;
+
+    for (int64_t waited = 0; (left = alive(all, count, role)) > 0 && waited < ms; waited += 5)
+        nanosleep(&pause, NULL);
+    return left;
+}
+
+static size_t stop_role(const struct here_daemon *all, size_t count, const char *role, bool force)
+{
+    size_t left;
+
+    signal_all(all, count, role, force ? SIGKILL : SIGTERM);
+    left = wait_gone(all, count, role, STOP_GRACE_MS);
+    if (left == 0)
+        return 0;
+    signal_all(all, count, role, SIGKILL);
+    return wait_gone(all, count, role, STOP_KILL_MS);
+}
+
+/* Keep those of one cluster: the one asked for, or the only one. */
+static int choose(const struct args *a, struct here_daemon *all, size_t *count, struct mob_error *err)
+{
+    const char *address = args_text(a, "address");
+    char wanted[80] = "", ip[64];
+    uint32_t port;
+    size_t kept = 0;
+
+    if (address != NULL) {
+        if (ask_resolve(address, ip, &port, err) < 0)
+            return -1;
+        snprintf(wanted, sizeof wanted, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
+    }
+    for (size_t i = 0; i < *count; i++) {
+        if (address != NULL ? strcmp(all[i].record.head, wanted) != 0 : all[i].record.is_private)
+            continue;
+        if (kept > 0 && strcmp(all[0].record.cluster, all[i].record.cluster) != 0)
+            return mob_error_set(err, MOB_ERR_INVALID, "several clusters run here (heads %s and %s); say --address=HOST:PORT or --all",
+                                 all[0].record.head, all[i].record.head);
+        all[kept++] = all[i];
+    }
+    *count = kept;
+    return 0;
+}
+
+static int run(const struct args *a)
+{
+    static struct here_daemon all[HERE_DAEMONS_MAX];
+    struct mob_error err;
+    size_t count, left;
+
+    if (here_list(all, &count, &err) < 0 || (!args_flag(a, "all") && choose(a, all, &count, &err) < 0))
+        return args_failed(&err);
+    if (count == 0) {
+        printf("Nothing of yours runs here.\n");
+        return 0;
+    }
+    left = stop_role(all, count, "raylet", args_flag(a, "force"));
+    left += stop_role(all, count, "head", args_flag(a, "force"));
+    for (size_t i = 0; i < count; i++)
+        if (!mob_identity_alive(&all[i].record.process))
+            mob_paths_remove(all[i].session, NULL);
+    printf("Stopped %zu of %zu.\n", count - left, count);
+    return left == 0 ? 0 : 1;
+}
+
+const struct verb verb_stop = { "stop", NULL, "end the cluster's head and raylet on this machine", options, run };
