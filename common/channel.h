@@ -20,8 +20,10 @@
 #include "common/doorbell.h"
 #include "common/frame.h"
 
-#define MOB_CHANNEL_SLOTS 1024          /* tasks, and answers */
+#ifndef MOB_CHANNEL_SLOTS               /* the interleaver and the fuzzer have small ones */
+#define MOB_CHANNEL_SLOTS 1024          /* tasks, and answers; a power of two, as the bytes */
 #define MOB_CHANNEL_BYTES (1u << 20)    /* of bodies, each way; a body is in one piece (wraps to the start when it does not fit) */
+#endif
 
 enum mob_channel_role { MOB_CHANNEL_OWNER, MOB_CHANNEL_WORKER };
 struct mob_channel;
@@ -40,11 +42,11 @@ void mob_channel_close(struct mob_channel *c);
 
 /* -- owner ------------------------------------------------------------------------------------------------------------- */
 
-/* Room for one more task with a body of `size` bytes (reserves 1 KiB of the answer ring for it)? */
-bool mob_channel_has_room(const struct mob_channel *c, size_t size);
+/* Room for one more task with a body of `size` bytes (and for 1 KiB of the answer ring that is kept for it)? */
+bool mob_channel_has_room(struct mob_channel *c, size_t size);
 
-/* Reserve a slot and body space: the frame and body may be written through the pointers until commit, which publishes it and gives
- * its sequence number (for take-back). NULL: no room. One reservation at a time. */
+/* Reserve a slot and body space: the frame and body may be written through the pointers until commit, which fills in body_size,
+ * publishes it and gives its sequence number (for take-back; never 0). NULL: no room. One reservation at a time. */
 struct mob_task_frame *mob_channel_reserve(struct mob_channel *c, size_t body_size, void **ret_body);
 uint64_t mob_channel_commit(struct mob_channel *c);
 
@@ -61,10 +63,13 @@ void mob_channel_answer_done(struct mob_channel *c);
  * slots that were taken back. */
 bool mob_channel_claim(struct mob_channel *c, uint32_t epoch, struct mob_task_frame *ret_frame, const void **ret_body);
 
-/* Bytes an answer body may have now (at least 1 KiB - 64 for the claimed task). A larger value is sealed in the store instead. */
+/* Bytes an answer body may have now (at least MOB_CHANNEL_REPLY_MIN for the claimed task). A larger value is sealed in the store. */
+#define MOB_CHANNEL_REPLY_MIN (1024 - 64)
 size_t mob_channel_reply_room(const struct mob_channel *c);
 
-/* Reserve the answer of the claimed task; fill frame and body; commit publishes it and marks the task's slot DONE. */
+/* Reserve the answer of the claimed task; fill frame and body (body_size is filled in); commit publishes it and marks the task's slot
+ * DONE. NULL: an answer above MOB_CHANNEL_REPLY_MIN found no room (the owner may have used what reply_room() saw): seal it in the
+ * store; or the channel is broken. */
 struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_size, void **ret_body);
 void mob_channel_reply_commit(struct mob_channel *c);
 
@@ -75,7 +80,7 @@ bool mob_channel_pending(struct mob_channel *c, uint32_t epoch);
 
 /* Ring the peer's doorbell for what was committed since the last ring. urgent wakes a dozing owner, too. No-op if nothing new. */
 void mob_channel_ring(struct mob_channel *c, bool urgent);
-bool mob_channel_half_full(const struct mob_channel *c);        /* answers: the worker rings urgently then */
+bool mob_channel_half_full(struct mob_channel *c);              /* answers: the worker rings urgently then */
 /* NULL, or what the peer did wrong. */
 const char *mob_channel_error(const struct mob_channel *c);
 const struct mob_doorbell *mob_channel_peer(const struct mob_channel *c);

@@ -19,7 +19,9 @@
 #define MOB_PAGE_SIZE 4096
 #define MOB_PAGE_MAGIC 0x4d4f4250u
 #define MOB_PAGE_VERSION 1u
+#ifndef MOB_DIRTY_BITS          /* the interleaver has one word of them */
 #define MOB_DIRTY_BITS 256      /* one a channel of the process; the last one: "look at all" */
+#endif
 
 enum mob_asleep {
     MOB_AWAKE,                  /* do not ring */

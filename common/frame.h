@@ -45,7 +45,8 @@ struct mob_stored_value {
     uint32_t zero;
 };
 
-/* The end of an attempt. Body: `returns` values (status MOB_OK), or one struct mob_error. */
+/* The end of an attempt. Body: `returns` values (status MOB_OK), or one struct mob_error, whose text may be cut: body_size is then
+ * smaller than the struct (but holds all before the text, and a zero at its end). */
 struct mob_answer_frame {
     uint64_t task;
     int64_t started_ns, ended_ns;       /* the worker's CLOCK_BOOTTIME */
