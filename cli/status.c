@@ -2,6 +2,7 @@
 /* status.c -- mobula status: the cluster in one screen, from the head's answer to "status" (head/query.c). */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/ask.h"
@@ -33,6 +34,23 @@ static void print_totals(json_t *total, json_t *available)
     }
 }
 
+/* What waits, and why it runs nowhere: the head's own reasons. */
+static void print_demands(json_t *demands)
+{
+    json_t *demand;
+    size_t i;
+
+    json_array_foreach(demands, i, demand) {
+        char *resources = json_dumps(json_object_get(demand, "resources"), JSON_COMPACT);
+        const char *state = json_string_value(json_object_get(demand, "state"));
+        printf("\n%s: %" PRId64 " x %s, the oldest for %.1f s\n", strcmp(state ?: "", "waiting") == 0 ? "Waits" : "Fits no node",
+               (int64_t)json_number_value(json_object_get(demand, "count")), resources,
+               json_number_value(json_object_get(demand, "oldest_ms")) / 1000);
+        printf("%s\n", json_string_value(json_object_get(demand, "why")) ?: "");
+        free(resources);
+    }
+}
+
 static int run(const struct args *a)
 {
     static const char *const columns[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "blocked", "queued", "store", NULL };
@@ -53,6 +71,7 @@ static int run(const struct args *a)
         print_totals(json_object_get(answer, "total"), json_object_get(answer, "available"));
         putchar('\n');
         print_node_table(nodes, columns);
+        print_demands(json_object_get(answer, "demands"));
     }
     json_decref(answer);
     return 0;
