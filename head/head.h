@@ -35,6 +35,8 @@ int64_t mob_head_tick(struct mob_head *h);
 /* Send text as Reply messages of at most 256 KiB. */
 void mob_head_reply(struct mob_head *h, uint64_t link, uint64_t query, struct mob_address to, const char *text, size_t size,
                     const struct mob_error *err);
+/* The same of an answer made in parts: more follows. The last part goes by mob_head_reply(). */
+void mob_head_reply_part(struct mob_head *h, uint64_t link, uint64_t query, struct mob_address to, const char *text, size_t size);
 
 /* For tests and the simulator: aborts if an invariant is broken (placed <= free as seen; one entry a node; sums). */
 void mob_head_check(const struct mob_head *h);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* demand.h -- leases that owners' raylets could not serve themselves: levels, placed as resources come free. */
+#ifndef MOB_HEAD_DEMAND_H
+#define MOB_HEAD_DEMAND_H
+
+#include "common/list.h"
+#include "common/map.h"
+#include "common/wire.h"
+#include "head/placement.h"
+
+struct mob_head;
+struct node;
+struct kind;
+struct shape;
+
+/* What one owner wants of one shape. */
+struct demand {
+    struct node *origin;                /* the owner's */
+    struct mob_address owner;
+    uint32_t number;                    /* the owner's, of the shape */
+    struct shape *shape;
+    struct kind *kind;
+    uint32_t count;                     /* not placed yet */
+    uint64_t placed;                    /* so far, as its raylet counts */
+    int64_t since_ns;                   /* age and */
+    uint32_t depth;                     /* depth decide who is first */
+    uint64_t told;                      /* the generation of nodes whose lacks it was told; 0: none */
+    struct mob_link by_kind;            /* in kind.waiting while count > 0 */
+};
+
+/* All demands that any node serves equally well or not: same resources, labels and strategy. */
+struct kind {
+    uint64_t key;
+    unsigned refs;                      /* demands */
+    struct mob_shape ask;               /* job and executable left out */
+    struct mob_link waiting;            /* demands with count > 0 */
+    size_t feasible;                    /* serving nodes that could serve it if they were empty */
+    bool exhausted;                     /* it fits on no node but, perhaps, those in view.changed */
+    uint32_t round;                     /* SPREAD: the last node */
+    struct placement ranking;           /* while placing */
+};
+
+struct demand_table {
+    struct mob_map kinds;
+    uint64_t generation;                /* rises when a serving node joins or dies; starts at 1 */
+    bool explain;                       /* somebody may have to be told why nothing fits ... */
+    int64_t explain_ns;                 /* ... at once if it is new, else not before this */
+    struct node **chosen;               /* scratch: the nodes of the demand under way */
+    size_t chosen_count, chosen_room;
+};
+
+void mob_head_demand_init(struct mob_head *h);
+void mob_head_demand_fini(struct mob_head *h);
+/* A raylet states a level for one of its owners. */
+int mob_head_demand_state(struct node *origin, const Mobula__Demand *m, struct mob_error *err);
+/* Drop demands: of a node's owners, of a job. */
+void mob_head_demand_drop_node(struct node *n);
+void mob_head_demand_drop_job(struct mob_head *h, struct mob_address job);
+/* A serving node joined; a node is dead. */
+void mob_head_demand_node_joined(struct node *n);
+void mob_head_demand_node_dead(struct node *n);
+/* Place what can be placed, tell what cannot. Returns when to come again (INT64_MAX: when something changed). */
+int64_t mob_head_demand_place(struct mob_head *h);
+void mob_head_demand_check(const struct mob_head *h);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* head.c -- the life of the head's core, its links, and who gets which envelope.
+ *
+ *   link: NEW --(Register)--> RAYLET        what it may say then: Report, Demand, JobStarted, JobOver; its processes: Query, Events
+ *            '--(Query)-----> ASKER         Query
+ *   PROBE is a dial of ours (node.c). A link that says what it must not is hung up, with one line in the log: OVER.
+ *
+ * A call is: note the time, hand the fact to its noun. What follows from many facts together (placing, answering who waits) is done
+ * once, in mob_head_tick().
+ */
+#include "head/head.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/event.h"
+#include "common/log.h"
+#include "head/core.h"
+
+#define STALL_NS INT64_C(100000000)     /* a tick that comes later than this: the process was stopped, or its machine was */
+
+/* -- time ---------------------------------------------------------------------------------------------------------------- */
+
+static void note_time(struct mob_head *h)
+{
+    int64_t now_ns = h->world->now_ns(h->world);
+
+    assert(now_ns >= h->now_ns);
+    if (h->due_ns != INT64_MAX && now_ns > h->due_ns + STALL_NS) {
+        h->stalled_ns += now_ns - h->due_ns;
+        mob_warn("did not run for %" PRId64 " ms: silence in that time counts for nobody", (now_ns - h->due_ns) / MOB_NS_OF_MS);
+        h->due_ns = now_ns;
+    }
+    h->now_ns = now_ns;
+}
+
+/* -- links --------------------------------------------------------------------------------------------------------------- */
+
+struct link *mob_head_link(const struct mob_head *h, uint64_t number)
+{
+    return mob_map_get(&h->links, number);
+}
+
+struct link *mob_head_link_add(struct mob_head *h, uint64_t number)
+{
+    struct link *l = mob_head_link(h, number);
+
+    if (l == NULL) {
+        l = mob_new(struct link);
+        l->number = number;
+        mob_map_set(&h->links, number, l);
+    }
+    return l;
+}
+
+void mob_head_hang_up(struct mob_head *h, struct link *l)
+{
+    if (l->kind == LINK_OVER)
+        return;
+    l->kind = LINK_OVER;
+    l->node = NULL;
+    mob_head_query_link_lost(h, l->number);
+    h->world->hang_up(h->world, l->number);
+}
+
+void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e)
+{
+    size_t size;
+    const void *frame = mob_wire_pack(h->wire, e, &size);
+
+    h->world->send(h->world, link, frame, size);
+}
+
+void mob_head_broadcast(struct mob_head *h, const Mobula__Envelope *e, const struct node *except)
+{
+    size_t size;
+    const void *frame = mob_wire_pack(h->wire, e, &size);
+    struct node *n;
+
+    mob_list_each(n, &h->nodes.heard, struct node, by_heard) {
+        if (n->link != 0 && n != except)
+            h->world->send(h->world, n->link, frame, size);
+    }
+}
+
+/* -- envelopes ----------------------------------------------------------------------------------------------------------- */
+
+static void on_events(struct mob_head *h, const Mobula__Events *m)
+{
+    if (m->records.len % sizeof(struct mob_event) != 0)
+        mob_warn("events of %zu bytes are no whole records: dropped", m->records.len);
+    else if (h->config.record != NULL)
+        h->config.record(h->config.arg, m->records.data, m->records.len, m->dropped);
+}
+
+/* What a node's raylet says for itself. */
+static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob_error *err)
+{
+    struct mob_head *h = n->head;
+    struct mob_address job;
+
+    switch (e->body_case) {
+    case MOBULA__ENVELOPE__BODY_REPORT:
+        return mob_head_view_report(n, e->report, err);
+    case MOBULA__ENVELOPE__BODY_DEMAND:
+        return mob_head_demand_state(n, e->demand, err);
+    case MOBULA__ENVELOPE__BODY_JOB_STARTED:
+        job = mob_wire_address(e->job_started->job);
+        if (job.node != n->place.number)
+            return mob_error_set(err, MOB_ERR_PROTOCOL, "job %u.%u is not of this node", job.node, job.process);
+        mob_head_job_started(h, job, e->job_started->name, e->job_started->pid);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_JOB_OVER:
+        job = mob_wire_address(e->job_over->job);
+        if (job.node != n->place.number)
+            return mob_error_set(err, MOB_ERR_PROTOCOL, "job %u.%u is not of this node", job.node, job.process);
+        mob_head_job_over(h, job);
+        return 0;
+    default:
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "body %d is not for a head", (int)e->body_case);
+    }
+}
+
+static int dispatch_from_raylet(struct mob_head *h, struct link *l, struct mob_address from, const Mobula__Envelope *e,
+                                struct mob_error *err)
+{
+    struct node *n = l->node;
+
+    mob_head_node_heard(n);
+    if (from.node != n->place.number)
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "it speaks for node %u", from.node);
+    if (e->body_case == MOBULA__ENVELOPE__BODY_QUERY)
+        mob_head_query_ask(h, l, from, e->query);
+    else if (e->body_case == MOBULA__ENVELOPE__BODY_EVENTS)
+        on_events(h, e->events);
+    else if (from.process != 0)         /* a user's process: its raylet is not to blame */
+        mob_warn("process %u.%u sent body %d: dropped", from.node, from.process, (int)e->body_case);
+    else
+        return dispatch_raylet(n, e, err);
+    return 0;
+}
+
+static int dispatch(struct mob_head *h, struct link *l, const Mobula__Envelope *e, struct mob_error *err)
+{
+    struct mob_address from = mob_wire_address(e->from);
+
+    if (l->kind == LINK_RAYLET)
+        return dispatch_from_raylet(h, l, from, e, err);
+    if (e->body_case == MOBULA__ENVELOPE__BODY_QUERY && l->kind != LINK_PROBE) {
+        l->kind = LINK_ASKER;
+        mob_head_query_ask(h, l, from, e->query);
+        return 0;
+    }
+    if (e->body_case == MOBULA__ENVELOPE__BODY_REGISTER_NODE && l->kind == LINK_NEW) {
+        mob_head_node_register(h, l, e->register_node);
+        return 0;
+    }
+    if (l->kind == LINK_PROBE)          /* a raylet greets whoever calls */
+        return 0;
+    return mob_error_set(err, MOB_ERR_PROTOCOL, "body %d before Register", (int)e->body_case);
+}
+
+/* -- facts --------------------------------------------------------------------------------------------------------------- */
+
+void mob_head_link_up(struct mob_head *h, uint64_t link)
+{
+    struct link *l = mob_head_link_add(h, link);
+
+    note_time(h);
+    if (l->kind == LINK_PROBE) {
+        mob_head_node_probe_up(l->node);
+        mob_head_hang_up(h, l);
+    }
+}
+
+void mob_head_receive(struct mob_head *h, uint64_t link, const void *frame, size_t size)
+{
+    struct link *l = mob_head_link(h, link);
+    Mobula__Envelope *e;
+    struct mob_error err;
+
+    note_time(h);
+    if (l == NULL || l->kind == LINK_OVER)
+        return;
+    if ((e = mob_wire_unpack(h->wire, frame, size, &err)) != NULL && dispatch(h, l, e, &err) == 0)
+        return;
+    mob_warn("link %" PRIu64 " (node %u) is ended: %s", l->number, l->node != NULL ? l->node->place.number : 0, err.text);
+    if (l->node != NULL)
+        mob_head_node_link_lost(l->node, false);
+    mob_head_hang_up(h, l);
+}
+
+void mob_head_link_lost(struct mob_head *h, uint64_t link, bool refused)
+{
+    struct link *l = mob_map_remove(&h->links, link);
+
+    note_time(h);
+    if (l == NULL)
+        return;
+    mob_head_query_link_lost(h, link);
+    if (l->kind == LINK_PROBE)
+        mob_head_node_probe_lost(l->node, refused);
+    else if (l->kind == LINK_RAYLET)
+        mob_head_node_link_lost(l->node, refused);
+    free(l);
+}
+
+int64_t mob_head_tick(struct mob_head *h)
+{
+    int64_t due_ns, other_ns;
+
+    note_time(h);
+    due_ns = mob_head_node_tick(h);
+    if ((other_ns = mob_head_demand_place(h)) < due_ns)
+        due_ns = other_ns;
+    if ((other_ns = mob_head_query_tick(h)) < due_ns)
+        due_ns = other_ns;
+    /* Come often enough to see by the clock when this process did not run. */
+    other_ns = h->now_ns + h->config.beat_ms * MOB_NS_OF_MS / 2;
+    if (!mob_list_empty(&h->nodes.heard) && other_ns < due_ns)
+        due_ns = other_ns;
+    if (due_ns < h->now_ns)
+        due_ns = h->now_ns;
+    h->due_ns = due_ns;
+    return due_ns;
+}
+
+/* -- life ---------------------------------------------------------------------------------------------------------------- */
+
+struct mob_head *mob_head_create(struct mob_world *w, const struct mob_head_config *config)
+{
+    struct mob_head *h = mob_new(struct mob_head);
+
+    h->world = w;
+    h->config = *config;
+    h->wire = mob_wire_create();
+    h->now_ns = h->started_ns = w->now_ns(w);
+    h->due_ns = INT64_MAX;
+    mob_head_node_init(h, config->first_node);
+    mob_head_demand_init(h);
+    mob_head_job_init(h);
+    mob_head_query_init(h);
+    return h;
+}
+
+void mob_head_destroy(struct mob_head *h)
+{
+    struct link *l;
+    size_t at = 0;
+
+    if (h == NULL)
+        return;
+    mob_head_query_fini(h);
+    mob_head_job_fini(h);
+    mob_head_demand_fini(h);
+    mob_head_node_fini(h);
+    mob_head_view_fini(h);
+    while ((l = mob_map_next(&h->links, &at, NULL)) != NULL)
+        free(l);
+    mob_map_fini(&h->links);
+    mob_wire_destroy(h->wire);
+    free(h);
+}
+
+void mob_head_check(const struct mob_head *h)
+{
+    const struct link *l;
+    size_t at = 0;
+
+    mob_head_node_check(h);
+    mob_head_demand_check(h);
+    while ((l = mob_map_next(&h->links, &at, NULL)) != NULL) {
+        assert((l->node != NULL) == (l->kind == LINK_RAYLET || l->kind == LINK_PROBE));
+        if (l->kind == LINK_RAYLET)
+            assert(l->node->link == l->number);
+        if (l->kind == LINK_PROBE)
+            assert(l->node->probe == l->number);
+    }
+}

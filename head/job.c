@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job.c -- jobs start and end by their driver's raylet's word, or with its node. An ended job's demands are dropped and all
+ * raylets are told, so that no worker of it is left anywhere; the last ended ones are kept to be shown, and to tell a node that was
+ * cut off when they ended. Repeats are ignored.
+ */
+#include "head/job.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "head/core.h"
+
+#define OVER_KEPT 1000
+
+static void job_destroy(struct mob_head *h, struct job *j)
+{
+    mob_map_remove(&h->jobs.by_driver, mob_address_key(j->driver));
+    mob_list_remove(&j->link);
+    free(j);
+}
+
+void mob_head_job_init(struct mob_head *h)
+{
+    mob_list_init(&h->jobs.running);
+    mob_list_init(&h->jobs.over);
+}
+
+void mob_head_job_fini(struct mob_head *h)
+{
+    struct job *j;
+
+    mob_list_each(j, &h->jobs.running, struct job, link)
+        job_destroy(h, j);
+    mob_list_each(j, &h->jobs.over, struct job, link)
+        job_destroy(h, j);
+    mob_map_fini(&h->jobs.by_driver);
+}
+
+void mob_head_job_started(struct mob_head *h, struct mob_address driver, const char *name, uint32_t pid)
+{
+    struct job *j;
+
+    if (mob_map_get(&h->jobs.by_driver, mob_address_key(driver)) != NULL)
+        return;
+    j = mob_new(struct job);
+    j->driver = driver;
+    mob_copy(j->name, sizeof j->name, name);
+    j->pid = pid;
+    j->started_ns = h->now_ns;
+    mob_map_set(&h->jobs.by_driver, mob_address_key(driver), j);
+    mob_list_append(&h->jobs.running, &j->link);
+    h->jobs.running_count++;
+    mob_info("job %u.%u (%s) starts", driver.node, driver.process, j->name);
+}
+
+static void put_over(struct mob_envelope *env, Mobula__JobOver *m, Mobula__Address *address, const struct job *j)
+{
+    mobula__job_over__init(m);
+    mobula__address__init(address);
+    mob_wire_put_address(address, j->driver);
+    m->job = address;
+    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
+    env->e.job_over = m;
+}
+
+void mob_head_job_over(struct mob_head *h, struct mob_address driver)
+{
+    struct job *j = mob_map_get(&h->jobs.by_driver, mob_address_key(driver));
+    struct mob_envelope env;
+    Mobula__JobOver m;
+    Mobula__Address address;
+
+    if (j == NULL || j->over_ns != 0)
+        return;
+    j->over_ns = h->now_ns;
+    mob_list_remove(&j->link);
+    mob_list_append(&h->jobs.over, &j->link);
+    h->jobs.running_count--;
+    h->jobs.over_count++;
+    mob_info("job %u.%u (%s) is over", driver.node, driver.process, j->name);
+    mob_head_demand_drop_job(h, driver);
+    put_over(&env, &m, &address, j);
+    mob_head_broadcast(h, &env.e, NULL);
+    if (h->jobs.over_count > OVER_KEPT) {
+        job_destroy(h, mob_list_first(&h->jobs.over, struct job, link));
+        h->jobs.over_count--;
+    }
+}
+
+void mob_head_job_node_dead(struct node *n)
+{
+    struct job *j;
+
+    mob_list_each(j, &n->head->jobs.running, struct job, link) {
+        if (j->driver.node == n->place.number)
+            mob_head_job_over(n->head, j->driver);
+    }
+}
+
+void mob_head_job_tell(struct node *n, int64_t since_ns)
+{
+    struct job *j;
+
+    mob_list_each(j, &n->head->jobs.over, struct job, link) {
+        struct mob_envelope env;
+        Mobula__JobOver m;
+        Mobula__Address address;
+
+        if (j->over_ns < since_ns)
+            continue;
+        put_over(&env, &m, &address, j);
+        mob_head_send(n->head, n->link, &env.e);
+    }
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* job.h -- the drivers that came and went. */
+#ifndef MOB_HEAD_JOB_H
+#define MOB_HEAD_JOB_H
+
+#include "common/list.h"
+#include "common/map.h"
+#include "common/wire.h"
+
+struct mob_head;
+struct node;
+
+struct job {
+    struct mob_address driver;          /* its name */
+    char name[64];
+    uint32_t pid;
+    int64_t started_ns;
+    int64_t over_ns;                    /* 0: runs */
+    struct mob_link link;               /* in job_table.running or .over */
+};
+
+struct job_table {
+    struct mob_map by_driver;
+    struct mob_link running, over;      /* oldest first */
+    size_t running_count, over_count;
+};
+
+void mob_head_job_init(struct mob_head *h);
+void mob_head_job_fini(struct mob_head *h);
+void mob_head_job_started(struct mob_head *h, struct mob_address driver, const char *name, uint32_t pid);
+/* Its demands end, every raylet is told. Unknown or over already: no-op. */
+void mob_head_job_over(struct mob_head *h, struct mob_address driver);
+void mob_head_job_node_dead(struct node *n);
+/* A node came back: tell it of jobs that ended while it was away. */
+void mob_head_job_tell(struct node *n, int64_t since_ns);
+
+#endif

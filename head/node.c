@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* node.c -- membership, one machine a node.
+ *
+ *   (Register) --> ALIVE <--> CUT
+ *                    '---------'--> DEAD
+ *
+ *   ALIVE  has a link. Waits for its loss, or for dead_ms without a message (the raylet reports each beat_ms).
+ *   CUT    has none. Its port is dialed each beat: refused, and it is dead at once; answered, and it has until dead_ms of silence
+ *          to dial us again with its number.
+ *   DEAD   everybody was told, itself too if it can be reached. It stays here to be shown and to be recognised: the raylet that
+ *          registers with a dead number is told again, and must come as a new node. Waits for ever; the oldest are forgotten.
+ *
+ * Silence is counted in the time that this process lived (core.h): a head that was stopped for a minute buries nobody for it.
+ * Nodes stand in `heard`, longest silent first, so that a tick looks at the first alone.
+ */
+#include "head/node.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "head/core.h"
+
+#define DEAD_KEPT 256
+
+static enum mob_next node_alive(struct mob_machine *m);
+static enum mob_next node_cut(struct mob_machine *m);
+static bool node_holds(const struct mob_machine *m);
+
+static const struct mob_state node_states[] = {
+    [NODE_ALIVE] = { "alive", node_alive, MOB_TO(NODE_CUT) | MOB_TO(NODE_DEAD) },
+    [NODE_CUT] = { "cut", node_cut, MOB_TO(NODE_ALIVE) | MOB_TO(NODE_DEAD) },
+    [NODE_DEAD] = { "dead", NULL, 0 },
+};
+
+/* -- registration -------------------------------------------------------------------------------------------------------- */
+
+/* Register as plain values. */
+struct registration {
+    struct node_facts facts;
+    char ip[64];
+    struct mob_resources resources;
+    struct mob_labels labels;
+    uint32_t node;
+};
+
+static int registration_unpack(struct registration *ret, const Mobula__Register *m, struct mob_error *err)
+{
+    *ret = (struct registration){ .node = m->node };
+    if (m->protocol != MOB_PROTOCOL)
+        return mob_error_set(err, MOB_ERR_VERSION, "the raylet speaks protocol %u, the head %u: install the same version on both",
+                             m->protocol, MOB_PROTOCOL);
+    if (m->incarnation.len != sizeof ret->facts.incarnation)
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "an incarnation of %zu bytes", m->incarnation.len);
+    if (m->ip[0] == '\0' || strlen(m->ip) >= sizeof ret->ip || m->port > UINT16_MAX || m->bulk_port > UINT16_MAX)
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "no good address: %.64s port %u bulk port %u", m->ip, m->port, m->bulk_port);
+    if (mob_wire_resources(m->resources, m->n_resources, &ret->resources, err) < 0
+        || mob_wire_labels(m->labels, m->n_labels, &ret->labels, err) < 0)
+        return -1;
+    memcpy(ret->facts.incarnation, m->incarnation.data, sizeof ret->facts.incarnation);
+    mob_copy(ret->ip, sizeof ret->ip, m->ip);
+    mob_copy(ret->facts.host, sizeof ret->facts.host, m->host);
+    mob_copy(ret->facts.session_dir, sizeof ret->facts.session_dir, m->session_dir);
+    ret->facts.port = m->port;
+    ret->facts.bulk_port = m->bulk_port;
+    ret->facts.pid = m->pid;
+    ret->facts.driver_only = m->driver_only;
+    return 0;
+}
+
+static uint64_t incarnation_key(const uint8_t incarnation[16])
+{
+    uint64_t halves[2];
+
+    memcpy(halves, incarnation, sizeof halves);
+    return halves[0] ^ halves[1] * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void put_peer(Mobula__Peer *ret, struct node *n)
+{
+    mobula__peer__init(ret);
+    ret->node = n->place.number;
+    ret->ip = n->place.ip;
+    ret->port = n->facts.port;
+    ret->bulk_port = n->facts.bulk_port;
+}
+
+/* Its number, and all that live but itself. */
+static void tell_registered(struct node *n)
+{
+    struct mob_head *h = n->head;
+    size_t room = h->nodes.alive + h->nodes.cut_count, count = 0;
+    Mobula__Registered m = MOBULA__REGISTERED__INIT;
+    Mobula__Peer *peers = mob_alloc(room * sizeof *peers);
+    Mobula__Peer **list = mob_alloc(room * sizeof(Mobula__Peer *));
+    struct mob_envelope env;
+    struct node *other;
+
+    mob_list_each(other, &h->nodes.heard, struct node, by_heard) {
+        if (other == n)
+            continue;
+        put_peer(&peers[count], other);
+        list[count] = &peers[count];
+        count++;
+    }
+    assert(count < room);
+    m.node = n->place.number;
+    m.cluster = (ProtobufCBinaryData){ .len = sizeof h->config.cluster, .data = h->config.cluster };
+    m.beat_ms = (uint32_t)h->config.beat_ms;
+    m.nodes = list;
+    m.n_nodes = count;
+    mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ n->place.number, 0 },
+                      MOBULA__ENVELOPE__BODY_REGISTERED);
+    env.e.registered = &m;
+    mob_head_send(h, n->link, &env.e);
+    free(list);
+    free(peers);
+}
+
+static void tell_node_up(struct node *n)
+{
+    Mobula__NodeUp m = MOBULA__NODE_UP__INIT;
+    Mobula__Peer peer;
+    struct mob_envelope env;
+
+    put_peer(&peer, n);
+    m.node = &peer;
+    mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_NODE_UP);
+    env.e.node_up = &m;
+    mob_head_broadcast(n->head, &env.e, n);
+}
+
+static void put_node_down(struct mob_envelope *env, Mobula__NodeDown *m, uint32_t number, char *reason)
+{
+    mobula__node_down__init(m);
+    m->node = number;
+    m->reason = reason;
+    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ number, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    env->e.node_down = m;
+}
+
+static void tell_refused(struct mob_head *h, struct link *l, const struct mob_error *why)
+{
+    Mobula__Refused m = MOBULA__REFUSED__INIT;
+    Mobula__Error error;
+    struct mob_envelope env;
+
+    mob_warn("link %" PRIu64 ": a raylet is refused: %s", l->number, why->text);
+    mob_wire_put_error(&error, why);
+    m.error = &error;
+    mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REFUSED);
+    env.e.refused = &m;
+    mob_head_send(h, l->number, &env.e);
+    mob_head_hang_up(h, l);
+}
+
+static struct node *node_create(struct mob_head *h, const struct registration *reg)
+{
+    struct node *n = mob_new(struct node);
+
+    n->head = h;
+    n->facts = reg->facts;
+    n->place.number = h->nodes.next++;
+    mob_copy(n->place.ip, sizeof n->place.ip, reg->ip);
+    n->place.total = n->place.free = n->reported = reg->resources;
+    n->place.labels = reg->labels;
+    mob_list_init(&n->places);
+    mob_list_init(&n->by_cut);
+    mob_list_init(&n->by_heard);
+    mob_list_append(&h->nodes.heard, &n->by_heard);
+    mob_map_set(&h->nodes.by_number, n->place.number, n);
+    mob_map_set(&h->nodes.by_incarnation, incarnation_key(n->facts.incarnation), n);
+    h->nodes.alive++;
+    h->nodes.serving += !n->facts.driver_only;
+    mob_machine_init(&n->m, "node", n->place.number, node_states, NODE_ALIVE, node_holds);
+    return n;
+}
+
+static void node_destroy(struct node *n)
+{
+    struct node_table *t = &n->head->nodes;
+
+    if (mob_map_get(&t->by_incarnation, incarnation_key(n->facts.incarnation)) == n)
+        mob_map_remove(&t->by_incarnation, incarnation_key(n->facts.incarnation));
+    mob_map_remove(&t->by_number, n->place.number);
+    mob_list_remove(&n->by_heard);
+    mob_list_remove(&n->by_cut);
+    mob_map_fini(&n->demands);
+    free(n);
+}
+
+static void take_link(struct node *n, struct link *l)
+{
+    l->kind = LINK_RAYLET;
+    l->node = n;
+    n->link = l->number;
+    n->refused = false;
+    mob_head_node_heard(n);
+}
+
+static void join(struct mob_head *h, struct link *l, const struct registration *reg)
+{
+    struct node *n = node_create(h, reg);
+    char text[256];
+
+    take_link(n, l);
+    mob_info("node %u joins: %s (%s), %s", n->place.number, n->place.ip, n->facts.host,
+             mob_resources_print(&n->place.total, text, sizeof text));
+    tell_registered(n);
+    tell_node_up(n);
+    mob_head_view_open(n);
+    if (!n->facts.driver_only)
+        mob_head_demand_node_joined(n);
+}
+
+/* The same raylet on a new link. What the old one carried last may be lost: its owners' demands are stated anew by it, our
+ * places and the ends of jobs are sent again by us. */
+static void come_back(struct node *n, struct link *l)
+{
+    struct link *old = n->link != 0 ? mob_head_link(n->head, n->link) : NULL;
+    int64_t silent_since_ns = n->head->now_ns - (mob_head_lived_ns(n->head) - n->heard_ns);
+
+    if (old != NULL) {
+        mob_head_hang_up(n->head, old);
+        mob_head_view_close(n);
+        mob_head_demand_drop_node(n);
+    }
+    take_link(n, l);
+    mob_machine_run(&n->m);
+    mob_info("node %u is back", n->place.number);
+    tell_registered(n);
+    mob_head_job_tell(n, silent_since_ns);
+    mob_head_view_open(n);
+}
+
+void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Register *m)
+{
+    struct registration reg;
+    struct mob_error err;
+    struct node *n;
+
+    if (registration_unpack(&reg, m, &err) < 0) {
+        tell_refused(h, l, &err);
+        return;
+    }
+    n = mob_map_get(&h->nodes.by_incarnation, incarnation_key(reg.facts.incarnation));
+    if (n != NULL && n->m.now != NODE_DEAD) {
+        come_back(n, l);
+    } else if (n != NULL || reg.node != 0) {
+        struct mob_envelope env;
+        Mobula__NodeDown down;
+        uint32_t number = n != NULL ? n->place.number : reg.node;
+
+        put_node_down(&env, &down, number, n != NULL ? n->reason : (char *)"this head does not know the node");
+        mob_info("node %u is dead and came back: it is told to join as a new one", number);
+        mob_head_send(h, l->number, &env.e);
+        mob_head_hang_up(h, l);
+    } else {
+        join(h, l, &reg);
+    }
+}
+
+/* -- life ---------------------------------------------------------------------------------------------------------------- */
+
+static bool silent_too_long(const struct node *n)
+{
+    return mob_head_lived_ns(n->head) - n->heard_ns >= n->head->config.dead_ms * MOB_NS_OF_MS;
+}
+
+static void forget_oldest_dead(struct mob_head *h)
+{
+    if (h->nodes.dead_count <= DEAD_KEPT)
+        return;
+    node_destroy(mob_list_first(&h->nodes.dead, struct node, by_heard));
+    h->nodes.dead_count--;
+}
+
+/* Everything that follows from a death, once: then nothing points to the node but the record of it. */
+static enum mob_next node_die(struct node *n, const char *reason)
+{
+    struct mob_head *h = n->head;
+    struct link *l = n->link != 0 ? mob_head_link(h, n->link) : NULL;
+    bool was_cut = n->m.now == NODE_CUT;
+    Mobula__NodeDown m;
+    struct mob_envelope env;
+
+    mob_copy(n->reason, sizeof n->reason, reason);
+    mob_warn("node %u (%s) is dead: %s; its leases end, its tasks run elsewhere", n->place.number, n->place.ip, n->reason);
+    put_node_down(&env, &m, n->place.number, n->reason);
+    mob_head_broadcast(h, &env.e, NULL);        /* itself, too */
+    if (l != NULL)
+        mob_head_hang_up(h, l);
+    n->link = 0;
+    if (n->probe != 0 && (l = mob_head_link(h, n->probe)) != NULL)
+        mob_head_hang_up(h, l);
+    n->probe = 0;
+    mob_head_view_forget(n);
+    mob_list_remove(&n->by_cut);
+    mob_list_remove(&n->by_heard);
+    mob_list_append(&h->nodes.dead, &n->by_heard);
+    h->nodes.dead_count++;
+    h->nodes.alive -= !was_cut;
+    h->nodes.cut_count -= was_cut;
+    h->nodes.serving -= !n->facts.driver_only;
+    mob_machine_goto(&n->m, NODE_DEAD);
+    mob_head_demand_drop_node(n);
+    mob_head_job_node_dead(n);
+    mob_head_demand_node_dead(n);
+    forget_oldest_dead(h);
+    return MOB_WAIT;
+}
+
+static enum mob_next node_alive(struct mob_machine *m)
+{
+    struct node *n = MOB_CONTAINER(m, struct node, m);
+    struct node_table *t = &n->head->nodes;
+
+    if (n->link != 0 && silent_too_long(n))
+        return node_die(n, "no sign of life for too long");
+    if (n->link != 0)
+        return MOB_WAIT;
+    mob_head_view_close(n);
+    mob_head_demand_drop_node(n);       /* stated anew when it is back */
+    mob_list_append(&t->cut, &n->by_cut);
+    t->alive--;
+    t->cut_count++;
+    n->probe_ns = mob_head_lived_ns(n->head);
+    return mob_machine_goto(m, NODE_CUT);
+}
+
+static enum mob_next node_cut(struct mob_machine *m)
+{
+    struct node *n = MOB_CONTAINER(m, struct node, m);
+    struct mob_head *h = n->head;
+
+    if (n->link != 0) {
+        mob_list_remove(&n->by_cut);
+        h->nodes.cut_count--;
+        h->nodes.alive++;
+        return mob_machine_goto(m, NODE_ALIVE);
+    }
+    if (n->refused)
+        return node_die(n, "its raylet is gone: the port refuses");
+    if (silent_too_long(n))
+        return node_die(n, "the link broke and it did not come back");
+    if (n->probe == 0 && mob_head_lived_ns(h) >= n->probe_ns) {
+        struct link *l;
+
+        n->probe = h->world->dial(h->world, n->place.ip, n->facts.port);
+        n->probe_ns = mob_head_lived_ns(h) + h->config.beat_ms * MOB_NS_OF_MS;
+        l = mob_head_link_add(h, n->probe);
+        l->kind = LINK_PROBE;
+        l->node = n;
+    }
+    return MOB_WAIT;
+}
+
+static bool node_holds(const struct mob_machine *m)
+{
+    const struct node *n = MOB_CONTAINER(m, const struct node, m);
+
+    if (m->now == NODE_ALIVE)
+        return n->link != 0;
+    if (m->now == NODE_CUT)
+        return n->link == 0 && n->open == 0;
+    return n->link == 0 && n->probe == 0 && n->open == 0 && mob_list_empty(&n->places);
+}
+
+/* -- facts --------------------------------------------------------------------------------------------------------------- */
+
+void mob_head_node_heard(struct node *n)
+{
+    assert(n->m.now != NODE_DEAD);
+    n->heard_ns = mob_head_lived_ns(n->head);
+    mob_list_remove(&n->by_heard);
+    mob_list_append(&n->head->nodes.heard, &n->by_heard);
+}
+
+void mob_head_node_link_lost(struct node *n, bool refused)
+{
+    assert(n->m.now == NODE_ALIVE);
+    n->link = 0;
+    n->refused = refused;
+    mob_machine_run(&n->m);
+}
+
+/* Its port answers: it is alive and will dial us. */
+void mob_head_node_probe_up(struct node *n)
+{
+    n->probe = 0;
+}
+
+void mob_head_node_probe_lost(struct node *n, bool refused)
+{
+    n->probe = 0;
+    n->refused = refused && n->link == 0;
+    mob_machine_run(&n->m);
+}
+
+int64_t mob_head_node_tick(struct mob_head *h)
+{
+    int64_t due_ns = INT64_MAX;
+    struct node *n;
+
+    mob_list_each(n, &h->nodes.cut, struct node, by_cut)
+        mob_machine_run(&n->m);
+    while (!mob_list_empty(&h->nodes.heard)) {
+        n = mob_list_first(&h->nodes.heard, struct node, by_heard);
+        if (!silent_too_long(n)) {
+            due_ns = n->heard_ns + h->config.dead_ms * MOB_NS_OF_MS + h->stalled_ns;
+            break;
+        }
+        mob_machine_run(&n->m);
+        assert(n->m.now == NODE_DEAD);
+    }
+    mob_list_each(n, &h->nodes.cut, struct node, by_cut) {
+        if (n->probe == 0 && n->probe_ns + h->stalled_ns < due_ns)
+            due_ns = n->probe_ns + h->stalled_ns;
+    }
+    return due_ns;
+}
+
+/* -- the table ----------------------------------------------------------------------------------------------------------- */
+
+void mob_head_node_init(struct mob_head *h, uint32_t first)
+{
+    mob_list_init(&h->nodes.heard);
+    mob_list_init(&h->nodes.cut);
+    mob_list_init(&h->nodes.dead);
+    h->nodes.next = first > 0 ? first : 1;
+}
+
+void mob_head_node_fini(struct mob_head *h)
+{
+    struct node *n;
+
+    mob_list_each(n, &h->nodes.heard, struct node, by_heard) {
+        mob_head_view_forget(n);
+        node_destroy(n);
+    }
+    mob_list_each(n, &h->nodes.dead, struct node, by_heard)
+        node_destroy(n);
+    mob_map_fini(&h->nodes.by_number);
+    mob_map_fini(&h->nodes.by_incarnation);
+}
+
+struct node *mob_head_node_find(const struct mob_head *h, uint32_t number)
+{
+    return mob_map_get(&h->nodes.by_number, number);
+}
+
+void mob_head_node_check(const struct mob_head *h)
+{
+    size_t alive = 0, cut = 0, serving = 0, open = 0;
+    int64_t heard_ns = INT64_MIN;
+    struct node *n;
+
+    mob_list_each(n, &h->nodes.heard, struct node, by_heard) {
+        assert(n->m.now != NODE_DEAD && node_holds(&n->m));
+        assert(mob_head_node_find(h, n->place.number) == n && n->place.number < h->nodes.next);
+        assert(n->heard_ns >= heard_ns);
+        assert((n->m.now == NODE_CUT) == !mob_list_empty(&n->by_cut));
+        heard_ns = n->heard_ns;
+        alive += n->m.now == NODE_ALIVE;
+        cut += n->m.now == NODE_CUT;
+        serving += !n->facts.driver_only;
+        open += n->open != 0;
+        mob_head_view_check(n);
+    }
+    assert(alive == h->nodes.alive && cut == h->nodes.cut_count && serving == h->nodes.serving);
+    assert(open == h->view.open_count);
+    assert(alive + cut + h->nodes.dead_count == h->nodes.by_number.count);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* node.h -- membership: which raylets there are, and when they are dead. */
+#ifndef MOB_HEAD_NODE_H
+#define MOB_HEAD_NODE_H
+
+#include "common/list.h"
+#include "common/machine.h"
+#include "common/map.h"
+#include "common/wire.h"
+#include "head/placement.h"
+
+struct mob_head;
+struct link;
+
+enum node_state { NODE_ALIVE, NODE_CUT, NODE_DEAD };
+
+/* What a raylet said of itself when it registered. */
+struct node_facts {
+    uint8_t incarnation[16];
+    char host[64], session_dir[256];
+    uint32_t port, bulk_port, pid;
+    bool driver_only;
+};
+
+/* Its newest report, besides the free resources. */
+struct node_load {
+    uint32_t workers, blocked, queued;
+    uint64_t store_used, store_size, uptime_ms;
+};
+
+struct node {
+    struct mob_machine m;
+    struct mob_head *head;
+    struct placement_node place;        /* number, address, resources, labels */
+    struct node_facts facts;
+    struct node_load load;
+    char reason[256];                   /* why it is dead */
+
+    uint64_t link;                      /* 0: none */
+    uint64_t probe;                     /* the dial under way while CUT; 0: none */
+    int64_t probe_ns;                   /* not before this (lived time) */
+    bool refused;                       /* its port does */
+    int64_t heard_ns;                   /* lived time of its last message */
+    struct mob_link by_heard;           /* in node_table.heard, or .dead */
+    struct mob_link by_cut;             /* in node_table.cut */
+
+    /* view.c */
+    uint64_t report_version;
+    struct mob_resources reported;      /* free, as it said */
+    uint64_t place_seq;                 /* of the last Place to it */
+    struct mob_link places;             /* sent and not in a report yet */
+    size_t open;                        /* 1 + index in view.open; 0: nothing is placed there now */
+    bool changed;                       /* in view.changed */
+
+    /* demand.c */
+    struct mob_map demands;             /* of owners on this node: (process, shape) -> struct demand */
+    uint32_t batch;                     /* leases of the demand under way that go here */
+};
+
+struct node_table {
+    struct mob_map by_number;           /* the dead ones, too, while they are remembered */
+    struct mob_map by_incarnation;
+    struct mob_link heard;              /* alive and cut, longest silent first */
+    struct mob_link cut;
+    struct mob_link dead;               /* oldest first */
+    uint32_t next;                      /* number of the next one */
+    size_t alive, cut_count, dead_count;
+    size_t serving;                     /* alive, and not driver_only */
+};
+
+void mob_head_node_init(struct mob_head *h, uint32_t first);
+void mob_head_node_fini(struct mob_head *h);
+struct node *mob_head_node_find(const struct mob_head *h, uint32_t number);     /* NULL: unknown, or dead and forgotten */
+
+/* A raylet says who it is: a new node, one that comes back, or one that was declared dead (it is told so). */
+void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Register *m);
+
+/* Facts. */
+void mob_head_node_heard(struct node *n);
+void mob_head_node_link_lost(struct node *n, bool refused);
+void mob_head_node_probe_up(struct node *n);
+void mob_head_node_probe_lost(struct node *n, bool refused);
+
+/* Bury who is silent for too long; returns when the next one would be (INT64_MAX: none). */
+int64_t mob_head_node_tick(struct mob_head *h);
+void mob_head_node_check(const struct mob_head *h);
+
+#endif

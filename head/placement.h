@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* placement.h -- which node serves an ask: a pure function of (ask, view, random), and why a node does not. */
+#ifndef MOB_HEAD_PLACEMENT_H
+#define MOB_HEAD_PLACEMENT_H
+
+#include "common/resources.h"
+
+/* What placement knows of a node. */
+struct placement_node {
+    uint32_t number;
+    char ip[64];
+    struct mob_resources total;
+    struct mob_resources free;          /* reported, less what was placed since */
+    struct mob_labels labels;
+    uint32_t unseen;                    /* leases placed there that its reports do not show yet */
+};
+
+/* The nodes that fit an ask now, best first. Good for any number of asks of that shape while the nodes stay. */
+struct placement_rank {
+    struct placement_node *node;
+    int64_t score;                      /* use of its most used resource, in 1/10,000; below the threshold: 0 */
+    bool gpu;                           /* has GPUs that the ask does not need */
+};
+struct placement {
+    const struct mob_shape *ask;        /* borrowed */
+    struct placement_rank *of;
+    size_t count;
+    size_t top;                         /* choose among so many of the best */
+};
+
+/* Rank `nodes`. `cluster` is the number of nodes of the whole cluster (top k is a fraction of it). */
+void mob_placement_init(struct placement *p, const struct mob_shape *ask, struct placement_node *const *nodes, size_t n,
+                        size_t cluster);
+void mob_placement_fini(struct placement *p);
+
+/* Choose a node and take the ask's resources from its `free`. NULL: nothing fits any more. `preferred` (may be NULL) wins where it
+ * is as good as the best; *round is the node SPREAD chose last. */
+struct placement_node *mob_placement_take(struct placement *p, struct placement_node *preferred, uint32_t *round, uint64_t random);
+
+bool mob_placement_fits(const struct placement_node *node, const struct mob_shape *ask);       /* now */
+bool mob_placement_feasible(const struct placement_node *node, const struct mob_shape *ask);   /* if it were empty */
+
+/* The explaining mode: a table of what each node lacks for the ask, one row a reason. free() it. */
+char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* head_fake.h -- a head's core with a world of memory: a clock that the test sets, and what was sent, link by link. */
+#ifndef MOB_TESTS_HEAD_FAKE_H
+#define MOB_TESTS_HEAD_FAKE_H
+
+#include "common/wire.h"
+#include "head/head.h"
+
+#define FAKE_MS INT64_C(1000000)
+
+struct fake_sent {
+    uint64_t link;
+    void *bytes;
+    size_t size;
+    bool taken;
+};
+
+struct fake {
+    struct mob_world world;
+    struct mob_head *head;
+    struct mob_wire *wire;              /* of the test */
+    int64_t now_ns;
+    uint64_t random;
+    uint64_t next_link;
+    struct fake_sent *sent;
+    size_t sent_count;
+    uint64_t hung_up[64], dialed[64];
+    size_t hung_up_count, dialed_count;
+    size_t recorded, stopped;
+};
+
+void fake_init(struct fake *f);
+void fake_fini(struct fake *f);
+
+/* Time passes, the head ticks at least each 100 ms, and is checked. */
+void fake_pass(struct fake *f, int64_t ms);
+void fake_tick(struct fake *f);
+
+uint64_t fake_link(struct fake *f);
+void fake_receive(struct fake *f, uint64_t link, const Mobula__Envelope *e);
+
+/* Register `resources` ("CPU=4") on a new link; returns it. The node's number stands in Registered. */
+struct fake_node {
+    uint64_t link;
+    uint32_t number;
+    uint8_t incarnation[16];
+    const char *resources, *labels;
+    bool driver_only;
+};
+void fake_register(struct fake *f, struct fake_node *n, uint64_t link);
+void fake_join(struct fake *f, struct fake_node *n, const char *resources);
+
+void fake_report(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t placed_seq);
+struct fake_demand {
+    uint32_t process, shape, count, depth;
+    uint64_t placed_seen, age_ms;
+    const char *resources;
+    enum mob_strategy strategy;
+    uint32_t node;
+};
+void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_demand *d);
+void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument);
+
+/* The next envelope of this body on the link that was not taken yet, or NULL; lives until the next call. */
+const Mobula__Envelope *fake_take(struct fake *f, uint64_t link, Mobula__Envelope__BodyCase body);
+bool fake_was_hung_up(const struct fake *f, uint64_t link);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_demand.c -- demands as levels: repeats, disorder, order of service, what is unplaceable. */
+#include "unit.h"
+
+#include "head_fake.h"
+
+static struct fake f;
+static struct fake_node a, b;
+
+/* a is a driver's own node, b serves 4 CPUs. */
+static void setup(const char *resources)
+{
+    fake_init(&f);
+    a = (struct fake_node){ .driver_only = true };
+    b = (struct fake_node){ 0 };
+    fake_join(&f, &a, "CPU=8");
+    if (resources != NULL)
+        fake_join(&f, &b, resources);
+}
+
+static void state(const struct fake_demand *d)
+{
+    fake_demand(&f, &a, d);
+    fake_tick(&f);
+}
+
+/* Leases in the Places on b's link, and in Placed on a's, not counted yet. */
+static uint32_t places_at(const struct fake_node *n, uint64_t *ret_seq)
+{
+    const Mobula__Envelope *e;
+    uint32_t count = 0;
+
+    while ((e = fake_take(&f, n->link, MOBULA__ENVELOPE__BODY_PLACE)) != NULL) {
+        count += e->place->count;
+        *ret_seq = e->place->seq;
+    }
+    return count;
+}
+
+static uint32_t placed(void)
+{
+    const Mobula__Envelope *e;
+    uint32_t count = 0;
+
+    while ((e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_PLACED)) != NULL)
+        count += e->placed->count;
+    return count;
+}
+
+START_TEST(test_level_is_placed_once)
+{
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .count = 6, .resources = "CPU=1" });
+    ck_assert_uint_eq(placed(), 4);
+    ck_assert_uint_eq(places_at(&b, &seq), 4);
+    /* Repeats, as said before the Placed were seen: nothing new fits, and when it does, two are left. */
+    state(&(struct fake_demand){ .process = 1, .count = 6, .resources = "CPU=1" });
+    state(&(struct fake_demand){ .process = 1, .count = 6, .resources = "CPU=1" });
+    ck_assert_uint_eq(placed(), 0);
+    fake_report(&f, &b, 2, "CPU=4", seq);
+    ck_assert_uint_eq(placed(), 2);
+    ck_assert_uint_eq(places_at(&b, &seq), 2);
+    /* All seen: the level is what is wanted besides. */
+    state(&(struct fake_demand){ .process = 1, .count = 0, .placed_seen = 6, .resources = "CPU=1" });
+    fake_report(&f, &b, 3, "CPU=4", seq);
+    ck_assert_uint_eq(placed(), 0);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_crossing_levels)
+{
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .count = 3, .resources = "CPU=1" });
+    ck_assert_uint_eq(placed(), 3);
+    /* Says 4 before it saw any of the 3: one more. */
+    state(&(struct fake_demand){ .process = 1, .count = 4, .resources = "CPU=1" });
+    ck_assert_uint_eq(placed(), 1);
+    ck_assert_uint_eq(places_at(&b, &seq), 4);
+    /* Ended and begun again while Placed are on their way: the head's counter starts with the raylet's. */
+    state(&(struct fake_demand){ .process = 1, .count = 0, .placed_seen = 3, .resources = "CPU=1" });
+    fake_report(&f, &b, 2, "CPU=4", seq);
+    state(&(struct fake_demand){ .process = 1, .count = 2, .placed_seen = 3, .resources = "CPU=1" });
+    ck_assert_uint_eq(placed(), 2);
+    state(&(struct fake_demand){ .process = 1, .count = 1, .placed_seen = 6, .resources = "CPU=1" });
+    ck_assert_uint_eq(placed(), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+/* Reports that do not know of a Place yet do not free what it took. */
+START_TEST(test_unseen_places_count)
+{
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .count = 8, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 4);
+    fake_report(&f, &b, 2, "CPU=4", 0);
+    fake_report(&f, &b, 3, "CPU=4", seq - 1);
+    ck_assert_uint_eq(places_at(&b, &seq), 0);
+    fake_report(&f, &b, 4, "CPU=1", seq);
+    ck_assert_uint_eq(places_at(&b, &seq), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_places_are_sent_again_over_a_new_link)
+{
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=1" });
+    fake_report(&f, &b, 2, "CPU=4", 1);
+    state(&(struct fake_demand){ .process = 1, .count = 2, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 2);
+    mob_head_link_lost(f.head, b.link, false);
+    fake_tick(&f);
+    fake_register(&f, &b, fake_link(&f));
+    fake_tick(&f);
+    ck_assert_uint_eq(places_at(&b, &seq), 1);
+    ck_assert_uint_eq(seq, 2);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_deeper_then_older_first)
+{
+    static const uint32_t expected[] = { 3, 2, 4, 1 };
+    const Mobula__Envelope *e;
+
+    setup("CPU=4");
+    fake_report(&f, &b, 2, "CPU=0.1", 0);
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=1", .age_ms = 5 });
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 2, .count = 1, .resources = "CPU=2", .age_ms = 500 });
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 3, .count = 1, .resources = "CPU=1", .depth = 1 });
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 4, .count = 1, .resources = "CPU=1", .age_ms = 50 });
+    fake_tick(&f);
+    fake_report(&f, &b, 3, "CPU=4", 0);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_ptr_nonnull(e = fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_PLACE));
+        ck_assert_uint_eq(e->place->owner->process, expected[i]);
+    }
+    ck_assert_ptr_null(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_PLACE));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_unplaceable_is_told_once_and_again_when_nodes_change)
+{
+    const Mobula__Envelope *e;
+    struct fake_node c = { 0 };
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .shape = 3, .count = 1, .resources = "CPU=16" });
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->unplaceable->shape, 3);
+    ck_assert(!e->unplaceable->final);
+    ck_assert_uint_eq(e->to->process, 1);
+    ck_assert_ptr_nonnull(strstr(e->unplaceable->text, "CPU                  16         4          4"));
+    for (int i = 0; i < 3; i++) {
+        fake_report(&f, &b, (uint64_t)i + 2, "CPU=3", 0);
+        state(&(struct fake_demand){ .process = 1, .shape = 3, .count = 1, .resources = "CPU=16" });
+    }
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE));
+    fake_join(&f, &c, "CPU=8");
+    for (int i = 0; i < 11; i++) {
+        fake_pass(&f, 100);
+        fake_report(&f, &a, 1, "CPU=8", 0);
+        fake_report(&f, &b, 9, "CPU=3", 0);
+    }
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE));
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE));
+    c = (struct fake_node){ 0 };
+    fake_join(&f, &c, "CPU=16");
+    ck_assert_uint_eq(places_at(&c, &seq), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_affinity_to_a_gone_node_is_final)
+{
+    const Mobula__Envelope *e;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .count = 6, .resources = "CPU=1", .strategy = MOB_NODE, .node = b.number });
+    ck_assert_uint_eq(placed(), 4);
+    mob_head_link_lost(f.head, b.link, true);
+    fake_tick(&f);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert_ptr_nonnull(e);
+    ck_assert(e->unplaceable->final);
+    state(&(struct fake_demand){ .process = 1, .shape = 1, .count = 6, .resources = "CPU=1", .strategy = MOB_NODE, .node = 99 });
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert_ptr_nonnull(e);
+    ck_assert(e->unplaceable->final);
+    ck_assert_uint_eq(e->unplaceable->shape, 1);
+    fake_fini(&f);
+}
+END_TEST
+
+/* The leases of a node that died are asked for again by the owner's raylet; the head keeps what was not placed. */
+START_TEST(test_owner_node_gone_ends_its_demands)
+{
+    struct fake_node c = { 0 };
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    state(&(struct fake_demand){ .process = 1, .count = 6, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 4);
+    mob_head_link_lost(f.head, a.link, true);
+    fake_tick(&f);
+    fake_join(&f, &c, "CPU=4");
+    ck_assert_uint_eq(places_at(&c, &seq), 0);
+    fake_fini(&f);
+}
+END_TEST
+
+/* 2,000 owners with different shapes and random moves: mob_head_check() after each says that nothing is lent twice, that sums agree,
+ * and that nothing waits which fits. */
+START_TEST(test_random_moves)
+{
+    struct fake_node nodes[8] = { 0 };
+    uint64_t state_of = 11, seen[8] = { 0 }, version = 1;
+
+    setup(NULL);
+    for (int i = 0; i < 8; i++)
+        fake_join(&f, &nodes[i], i % 2 ? "CPU=4,GPU=1" : "CPU=8,licence=2");
+    for (int i = 0; i < 3000; i++) {
+        static const char *const shapes[] = { "CPU=1", "CPU=0.5,GPU=0.5", "licence=1", "CPU=3", "CPU=20", "" };
+        uint64_t r = unit_random(&state_of);
+        size_t n = r % 8;
+        static const char *const reports[] = { "CPU=4", "CPU=1", "CPU=4,GPU=1", "CPU=2,licence=1" };
+
+        places_at(&nodes[n], &seen[n]);
+        if (r >> 8 & 1)
+            fake_report(&f, &nodes[n], ++version, reports[r >> 16 & 3], seen[n]);
+        else
+            state(&(struct fake_demand){ .process = 1 + (r >> 20 & 63), .shape = (uint32_t)(r >> 30) % 6,
+                                         .resources = shapes[(r >> 30) % 6], .count = (uint32_t)(r >> 40) % 5,
+                                         .strategy = (r >> 30) % 6 == 0 ? MOB_SPREAD : MOB_HYBRID, .depth = (uint32_t)(r >> 50) % 3 });
+        if (i % 50 == 0)
+            f.now_ns += 10 * FAKE_MS;
+    }
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_unseen_places_count,
+          test_places_are_sent_again_over_a_new_link, test_deeper_then_older_first,
+          test_unplaceable_is_told_once_and_again_when_nodes_change, test_affinity_to_a_gone_node_is_final,
+          test_owner_node_gone_ends_its_demands, test_random_moves)

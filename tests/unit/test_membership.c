@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_membership.c -- who is a node, and when it is dead. */
+#include "unit.h"
+
+#include "head_fake.h"
+
+START_TEST(test_join_is_told_to_all)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    const Mobula__Envelope *e;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=2");
+    ck_assert_uint_eq(a.number, 1);
+    ck_assert_uint_eq(b.number, 2);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_UP);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_up->node->node, 2);
+    ck_assert_str_eq(e->node_up->node->ip, "10.0.0.1");
+    ck_assert_ptr_null(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_NODE_UP));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_silence_is_death)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    const Mobula__Envelope *e;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    for (int i = 0; i < 24; i++) {
+        fake_pass(&f, 100);
+        fake_report(&f, &a, 1, "CPU=4", 0);
+    }
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));
+    fake_pass(&f, 100);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, b.number);
+    ck_assert_ptr_nonnull(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));     /* in case it still hears */
+    ck_assert(fake_was_hung_up(&f, b.link));
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_refusing_port_is_death_at_once)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    mob_head_link_lost(f.head, b.link, false);
+    fake_tick(&f);
+    ck_assert_uint_eq(f.dialed_count, 1);
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));
+    mob_head_link_lost(f.head, f.dialed[0], true);
+    fake_tick(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_broken_link_is_forgiven)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    uint64_t old;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    mob_head_link_lost(f.head, b.link, false);
+    fake_tick(&f);
+    mob_head_link_up(f.head, f.dialed[0]);
+    ck_assert(fake_was_hung_up(&f, f.dialed[0]));
+    mob_head_link_lost(f.head, f.dialed[0], false);
+    fake_pass(&f, 400);
+    fake_register(&f, &b, fake_link(&f));
+    ck_assert_uint_eq(b.number, 2);
+    fake_pass(&f, 2300);
+    ck_assert(!fake_was_hung_up(&f, b.link));
+    /* It dials again before we saw the old link end. */
+    old = b.link;
+    fake_register(&f, &b, fake_link(&f));
+    ck_assert_uint_eq(b.number, 2);
+    ck_assert(fake_was_hung_up(&f, old));
+    mob_head_link_lost(f.head, old, false);
+    fake_tick(&f);
+    ck_assert_uint_eq(f.dialed_count, 1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_cut_and_silent_is_death)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+
+    fake_init(&f);
+    fake_join(&f, &b, "CPU=4");
+    fake_pass(&f, 1000);
+    fake_join(&f, &a, "CPU=4");
+    mob_head_link_lost(f.head, b.link, false);
+    fake_pass(&f, 1400);
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));
+    fake_pass(&f, 100);
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));
+    fake_fini(&f);
+}
+END_TEST
+
+/* A head that was stopped for a minute hears its nodes again before it judges them. */
+START_TEST(test_own_stall_is_no_silence)
+{
+    struct fake f;
+    struct fake_node a = { 0 };
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_pass(&f, 2000);
+    f.now_ns += 60000 * FAKE_MS;
+    fake_tick(&f);
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_report(&f, &a, 1, "CPU=4", 0);
+    fake_pass(&f, 2400);
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_pass(&f, 200);
+    ck_assert(fake_was_hung_up(&f, a.link));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_dead_node_learns_it)
+{
+    struct fake f;
+    struct fake_node a = { 0 };
+    const Mobula__Envelope *e;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_pass(&f, 3000);
+    ck_assert(fake_was_hung_up(&f, a.link));
+    fake_register(&f, &a, fake_link(&f));
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, 1);
+    ck_assert(fake_was_hung_up(&f, a.link));
+    /* A head that never knew its number says the same. */
+    a.incarnation[0] ^= 1;
+    a.number = 77;
+    fake_register(&f, &a, fake_link(&f));
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, 77);
+    a.number = 0;
+    fake_register(&f, &a, fake_link(&f));
+    ck_assert_uint_eq(a.number, 2);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_nonsense_ends_the_link)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    uint64_t link;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    link = fake_link(&f);
+    mob_head_receive(f.head, link, "\xff\xff\xff", 3);
+    ck_assert(fake_was_hung_up(&f, link));
+    b.number = 1;                       /* b speaks for a */
+    fake_report(&f, &b, 1, "CPU=4", 0);
+    ck_assert(fake_was_hung_up(&f, b.link));
+    fake_report(&f, &a, 1, "CPU=4", 5); /* of a Place that was never sent */
+    ck_assert(fake_was_hung_up(&f, a.link));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_job_ends_with_its_node)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    Mobula__JobStarted m = MOBULA__JOB_STARTED__INIT;
+    Mobula__Address job = MOBULA__ADDRESS__INIT;
+    struct mob_envelope env;
+    const Mobula__Envelope *e;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    mob_wire_put_address(&job, (struct mob_address){ b.number, 1 });
+    m.job = &job;
+    m.name = "pi";
+    mob_envelope_init(&env, (struct mob_address){ b.number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_STARTED);
+    env.e.job_started = &m;
+    fake_receive(&f, b.link, &env.e);
+    mob_head_link_lost(f.head, b.link, true);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->job_over->job->node, b.number);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("membership", test_join_is_told_to_all, test_silence_is_death, test_refusing_port_is_death_at_once,
+          test_broken_link_is_forgiven, test_cut_and_silent_is_death, test_own_stall_is_no_silence, test_dead_node_learns_it,
+          test_nonsense_ends_the_link, test_job_ends_with_its_node)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_placement.c -- the policies, by tables: FEATURES C11-C16. */
+#include "unit.h"
+
+#include "head/placement.h"
+
+#define NODES_MAX 12
+
+struct cluster {
+    struct placement_node node[NODES_MAX];
+    struct placement_node *list[NODES_MAX];
+    size_t count;
+};
+
+static void add(struct cluster *c, const char *total, const char *free_now, const char *labels)
+{
+    struct placement_node *n = &c->node[c->count];
+
+    n->number = (uint32_t)c->count + 1;
+    snprintf(n->ip, sizeof n->ip, "10.0.0.%zu", c->count + 1);
+    ck_assert_int_eq(mob_resources_parse(total, &n->total, NULL), 0);
+    ck_assert_int_eq(mob_resources_parse(free_now, &n->free, NULL), 0);
+    if (labels != NULL)
+        ck_assert_int_eq(mob_labels_parse(labels, &n->labels, NULL), 0);
+    c->list[c->count++] = n;
+}
+
+static struct mob_shape ask_of(const char *resources, enum mob_strategy strategy, uint32_t node, const char *labels)
+{
+    struct mob_shape s = { .strategy = strategy, .node = node };
+
+    ck_assert_int_eq(mob_resources_parse(resources, &s.resources, NULL), 0);
+    if (labels != NULL)
+        ck_assert_int_eq(mob_labels_parse(labels, &s.labels, NULL), 0);
+    return s;
+}
+
+/* Place one ask; 0: nowhere. */
+static uint32_t choose(struct cluster *c, const struct mob_shape *ask, uint32_t preferred, uint64_t random)
+{
+    struct placement p;
+    struct placement_node *got;
+    uint32_t round = 0;
+
+    mob_placement_init(&p, ask, c->list, c->count, c->count);
+    got = mob_placement_take(&p, preferred > 0 ? c->list[preferred - 1] : NULL, &round, random);
+    mob_placement_fini(&p);
+    return got != NULL ? got->number : 0;
+}
+
+static const struct {
+    const char *name;
+    const char *nodes[4][2];            /* total, free */
+    const char *labels[4];
+    const char *ask;
+    enum mob_strategy strategy;
+    uint32_t node;
+    const char *asked_labels;
+    uint32_t preferred, expected;
+} table[] = {
+    { "first of the empty ones", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 1 },
+    { "packs below half", { { "CPU=4", "CPU=3" }, { "CPU=4", "CPU=4" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 1 },
+    { "beyond half: the least used", { { "CPU=4", "CPU=1" }, { "CPU=4", "CPU=2" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 2 },
+    { "at half it does not pack", { { "CPU=4", "CPU=2" }, { "CPU=4", "CPU=3" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 2 },
+    { "memory is critical, too", { { "CPU=4,memory=4GiB", "CPU=4,memory=1GiB" }, { "CPU=4", "CPU=2" } }, { 0 }, "CPU=1", MOB_HYBRID, 0,
+      NULL, 0, 2 },
+    { "preferred if as good", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=3" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 2, 2 },
+    { "not if worse", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 2, 1 },
+    { "only where it fits", { { "CPU=4", "CPU=0.5" }, { "CPU=1", "CPU=1" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 2 },
+    { "nowhere", { { "CPU=4", "CPU=0.5" }, { "CPU=1", "CPU=0.9" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 0 },
+    { "custom", { { "CPU=4", "CPU=4" }, { "CPU=1,licence=1", "CPU=1,licence=1" } }, { 0 }, "CPU=1,licence=1", MOB_HYBRID, 0, NULL, 0, 2 },
+    { "keeps off GPUs", { { "CPU=4,GPU=1", "CPU=4,GPU=1" }, { "CPU=4", "CPU=1" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 2 },
+    { "preferred GPU node, too", { { "CPU=4,GPU=1", "CPU=4,GPU=1" }, { "CPU=4", "CPU=1" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 1, 2 },
+    { "a GPU node if it must be", { { "CPU=4,GPU=1", "CPU=4,GPU=1" }, { "CPU=4", "CPU=0.5" } }, { 0 }, "CPU=1", MOB_HYBRID, 0, NULL, 0, 1 },
+    { "GPU asked", { { "CPU=4", "CPU=4" }, { "CPU=4,GPU=2", "CPU=4,GPU=2" } }, { 0 }, "CPU=1,GPU=2", MOB_HYBRID, 0, NULL, 0, 2 },
+    { "hard affinity", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { 0 }, "CPU=1", MOB_NODE, 2, NULL, 1, 2 },
+    { "hard and full", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=0.5" } }, { 0 }, "CPU=1", MOB_NODE, 2, NULL, 1, 0 },
+    { "soft affinity", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { 0 }, "CPU=1", MOB_NODE_SOFT, 2, NULL, 1, 2 },
+    { "soft and full", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=0.5" } }, { 0 }, "CPU=1", MOB_NODE_SOFT, 2, NULL, 0, 1 },
+    { "soft and gone", { { "CPU=4", "CPU=4" } }, { 0 }, "CPU=1", MOB_NODE_SOFT, 9, NULL, 0, 1 },
+    { "labels", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { "disk=hdd", "disk=ssd,zone=a" }, "CPU=1", MOB_HYBRID, 0, "disk=ssd", 1, 2 },
+    { "all labels", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { "disk=hdd", "disk=ssd" }, "CPU=1", MOB_HYBRID, 0, "disk=ssd,zone=a", 0, 0 },
+    { "labels and hard affinity", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" } }, { "a=b", "a=c" }, "CPU=1", MOB_NODE, 1, "a=c", 0, 0 },
+    { "node resource", { { "CPU=4,node:10.0.0.1=1", "CPU=4,node:10.0.0.1=1" }, { "CPU=4,node:10.0.0.2=1", "CPU=4,node:10.0.0.2=1" } },
+      { 0 }, "CPU=1,node:10.0.0.2=0.001", MOB_HYBRID, 0, NULL, 1, 2 },
+};
+
+START_TEST(test_table)
+{
+    for (size_t i = 0; i < MOB_COUNT(table); i++) {
+        struct cluster *c = mob_new(struct cluster);
+        struct mob_shape ask = ask_of(table[i].ask, table[i].strategy, table[i].node, table[i].asked_labels);
+
+        for (size_t n = 0; n < 4 && table[i].nodes[n][0] != NULL; n++)
+            add(c, table[i].nodes[n][0], table[i].nodes[n][1], table[i].labels[n]);
+        ck_assert_msg(choose(c, &ask, table[i].preferred, 7) == table[i].expected, "%s", table[i].name);
+        free(c);
+    }
+}
+END_TEST
+
+/* 8 leases on 3 nodes of 4: half of each first, then evenly. */
+START_TEST(test_pack_then_spread)
+{
+    static const uint32_t expected[] = { 1, 1, 2, 2, 3, 3, 1, 2 };
+    struct cluster *c = mob_new(struct cluster);
+    struct mob_shape ask = ask_of("CPU=1", MOB_HYBRID, 0, NULL);
+    struct placement p;
+    uint32_t round = 0;
+
+    for (int i = 0; i < 3; i++)
+        add(c, "CPU=4", "CPU=4", NULL);
+    mob_placement_init(&p, &ask, c->list, c->count, c->count);
+    for (size_t i = 0; i < MOB_COUNT(expected); i++)
+        ck_assert_uint_eq(mob_placement_take(&p, NULL, &round, i)->number, expected[i]);
+    for (int i = 0; i < 4; i++)
+        ck_assert_ptr_nonnull(mob_placement_take(&p, NULL, &round, 0));
+    ck_assert_ptr_null(mob_placement_take(&p, NULL, &round, 0));
+    ck_assert_uint_eq(p.count, 0);
+    mob_placement_fini(&p);
+    free(c);
+}
+END_TEST
+
+START_TEST(test_spread_goes_round)
+{
+    static const uint32_t expected[] = { 1, 2, 3, 1, 3, 0 };
+    struct cluster *c = mob_new(struct cluster);
+    struct mob_shape ask = ask_of("CPU=1", MOB_SPREAD, 0, NULL);
+    struct placement p;
+    uint32_t round = 0;
+
+    add(c, "CPU=2", "CPU=2", NULL);
+    add(c, "CPU=1", "CPU=1", NULL);
+    add(c, "CPU=2,GPU=1", "CPU=2,GPU=1", NULL);
+    mob_placement_init(&p, &ask, c->list, c->count, c->count);
+    for (size_t i = 0; i < MOB_COUNT(expected); i++) {
+        struct placement_node *got = mob_placement_take(&p, c->list[0], &round, 5);
+        ck_assert_uint_eq(got != NULL ? got->number : 0, expected[i]);
+    }
+    mob_placement_fini(&p);
+    free(c);
+}
+END_TEST
+
+/* Ten nodes: top k is 2, never a GPU node while another fits. */
+START_TEST(test_top_k)
+{
+    struct cluster *c = mob_new(struct cluster);
+    struct mob_shape ask = ask_of("CPU=1", MOB_HYBRID, 0, NULL);
+    unsigned seen[NODES_MAX] = { 0 };
+
+    for (int i = 0; i < 10; i++)
+        add(c, i == 1 ? "CPU=100,GPU=1" : "CPU=100", i == 1 ? "CPU=100,GPU=1" : "CPU=100", NULL);
+    for (uint64_t random = 0; random < 40; random++)
+        seen[choose(c, &ask, 0, random)]++;
+    ck_assert_uint_eq(seen[1], 20);
+    ck_assert_uint_eq(seen[3], 20);
+    free(c);
+}
+END_TEST
+
+/* An ask for nothing goes anywhere, and no node gets more of them than CPUs before it reports. */
+START_TEST(test_nothing_asked)
+{
+    struct cluster *c = mob_new(struct cluster);
+    struct mob_shape ask = ask_of("", MOB_HYBRID, 0, NULL);
+    uint32_t nodes = 0;
+
+    for (int i = 0; i < 3; i++)
+        add(c, "CPU=2", "CPU=1", NULL);
+    for (uint64_t i = 0; i < 6; i++)
+        nodes |= 1u << choose(c, &ask, 1, i);
+    ck_assert_uint_eq(nodes, 2 | 4 | 8);
+    ck_assert_uint_eq(choose(c, &ask, 1, 0), 0);
+    free(c);
+}
+END_TEST
+
+START_TEST(test_explain)
+{
+    struct cluster *c = mob_new(struct cluster);
+    struct mob_shape ask = ask_of("CPU=8,GPU=1", MOB_HYBRID, 0, "disk=ssd");
+    char *text;
+
+    add(c, "CPU=4", "CPU=2", "disk=hdd");
+    add(c, "CPU=8,GPU=1,memory=2GiB", "CPU=8,GPU=0.5,memory=2GiB", "disk=ssd");
+    text = mob_placement_explain(&ask, c->list, c->count);
+    ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        label disk           ssd        -          hdd\n"));
+    ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        CPU                  8          2          4\n"));
+    ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        GPU                  1          0          0\n"));
+    ck_assert_ptr_nonnull(strstr(text, "2      10.0.0.2        GPU                  1          0.5        1"));
+    ck_assert_ptr_null(strstr(text, "2      10.0.0.2        CPU"));
+    free(text);
+    ask = ask_of("memory=4GiB", MOB_NODE, 2, NULL);
+    text = mob_placement_explain(&ask, c->list, c->count);
+    ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        another node         2"));
+    ck_assert_ptr_nonnull(strstr(text, "2      10.0.0.2        memory               4GiB       2GiB       2GiB"));
+    free(text);
+    free(c);
+}
+END_TEST
+
+UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_explain)
