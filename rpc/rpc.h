@@ -4,8 +4,9 @@
  * One service, one method: /mobula.Link/Open, a stream of bytes both ways. The caller proves the cluster's token and says its
  * protocol version in the call's metadata (mobula-token, mobula-protocol); a wrong one ends the call with UNAUTHENTICATED or
  * FAILED_PRECONDITION and a sentence, which the caller gets as the reason of `lost`. A completion-queue thread turns tags into posted
- * events and touches nothing else; all callbacks run on the loop thread. Messages over 4 MiB end the link. Keepalive: 10 s of
- * silence (ping each 5 s, time-out 5 s). Proxies from the environment are ignored, DNS is the native resolver, backoff of reconnects 50 ms - 1 s.
+ * events and touches nothing else; all callbacks run on the loop thread, none from inside a call of this header. Messages over 4 MiB
+ * end the link. Keepalive: 10 s of silence (ping each 5 s, time-out 5 s). Proxies from the environment are ignored; addresses are
+ * numeric, so nothing is resolved; nothing is dialed again by itself.
  */
 #ifndef MOB_RPC_RPC_H
 #define MOB_RPC_RPC_H
@@ -32,14 +33,15 @@ void mob_rpc_destroy(struct mob_rpc *r);
 /* Serve on ip:port (0: any free one). IPv6 addresses without brackets. Error: in use (MOB_ERR_SYSTEM), no such address. */
 int mob_rpc_listen(struct mob_rpc *r, const char *ip, uint32_t port, uint32_t *ret_port, struct mob_error *err);
 
-/* Open a link; up() or lost() follows. Fails fast where the port refuses; within `timeout_ms` otherwise. */
+/* Open a link; up() or lost() follows, never before this returns. Fails fast where the port refuses, within `timeout_ms` otherwise. */
 uint64_t mob_rpc_dial(struct mob_rpc *r, const char *ip, uint32_t port, int64_t timeout_ms);
 
-/* Queue a frame (copied). One write is under way at a time; what is queued meanwhile stays in order. Unknown link: no-op. */
+/* Queue a frame (copied); one over 4 MiB ends the link. What is queued stays in order. Unknown link: no-op. */
 void mob_rpc_send(struct mob_rpc *r, uint64_t link, const void *frame, size_t size);
 /* Bytes queued and not yet written: for back-pressure. */
 size_t mob_rpc_queued(struct mob_rpc *r, uint64_t link);
-/* End a link after what is queued was written; a server gives `why` (may be NULL) as the status text. lost() follows. */
+/* End a link after what is queued was written; nothing is received any more, lost() follows. `why` (may be NULL) is its reason, and the
+ * peer's, if the peer dialed. Not up yet: ends at once. A peer that does not take the end is not waited for after 5 s. */
 void mob_rpc_hang_up(struct mob_rpc *r, uint64_t link, const struct mob_error *why);
 
 #endif
