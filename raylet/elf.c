@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* elf.c -- can this machine run that program? Asked once for a program that came from another node, before it is a worker.
+ *
+ * A program of another architecture, or one whose libraries are not installed here, would die in exec or in its loader: again and again,
+ * with an error that names neither the node nor the library. The loader itself is asked for the libraries (`ld.so --list program`):
+ * it maps them and prints where they are, and runs nothing of the program.
+ */
+#include "raylet/elf.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/loop.h"
+#include "common/mem.h"
+
+#define LISTING_MAX (64u << 10)
+#define LISTING_NS INT64_C(5000000000)
+
+static const char *machine_name(unsigned machine, char text[32])
+{
+    switch (machine) {
+    case EM_X86_64: return "x86_64";
+    case EM_AARCH64: return "aarch64";
+    case EM_386: return "i386";
+    case EM_ARM: return "arm";
+    case EM_RISCV: return "riscv";
+    case EM_PPC64: return "ppc64";
+    case EM_S390: return "s390";
+    default:
+        snprintf(text, 32, "machine %u", machine);
+        return text;
+    }
+}
+
+/* What we are ourselves, read from our own executable. */
+static int own_header(ElfW(Ehdr) *ret)
+{
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, ret, sizeof *ret, 0);
+
+    if (fd >= 0)
+        close(fd);
+    return n == sizeof *ret ? 0 : -1;
+}
+
+int mob_elf_check(int fd, const char *host, char *ret_loader, size_t size, struct mob_error *err)
+{
+    ElfW(Ehdr) own, h;
+    ElfW(Phdr) segment;
+    char its[32], ours[32];
+
+    if (own_header(&own) < 0)
+        return mob_error_errno(err, "cannot read /proc/self/exe");
+    if (pread(fd, &h, sizeof h, 0) != sizeof h || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0
+        || (h.e_type != ET_EXEC && h.e_type != ET_DYN))
+        return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: it is no ELF executable", host);
+    if (h.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] || h.e_ident[EI_DATA] != own.e_ident[EI_DATA] || h.e_machine != own.e_machine)
+        return mob_error_set(err, MOB_ERR_INVALID, "node %s is %s and cannot run a program built for %s; build it for both, or ask "
+                             "for nodes of one architecture", host, machine_name(own.e_machine, ours), machine_name(h.e_machine, its));
+    for (unsigned i = 0; i < h.e_phnum && h.e_phentsize == sizeof segment; i++) {
+        if (pread(fd, &segment, sizeof segment, (off_t)(h.e_phoff + i * sizeof segment)) != sizeof segment)
+            break;
+        if (segment.p_type != PT_INTERP)
+            continue;
+        if (segment.p_filesz < 2 || segment.p_filesz > size
+            || pread(fd, ret_loader, segment.p_filesz, (off_t)segment.p_offset) != (ssize_t)segment.p_filesz)
+            return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: its loader's name is broken", host);
+        ret_loader[segment.p_filesz - 1] = '\0';
+        return 0;
+    }
+    ret_loader[0] = '\0';
+    return 0;
+}
+
+int mob_elf_missing(const char *listing, char *ret_name, size_t size)
+{
+    static const char mark[] = " => not found";
+    const char *end = strstr(listing, mark);
+
+    if (end == NULL)
+        return 0;
+    const char *start = end;
+    while (start > listing && start[-1] != '\n' && start[-1] != '\t' && start[-1] != ' ')
+        start--;
+    snprintf(ret_name, size, "%.*s", (int)(end - start), start);
+    return 1;
+}
+
+/* All that `fd` gives until its end, or until the deadline. NULL: it took too long or said too much. */
+static char *read_listing(int fd)
+{
+    char *text = mob_alloc(LISTING_MAX + 1);
+    int64_t deadline = mob_now_ns() + LISTING_NS;
+    size_t have = 0;
+
+    for (;;) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        int64_t left_ms = (deadline - mob_now_ns()) / 1000000;
+        ssize_t n = -1;
+
+        if (left_ms > 0 && have < LISTING_MAX && poll(&p, 1, (int)left_ms) > 0)
+            n = read(fd, text + have, LISTING_MAX - have);
+        if (n == 0)
+            return text;
+        if (n < 0) {
+            free(text);
+            return NULL;
+        }
+        have += (size_t)n;
+    }
+}
+
+static pid_t start_loader(const char *path, const char *loader, const char *library_path, int out)
+{
+    char *argv[] = { (char *)loader, "--list", (char *)path, NULL };
+    char *variable = mob_printf("LD_LIBRARY_PATH=%s", library_path);
+    char *environment[] = { variable, NULL };
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    pid_t pid = -1;
+
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    errno = posix_spawn(&pid, loader, &actions, &attributes, argv, environment);
+    if (errno != 0)
+        pid = -1;
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    free(variable);
+    return pid;
+}
+
+int mob_elf_check_libraries(const char *path, const char *loader, const char *library_path, const char *host, struct mob_error *err)
+{
+    int fds[2], result = 0;
+    char library[256];
+
+    if (loader[0] == '\0')
+        return 0;
+    if (access(loader, X_OK) < 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: its loader %s is not installed there", host, loader);
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return mob_error_errno(err, "cannot make a pipe");
+    pid_t pid = start_loader(path, loader, library_path, fds[1]);
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        return mob_error_errno(err, "cannot start %s", loader);
+    }
+    char *listing = read_listing(fds[0]);
+    close(fds[0]);
+    if (listing == NULL)
+        kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);              /* the loop may have reaped it already: what it said is all we need */
+    if (listing == NULL)
+        result = mob_error_set(err, MOB_ERR_INVALID, "node %s: %s did not list the program's libraries within 5 s", host, loader);
+    else if (mob_elf_missing(listing, library, sizeof library))
+        result = mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: the library %s is not installed there", host,
+                               library);
+    free(listing);
+    return result;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guard.h -- the small process above the raylet that ends what the raylet leaves behind. */
+#ifndef MOB_RAYLET_GUARD_H
+#define MOB_RAYLET_GUARD_H
+
+#include "common/paths.h"
+
+#define MOB_GUARD_AGAIN 77              /* exit code of a raylet that was declared dead: it joins again, as a new node */
+
+/* What the raylet has made and the guard clears away, in memory that both see. "": nothing (yet). */
+struct mob_guard_notes {
+    int guard_pid;
+    char session[MOB_PATH_SIZE];        /* removed if it is empty in the end, or with all in it for a private cluster */
+    char socket[MOB_PATH_SIZE], record[MOB_PATH_SIZE], programs[MOB_PATH_SIZE];
+    int is_private;
+};
+
+/* Become the guard, and run raylet() in a child: as process 1 of a PID namespace where that is allowed, else with this process as
+ * subreaper. Returns the exit code when the raylet has ended and everything below it is gone. first: 0 in a raylet that joins again.
+ * ready_fd is the raylet's alone: closed here. */
+int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd);
+
+/* Kill every descendant of this process and wait for them (a subreaper). */
+void mob_guard_kill_descendants(void);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* output.c -- what one worker prints.
+ *
+ *   pipe --> log file (bounded) --> tail (stderr's last lines, for a death certificate)
+ *        '-> told: whole lines, at once, then at most MOB_OUTPUT_TEXT_MAX each MOB_OUTPUT_TELL_MS; the rest is counted
+ *
+ * A pipe is always read, so that a worker never waits for a disk, a driver or a network: what finds no room is dropped and counted, never
+ * kept. A full disk is said once and costs lines of the log file, nothing else. Only whole lines are told, so that lines of several
+ * workers do not mix; a line that alone fills the buffer is told in parts.
+ */
+#include "raylet/output.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+
+struct stream {
+    struct mob_output *output;
+    int fd;                             /* -1: at its end */
+    uv_poll_t poll;
+    bool error;
+    char *log_path;
+    int log_fd;                         /* -1: nothing was printed yet, or it cannot be written */
+    bool log_failed;                    /* said once */
+    uint64_t log_bytes, log_dropped;
+    char *text;                         /* not told yet: MOB_OUTPUT_TEXT_MAX bytes, made with the first */
+    size_t used;
+    uint64_t dropped;
+};
+
+struct mob_output {
+    struct stream streams[2];
+    uv_timer_t timer;                   /* runs for a while after something was told */
+    unsigned handles;
+    bool over;
+    mob_output_tell *tell;
+    void *arg;
+    char tail[MOB_OUTPUT_TAIL_MAX + 1]; /* of stderr */
+    size_t tail_used;
+};
+
+/* -- keeping ------------------------------------------------------------------------------------------------------------------- */
+
+static void log_failed(struct stream *s)
+{
+    mob_warn("cannot write %s: %s; this worker's output is not kept from here on", s->log_path, strerror(errno));
+    s->log_failed = true;
+}
+
+static void keep_in_file(struct stream *s, const char *bytes, size_t size)
+{
+    size_t room = s->log_bytes < MOB_OUTPUT_FILE_MAX ? MOB_OUTPUT_FILE_MAX - s->log_bytes : 0;
+    size_t part = size < room ? size : room;
+
+    if (s->log_fd < 0 && !s->log_failed) {
+        s->log_fd = open(s->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (s->log_fd < 0)
+            log_failed(s);
+    }
+    if (s->log_fd >= 0 && part > 0) {
+        ssize_t n = write(s->log_fd, bytes, part);
+
+        if (n < 0 && !s->log_failed)
+            log_failed(s);
+        else if (n > 0)
+            s->log_bytes += (uint64_t)n;
+        part = n > 0 ? (size_t)n : 0;
+    } else {
+        part = 0;
+    }
+    s->log_dropped += size - part;
+}
+
+static void keep_in_tail(struct mob_output *o, const char *bytes, size_t size)
+{
+    if (size >= MOB_OUTPUT_TAIL_MAX) {
+        bytes += size - MOB_OUTPUT_TAIL_MAX;
+        size = MOB_OUTPUT_TAIL_MAX;
+    }
+    size_t gone = o->tail_used + size > MOB_OUTPUT_TAIL_MAX ? o->tail_used + size - MOB_OUTPUT_TAIL_MAX : 0;
+    memmove(o->tail, o->tail + gone, o->tail_used - gone);
+    o->tail_used -= gone;
+    memcpy(o->tail + o->tail_used, bytes, size);
+    o->tail_used += size;
+}
+
+static const char *last_lines(struct mob_output *o)
+{
+    size_t end = o->tail_used;
+    unsigned lines = 0;
+
+    while (end > 0 && o->tail[end - 1] == '\n')
+        end--;
+    o->tail[end] = '\0';
+    for (size_t at = end; at > 0; at--)
+        if (o->tail[at - 1] == '\n' && ++lines == MOB_OUTPUT_TAIL_LINES)
+            return o->tail + at;
+    return o->tail;
+}
+
+/* -- telling ------------------------------------------------------------------------------------------------------------------- */
+
+/* Whole lines, or all if `whole` says so or if they fill the buffer. False: there was nothing to tell. */
+static bool tell(struct stream *s, bool whole)
+{
+    size_t size = s->used;
+
+    if (!whole && s->used < MOB_OUTPUT_TEXT_MAX)
+        while (size > 0 && s->text[size - 1] != '\n')
+            size--;
+    if (size == 0 && s->dropped == 0)
+        return false;
+    s->output->tell(s->output->arg, s->error, s->text, size, s->dropped);
+    s->dropped = 0;
+    s->used -= size;
+    memmove(s->text, s->text + size, s->used);
+    return true;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct mob_output *o = MOB_CONTAINER(timer, struct mob_output, timer);
+    bool told = tell(&o->streams[0], false);
+
+    if (tell(&o->streams[1], false) || told)
+        uv_timer_start(timer, on_timer, MOB_OUTPUT_TELL_MS, 0);
+}
+
+static void keep_to_tell(struct stream *s, const char *bytes, size_t size)
+{
+    if (s->text == NULL)
+        s->text = mob_alloc(MOB_OUTPUT_TEXT_MAX);
+    size_t room = MOB_OUTPUT_TEXT_MAX - s->used;
+    size_t part = size < room ? size : room;
+    memcpy(s->text + s->used, bytes, part);
+    s->used += part;
+    s->dropped += size - part;
+    if (!uv_is_active((uv_handle_t *)&s->output->timer) && tell(s, false))
+        uv_timer_start(&s->output->timer, on_timer, MOB_OUTPUT_TELL_MS, 0);
+}
+
+/* -- reading ------------------------------------------------------------------------------------------------------------------- */
+
+static void let_go(struct mob_output *o)
+{
+    if (--o->handles == 0 && o->over) {
+        for (int i = 0; i < 2; i++) {
+            free(o->streams[i].text);
+            free(o->streams[i].log_path);
+        }
+        free(o);
+    }
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    let_go(MOB_CONTAINER((uv_poll_t *)handle, struct stream, poll)->output);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    let_go(MOB_CONTAINER((uv_timer_t *)handle, struct mob_output, timer));
+}
+
+static void stream_close(struct stream *s)
+{
+    if (s->fd < 0)
+        return;
+    uv_close((uv_handle_t *)&s->poll, on_poll_closed);
+    close(s->fd);
+    s->fd = -1;
+    if (s->log_fd >= 0)
+        close(s->log_fd);
+    s->log_fd = -1;
+    if (s->log_dropped > 0)
+        mob_warn("%s: %llu bytes were not kept", s->log_path, (unsigned long long)s->log_dropped);
+}
+
+/* True if there may be more. */
+static bool stream_read(struct stream *s)
+{
+    char bytes[16 << 10];
+    ssize_t n = read(s->fd, bytes, sizeof bytes);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (n <= 0) {
+        stream_close(s);
+        return false;
+    }
+    keep_in_file(s, bytes, (size_t)n);
+    if (s->error)
+        keep_in_tail(s->output, bytes, (size_t)n);
+    keep_to_tell(s, bytes, (size_t)n);
+    return true;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct stream *s = MOB_CONTAINER(poll, struct stream, poll);
+
+    (void)status, (void)events;
+    for (int i = 0; i < 4 && s->fd >= 0 && stream_read(s); i++)
+        ;                               /* a pipe's 64 KiB; then the others get their turn */
+}
+
+static void stream_open(struct stream *s, struct mob_output *o, struct mob_loop *loop, int fd, bool error, const char *path)
+{
+    s->output = o;
+    s->fd = fd;
+    s->error = error;
+    s->log_fd = -1;
+    s->log_path = mob_printf("%s.%s", path, error ? "err" : "out");
+    int failed = uv_poll_init(mob_loop_uv(loop), &s->poll, fd);
+    assert(failed == 0);
+    uv_poll_start(&s->poll, UV_READABLE, on_readable);
+    o->handles++;
+}
+
+struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, const char *path, mob_output_tell *tell_driver, void *arg)
+{
+    struct mob_output *o = mob_new(struct mob_output);
+
+    o->tell = tell_driver;
+    o->arg = arg;
+    uv_timer_init(mob_loop_uv(loop), &o->timer);
+    o->handles = 1;
+    stream_open(&o->streams[0], o, loop, out_fd, false, path);
+    stream_open(&o->streams[1], o, loop, err_fd, true, path);
+    return o;
+}
+
+const char *mob_output_finish(struct mob_output *o)
+{
+    for (int i = 0; i < 2; i++) {
+        /* Bounded: a child of the worker that escaped its group may still print. */
+        for (int turns = 0; turns < 256 && o->streams[i].fd >= 0 && stream_read(&o->streams[i]); turns++)
+            if (o->streams[i].used == MOB_OUTPUT_TEXT_MAX)
+                tell(&o->streams[i], false);
+        tell(&o->streams[i], true);
+    }
+    return last_lines(o);
+}
+
+void mob_output_destroy(struct mob_output *o)
+{
+    if (o == NULL)
+        return;
+    o->over = true;
+    stream_close(&o->streams[0]);
+    stream_close(&o->streams[1]);
+    uv_close((uv_handle_t *)&o->timer, on_timer_closed);
+}

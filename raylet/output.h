@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* output.h -- what one worker prints: kept in a bounded log file, its last lines in memory, and told to the driver of its job. */
+#ifndef MOB_RAYLET_OUTPUT_H
+#define MOB_RAYLET_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/loop.h"
+
+#define MOB_OUTPUT_FILE_MAX (16u << 20)         /* bytes of one log file; beyond it they are counted */
+#define MOB_OUTPUT_TEXT_MAX (64u << 10)         /* bytes told in one message */
+#define MOB_OUTPUT_TELL_MS 50                   /* between two messages of one stream: what comes faster is counted */
+#define MOB_OUTPUT_TAIL_LINES 20
+#define MOB_OUTPUT_TAIL_MAX 4096                /* bytes of them */
+
+struct mob_output;
+
+/* Tell the driver. text: whole lines, or a part of a very long one. dropped: bytes that were not told since the last call. */
+typedef void mob_output_tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped);
+
+/* Takes over the read ends of a worker's pipes. `path` is that of the log files, without ".out" and ".err". */
+struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, const char *path, mob_output_tell *tell, void *arg);
+/* Read what is left in the pipes, tell all of it, and the last lines of stderr (lives as long as the output). */
+const char *mob_output_finish(struct mob_output *o);
+void mob_output_destroy(struct mob_output *o);          /* tells nothing more; freed by the loop. NULL is fine */
+
+#endif

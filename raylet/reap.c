@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reap.c -- the ends of workers, and of strangers.
+ *
+ * SIGCHLD, not a pidfd a worker: the raylet is the parent of all its workers, so a pid stays theirs until it is reaped here; it works on
+ * every kernel; and as process 1 of its namespace the raylet must reap orphans that it never started, which only SIGCHLD announces.
+ *
+ * A dead worker is looked at (WNOWAIT), its process group is killed while its pid still names it, its pipes and its socket are read to
+ * the end, and it is reaped with its usage of memory and CPU: the death certificate.
+ */
+#include <assert.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "raylet/resident.h"
+
+static int64_t cpu_ns(const struct rusage *use)
+{
+    return (use->ru_utime.tv_sec + use->ru_stime.tv_sec) * INT64_C(1000000000)
+         + (use->ru_utime.tv_usec + use->ru_stime.tv_usec) * INT64_C(1000);
+}
+
+static void bury(struct mob_resident *r)
+{
+    struct mob_exit exit = { 0 };
+    struct rusage use;
+
+    kill(-r->pid, SIGKILL);             /* what it started goes with it */
+    exit.last_lines = mob_output_finish(r->output);
+    pid_t reaped = wait4(r->pid, &exit.status, 0, &use);
+    assert(reaped == r->pid);
+    exit.peak_rss_bytes = (int64_t)use.ru_maxrss * 1024;
+    exit.cpu_ns = cpu_ns(&use);
+    mob_debug("worker %u (pid %u) ended with status 0x%x", r->number, r->shown_pid, (unsigned)exit.status);
+    mob_map_remove(&r->shell->residents_by_pid, (uint64_t)r->pid);
+    r->pid = 0;
+    mob_resident_over(r, &exit);
+}
+
+/* False: nobody has ended. */
+static bool reap_one(struct mob_shell *s, int wait)
+{
+    siginfo_t info = { 0 };
+
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | wait) < 0 || info.si_pid == 0)
+        return false;
+    struct mob_resident *r = mob_map_get(&s->residents_by_pid, (uint64_t)info.si_pid);
+    if (r != NULL)
+        bury(r);
+    else
+        waitpid(info.si_pid, NULL, WNOHANG);
+    return true;
+}
+
+static void on_child(uv_signal_t *signal, int number)
+{
+    struct mob_shell *s = MOB_CONTAINER(signal, struct mob_shell, child_signal);
+
+    (void)number;
+    while (reap_one(s, WNOHANG))
+        ;
+}
+
+void mob_reap_start(struct mob_shell *s)
+{
+    uv_signal_init(mob_loop_uv(s->loop), &s->child_signal);
+    uv_signal_start(&s->child_signal, on_child, SIGCHLD);
+}
+
+void mob_reap_all(struct mob_shell *s)
+{
+    struct mob_resident *r;
+    size_t at = 0;
+
+    while ((r = mob_map_next(&s->residents_by_pid, &at, NULL)) != NULL)
+        kill(-r->pid, SIGKILL);
+    while (s->residents_by_pid.count > 0 && reap_one(s, 0))
+        ;
+}

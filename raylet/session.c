@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.c -- what the node shows of itself once the head has numbered it: its socket, its record, and one line to who started it.
+ *
+ * <run>/<cluster>@<ip>/raylet.sock, raylet.json, programs/. A second raylet of the same address (a driver's own, beside the node's)
+ * has raylet-<node>.sock and so on: the first one's files are never touched while it lives.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/record.h"
+#include "raylet/shell.h"
+
+static void say_ready(int fd, json_t *line)
+{
+    char *text = line != NULL && fd >= 0 ? json_dumps(line, JSON_COMPACT) : NULL;
+
+    json_decref(line);
+    if (text != NULL && (dprintf(fd, "%s\n", text) < 0 || close(fd) < 0))
+        mob_warn("nobody reads on the ready descriptor: %s", strerror(errno));
+    free(text);
+}
+
+void mob_session_say_error(int ready_fd, const struct mob_error *why)
+{
+    say_ready(ready_fd, json_pack("{s:b, s:s, s:i}", "ok", 0, "error", why->text, "code", (int)why->code));
+}
+
+void mob_session_refused(struct mob_shell *s, const struct mob_error *why)
+{
+    if (s->session[0] == '\0')
+        mob_session_say_error(s->options->ready_fd, why);
+}
+
+static void put_path(char ret[MOB_PATH_SIZE], const char *session, const char *name, const char *suffix)
+{
+    char *path = mob_printf("%s/%s%s", session, name, suffix);
+
+    mob_copy(ret, MOB_PATH_SIZE, path);
+    free(path);
+}
+
+/* "raylet", or "raylet-<node>" beside another that lives. */
+static void choose_names(struct mob_shell *s, const char *session, uint32_t node)
+{
+    struct mob_guard_notes *notes = s->notes;
+    struct mob_daemon_record other;
+    char name[32] = "raylet";
+
+    put_path(notes->record, session, name, ".json");
+    if (mob_record_read(notes->record, &other, NULL) == 0 && mob_identity_alive(&other.process)
+        && other.process.pid != notes->guard_pid)
+        snprintf(name, sizeof name, "raylet-%" PRIu32, node);
+    put_path(notes->record, session, name, ".json");
+    put_path(notes->socket, session, name, ".sock");
+    put_path(notes->programs, session, name, ".programs");
+    notes->is_private = s->options->private_fd >= 0;
+    mob_copy(notes->session, sizeof notes->session, session);   /* last: from here on the guard clears away */
+}
+
+static int write_record(struct mob_shell *s, const char *cluster, struct mob_error *err)
+{
+    struct mob_daemon_record record = { .role = "raylet", .port = s->config.port, .is_private = s->options->private_fd >= 0 };
+
+    /* The guard: a signal to it ends the raylet, and when it is gone, so is all of this. */
+    if (mob_identity_of(s->notes->guard_pid, &record.process, err) < 0)
+        return -1;
+    mob_copy(record.cluster, sizeof record.cluster, cluster);
+    mob_copy(record.ip, sizeof record.ip, s->config.ip);
+    snprintf(record.head, sizeof record.head, strchr(s->config.head_ip, ':') != NULL ? "[%s]:%" PRIu32 : "%s:%" PRIu32,
+             s->config.head_ip, s->config.head_port);
+    mob_copy(record.socket, sizeof record.socket, s->socket_path);
+    return mob_record_write(s->notes->record, &record, err);
+}
+
+static int open_session(struct mob_shell *s, const char *cluster, uint32_t node, struct mob_error *err)
+{
+    char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE];
+
+    if (mob_paths_run(run, err) < 0 || mob_paths_session(run, cluster, s->config.ip, session, err) < 0)
+        return -1;
+    choose_names(s, session, node);
+    mob_paths_remove(s->notes->programs, NULL);         /* of an earlier raylet that had no guard to the end */
+    if (mob_paths_private(s->notes->programs, err) < 0)
+        return -1;
+    mob_copy(s->socket_path, sizeof s->socket_path, s->notes->socket);
+    if (mob_local_listen(s->local, s->socket_path, err) < 0 || write_record(s, cluster, err) < 0)
+        return -1;
+    mob_copy(s->session, sizeof s->session, session);   /* the ready line is due: no more refusals on it */
+    return 0;
+}
+
+void mob_session_registered(void *shell, uint32_t node, const uint8_t cluster[16])
+{
+    struct mob_shell *s = shell;
+    char hex[33], who[32];
+    struct mob_error err;
+
+    for (int i = 0; i < 16; i++)
+        snprintf(hex + 2 * i, 3, "%02x", cluster[i]);
+    memcpy(&s->cluster, cluster, sizeof s->cluster);
+    snprintf(who, sizeof who, "raylet %" PRIu32, node);
+    mob_log_init(who);
+    mob_store_set_node(s->store, node);
+    if (open_session(s, hex, node, &err) < 0) {
+        mob_error_log("%s", err.text);
+        mob_session_refused(s, &err);
+        mob_shell_end(s, 1);
+        return;
+    }
+    mob_info("serves as node %" PRIu32 " of cluster %.8s at %s:%" PRIu32, node, hex, s->config.ip, s->config.port);
+    say_ready(s->options->ready_fd, json_pack("{s:b, s:s, s:i, s:s, s:i, s:s}", "ok", 1, "ip", s->config.ip, "port", (int)s->config.port, "cluster", hex,
+                           "node", (int)node, "socket", s->socket_path));
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shell.h -- the raylet process as one struct that lists its organs. One thread, that of `loop`, owns all of it. */
+#ifndef MOB_RAYLET_SHELL_H
+#define MOB_RAYLET_SHELL_H
+
+#include "common/loop.h"
+#include "common/map.h"
+#include "common/paths.h"
+#include "objstore/bulk.h"
+#include "objstore/store.h"
+#include "raylet/channels.h"
+#include "raylet/guard.h"
+#include "raylet/local.h"
+#include "raylet/options.h"
+#include "raylet/program.h"
+#include "raylet/raylet.h"
+#include "rpc/rpc.h"
+
+struct mob_shell {
+    struct mob_world world;             /* what the core acts through: world.c */
+    const struct mob_raylet_options *options;
+    struct mob_guard_notes *notes;      /* what the guard clears away when we have ended */
+
+    struct mob_loop *loop;
+    struct mob_wire *wire;              /* scratch of the shell's own messages */
+    struct mob_rpc *rpc;                /* head and peers */
+    struct mob_bulk *bulk;              /* objects and programs of other nodes */
+    struct mob_store *store;
+    struct mob_local *local;            /* processes of this node */
+    struct mob_programs *programs;      /* what workers are made of */
+    struct mob_map residents;           /* local processes by their number: resident.c */
+    struct mob_map residents_by_pid;    /* workers by their pid, as we see it */
+    struct mob_channels channels;       /* our own doorbell */
+    struct mob_raylet_config config;
+    struct mob_raylet *core;
+    struct mob_ticker *ticker;
+    uv_signal_t child_signal, term_signal, int_signal;
+    uv_poll_t private_poll;
+
+    uint64_t head_link;                 /* the newest one dialed to the head */
+    uint64_t cluster;                   /* the first 8 bytes of its id: in object ids and Welcome */
+    char session[MOB_PATH_SIZE];        /* "" until registered */
+    char socket_path[MOB_PATH_SIZE];
+    char library_path[MOB_PATH_SIZE];   /* LD_LIBRARY_PATH of workers */
+    bool ending;                        /* nothing is started any more */
+    int exit_code;
+};
+
+/* A fact was fed to the core: tick and write before the loop sleeps. */
+static inline void mob_shell_poke(struct mob_shell *s)
+{
+    mob_ticker_poke(s->ticker);
+}
+
+/* Leave the loop; the process exits with `code`. */
+void mob_shell_end(struct mob_shell *s, int code);
+
+/* shell.c: what the core shall be (store and options are there; the ports come later), and who may end us. */
+void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine);
+void mob_shell_watch(struct mob_shell *s);
+
+/* world.c: the world table, and the facts that links, store and bulk bring. */
+void mob_world_init(struct mob_shell *s);
+extern const struct mob_rpc_callbacks mob_world_rpc;
+extern const struct mob_bulk_callbacks mob_world_bulk;
+struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes);
+int64_t mob_world_tick(void *shell);
+
+/* hello.c: what comes over local connections, from Hello on. */
+extern const struct mob_stream_events mob_hello_events;
+
+/* spawn.c: world->spawn. */
+struct mob_resident;
+void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask);
+/* It did not start, and will not: the core is told from the loop. */
+void mob_spawn_give_up(struct mob_resident *r, const struct mob_error *why);
+
+/* reap.c: workers that died, and strangers that were left to us as process 1. */
+void mob_reap_start(struct mob_shell *s);
+void mob_reap_all(struct mob_shell *s);         /* kill every worker and wait for it */
+
+/* session.c: what the node shows in its session folder, from registering on. */
+void mob_session_registered(void *shell, uint32_t node, const uint8_t cluster[16]);
+void mob_session_refused(struct mob_shell *s, const struct mob_error *why);     /* says why on the ready descriptor, if nothing was said */
+void mob_session_say_error(int ready_fd, const struct mob_error *why);          /* closes it; -1: nobody listens */
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* world.c -- the core's world: what it asks for, done; and the facts of links, store and bulk, brought to it.
+ *
+ * Each fact is fed and the ticker poked: before the loop sleeps again, the core ticks once and all local sockets are written once, so that
+ * a burst of frames costs one system call a process and not one a frame.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "raylet/resident.h"
+
+#define OUTPUT_QUEUE_MAX (4u << 20)     /* a driver that reads so slowly does not get what its workers print */
+#define DIAL_MS 2000
+
+static struct mob_shell *shell_of(struct mob_world *w)
+{
+    return MOB_CONTAINER(w, struct mob_shell, world);
+}
+
+static int64_t now_ns(struct mob_world *w)
+{
+    (void)w;
+    return mob_now_ns();
+}
+
+static uint64_t random_number(struct mob_world *w)
+{
+    (void)w;
+    return mob_random();
+}
+
+/* -- links --------------------------------------------------------------------------------------------------------------------- */
+
+/* A stopped driver must not be ended for what its workers print: their output is dropped long before its queue is full. */
+static bool is_output_too_much(struct mob_shell *s, uint64_t link, const void *frame, size_t size)
+{
+    struct mob_stream *c = mob_local_find(s->local, link);
+
+    if (c == NULL || mob_stream_queued(c) < OUTPUT_QUEUE_MAX)
+        return false;
+    Mobula__Envelope *e = mob_wire_unpack(s->wire, frame, size, NULL);
+    return e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_OUTPUT;
+}
+
+static void send_frame(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    struct mob_shell *s = shell_of(w);
+
+    if ((link & MOB_LOCAL_LINK) == 0)
+        mob_rpc_send(s->rpc, link, frame, size);
+    else if (!is_output_too_much(s, link, frame, size))
+        mob_local_send(s->local, link, frame, size, NULL, 0);
+}
+
+static void hang_up(struct mob_world *w, uint64_t link)
+{
+    struct mob_shell *s = shell_of(w);
+    struct mob_stream *c = mob_local_find(s->local, link);
+    struct mob_error why;
+
+    mob_error_set(&why, MOB_ERR_UNREACHABLE, "the raylet ended the connection");
+    if ((link & MOB_LOCAL_LINK) == 0)
+        mob_rpc_hang_up(s->rpc, link, NULL);
+    else if (c != NULL)
+        mob_stream_end(c, &why);
+}
+
+static uint64_t dial(struct mob_world *w, const char *ip, uint32_t port)
+{
+    struct mob_shell *s = shell_of(w);
+    uint64_t link = mob_rpc_dial(s->rpc, ip, port, DIAL_MS);
+
+    assert((link & MOB_LOCAL_LINK) == 0);
+    if (port == s->config.head_port && strcmp(ip, s->config.head_ip) == 0)
+        s->head_link = link;
+    return link;
+}
+
+static void on_up(void *arg, uint64_t link, const char *peer, int accepted)
+{
+    struct mob_shell *s = arg;
+
+    mob_debug("link %llu with %s is up", (unsigned long long)link, peer);
+    mob_raylet_link_up(s->core, link, !accepted && link == s->head_link ? MOB_LINK_HEAD : MOB_LINK_PEER);
+    mob_shell_poke(s);
+}
+
+static void on_receive(void *arg, uint64_t link, const void *frame, size_t size)
+{
+    struct mob_shell *s = arg;
+
+    mob_raylet_receive(s->core, link, frame, size);
+    mob_shell_poke(s);
+}
+
+static void on_lost(void *arg, uint64_t link, const struct mob_error *why)
+{
+    struct mob_shell *s = arg;
+
+    mob_raylet_link_lost(s->core, link, why);
+    mob_shell_poke(s);
+}
+
+const struct mob_rpc_callbacks mob_world_rpc = { on_up, on_receive, on_lost };
+
+/* -- processes ----------------------------------------------------------------------------------------------------------------- */
+
+static void spawn_worker(struct mob_world *w, const struct mob_spawn *ask)
+{
+    mob_spawn_worker(shell_of(w), ask);
+}
+
+static void kill_process(struct mob_world *w, uint32_t process, int signal)
+{
+    struct mob_resident *r = mob_resident_find(shell_of(w), process);
+    struct mob_error why;
+
+    if (r == NULL)
+        return;
+    if (r->driver) {                    /* not our child: its connection is all we may end */
+        hang_up(w, r->stream != NULL ? mob_stream_tag(r->stream)->link : MOB_LOCAL_LINK);
+    } else if (r->pid == 0) {
+        mob_error_set(&why, MOB_ERR_CANCELLED, "it was ended before it started");
+        mob_spawn_give_up(r, &why);
+    } else {
+        /* A signal with a meaning is the worker's own; the end is for all that it started. */
+        kill(signal == SIGKILL ? -r->pid : r->pid, signal);
+    }
+}
+
+static void connect_processes(struct mob_world *w, uint32_t owner, uint32_t worker)
+{
+    mob_channels_connect(shell_of(w), owner, worker);
+}
+
+static void cancel_mark(struct mob_world *w, uint32_t process, uint64_t task, uint32_t attempt)
+{
+    struct mob_resident *r = mob_resident_find(shell_of(w), process);
+
+    if (r == NULL || r->bell.page == NULL)
+        return;
+    atomic_store(&r->bell.page->cancel_attempt, attempt);
+    atomic_store(&r->bell.page->cancel_task, task);
+}
+
+void mob_world_init(struct mob_shell *s)
+{
+    s->world = (struct mob_world){
+        .now_ns = now_ns, .random = random_number, .send = send_frame, .hang_up = hang_up, .dial = dial,
+        .spawn = spawn_worker, .kill = kill_process, .connect = connect_processes, .cancel_mark = cancel_mark,
+    };
+}
+
+int64_t mob_world_tick(void *shell)
+{
+    struct mob_shell *s = shell;
+    int64_t next = mob_raylet_tick(s->core);
+
+    mob_local_flush(s->local);
+    return next;
+}
+
+/* -- the store ----------------------------------------------------------------------------------------------------------------- */
+
+/* An object on its way here. */
+struct pull {
+    struct mob_posted posted;           /* it cannot even start: told from the loop */
+    struct mob_shell *shell;
+    struct mob_object_id id;
+    struct mob_error why;
+};
+
+static void answer_client(void *arg, uint32_t process, const Mobula__Envelope *e)
+{
+    struct mob_shell *s = arg;
+    struct mob_address self = mob_raylet_self(s->core);
+    Mobula__Envelope addressed = *e;
+    struct mob_envelope addresses;
+
+    mob_envelope_init(&addresses, self, (struct mob_address){ self.node, process }, e->body_case);
+    addressed.from = &addresses.from;
+    addressed.to = &addresses.to;
+    mob_raylet_send(s->core, &addressed);
+    mob_shell_poke(s);
+}
+
+static void pull_over(struct pull *p, const struct mob_error *err)
+{
+    mob_store_pulled(p->shell->store, &p->id, err);
+    mob_shell_poke(p->shell);
+    free(p);
+}
+
+static void pull_failed(struct mob_posted *posted)
+{
+    struct pull *p = MOB_CONTAINER(posted, struct pull, posted);
+
+    pull_over(p, &p->why);
+}
+
+static void pull_done(void *arg, const struct mob_error *err)
+{
+    pull_over(arg, err);
+}
+
+static void pull(void *arg, const struct mob_object_id *id, uint32_t node, uint64_t offset, uint64_t size)
+{
+    struct mob_shell *s = arg;
+    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
+    struct pull *p = mob_new(struct pull);
+
+    p->shell = s;
+    p->id = *id;
+    if (peer == NULL || !peer->alive) {
+        mob_error_set(&p->why, MOB_ERR_NODE_DIED, "node %u, which had the object, has left", node);
+        p->posted.run = pull_failed;
+        mob_list_init(&p->posted.link);
+        mob_loop_post(s->loop, &p->posted);
+        return;
+    }
+    mob_bulk_get(s->bulk, peer->ip, peer->bulk_port, id, (char *)mob_store_arena(s->store) + offset, size, pull_done, p);
+}
+
+struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
+{
+    return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .arg = s };
+}
+
+/* -- bulk ---------------------------------------------------------------------------------------------------------------------- */
+
+static int serve(void *arg, const struct mob_object_id *id, const void **ret_data, uint64_t *ret_size, struct mob_error *err)
+{
+    struct mob_shell *s = arg;
+    char name[MOB_OBJECT_NAME_SIZE];
+    uint64_t offset;
+
+    if (!mob_store_serve(s->store, id, &offset, ret_size))
+        return mob_error_set(err, MOB_ERR_OBJECT_LOST, "node %u has no copy of %s", mob_raylet_self(s->core).node,
+                             mob_object_id_name(id, name));
+    *ret_data = (const char *)mob_store_arena(s->store) + offset;
+    return 0;
+}
+
+static void served(void *arg, const struct mob_object_id *id)
+{
+    struct mob_shell *s = arg;
+
+    mob_store_serve_done(s->store, id);
+    mob_shell_poke(s);
+}
+
+static int serve_file(void *arg, const struct mob_hash *hash, struct mob_error *err)
+{
+    struct mob_shell *s = arg;
+
+    return mob_program_open(s->programs, hash, err);
+}
+
+const struct mob_bulk_callbacks mob_world_bulk = { serve, served, serve_file };

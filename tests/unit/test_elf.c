@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_elf.c -- can this machine run that program? */
+#include <check.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "raylet/elf.h"
+
+/* Our own executable, with `patch` applied, in a file without a name. */
+static int copy_of_self(void (*patch)(ElfW(Ehdr) *h))
+{
+    char name[] = "/tmp/mobula-test-XXXXXX", bytes[64 << 10];
+    int self = open("/proc/self/exe", O_RDONLY), fd = mkstemp(name);
+    ssize_t n;
+
+    unlink(name);
+    while ((n = read(self, bytes, sizeof bytes)) > 0)
+        ck_assert_int_eq(write(fd, bytes, (size_t)n), n);
+    close(self);
+    ElfW(Ehdr) h;
+    ck_assert_int_eq(pread(fd, &h, sizeof h, 0), sizeof h);
+    patch(&h);
+    ck_assert_int_eq(pwrite(fd, &h, sizeof h, 0), sizeof h);
+    return fd;
+}
+
+static void nothing(ElfW(Ehdr) *h)
+{
+    (void)h;
+}
+
+static void other_machine(ElfW(Ehdr) *h)
+{
+    h->e_machine = h->e_machine == EM_AARCH64 ? EM_X86_64 : EM_AARCH64;
+}
+
+static void no_program(ElfW(Ehdr) *h)
+{
+    h->e_type = ET_REL;
+}
+
+static void no_elf(ElfW(Ehdr) *h)
+{
+    memcpy(h->e_ident, "#!/b", 4);
+}
+
+START_TEST(test_own_program_and_its_libraries)
+{
+    int fd = copy_of_self(nothing);
+    char loader[256];
+    struct mob_error err;
+
+    ck_assert_int_eq(mob_elf_check(fd, "here", loader, sizeof loader, &err), 0);
+    ck_assert_ptr_nonnull(strstr(loader, "ld"));
+    ck_assert_int_eq(mob_elf_check_libraries("/proc/self/exe", loader, "", "here", &err), 0);
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_refusals_name_the_node)
+{
+    void (*patches[])(ElfW(Ehdr) *h) = { other_machine, no_program, no_elf };
+    int fd = copy_of_self(patches[_i]);
+    char loader[256];
+    struct mob_error err;
+
+    ck_assert_int_lt(mob_elf_check(fd, "node-seven", loader, sizeof loader, &err), 0);
+    ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "node-seven"));
+    if (_i == 0)
+        ck_assert_ptr_nonnull(strstr(err.text, "x86_64"));
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_missing_library_is_found_in_a_listing)
+{
+    char name[64];
+
+    ck_assert_int_eq(mob_elf_missing("\tlibc.so.6 => /lib/libc.so.6 (0x1)\n", name, sizeof name), 0);
+    ck_assert_int_eq(mob_elf_missing("\tlibc.so.6 => /lib/libc.so.6 (0x1)\n\tlibgone.so.3 => not found\n", name, sizeof name), 1);
+    ck_assert_str_eq(name, "libgone.so.3");
+    ck_assert_int_eq(mob_elf_missing(" => not found", name, sizeof name), 1);
+    ck_assert_str_eq(name, "");
+}
+END_TEST
+
+START_TEST(test_missing_loader_names_it)
+{
+    struct mob_error err;
+
+    ck_assert_int_lt(mob_elf_check_libraries("/proc/self/exe", "/lib/ld-none.so", "", "node-seven", &err), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "ld-none.so"));
+    ck_assert_int_eq(mob_elf_check_libraries("/proc/self/exe", "", "", "node-seven", &err), 0);        /* linked statically */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("elf");
+    TCase *t = tcase_create("elf");
+    SRunner *r = srunner_create(s);
+
+    tcase_add_test(t, test_own_program_and_its_libraries);
+    tcase_add_loop_test(t, test_refusals_name_the_node, 0, 3);
+    tcase_add_test(t, test_missing_library_is_found_in_a_listing);
+    tcase_add_test(t, test_missing_loader_names_it);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_guard.c -- whatever is killed, nothing is left: with a PID namespace where that is allowed, and without. */
+#include <check.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "raylet/guard.h"
+
+/* Each process of a family holds `alive[1]`; its end is seen as the end of file on alive[0], when all of them are gone. */
+static int alive[2], said[2];
+
+static void start_family(void)
+{
+    if (fork() == 0) {
+        setsid();                       /* out of every group and session ... */
+        if (fork() == 0)                /* ... and an orphan */
+            for (;;)
+                pause();
+        _exit(0);
+    }
+    ck_assert_int_eq(write(said[1], &(pid_t){ getpid() }, sizeof(pid_t)), sizeof(pid_t));
+}
+
+static int raylet_that_is_killed(void *arg, struct mob_guard_notes *notes, int first)
+{
+    (void)arg, (void)notes, (void)first;
+    start_family();
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+static int raylet_that_ends(void *arg, struct mob_guard_notes *notes, int first)
+{
+    (void)arg, (void)notes;
+    start_family();
+    return first ? MOB_GUARD_AGAIN : 42;
+}
+
+static int raylet_with_files(void *arg, struct mob_guard_notes *notes, int first)
+{
+    char path[300];
+
+    (void)first;
+    snprintf(notes->session, sizeof notes->session, "%s", (char *)arg);
+    snprintf(path, sizeof path, "%s/raylet.json", (char *)arg);
+    mob_copy(notes->record, sizeof notes->record, path);
+    fclose(fopen(path, "w"));
+    kill(getpid(), SIGKILL);            /* not of a namespace's process 1 */
+    abort();
+}
+
+static pid_t start_guard(int (*raylet)(void *, struct mob_guard_notes *, int), void *arg)
+{
+    ck_assert_int_eq(pipe(alive), 0);
+    ck_assert_int_eq(pipe(said), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(alive[0]);
+        close(said[0]);
+        signal(SIGTERM, SIG_DFL);       /* Check's handler would end the test */
+        _exit(mob_guard_run(raylet, arg, -1));
+    }
+    close(alive[1]);
+    close(said[1]);
+    return pid;
+}
+
+static void wait_until_gone(void)
+{
+    struct pollfd p = { .fd = alive[0], .events = POLLIN };
+
+    ck_assert_int_eq(poll(&p, 1, 20000), 1);
+    ck_assert_int_ne(p.revents & POLLHUP, 0);
+}
+
+static void mode(int i)
+{
+    if (i == 1)
+        setenv("MOBULA_NO_PIDNS", "1", 1);
+}
+
+START_TEST(test_exit_code_and_joining_again)
+{
+    int status;
+
+    mode(_i);
+    pid_t guard = start_guard(raylet_that_ends, NULL);
+    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 42);
+    wait_until_gone();
+    pid_t pids[2];
+    ck_assert_int_eq(read(said[0], pids, sizeof pids), sizeof pids);    /* it was started twice */
+}
+END_TEST
+
+START_TEST(test_guard_is_killed)
+{
+    pid_t pid;
+
+    mode(_i);
+    if (_i == 1)
+        return;                         /* not promised: an orphan of its own session lives on */
+    pid_t guard = start_guard(raylet_that_is_killed, NULL);
+    ck_assert_int_eq(read(said[0], &pid, sizeof pid), sizeof pid);
+    kill(guard, SIGKILL);
+    if (pid == 1)                       /* a namespace was allowed */
+        wait_until_gone();
+    waitpid(guard, NULL, 0);
+}
+END_TEST
+
+START_TEST(test_guard_is_told_to_end)
+{
+    pid_t pid;
+    int status;
+
+    mode(_i);
+    pid_t guard = start_guard(raylet_that_is_killed, NULL);
+    ck_assert_int_eq(read(said[0], &pid, sizeof pid), sizeof pid);
+    if (pid == 1) {                     /* process 1 without a handler hears no SIGTERM */
+        kill(guard, SIGKILL);
+    } else {
+        kill(guard, SIGTERM);
+    }
+    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
+    wait_until_gone();
+}
+END_TEST
+
+START_TEST(test_files_go_when_the_raylet_was_killed)
+{
+    char folder[] = "/tmp/mobula-test-XXXXXX";
+    int status;
+
+    mode(_i);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    pid_t guard = start_guard(raylet_with_files, folder);
+    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    ck_assert_int_lt(access(folder, F_OK), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("guard");
+    TCase *t = tcase_create("guard");
+    SRunner *r = srunner_create(s);
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test_exit_code_and_joining_again, 0, 2);
+    tcase_add_loop_test(t, test_guard_is_killed, 0, 2);
+    tcase_add_loop_test(t, test_guard_is_told_to_end, 0, 2);
+    tcase_add_loop_test(t, test_files_go_when_the_raylet_was_killed, 0, 2);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_output.c -- what a worker prints: whole lines, bounded, the last lines of stderr. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "raylet/output.h"
+
+static struct mob_loop *loop;
+static struct mob_output *output;
+static int out, err;
+static char folder[32], path[64];
+static char told[1 << 20];
+static size_t told_used;
+static uint64_t told_dropped;
+static unsigned tells;
+
+static void tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
+{
+    (void)arg, (void)error;
+    ck_assert_uint_le(size, MOB_OUTPUT_TEXT_MAX);
+    ck_assert_uint_le(told_used + size, sizeof told);
+    memcpy(told + told_used, text, size);
+    told_used += size;
+    told_dropped += dropped;
+    tells++;
+}
+
+static void turn(void)
+{
+    uv_run(mob_loop_uv(loop), UV_RUN_NOWAIT);
+}
+
+static void setup(void)
+{
+    int a[2], b[2];
+
+    strcpy(folder, "/tmp/mobula-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/worker-1-2", folder);
+    ck_assert_int_eq(pipe2(a, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(b, O_CLOEXEC), 0);
+    out = a[1];
+    err = b[1];
+    loop = mob_loop_create();
+    output = mob_output_create(loop, a[0], b[0], path, tell, NULL);
+}
+
+static void teardown(void)
+{
+    char name[80];
+
+    mob_output_destroy(output);
+    mob_loop_destroy(loop);
+    close(out);
+    close(err);
+    snprintf(name, sizeof name, "%s.out", path);
+    unlink(name);
+    snprintf(name, sizeof name, "%s.err", path);
+    unlink(name);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+
+static void print(int fd, const char *text)
+{
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    turn();
+}
+
+START_TEST(test_first_line_is_told_at_once)
+{
+    print(out, "hello\n");
+    ck_assert_uint_eq(told_used, 6);
+    ck_assert_int_eq(memcmp(told, "hello\n", 6), 0);
+}
+END_TEST
+
+START_TEST(test_only_whole_lines_until_the_end)
+{
+    print(out, "one\ntw");
+    ck_assert_uint_eq(told_used, 4);
+    print(out, "o\nthr");
+    mob_output_finish(output);
+    ck_assert_uint_eq(told_used, 11);
+    ck_assert_int_eq(memcmp(told, "one\ntwo\nthr", 11), 0);
+}
+END_TEST
+
+START_TEST(test_too_fast_is_counted)
+{
+    char line[1024];
+    size_t printed = 0;
+
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\n';
+    for (int i = 0; i < 1000; i++) {
+        ck_assert_int_eq(write(out, line, sizeof line), (ssize_t)sizeof line);
+        printed += sizeof line;
+        turn();
+    }
+    mob_output_finish(output);
+    ck_assert_uint_gt(told_dropped, 0);
+    ck_assert_uint_eq(told_used + told_dropped, printed);
+}
+END_TEST
+
+START_TEST(test_log_file_is_bounded)
+{
+    char *chunk = malloc(32 << 10), name[80];
+    struct stat st;
+
+    memset(chunk, 'y', 32 << 10);
+    for (unsigned sent = 0; sent < MOB_OUTPUT_FILE_MAX + (1u << 20); sent += 32 << 10) {
+        ck_assert_int_eq(write(out, chunk, 32 << 10), 32 << 10);
+        turn();
+        told_used = 0;
+    }
+    snprintf(name, sizeof name, "%s.out", path);
+    ck_assert_int_eq(stat(name, &st), 0);
+    ck_assert_int_eq(st.st_size, MOB_OUTPUT_FILE_MAX);
+    ck_assert_int_eq(st.st_mode & 0777, 0600);
+    free(chunk);
+}
+END_TEST
+
+START_TEST(test_last_lines_of_stderr)
+{
+    char line[32];
+
+    ck_assert_str_eq(mob_output_finish(output), "");
+    for (int i = 0; i < 100; i++) {
+        snprintf(line, sizeof line, "line %d\n", i);
+        print(err, line);
+    }
+    print(err, "no end");
+    const char *tail = mob_output_finish(output);
+    ck_assert_int_eq(strncmp(tail, "line 81\n", 8), 0);
+    ck_assert_str_eq(tail + strlen(tail) - 6, "no end");
+}
+END_TEST
+
+START_TEST(test_a_log_that_cannot_be_written_costs_nothing_else)
+{
+    mob_output_destroy(output);
+    int a[2], b[2];
+    ck_assert_int_eq(pipe2(a, O_CLOEXEC), 0);
+    ck_assert_int_eq(pipe2(b, O_CLOEXEC), 0);
+    close(out);
+    close(err);
+    out = a[1];
+    err = b[1];
+    output = mob_output_create(loop, a[0], b[0], "/dev/null/no/such", tell, NULL);
+    print(out, "still told\n");
+    ck_assert_uint_eq(told_used, 11);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("output");
+    TCase *t = tcase_create("output");
+    SRunner *r = srunner_create(s);
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, test_first_line_is_told_at_once);
+    tcase_add_test(t, test_only_whole_lines_until_the_end);
+    tcase_add_test(t, test_too_fast_is_counted);
+    tcase_add_test(t, test_log_file_is_bounded);
+    tcase_add_test(t, test_last_lines_of_stderr);
+    tcase_add_test(t, test_a_log_that_cannot_be_written_costs_nothing_else);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
