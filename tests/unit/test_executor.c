@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executor core on a channel in plain memory: the test is owner and raylet. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/wire.h"
+#include "worker/executor.h"
+
+struct bench {
+    struct mob_world world;
+    int64_t now_ns;
+    uint32_t assigned, assigned_count;  /* what the executor told its raylet */
+    struct mob_wire *wire;
+    struct mob_page *owner_page, *worker_page;
+    struct mob_doorbell owner_bell, worker_bell;
+    void *memory;
+    struct mob_channel *owner, *worker;
+    struct mob_executor *executor;
+};
+
+static const struct mob_address raylet = { 2, 0 }, driver = { 2, 5 }, self = { 2, 7 };
+
+static int64_t fake_now(struct mob_world *w)
+{
+    return MOB_CONTAINER(w, struct bench, world)->now_ns += 10;
+}
+
+static void fake_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    struct bench *b = MOB_CONTAINER(w, struct bench, world);
+    const Mobula__Envelope *e = mob_wire_unpack(b->wire, frame, size, NULL);
+
+    ck_assert_uint_eq(link, 1);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->body_case, MOBULA__ENVELOPE__BODY_ASSIGNED);
+    b->assigned = e->assigned->epoch;
+    b->assigned_count++;
+}
+
+static struct mob_page *page_create(void)
+{
+    struct mob_page *page = aligned_alloc(64, MOB_PAGE_SIZE);
+
+    memset(page, 0, MOB_PAGE_SIZE);
+    page->magic = MOB_PAGE_MAGIC;
+    page->version = MOB_PAGE_VERSION;
+    return page;
+}
+
+static struct bench *bench_create(void)
+{
+    struct bench *b = mob_new(struct bench);
+    struct mob_executor_config config = { .cluster = 9, .self = self, .raylet = 1 };
+
+    b->world.now_ns = fake_now;
+    b->world.send = fake_send;
+    b->wire = mob_wire_create();
+    b->owner_page = page_create();
+    b->worker_page = config.page = page_create();
+    b->owner_bell = (struct mob_doorbell){ b->owner_page, -1 };
+    b->worker_bell = (struct mob_doorbell){ b->worker_page, -1 };
+    b->memory = aligned_alloc(4096, (mob_channel_memory_size() + 4095) / 4096 * 4096);
+    memset(b->memory, 0, mob_channel_memory_size());
+    b->owner = mob_channel_on_memory(b->memory, &b->worker_bell, MOB_CHANNEL_OWNER, 3);
+    b->worker = mob_channel_on_memory(b->memory, &b->owner_bell, MOB_CHANNEL_WORKER, 4);
+    b->executor = mob_executor_create(&b->world, &config);
+    return b;
+}
+
+static void bench_destroy(struct bench *b)
+{
+    mob_executor_destroy(b->executor);          /* closes the worker's end, if it was given */
+    mob_channel_close(b->owner);
+    mob_wire_destroy(b->wire);
+    free(b->memory);
+    free(b->owner_page);
+    free(b->worker_page);
+    free(b);
+}
+
+static void assign(struct bench *b, uint32_t epoch)
+{
+    Mobula__Assign m = MOBULA__ASSIGN__INIT;
+    Mobula__Address owner;
+    struct mob_envelope out;
+    const void *bytes;
+    size_t size;
+
+    mob_wire_put_address(&owner, driver);
+    m.epoch = epoch;
+    m.owner = &owner;
+    m.lease = 70 + epoch;
+    m.depth = 1;
+    mob_envelope_init(&out, raylet, self, MOBULA__ENVELOPE__BODY_ASSIGN);
+    out.e.assign = &m;
+    bytes = mob_wire_pack(b->wire, &out.e, &size);
+    mob_executor_receive(b->executor, bytes, size);
+}
+
+static void push(struct bench *b, uint64_t task, uint32_t epoch, const void *body, size_t size, uint32_t args)
+{
+    void *to;
+    struct mob_task_frame *f = mob_channel_reserve(b->owner, size, &to);
+
+    ck_assert_ptr_nonnull(f);
+    memset(f, 0, sizeof *f);
+    f->task = task;
+    f->function = 11;
+    f->epoch = epoch;
+    f->args = args;
+    f->body_size = (uint32_t)size;
+    f->attempt = 1;
+    f->returns = 1;
+    if (size > 0)
+        memcpy(to, body, size);
+    mob_channel_commit(b->owner);
+}
+
+static struct bench *bench_ready(void)
+{
+    struct bench *b = bench_create();
+
+    mob_executor_channel(b->executor, driver, b->worker);
+    assign(b, 1);
+    return b;
+}
+
+START_TEST(test_runs_in_order_and_answers)
+{
+    struct bench *b = bench_ready();
+    struct { struct mob_arg_head head; char text[8]; } body = { { MOB_VALUE_INLINE, 5 }, "hello" };
+    struct mob_result result = { .kind = MOB_VALUE_INLINE, .data = "ok", .size = 2 };
+    struct mob_answer_frame answer;
+    struct mob_run run;
+    const void *bytes;
+
+    ck_assert_uint_eq(b->assigned, 1);
+    ck_assert_uint_eq(atomic_load(&b->worker_page->epoch), 1);
+    ck_assert(!mob_executor_claim(b->executor, &run));
+    push(b, 100, 1, &body, sizeof body, 1);
+    push(b, 101, 1, NULL, 0, 0);
+    ck_assert(mob_executor_pending(b->executor));
+    ck_assert(mob_executor_claim(b->executor, &run));
+    ck_assert_uint_eq(run.task, 100);
+    ck_assert_uint_eq(run.arg_count, 1);
+    ck_assert_mem_eq(run.args[0].data, "hello", 5);
+    ck_assert_uint_eq(atomic_load(&b->worker_page->task), 100);
+    ck_assert_int_ne(atomic_load(&b->worker_page->claimed_ns), 0);
+    ck_assert_uint_eq(mob_executor_result_id(b->executor, &run, 0).process, driver.process);
+    ck_assert(mob_executor_finish(b->executor, &run, &result));
+    ck_assert_int_eq(atomic_load(&b->worker_page->claimed_ns), 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    ck_assert_uint_eq(run.task, 101);
+    ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert_uint_eq(answer.task, 100);
+    ck_assert_int_eq(answer.status, MOB_OK);
+    ck_assert_mem_eq((const char *)bytes + sizeof(struct mob_arg_head), "ok", 2);
+    ck_assert(atomic_load(&b->owner_page->dirty[0]) != 0);
+    bench_destroy(b);
+}
+END_TEST
+
+START_TEST(test_epoch_changes_between_tasks)
+{
+    struct bench *b = bench_ready();
+    struct mob_result result = { .kind = MOB_VALUE_INLINE };
+    struct mob_run run;
+
+    push(b, 100, 1, NULL, 0, 0);
+    push(b, 101, 1, NULL, 0, 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    assign(b, 2);
+    ck_assert_uint_eq(b->assigned, 1);
+    ck_assert_uint_eq(atomic_load(&b->worker_page->epoch), 1);
+    ck_assert(mob_executor_finish(b->executor, &run, &result));
+    ck_assert_uint_eq(b->assigned, 2);
+    ck_assert_uint_eq(atomic_load(&b->worker_page->epoch), 2);
+    ck_assert(!mob_executor_claim(b->executor, &run));          /* 101 is of the old epoch */
+    push(b, 102, 2, NULL, 0, 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    ck_assert_uint_eq(run.task, 102);
+    assign(b, 1);                                               /* late: ignored */
+    ck_assert(mob_executor_finish(b->executor, &run, &result));
+    ck_assert_uint_eq(atomic_load(&b->worker_page->epoch), 2);
+    bench_destroy(b);
+}
+END_TEST
+
+START_TEST(test_assigned_before_its_channel)
+{
+    struct bench *b = bench_create();
+    struct mob_run run;
+
+    assign(b, 1);
+    push(b, 100, 1, NULL, 0, 0);
+    ck_assert(!mob_executor_claim(b->executor, &run));
+    mob_executor_channel(b->executor, driver, b->worker);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    bench_destroy(b);
+}
+END_TEST
+
+START_TEST(test_cancelled_before_it_starts)
+{
+    struct bench *b = bench_ready();
+    struct mob_answer_frame answer;
+    struct mob_run run;
+    const void *bytes;
+
+    push(b, 100, 1, NULL, 0, 0);
+    atomic_store(&b->worker_page->cancel_task, 100);
+    atomic_store(&b->worker_page->cancel_attempt, 1);
+    ck_assert(!mob_executor_claim(b->executor, &run));
+    ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert_int_eq(answer.status, MOB_ERR_CANCELLED);
+    bench_destroy(b);
+}
+END_TEST
+
+START_TEST(test_error_travels_cut_or_whole)
+{
+    struct bench *b = bench_ready();
+    struct mob_answer_frame answer;
+    struct mob_error why = { .code = MOB_ERR_TASK, .user_code = 42 }, got = { 0 };
+    struct mob_run run;
+    const void *bytes;
+
+    memset(why.text, 'x', sizeof why.text - 1);
+    push(b, 100, 1, NULL, 0, 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    mob_executor_fail(b->executor, &run, &why);
+    ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert_int_eq(answer.status, MOB_ERR_TASK);
+    ck_assert_uint_ge(answer.body_size, 900);
+    memcpy(&got, bytes, answer.body_size);
+    ck_assert_int_eq(got.user_code, 42);
+    ck_assert_uint_lt(strlen(got.text), sizeof got.text);
+    bench_destroy(b);
+}
+END_TEST
+
+START_TEST(test_malformed_arguments_are_an_answer)
+{
+    struct bench *b = bench_ready();
+    struct mob_arg_head heads[] = { { MOB_VALUE_INLINE, 1000 }, { 77, 0 }, { MOB_VALUE_STORED, 4 }, { MOB_VALUE_FORWARD, 0 } };
+    struct mob_answer_frame answer;
+    struct mob_run run;
+    const void *bytes;
+
+    push(b, 100, 1, &heads[_i], sizeof heads[_i], 1);
+    push(b, 101, 1, NULL, 0, 1000000);
+    push(b, 102, 1, NULL, 0, 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    ck_assert_uint_eq(run.task, 102);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+        ck_assert_int_eq(answer.status, MOB_ERR_PROTOCOL);
+        mob_channel_answer_done(b->owner);
+    }
+    bench_destroy(b);
+}
+END_TEST
+
+START_TEST(test_answer_without_room_is_refused_unharmed)
+{
+    struct bench *b = bench_ready();
+    struct mob_result large = { .kind = MOB_VALUE_INLINE, .data = calloc(1, 2 << 20), .size = 2 << 20 };
+    struct mob_result stored = { .kind = MOB_VALUE_STORED, .stored = { .size = 2 << 20, .node = 2 } };
+    struct mob_answer_frame answer;
+    struct mob_run run;
+    const void *bytes;
+
+    push(b, 100, 1, NULL, 0, 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    ck_assert(!mob_executor_finish(b->executor, &run, &large));
+    ck_assert(!mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert(mob_executor_finish(b->executor, &run, &stored));
+    ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert_int_eq(answer.status, MOB_OK);
+    free((void *)(uintptr_t)large.data);
+    bench_destroy(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("executor");
+    TCase *c = tcase_create("executor");
+    SRunner *runner = srunner_create(s);
+    int failed;
+
+    tcase_add_test(c, test_runs_in_order_and_answers);
+    tcase_add_test(c, test_epoch_changes_between_tasks);
+    tcase_add_test(c, test_assigned_before_its_channel);
+    tcase_add_test(c, test_cancelled_before_it_starts);
+    tcase_add_test(c, test_error_travels_cut_or_whole);
+    tcase_add_loop_test(c, test_malformed_arguments_are_an_answer, 0, 4);
+    tcase_add_test(c, test_answer_without_room_is_refused_unharmed);
+    suite_add_tcase(s, c);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

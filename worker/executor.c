@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* executor.c -- claims tasks from the channel of the owner the worker is assigned to, and answers them.
+ *
+ *   IDLE --claim--> RUNNING --finish, fail--> IDLE
+ *
+ * IDLE waits for a frame of the current epoch (the doorbell wakes us) or for an Assign (the socket). In RUNNING a new Assign is kept in
+ * `next` and begins when the task has ended: so an owner never sees its epoch end under a task of its own. The raylet lends again only
+ * after the old owner's Return, hence no frame of an older epoch is left that somebody still counts on; the channel skips them.
+ *
+ * Channels are kept by owner for the life of the process: the raylet opens one a pair, and finds it again when it lends us to the
+ * same owner. An owner whose ring holds what must not be there has its channel broken by common/channel.c; nothing is claimed from
+ * it any more, and the raylet ends the lease when the owner does.
+ *
+ * An answer's room: the ring keeps MOB_ANSWER_KEPT bytes free for each claimed task, so an error and a few stored values always fit.
+ */
+#include "worker/executor.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/map.h"
+#include "common/mem.h"
+#include "common/wire.h"
+
+#define MOB_ANSWER_KEPT (1024 - 64)
+
+struct mob_executor {
+    struct mob_world *world;
+    struct mob_executor_config config;
+    struct mob_wire *wire;
+    struct mob_map channels;            /* by the producer's address */
+    struct mob_channel *channel;        /* of the current lease; NULL: none, or not opened yet */
+    struct mob_executor_lease lease, next;
+    bool running, has_next;
+    int64_t started_ns;
+    uint32_t flags;                     /* of the running task's frame */
+    struct mob_run_arg *args;           /* of the running task; room for args_room */
+    size_t args_room;
+};
+
+struct mob_executor *mob_executor_create(struct mob_world *w, const struct mob_executor_config *config)
+{
+    struct mob_executor *e = mob_new(struct mob_executor);
+
+    assert(config->page != NULL);
+    e->world = w;
+    e->config = *config;
+    e->wire = mob_wire_create();
+    return e;
+}
+
+void mob_executor_destroy(struct mob_executor *e)
+{
+    struct mob_channel *c;
+    uint64_t key;
+    size_t at = 0;
+
+    if (e == NULL)
+        return;
+    while ((c = mob_map_next(&e->channels, &at, &key)) != NULL)
+        mob_channel_close(c);
+    mob_map_fini(&e->channels);
+    mob_wire_destroy(e->wire);
+    free(e->args);
+    free(e);
+}
+
+/* -- leases ------------------------------------------------------------------------------------------------------------------ */
+
+static void send_assigned(struct mob_executor *e)
+{
+    struct mob_address raylet = { e->config.self.node, 0 };
+    Mobula__Assigned m = MOBULA__ASSIGNED__INIT;
+    struct mob_envelope out;
+    const void *bytes;
+    size_t size;
+
+    mob_envelope_init(&out, e->config.self, raylet, MOBULA__ENVELOPE__BODY_ASSIGNED);
+    m.epoch = e->lease.epoch;
+    out.e.assigned = &m;
+    bytes = mob_wire_pack(e->wire, &out.e, &size);
+    e->world->send(e->world, e->config.raylet, bytes, size);
+}
+
+static void begin_lease(struct mob_executor *e, const struct mob_executor_lease *lease)
+{
+    assert(!e->running);
+    e->lease = *lease;
+    e->channel = mob_map_get(&e->channels, mob_address_key(lease->channel_owner));
+    atomic_store(&e->config.page->epoch, lease->epoch);
+    send_assigned(e);
+}
+
+static int lease_unpack(const Mobula__Assign *m, struct mob_executor_lease *ret, struct mob_error *err)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->lease = m->lease;
+    ret->epoch = m->epoch;
+    ret->depth = m->depth;
+    ret->channel_owner = mob_wire_address(m->owner);
+    ret->owner = m->real_owner != NULL ? mob_wire_address(m->real_owner) : ret->channel_owner;
+    if (m->n_gpus > MOB_COUNT(ret->gpus))
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "Assign names %zu GPUs", m->n_gpus);
+    ret->gpu_count = m->n_gpus;
+    for (size_t i = 0; i < m->n_gpus; i++)
+        ret->gpus[i] = m->gpus[i];
+    return mob_wire_resources(m->resources, m->n_resources, &ret->resources, err);
+}
+
+void mob_executor_receive(struct mob_executor *e, const void *frame, size_t size)
+{
+    struct mob_executor_lease lease;
+    const Mobula__Envelope *in = mob_wire_unpack(e->wire, frame, size, NULL);
+
+    if (in == NULL || in->body_case != MOBULA__ENVELOPE__BODY_ASSIGN)
+        return;
+    if (lease_unpack(in->assign, &lease, NULL) < 0)
+        return;
+    if (lease.epoch < e->lease.epoch || (e->has_next && lease.epoch < e->next.epoch))
+        return;                         /* overtaken by a newer one */
+    if (!e->running) {
+        begin_lease(e, &lease);
+    } else {
+        e->next = lease;
+        e->has_next = true;
+    }
+}
+
+void mob_executor_channel(struct mob_executor *e, struct mob_address owner, struct mob_channel *channel)
+{
+    uint64_t key = mob_address_key(owner);
+    struct mob_channel *old = mob_map_get(&e->channels, key);
+    bool current = mob_address_eq(owner, e->lease.channel_owner) && e->lease.epoch != 0;
+
+    if (e->running && current) {        /* a raylet opens a channel before it assigns us over it, never under a task */
+        mob_channel_close(channel);
+        return;
+    }
+    mob_map_set(&e->channels, key, channel);
+    if (current)
+        e->channel = channel;
+    mob_channel_close(old);
+}
+
+/* -- the page ---------------------------------------------------------------------------------------------------------------- */
+
+static void page_begin(struct mob_executor *e, const struct mob_task_frame *frame)
+{
+    struct mob_page *page = e->config.page;
+
+    atomic_store_explicit(&page->task, frame->task, memory_order_relaxed);
+    atomic_store_explicit(&page->attempt, frame->attempt, memory_order_relaxed);
+    atomic_store_explicit(&page->claimed_ns, e->started_ns, memory_order_release);
+    atomic_store_explicit(&page->state, MOB_WORKER_RUNNING, memory_order_release);
+}
+
+static void page_end(struct mob_executor *e)
+{
+    atomic_store_explicit(&e->config.page->claimed_ns, 0, memory_order_release);
+    atomic_store_explicit(&e->config.page->state, MOB_WORKER_IDLE, memory_order_release);
+}
+
+bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *run)
+{
+    const struct mob_page *page = e->config.page;
+
+    return atomic_load_explicit(&page->cancel_task, memory_order_acquire) == run->task
+        && atomic_load_explicit(&page->cancel_attempt, memory_order_relaxed) == run->attempt;
+}
+
+/* -- claim ------------------------------------------------------------------------------------------------------------------- */
+
+static int parse_arg(const char *body, size_t size, size_t *at, struct mob_run_arg *ret)
+{
+    struct mob_arg_head head;
+
+    if (size - *at < sizeof head)
+        return -1;
+    memcpy(&head, body + *at, sizeof head);
+    *at += sizeof head;
+    if (head.size > size - *at)
+        return -1;
+    ret->kind = head.kind;
+    ret->data = body + *at;
+    ret->size = head.size;
+    if (head.kind == MOB_VALUE_STORED && head.size == sizeof ret->stored)
+        memcpy(&ret->stored, body + *at, sizeof ret->stored);
+    else if (head.kind != MOB_VALUE_INLINE)
+        return -1;
+    *at += mob_frame_pad(head.size) <= size - *at ? mob_frame_pad(head.size) : size - *at;
+    return 0;
+}
+
+static int parse_args(struct mob_executor *e, const struct mob_task_frame *frame, const char *body)
+{
+    size_t at = 0;
+
+    if (frame->args > frame->body_size / sizeof(struct mob_arg_head))
+        return -1;
+    if (frame->args > e->args_room) {
+        e->args = mob_realloc(e->args, frame->args * sizeof *e->args);
+        e->args_room = frame->args;
+    }
+    for (uint32_t i = 0; i < frame->args; i++)
+        if (parse_arg(body, frame->body_size, &at, &e->args[i]) < 0)
+            return -1;
+    return 0;
+}
+
+static bool run_begin(struct mob_executor *e, const struct mob_task_frame *frame, const void *body, struct mob_run *ret_run)
+{
+    struct mob_run run = {
+        .task = frame->task, .function = frame->function, .attempt = frame->attempt, .returns = frame->returns,
+        .lease = &e->lease, .arg_count = frame->args,
+    };
+    struct mob_error why;
+
+    e->running = true;
+    e->started_ns = e->world->now_ns(e->world);
+    e->flags = frame->flags;
+    page_begin(e, frame);
+    if (parse_args(e, frame, body) < 0)
+        mob_error_set(&why, MOB_ERR_PROTOCOL, "the arguments of task %llu are malformed", (unsigned long long)frame->task);
+    else if (mob_executor_cancelled(e, &run))
+        mob_error_set(&why, MOB_ERR_CANCELLED, "the task was cancelled before it started");
+    else {
+        run.args = e->args;
+        *ret_run = run;
+        return true;
+    }
+    mob_executor_fail(e, &run, &why);
+    return false;
+}
+
+bool mob_executor_claim(struct mob_executor *e, struct mob_run *ret_run)
+{
+    struct mob_task_frame frame;
+    const void *body;
+
+    assert(!e->running);
+    while (e->channel != NULL && mob_channel_claim(e->channel, e->lease.epoch, &frame, &body))
+        if (run_begin(e, &frame, body, ret_run))
+            return true;
+    return false;
+}
+
+bool mob_executor_pending(struct mob_executor *e)
+{
+    return !e->running && e->channel != NULL && mob_channel_pending(e->channel, e->lease.epoch);
+}
+
+/* -- answer ------------------------------------------------------------------------------------------------------------------ */
+
+static void run_end(struct mob_executor *e)
+{
+    bool urgent = (e->flags & MOB_TASK_URGENT) != 0;
+
+    e->running = false;
+    page_end(e);
+    mob_channel_ring(e->channel, urgent || mob_channel_half_full(e->channel) || !mob_channel_pending(e->channel, e->lease.epoch));
+    if (e->has_next) {
+        e->has_next = false;
+        begin_lease(e, &e->next);
+    }
+}
+
+static struct mob_answer_frame *answer_begin(struct mob_executor *e, const struct mob_run *run, size_t size, void **ret_body)
+{
+    struct mob_answer_frame *a = mob_channel_reply(e->channel, size, ret_body);
+
+    if (a == NULL)                      /* the ring broke: the owner is told by the end of the lease */
+        return NULL;
+    memset(a, 0, sizeof *a);
+    a->task = run->task;
+    a->attempt = (uint16_t)run->attempt;
+    a->epoch = e->lease.epoch;
+    a->started_ns = e->started_ns;
+    a->ended_ns = e->world->now_ns(e->world);
+    a->body_size = (uint32_t)size;
+    return a;
+}
+
+static size_t result_size(const struct mob_result *r)
+{
+    if (r->kind == MOB_VALUE_INLINE)
+        return r->size;
+    return r->kind == MOB_VALUE_STORED ? sizeof r->stored : sizeof r->forward;
+}
+
+static const void *result_bytes(const struct mob_result *r)
+{
+    if (r->kind == MOB_VALUE_INLINE)
+        return r->data;
+    return r->kind == MOB_VALUE_STORED ? (const void *)&r->stored : (const void *)&r->forward;
+}
+
+bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results)
+{
+    struct mob_answer_frame *a;
+    size_t size = 0;
+    void *body;
+
+    assert(e->running && e->channel != NULL);
+    for (uint32_t i = 0; i < run->returns; i++)
+        size += sizeof(struct mob_arg_head) + mob_frame_pad(result_size(&results[i]));
+    if (size > mob_channel_reply_room(e->channel) && mob_channel_error(e->channel) == NULL)
+        return false;
+    if ((a = answer_begin(e, run, size, &body)) == NULL && mob_channel_error(e->channel) == NULL)
+        return false;
+    if (a != NULL) {
+        a->status = MOB_OK;
+        a->returns = (uint16_t)run->returns;
+        for (uint32_t i = 0; i < run->returns; i++) {
+            struct mob_arg_head head = { results[i].kind, (uint32_t)result_size(&results[i]) };
+
+            memcpy(body, &head, sizeof head);
+            if (head.size > 0)
+                memcpy((char *)body + sizeof head, result_bytes(&results[i]), head.size);
+            body = (char *)body + sizeof head + mob_frame_pad(head.size);
+        }
+        mob_channel_reply_commit(e->channel);
+    }
+    run_end(e);
+    return true;
+}
+
+void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why)
+{
+    struct mob_error cut = *why;
+    struct mob_answer_frame *a;
+    size_t size = mob_channel_reply_room(e->channel) < sizeof cut ? MOB_ANSWER_KEPT : sizeof cut;
+    void *body;
+
+    assert(e->running && e->channel != NULL);
+    _Static_assert(offsetof(struct mob_error, text) < MOB_ANSWER_KEPT, "an error fits");
+    cut.text[size - offsetof(struct mob_error, text) - 1] = '\0';
+    a = answer_begin(e, run, size, &body);
+    if (a == NULL && size > MOB_ANSWER_KEPT) {
+        size = MOB_ANSWER_KEPT;
+        cut.text[size - offsetof(struct mob_error, text) - 1] = '\0';
+        a = answer_begin(e, run, size, &body);
+    }
+    if (a != NULL) {
+        a->status = cut.code;
+        memcpy(body, &cut, size);
+        mob_channel_reply_commit(e->channel);
+    }
+    run_end(e);
+}
+
+/* -- asked ------------------------------------------------------------------------------------------------------------------- */
+
+struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const struct mob_run *run, uint32_t index)
+{
+    return (struct mob_object_id){
+        .cluster = e->config.cluster, .node = e->lease.owner.node, .process = e->lease.owner.process,
+        .task = run->task, .index = index,
+    };
+}
+
+const struct mob_executor_lease *mob_executor_lease(const struct mob_executor *e)
+{
+    return &e->lease;
+}

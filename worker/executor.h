@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* executor.h -- the worker's side of a lease: which task runs next, and how its answer travels. Pure: world.h.
+ *
+ * One task at a time: claim, run it (worker/worker_main.c, or the simulator's pretended function), finish or fail, claim again. Facts
+ * (Assign, channels) may arrive at any time, also while a task runs: a new epoch begins between tasks.
+ */
+#ifndef MOB_WORKER_EXECUTOR_H
+#define MOB_WORKER_EXECUTOR_H
+
+#include <stdbool.h>
+
+#include "common/channel.h"
+#include "common/resources.h"
+#include "common/world.h"
+
+struct mob_executor;
+
+struct mob_executor_config {
+    uint64_t cluster;
+    struct mob_address self;
+    uint64_t raylet;                    /* the link to the own raylet */
+    struct mob_page *page;              /* the own one: state, epoch, task, attempt, claimed_ns are written, cancel is read */
+};
+
+struct mob_executor *mob_executor_create(struct mob_world *w, const struct mob_executor_config *config);
+void mob_executor_destroy(struct mob_executor *e);      /* closes its channels */
+
+/* -- facts ----------------------------------------------------------------------------------------------------------------- */
+
+/* A channel from `owner` (process 0 of this node: the raylet), opened with role WORKER. Taken over; replaces an older one of the pair. */
+void mob_executor_channel(struct mob_executor *e, struct mob_address owner, struct mob_channel *channel);
+
+/* Assign from the raylet, packed. The new epoch begins at once, or when the running task has ended; then Assigned is sent. */
+void mob_executor_receive(struct mob_executor *e, const void *frame, size_t size);
+
+/* -- the life of a task ------------------------------------------------------------------------------------------------------ */
+
+/* What the current lease lends. */
+struct mob_executor_lease {
+    uint64_t lease;
+    uint32_t epoch, depth;              /* depth of its tasks; what they submit has one more */
+    struct mob_address channel_owner;   /* produces the frames */
+    struct mob_address owner;           /* submitted them: names their objects */
+    struct mob_resources resources;
+    uint32_t gpus[64];
+    size_t gpu_count;
+};
+
+struct mob_run_arg {
+    uint32_t kind;                      /* MOB_VALUE_INLINE: data; MOB_VALUE_STORED: stored */
+    const void *data;                   /* in the ring, until the task is finished */
+    size_t size;
+    struct mob_stored_value stored;
+};
+
+/* A claimed task; what it points to lives until finish or fail. */
+struct mob_run {
+    uint64_t task, function;
+    uint32_t attempt, returns;
+    const struct mob_executor_lease *lease;
+    const struct mob_run_arg *args;
+    size_t arg_count;
+};
+
+/* Claim the next task: its page says so from here on. False: nothing to do. Tasks cancelled before they started, and malformed
+ * ones, are answered here and not shown. */
+bool mob_executor_claim(struct mob_executor *e, struct mob_run *ret_run);
+bool mob_executor_pending(struct mob_executor *e);      /* would a claim find something? (cheap) */
+
+struct mob_result {
+    uint32_t kind;                      /* enum mob_value_kind */
+    const void *data;                   /* INLINE: size bytes */
+    size_t size;
+    struct mob_stored_value stored;     /* STORED */
+    struct mob_object_id forward;       /* FORWARD: another object's value */
+};
+
+/* Answer with `run->returns` results. False: the answer ring has no room for so many bytes now, nothing happened: seal the large
+ * values in the store and come again. Stored values of a few returns always fit. */
+bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results);
+/* Answer with an error; always fits (its text is cut to what the ring keeps free for each task). */
+void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why);
+
+/* The name of return `index` of a running task. */
+struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const struct mob_run *run, uint32_t index);
+/* Was the running task cancelled? */
+bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *run);
+const struct mob_executor_lease *mob_executor_lease(const struct mob_executor *e);
+
+#endif
