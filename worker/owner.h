@@ -23,6 +23,7 @@ struct mob_owner_config {
     struct mob_address self, job;
     struct mob_hash executable;
     uint64_t raylet;                    /* the link to the own raylet */
+    int64_t wall_offset_ns;             /* CLOCK_REALTIME - CLOCK_BOOTTIME here: task events carry wall times */
     void (*warn)(void *arg, const char *text);          /* to tell the user: a shape that fits no node, ... */
     void *arg;
 };

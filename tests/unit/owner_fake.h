@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* owner_fake.h -- an owner core in a world made of memory: a clock that a test moves, a raylet that remembers what was sent to it,
+ * and workers whose channels are plain memory and whose claims and answers are scripted. No Check: the fuzzer and bench use it. */
+#ifndef MOB_TESTS_OWNER_FAKE_H
+#define MOB_TESTS_OWNER_FAKE_H
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/wire.h"
+#include "worker/owner.h"
+
+#define FAKE_WORKERS 8
+#define FAKE_NODE 2u
+#define FAKE_PROCESS 5u
+#define FAKE_MS INT64_C(1000000)
+
+struct fake_worker {
+    void *memory;
+    struct mob_page page;
+    struct mob_channel *end;            /* the worker's */
+    uint32_t epoch;
+};
+
+struct fake {
+    struct mob_world world;             /* first: the world's functions find us by it */
+    struct mob_owner *o;
+    struct mob_wire *wire;
+    int64_t now_ns;
+    struct mob_page page;               /* the owner's */
+    struct fake_worker workers[FAKE_WORKERS];
+    unsigned sent[80];                  /* envelopes by body */
+    Mobula__Envelope *last[80];         /* the last of each */
+    unsigned warnings;
+    bool hung_up;
+    bool forget;                        /* keep no envelopes (bench) */
+};
+
+static inline int64_t fake_now(struct mob_world *w)
+{
+    return ((struct fake *)w)->now_ns;
+}
+
+static inline void fake_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    struct fake *f = (struct fake *)w;
+
+    assert(link == 1);
+    if (f->forget)
+        return;
+    Mobula__Envelope *e = mobula__envelope__unpack(NULL, size, frame);
+
+    assert(e != NULL && (size_t)e->body_case < 80);
+    f->sent[e->body_case]++;
+    mobula__envelope__free_unpacked(f->last[e->body_case], NULL);
+    f->last[e->body_case] = e;
+}
+
+static inline void fake_hang_up(struct mob_world *w, uint64_t link)
+{
+    (void)link;
+    ((struct fake *)w)->hung_up = true;
+}
+
+static inline void fake_warn(void *arg, const char *text)
+{
+    (void)text;
+    ((struct fake *)arg)->warnings++;
+}
+
+static inline void fake_init(struct fake *f)
+{
+    struct mob_owner_config config = { .cluster = 77, .self = { FAKE_NODE, FAKE_PROCESS }, .job = { FAKE_NODE, FAKE_PROCESS },
+                                       .raylet = 1, .warn = fake_warn, .arg = f };
+
+    memset(f, 0, sizeof *f);
+    f->world.now_ns = fake_now;
+    f->world.send = fake_send;
+    f->world.hang_up = fake_hang_up;
+    f->now_ns = 1000 * FAKE_MS;
+    f->wire = mob_wire_create();
+    f->o = mob_owner_create(&f->world, &config);
+}
+
+static inline void fake_fini(struct fake *f)
+{
+    mob_owner_destroy(f->o);
+    for (unsigned i = 0; i < FAKE_WORKERS; i++) {
+        mob_channel_close(f->workers[i].end);
+        free(f->workers[i].memory);
+    }
+    for (unsigned i = 0; i < 80; i++)
+        mobula__envelope__free_unpacked(f->last[i], NULL);
+    mob_wire_destroy(f->wire);
+}
+
+static inline uint32_t fake_shape(struct fake *f)
+{
+    struct mob_shape shape = { .strategy = MOB_HYBRID };
+
+    mob_resources_set(&shape.resources, "CPU", MOB_UNITS);
+    return mob_owner_shape(f->o, &shape);
+}
+
+/* An envelope from (node, 0) to the owner. */
+static inline void fake_tell(struct fake *f, uint32_t node, Mobula__Envelope__BodyCase body, void *message)
+{
+    struct mob_envelope e;
+    size_t size;
+
+    mob_envelope_init(&e, (struct mob_address){ node, 0 }, (struct mob_address){ FAKE_NODE, FAKE_PROCESS }, body);
+    e.e.want = message;
+    const void *bytes = mob_wire_pack(f->wire, &e.e, &size);
+
+    mob_owner_receive(f->o, bytes, size);
+}
+
+/* A channel to worker i (process 100 + i), dirty bit i. */
+static inline void fake_open(struct fake *f, unsigned i)
+{
+    struct fake_worker *w = &f->workers[i];
+    struct mob_doorbell to_worker = { .page = &w->page, .fd = -1 }, to_owner = { .page = &f->page, .fd = -1 };
+
+    mob_channel_close(w->end);
+    free(w->memory);
+    w->memory = aligned_alloc(4096, (mob_channel_memory_size() + 4095) & ~(size_t)4095);
+    assert(w->memory != NULL);
+    memset(w->memory, 0, mob_channel_memory_size());
+    memset(&w->page, 0, sizeof w->page);
+    w->epoch = 0;
+    w->end = mob_channel_on_memory(w->memory, &to_owner, MOB_CHANNEL_WORKER, 0);
+    mob_owner_channel(f->o, 100 + i, mob_channel_on_memory(w->memory, &to_worker, MOB_CHANNEL_OWNER, i), i);
+}
+
+/* Lease `number` on worker i of this node, or on process 100 + i of `node`. */
+static inline void fake_grant_on(struct fake *f, uint32_t shape, uint64_t number, unsigned i, uint32_t node)
+{
+    Mobula__Grant m = MOBULA__GRANT__INIT;
+    Mobula__Address worker;
+
+    mob_wire_put_address(&worker, (struct mob_address){ node, 100 + i });
+    m.shape = shape;
+    m.lease = number;
+    m.worker = &worker;
+    m.epoch = ++f->workers[i].epoch;
+    m.window_tasks = 1024;
+    m.window_bytes = 1 << 20;
+    m.ip = (char *)"10.0.0.7";
+    m.pid = 4711 + i;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_GRANT, &m);
+}
+
+static inline void fake_grant(struct fake *f, uint32_t shape, uint64_t number, unsigned i)
+{
+    fake_grant_on(f, shape, number, i, FAKE_NODE);
+}
+
+static inline void fake_recall(struct fake *f, uint64_t number, uint32_t node)
+{
+    Mobula__Recall m = MOBULA__RECALL__INIT;
+
+    m.lease = number;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_RECALL, &m);
+}
+
+/* The lease is over; `claimed`: the task that ran, or NULL. */
+static inline void fake_over(struct fake *f, uint64_t number, unsigned i, uint32_t node, enum mob_code code,
+                             const struct mob_task_frame *claimed)
+{
+    Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
+    Mobula__Error cause = MOBULA__ERROR__INIT;
+    Mobula__Address worker;
+
+    mob_wire_put_address(&worker, (struct mob_address){ node, 100 + i });
+    cause.code = code;
+    cause.pid = 4711;
+    cause.node = (char *)"host-b";
+    cause.text = (char *)"the worker was killed by signal 9";
+    m.lease = number;
+    m.worker = &worker;
+    m.cause = &cause;
+    m.claimed = claimed != NULL;
+    m.task = claimed != NULL ? claimed->task : 0;
+    m.attempt = claimed != NULL ? claimed->attempt : 0;
+    fake_tell(f, FAKE_NODE, MOBULA__ENVELOPE__BODY_LEASE_OVER, &m);
+}
+
+/* Worker i claims its next task, and its page says so. */
+static inline bool fake_claim(struct fake *f, unsigned i, struct mob_task_frame *ret, const void **ret_body)
+{
+    struct fake_worker *w = &f->workers[i];
+
+    if (!mob_channel_claim(w->end, w->epoch, ret, ret_body))
+        return false;
+    atomic_store_explicit(&w->page.task, ret->task, memory_order_relaxed);
+    atomic_store_explicit(&w->page.claimed_ns, f->now_ns, memory_order_relaxed);
+    atomic_store_explicit(&w->page.state, MOB_WORKER_RUNNING, memory_order_relaxed);
+    return true;
+}
+
+/* It answers what it claimed: any body; took `took_ns`. */
+static inline void fake_reply(struct fake *f, unsigned i, const struct mob_task_frame *t, int status, const void *body, size_t size,
+                              int64_t took_ns)
+{
+    struct fake_worker *w = &f->workers[i];
+    void *to;
+    struct mob_answer_frame *a = mob_channel_reply(w->end, size, &to);
+
+    assert(a != NULL);
+    *a = (struct mob_answer_frame){ .task = t->task, .started_ns = f->now_ns - took_ns, .ended_ns = f->now_ns,
+                                    .body_size = (uint32_t)size, .attempt = t->attempt, .returns = t->returns,
+                                    .status = status, .epoch = t->epoch };
+    if (size > 0)
+        memcpy(to, body, size);
+    mob_channel_reply_commit(w->end);
+    atomic_store_explicit(&w->page.claimed_ns, 0, memory_order_relaxed);
+}
+
+/* One inline value of 8 bytes. */
+static inline void fake_reply_value(struct fake *f, unsigned i, const struct mob_task_frame *t, uint64_t value, int64_t took_ns)
+{
+    struct { struct mob_arg_head head; uint64_t value; } body = { { MOB_VALUE_INLINE, 8 }, value };
+
+    fake_reply(f, i, t, MOB_OK, &body, sizeof body, took_ns);
+}
+
+static inline void fake_drain(struct fake *f)
+{
+    const uint64_t all[MOB_DIRTY_BITS / 64] = { 0xff };
+
+    mob_owner_drain(f->o, all, SIZE_MAX);
+}
+
+/* Submit one task with these arguments. */
+static inline uint64_t fake_submit(struct fake *f, uint32_t shape, int retries, const struct mob_arg *args, size_t count)
+{
+    struct mob_submit s = { .shape = shape, .function = 42, .name = "work", .returns = 1, .max_retries = retries, .args = args,
+                            .arg_count = count };
+    struct mob_error err;
+    uint64_t ref = 0;
+
+    if (mob_owner_submit(f->o, &s, &ref, &err) < 0)
+        return 0;
+    return ref;
+}
+
+static inline struct mob_object_info fake_look(struct fake *f, uint64_t ref)
+{
+    struct mob_object_info info = { 0 };
+
+    assert(mob_owner_look(f->o, ref, &info, NULL) == 0);
+    return info;
+}
+
+#endif

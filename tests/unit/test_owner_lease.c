@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_owner_lease.c -- how many leases are wanted, what each gets, and how each ends. */
+#include "tests/unit/owner_fake.h"
+#include "tests/unit/unit.h"
+
+static uint32_t last_want(const struct fake *f)
+{
+    return f->last[MOBULA__ENVELOPE__BODY_WANT]->want->count;
+}
+
+/* Worker i runs one task that takes `took_ns` of the fake clock. False: it has none. */
+static bool run_one(struct fake *f, unsigned i, int64_t took_ns)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    if (!fake_claim(f, i, &t, &body))
+        return false;
+    f->now_ns += took_ns;
+    fake_reply_value(f, i, &t, t.task, took_ns);
+    fake_drain(f);
+    return true;
+}
+
+/* `n` workers with leases 1..n. */
+static void give_workers(struct fake *f, uint32_t shape, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        fake_open(f, i);
+        fake_grant(f, shape, 1 + i, i);
+    }
+}
+
+static size_t claimable(struct fake *f, unsigned i)
+{
+    struct mob_task_frame t;
+    const void *body;
+    size_t n = 0;
+
+    for (; fake_claim(f, i, &t, &body); n++)
+        fake_reply_value(f, i, &t, 0, 1000);
+    return n;
+}
+
+START_TEST(test_wants_are_levels)
+{
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    ck_assert_uint_eq(fake_shape(&f), shape);
+    for (int i = 0; i < 8; i++)
+        fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(last_want(&f), 8);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WANT]->want->grants_seen, 0);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_WANT], 1);
+    give_workers(&f, shape, 2);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_WANT], 1);      /* 8 less 2 grants: the level is right */
+    while (run_one(&f, 0, 1000) || run_one(&f, 1, 1000))
+        mob_owner_flush(f.o);
+    ck_assert_uint_eq(last_want(&f), 0);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WANT]->want->grants_seen, 2);
+    ck_assert_uint_eq(mob_owner_counts(f.o).done, 8);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_short_tasks_want_few_leases_and_deep_pipelines)
+{
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    for (int i = 0; i < 1500; i++)
+        fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 1000);
+    ck_assert_uint_eq(last_want(&f), 1);            /* 1.5 ms of work: a second lease is worth it */
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_eight_long_tasks_on_four_leases_run_two_rounds)
+{
+    struct fake f;
+    struct mob_task_frame t[4];
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    for (int i = 0; i < 8; i++)
+        fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    give_workers(&f, shape, 4);
+    for (int round = 0; round < 2; round++) {
+        mob_owner_flush(f.o);
+        for (unsigned i = 0; i < 4; i++)
+            ck_assert(fake_claim(&f, i, &t[i], &body));
+        f.now_ns += 1000 * FAKE_MS;
+        for (unsigned i = 0; i < 4; i++)
+            fake_reply_value(&f, i, &t[i], 0, 1000 * FAKE_MS);
+        fake_drain(&f);
+        mob_owner_check(f.o);
+    }
+    ck_assert_uint_eq(mob_owner_counts(f.o).done, 8);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_idle_lease_lingers_and_surplus_goes_at_once)
+{
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    give_workers(&f, shape, 2);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_RETURN_LEASE], 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 1);
+    ck_assert(run_one(&f, 0, 1000) || run_one(&f, 1, 1000));
+    ck_assert_int_eq(mob_owner_flush(f.o), f.now_ns + 100 * FAKE_MS);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 1);
+    f.now_ns += 100 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    fake_grant(&f, shape, 9, 0);                    /* its channel was kept */
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    fake_recall(&f, 9, FAKE_NODE);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    fake_grant(&f, shape, 10, 7);                   /* no channel to it: of no use */
+    fake_grant(&f, 99, 11, 0);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_RETURN_LEASE], 5);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_recall_takes_back_and_returns_after_the_running_task)
+{
+    struct fake f;
+    struct mob_task_frame t, other;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    fake_recall(&f, 1, FAKE_NODE);
+    fake_recall(&f, 1, FAKE_NODE);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 1);
+    fake_reply_value(&f, 0, &t, 0, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    ck_assert(!fake_claim(&f, 0, &other, &body));
+    fake_recall(&f, 1, FAKE_NODE);                  /* of a lease that is over: ignored */
+    fake_over(&f, 1, 0, FAKE_NODE, MOB_ERR_WORKER_CRASHED, NULL);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_nothing_stays_behind_a_blocked_task)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    atomic_store(&f.workers[0].page.state, MOB_WORKER_BLOCKED);
+    f.now_ns = mob_owner_flush(f.o);
+    while (mob_owner_counts(f.o).queued == 0)
+        f.now_ns = mob_owner_flush(f.o);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 1);     /* not pushed there again */
+    ck_assert_uint_ge(last_want(&f), 1);
+    mob_owner_check(f.o);
+    fake_reply_value(&f, 0, &t, 0, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_long_task_loses_what_is_behind_it_to_another_lease)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    for (int i = 0; i < 100; i++)
+        fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    f.now_ns += 3 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 100);   /* nobody could take them, but somebody is asked for */
+    ck_assert_uint_ge(last_want(&f), 1);
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(claimable(&f, 1), 99);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_idle_lease_takes_over_a_prefetched_long_task)
+{
+    struct fake f;
+    struct mob_task_frame t[2];
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000 * FAKE_MS));
+    fake_submit(&f, shape, 3, NULL, 0);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t[0], &body));
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 2);
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 1, &t[1], &body));
+    ck_assert_uint_ne(t[0].task, t[1].task);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_death_keeps_order_and_answers)
+{
+    struct fake f;
+    struct mob_task_frame t, dead, next;
+    const void *body;
+    uint64_t refs[4];
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    for (int i = 0; i < 4; i++)
+        refs[i] = fake_submit(&f, shape, 0, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    fake_reply_value(&f, 0, &t, 5, 1000);           /* lies in the ring when the worker dies */
+    ck_assert(fake_claim(&f, 0, &dead, &body));
+    fake_over(&f, 1, 0, FAKE_NODE, MOB_ERR_WORKER_CRASHED, &dead);
+    ck_assert_int_eq(fake_look(&f, refs[0]).state, MOB_OBJECT_INLINE);
+    ck_assert_int_eq(fake_look(&f, refs[1]).error->code, MOB_ERR_WORKER_CRASHED);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 2);     /* not charged */
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 1, &next, &body));
+    ck_assert_uint_eq(next.task, refs[2]);
+    ck_assert_uint_eq(next.attempt, 0);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_unplaceable_warns_once_and_final_fails)
+{
+    struct fake f;
+    Mobula__Unplaceable m = MOBULA__UNPLACEABLE__INIT;
+
+    fake_init(&f);
+    m.shape = fake_shape(&f);
+    uint64_t ref = fake_submit(&f, m.shape, 3, NULL, 0);
+
+    m.text = (char *)"no node has 100 CPU";
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
+    ck_assert_uint_eq(f.warnings, 1);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    m.final = true;
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_INFEASIBLE);
+    ck_assert_str_eq(fake_look(&f, ref).error->text, "no node has 100 CPU");
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("owner_lease", test_wants_are_levels, test_short_tasks_want_few_leases_and_deep_pipelines,
+          test_eight_long_tasks_on_four_leases_run_two_rounds, test_idle_lease_lingers_and_surplus_goes_at_once,
+          test_recall_takes_back_and_returns_after_the_running_task, test_nothing_stays_behind_a_blocked_task,
+          test_long_task_loses_what_is_behind_it_to_another_lease, test_idle_lease_takes_over_a_prefetched_long_task,
+          test_death_keeps_order_and_answers, test_unplaceable_warns_once_and_final_fails)

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* answer.c -- the end of an attempt, as a worker told it: foreign bytes that become values, errors, or an error of the worker's own.
+ *
+ * (task, attempt) decides: an answer of an attempt that the lease does not have any more is ignored, so an answer that crosses a
+ * take-back or a death is neither lost nor counted twice. All values are checked before the first is used.
+ */
+#include <string.h>
+
+#include "worker/core.h"
+
+#define DAY_NS INT64_C(86400000000000)
+
+/* The values of an answer, one after the other. */
+struct values {
+    const uint8_t *at, *end;
+};
+
+struct value {
+    uint32_t kind, size;
+    const uint8_t *bytes;
+    struct mob_stored_value stored;
+    struct mob_object_id forward;
+};
+
+/* 0, or -1 if what comes is not a value of `expected`'s task and index. */
+static int next_value(struct values *v, const struct mob_object_id *expected, struct value *ret)
+{
+    struct mob_arg_head head;
+
+    if ((size_t)(v->end - v->at) < sizeof head)
+        return -1;
+    memcpy(&head, v->at, sizeof head);
+    if (head.size > (size_t)(v->end - v->at) - sizeof head
+        || mob_frame_pad(head.size) > (size_t)(v->end - v->at) - sizeof head)
+        return -1;
+    ret->kind = head.kind;
+    ret->size = head.size;
+    ret->bytes = v->at + sizeof head;
+    v->at += sizeof head + mob_frame_pad(head.size);
+    if (head.kind == MOB_VALUE_INLINE)
+        return 0;
+    if (head.kind == MOB_VALUE_STORED && head.size == sizeof ret->stored) {
+        memcpy(&ret->stored, ret->bytes, sizeof ret->stored);
+        return mob_object_id_eq(&ret->stored.object, expected) && ret->stored.node != 0 ? 0 : -1;
+    }
+    if (head.kind == MOB_VALUE_FORWARD && head.size == sizeof ret->forward) {
+        memcpy(&ret->forward, ret->bytes, sizeof ret->forward);
+        return mob_object_id_eq(&ret->forward, expected) || ret->forward.node == 0 ? -1 : 0;
+    }
+    return -1;
+}
+
+static struct mob_object_id id_of(const struct mob_owner *o, const struct task *t, uint32_t index)
+{
+    return (struct mob_object_id){ .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
+                                   .task = t->number, .index = index };
+}
+
+static bool values_are_good(const struct mob_owner *o, const struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+{
+    struct values values = { body, body + f->body_size };
+    struct value v;
+
+    if (f->returns != t->returns)
+        return false;
+    for (uint32_t i = 0; i < t->returns; i++) {
+        struct mob_object_id id = id_of(o, t, i);
+
+        if (next_value(&values, &id, &v) < 0)
+            return false;
+    }
+    return values.at == values.end;
+}
+
+static void set_value(struct mob_owner *o, struct object *b, const struct value *v)
+{
+    if (v->kind == MOB_VALUE_STORED) {
+        mob_owner_object_set_stored(o, b, &v->stored.object, v->stored.node, v->stored.size);
+    } else if (v->kind == MOB_VALUE_FORWARD) {
+        mob_owner_watch(o, b, &v->forward);
+    } else if (mob_owner_object_set_inline(o, b, v->bytes, v->size) < 0) {
+        struct mob_error e = { 0 };
+
+        mob_error_set(&e, MOB_ERR_NO_SPACE, "no memory for a result of %u bytes", v->size);
+        struct fault *f = mob_owner_fault(o, &e);
+
+        mob_owner_object_set_fault(o, b, f);
+        mob_owner_fault_drop(f);
+    }
+}
+
+static void take_values(struct mob_owner *o, struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+{
+    struct values values = { body, body + f->body_size };
+    struct value v;
+
+    for (uint32_t i = 0; i < t->returns; i++) {
+        struct mob_object_id id = id_of(o, t, i);
+
+        next_value(&values, &id, &v);
+        set_value(o, mob_owner_task_return(o, t, i), &v);
+    }
+    mob_owner_task_end(o, t);
+}
+
+/* A cancelled task was done before it noticed: nobody will see its values. */
+static void discard_values(struct mob_owner *o, struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+{
+    struct values values = { body, body + f->body_size };
+    struct value v;
+
+    for (uint32_t i = 0; i < t->returns && f->status == MOB_OK; i++) {
+        struct mob_object_id id = id_of(o, t, i);
+
+        if (next_value(&values, &id, &v) < 0)
+            return;
+        if (v.kind == MOB_VALUE_STORED)
+            mob_owner_copy_free(o, v.stored.node, &v.stored.object);
+    }
+}
+
+static void take_error(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body)
+{
+    struct mob_error told, e = { .pid = (int32_t)l->pid, .attempt = t->attempt };
+
+    if (f->status != MOB_OK && f->body_size == sizeof told) {
+        memcpy(&told, body, sizeof told);
+        told.function[sizeof told.function - 1] = told.node[sizeof told.node - 1] = told.text[sizeof told.text - 1] = '\0';
+        e.code = told.code != MOB_OK ? told.code : f->status;
+        e.user_code = told.user_code;
+        if (told.pid != 0)
+            e.pid = told.pid;
+        mob_copy(e.function, sizeof e.function, told.function[0] != '\0' ? told.function : t->kind->text);
+        mob_copy(e.node, sizeof e.node, told.node[0] != '\0' ? told.node : l->ip);
+        mob_copy(e.text, sizeof e.text, told.text);
+    } else {
+        e.code = MOB_ERR_PROTOCOL;
+        mob_copy(e.function, sizeof e.function, t->kind->text);
+        mob_copy(e.node, sizeof e.node, l->ip);
+        mob_copy(e.text, sizeof e.text, "the answer of the worker is malformed: are worker and driver of one version?");
+    }
+    mob_owner_task_fail(o, t, &e);
+}
+
+/* When it ran, by this machine's clock: on this node the worker's is the same; elsewhere it ended about now. */
+static void measure(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f)
+{
+    int64_t took_ns = 0, ended_ns = l->channel != NULL ? f->ended_ns : o->now_ns;
+
+    if (f->started_ns > 0 && f->ended_ns > f->started_ns)
+        took_ns = f->ended_ns - f->started_ns < DAY_NS ? f->ended_ns - f->started_ns : DAY_NS;
+    mean_add(&t->kind->mean_ns, &t->kind->measured, took_ns);
+    mean_add(&t->shape->mean_ns, &t->shape->measured, took_ns);
+    if (f->status == MOB_OK && !event_skipped(o, &o->events, t))
+        mob_owner_event_add(o, MOB_EVENT_ENDED, t, MOB_OK, ended_ns - took_ns, ended_ns);
+}
+
+void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
+{
+    const struct object *b = mob_owner_object_at(o, f->task);
+    struct task *t = b != NULL ? b->maker : NULL;
+
+    if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt)
+        return;
+    measure(o, t, l, f);
+    mob_owner_lease_forget(o, l, t);
+    mob_owner_lease_answered(o, l);
+    if (t->cancelled) {
+        discard_values(o, t, f, body);
+        mob_owner_task_unpushed(o, t);
+    } else if (f->status == MOB_OK && values_are_good(o, t, f, body)) {
+        take_values(o, t, f, body);
+    } else {
+        take_error(o, t, l, f, body);
+    }
+}

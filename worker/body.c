@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* body.c -- a task's arguments: written once when it is submitted, and turned into a frame's body when it is pushed.
+ *
+ * A body is a sequence of struct mob_arg_head and its bytes, padded to 8. As submitted, a reference is an ARG_REF and the number of
+ * its object; without references the body is the frame's as it stands. In a frame a reference is its value, if that is small and
+ * the sum stays within MOB_ARGS_INLINE_MAX; else the place where it is stored; else, when even places would be too many bytes for a
+ * ring, only its name (FORWARD: the worker asks us).
+ */
+#include <string.h>
+
+#include "worker/core.h"
+
+#define ARG_REF 0x100u                  /* never leaves this process */
+#define BODY_MAX (MOB_CHANNEL_BYTES / 2)        /* so that one fits an empty ring in one piece, wherever it begins */
+
+enum {
+    HEAD = sizeof(struct mob_arg_head),
+    REF_BYTES = HEAD + sizeof(uint64_t),
+    FORWARD_BYTES = HEAD + sizeof(struct mob_object_id),
+    STORED_BYTES = HEAD + sizeof(struct mob_stored_value),
+};
+
+int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, size_t *ret_size, struct mob_error *err)
+{
+    size_t bytes = 0, in_frame = 0, inlined = 0;
+
+    for (size_t i = 0; i < s->arg_count; i++) {
+        const struct mob_arg *a = &s->args[i];
+
+        if (a->ref != 0) {
+            if (mob_owner_object_ref(o, a->ref, err) == NULL)
+                return -1;
+            bytes += REF_BYTES;
+            in_frame += FORWARD_BYTES;
+            continue;
+        }
+        if (a->size > MOB_INLINE_MAX)
+            return mob_error_set(err, MOB_ERR_INVALID, "argument %zu has %zu bytes; more than %d go through the store: put it first",
+                                 i, a->size, MOB_INLINE_MAX);
+        bytes += HEAD + mob_frame_pad(a->size);
+        in_frame += HEAD + mob_frame_pad(a->size);
+        inlined += a->size;
+    }
+    if (inlined > MOB_ARGS_INLINE_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "the arguments have %zu bytes; more than %d go through the store: put some first",
+                             inlined, MOB_ARGS_INLINE_MAX);
+    if (in_frame > BODY_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "%zu arguments are too many for one task: put some in one object", s->arg_count);
+    *ret_size = bytes;
+    return 0;
+}
+
+static uint8_t *put(uint8_t *at, uint32_t kind, const void *bytes, size_t size)
+{
+    struct mob_arg_head head = { kind, (uint32_t)size };
+    size_t pad = mob_frame_pad(size) - size;
+
+    memcpy(at, &head, sizeof head);
+    if (size > 0)
+        memcpy(at + HEAD, bytes, size);
+    memset(at + HEAD + size, 0, pad);
+    return at + HEAD + size + pad;
+}
+
+void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s)
+{
+    uint8_t *at = t->body;
+
+    for (size_t i = 0; i < s->arg_count; i++) {
+        const struct mob_arg *a = &s->args[i];
+
+        if (a->ref == 0) {
+            at = put(at, MOB_VALUE_INLINE, a->data, a->size);
+            continue;
+        }
+        struct object *b = mob_owner_object_at(o, a->ref);
+
+        at = put(at, ARG_REF, &a->ref, sizeof a->ref);
+        b->pins++;
+        t->refs++;
+        if (b->state == MOB_OBJECT_PENDING) {
+            mob_owner_object_follow(o, b, t, (struct mob_address){ 0, 0 });
+            t->waiting++;
+        }
+    }
+}
+
+/* The next argument of a body as submitted: its head and bytes, and the object if it is a reference. */
+struct arg {
+    struct mob_arg_head head;
+    const uint8_t *bytes;
+    struct object *object;
+};
+
+static struct arg next_arg(const struct mob_owner *o, const uint8_t **at)
+{
+    struct arg a = { .bytes = *at + HEAD };
+    uint64_t number;
+
+    memcpy(&a.head, *at, HEAD);
+    if (a.head.kind == ARG_REF) {
+        memcpy(&number, a.bytes, sizeof number);
+        a.object = mob_owner_object_at(o, number);
+    }
+    *at += HEAD + mob_frame_pad(a.head.size);
+    return a;
+}
+
+/* How a reference goes into the frame, within what is left of the frame (beyond FORWARD for all) and of the inline bytes. */
+static enum mob_value_kind choose(const struct object *b, size_t *left, size_t *inline_left)
+{
+    size_t size = b->state == MOB_OBJECT_INLINE ? HEAD + mob_frame_pad(b->size) : STORED_BYTES;
+    size_t more = size > FORWARD_BYTES ? size - FORWARD_BYTES : 0;
+
+    if (more > *left)
+        return MOB_VALUE_FORWARD;
+    if (b->state == MOB_OBJECT_STORED) {
+        *left -= more;
+        return MOB_VALUE_STORED;
+    }
+    if (b->size > *inline_left)
+        return MOB_VALUE_FORWARD;
+    *left -= more;
+    *inline_left -= b->size;
+    return MOB_VALUE_INLINE;
+}
+
+static uint8_t *put_ref(const struct mob_owner *o, const struct object *b, enum mob_value_kind kind, uint8_t *at)
+{
+    struct mob_object_id id = mob_owner_object_id(o, b);
+
+    if (kind == MOB_VALUE_INLINE)
+        return put(at, kind, b->data, b->size);
+    if (kind == MOB_VALUE_FORWARD)
+        return put(at, kind, &id, sizeof id);
+    struct mob_stored_value v = { .object = id, .size = b->size, .node = b->stored->node };
+
+    return put(at, kind, &v, sizeof v);
+}
+
+static size_t ref_size(const struct object *b, enum mob_value_kind kind)
+{
+    return kind == MOB_VALUE_INLINE ? HEAD + mob_frame_pad(b->size) : kind == MOB_VALUE_STORED ? STORED_BYTES : FORWARD_BYTES;
+}
+
+/* Size of the frame's body; its bytes too, if `to` is not NULL. */
+static size_t expand(const struct mob_owner *o, const struct task *t, uint8_t *to)
+{
+    const uint8_t *at = t->body;
+    size_t size = t->body_size + (size_t)t->refs * (FORWARD_BYTES - REF_BYTES), left = BODY_MAX - size, total = 0;
+    size_t inline_left = MOB_ARGS_INLINE_MAX;
+
+    for (uint32_t i = 0; i < t->args; i++) {
+        struct arg a = next_arg(o, &at);
+
+        if (a.object == NULL) {
+            total += HEAD + mob_frame_pad(a.head.size);
+            if (to != NULL)
+                to = put(to, a.head.kind, a.bytes, a.head.size);
+            continue;
+        }
+        enum mob_value_kind kind = choose(a.object, &left, &inline_left);
+
+        total += ref_size(a.object, kind);
+        if (to != NULL)
+            to = put_ref(o, a.object, kind, to);
+    }
+    return total;
+}
+
+size_t mob_owner_body_frame_size(const struct mob_owner *o, const struct task *t)
+{
+    return t->refs == 0 ? t->body_size : expand(o, t, NULL);
+}
+
+void mob_owner_body_frame(const struct mob_owner *o, const struct task *t, void *ret_bytes)
+{
+    if (t->refs > 0)
+        expand(o, t, ret_bytes);
+    else if (t->body_size > 0)
+        memcpy(ret_bytes, t->body, t->body_size);
+}
+
+void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const struct lease *l, size_t body_size,
+                          struct mob_task_frame *ret)
+{
+    *ret = (struct mob_task_frame){
+        .task = t->number, .function = t->kind->function, .name = t->kind->name, .epoch = l->epoch, .args = t->args,
+        .body_size = (uint32_t)body_size, .attempt = t->attempt, .returns = t->returns,
+        .flags = mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0,
+    };
+}
+
+const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t)
+{
+    const uint8_t *at = t->body;
+
+    for (uint32_t i = 0; i < t->args && t->refs > 0; i++) {
+        struct arg a = next_arg(o, &at);
+
+        if (a.object != NULL && a.object->state == MOB_OBJECT_ERROR)
+            return a.object;
+    }
+    return NULL;
+}
+
+void mob_owner_body_unpin(struct mob_owner *o, struct task *t)
+{
+    const uint8_t *at = t->body;
+
+    for (uint32_t i = 0; i < t->args && t->refs > 0; i++) {
+        struct arg a = next_arg(o, &at);
+
+        if (a.object == NULL)
+            continue;
+        t->refs--;
+        object_unpin(o, a.object);
+    }
+}

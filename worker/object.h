@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* object.h -- the objects a process owns: numbers, counts, values, and who waits for them. */
+#ifndef MOB_WORKER_OBJECT_H
+#define MOB_WORKER_OBJECT_H
+
+#include "common/list.h"
+#include "worker/owner.h"
+#include "worker/slab.h"
+
+struct task;
+
+/* An error that many objects may share. */
+struct fault {
+    uint32_t uses;
+    bool chained;                       /* says already whose argument failed */
+    struct mob_error error;
+};
+
+struct stored {
+    struct mob_object_id id;            /* another owner's, if a task returned a reference */
+    uint32_t node;
+    uint32_t more_count;
+    uint32_t *more;                     /* nodes that fetched copies */
+};
+
+/* Who is told when the object is ready: a task of ours that takes it, or another process that sent Watch. */
+struct follower {
+    struct follower *next;
+    struct task *task;                  /* NULL: asker */
+    struct mob_address asker;
+};
+
+/* The returns of one task, if there are several. */
+struct group {
+    uint32_t count;
+    uint32_t slots[];                   /* GROUP_GONE: freed */
+};
+#define GROUP_GONE UINT32_MAX
+
+struct object {
+    uint32_t generation, slot;          /* its number, as a ref and on the wire */
+    uint32_t refs;                      /* the user's */
+    uint32_t pins;                      /* ours: its task, tasks that take it, a put or Watch under way, its siblings (by the first) */
+    uint32_t index;                     /* return of its task */
+    uint8_t state;                      /* enum mob_object_state */
+    bool lent;                          /* another process knows where it is stored: pinned until this process ends */
+    bool told;                          /* in the list of those whose waiters are to be told */
+    uint64_t task;                      /* number of its task: of its own number, if it is the first return */
+    struct task *maker;                 /* that task, while it is pending; NULL: a put, or a reference to somebody else's object */
+    struct group *group;
+    struct mob_link waiters;            /* struct mob_waiter */
+    struct follower *followers;         /* newest first */
+    union {
+        const void *data;               /* INLINE */
+        struct stored *stored;          /* STORED */
+        struct fault *fault;            /* ERROR */
+        struct object *next_free;       /* a free slot */
+    };
+    uint64_t size;
+    uint8_t small[8];                   /* the bytes of a tiny value */
+};
+
+#define OBJECT_CHUNK 1024u
+
+struct free_copy {
+    uint32_t node;
+    struct mob_object_id id;
+};
+
+struct objects {
+    struct object **chunks;             /* of OBJECT_CHUNK; slots never move */
+    size_t chunk_count;
+    uint32_t slots;                     /* given out so far */
+    struct object *free;
+    uint64_t count;                     /* alive */
+    struct slab stored, followers;
+    struct fault *last_fault;           /* equal errors in a row share one */
+    struct object **told;               /* became ready: their waiters are told, one after the other, without recursion */
+    size_t told_count, told_room;
+    bool telling;
+    struct free_copy *copies;           /* to be freed, at the next flush */
+    size_t copy_count, copy_room;
+};
+
+void mob_owner_objects_init(struct mob_owner *o);
+void mob_owner_objects_fini(struct mob_owner *o);
+
+/* A pending object with one user ref. The first return of a task names it; a further one (`index` > 0) is its sibling. */
+struct object *mob_owner_object_create(struct mob_owner *o, struct task *maker);
+/* NULL unless the number is that of a living object. */
+struct object *mob_owner_object_at(const struct mob_owner *o, uint64_t number);
+struct object *mob_owner_object_of_slot(const struct mob_owner *o, uint32_t slot);
+/* By its name on the wire; NULL: not ours, or gone. */
+struct object *mob_owner_object_find(const struct mob_owner *o, const struct mob_object_id *id);
+/* The object a user's ref means, or NULL and *err. */
+struct object *mob_owner_object_ref(const struct mob_owner *o, uint64_t ref, struct mob_error *err);
+struct mob_object_id mob_owner_object_id(const struct mob_owner *o, const struct object *b);
+
+static inline uint64_t object_number(const struct object *b)
+{
+    return (uint64_t)b->generation << 32 | b->slot;
+}
+
+/* Free it if nobody has it any more. */
+void mob_owner_object_release(struct mob_owner *o, struct object *b);
+static inline void object_unpin(struct mob_owner *o, struct object *b)
+{
+    b->pins--;
+    mob_owner_object_release(o, b);
+}
+
+/* Make a pending object ready; those who wait are told before the outermost call returns. Big inline values: -1 if there is no
+ * memory (nothing changed). */
+int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const void *data, size_t size);
+void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node, uint64_t size);
+void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fault *fault);
+/* A stored one whose copy is gone becomes an error; the others are freed. */
+void mob_owner_object_lose(struct mob_owner *o, struct object *b, const struct mob_error *why);
+/* A node has a copy, too. */
+void mob_owner_object_copied(struct object *b, uint32_t node);
+/* Tell whoever waits for the objects that became ready since. No-op inside itself. */
+void mob_owner_objects_tell(struct mob_owner *o);
+
+void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker);
+/* Say Free to the nodes with copies of what was freed. */
+void mob_owner_objects_flush(struct mob_owner *o);
+void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_object_id *id);
+
+struct fault *mob_owner_fault(struct mob_owner *o, const struct mob_error *error);      /* one use is the caller's */
+void mob_owner_fault_drop(struct fault *f);
+
+/* Aborts if an invariant of the objects is broken. */
+void mob_owner_objects_check(const struct mob_owner *o);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* push.c -- how many tasks a lease gets, which lease is next, and taking unstarted tasks back.
+ *
+ * The window is time: a lease gets tasks while what it has is expected to take less than WINDOW_NS, at most WINDOW_TASKS, and in any
+ * case one beyond the one that runs. So tasks of 10 us are pipelined 1,000 deep, and of 5 ms or more one deep. The next task goes to
+ * the lease with the least expected work; a lease keeps its turn for TURN_NS of tasks, so that few doorbells ring.
+ *
+ * Expectations are wrong at times, so nothing unstarted is left behind a long task (docs/protocol.md, Frames): a check looks at the
+ * page of a worker of this node when its running task is over 4 times its expected time, and takes back what stands behind it; a
+ * lender elsewhere does that by itself. Such a lease is `stalled` until its next answer: it gets nothing, and is not counted among
+ * those that work, so another is asked for. A lease that becomes idle takes over a task that stands behind a long one at once.
+ */
+#include <assert.h>
+
+#include "worker/core.h"
+
+#define WINDOW_NS INT64_C(10000000)
+#define WINDOW_TASKS 1000u
+#define TURN_NS INT64_C(20000)
+#define TURN_TASKS 64
+#define LONG_NS INT64_C(5000000)        /* expected work worth taking from another lease */
+#define STALL_NS_MIN INT64_C(2000000)
+#define STALL_TIMES 4
+#define LOOK_AGAIN_NS INT64_C(50000000)         /* a long task may block at any time */
+
+static bool has_room(const struct lease *l)
+{
+    if (l->m.now != LEASE_HELD || l->full || l->stalled)
+        return false;
+    if (l->channel == NULL && l->count > 0 && l->count >= l->window_tasks)
+        return false;
+    return l->count < 2 || (l->load_ns < WINDOW_NS && l->count < WINDOW_TASKS);
+}
+
+static bool is_better(const struct lease *a, const struct lease *b)
+{
+    return b == NULL || a->load_ns < b->load_ns || (a->load_ns == b->load_ns && a->count < b->count);
+}
+
+struct lease *mob_owner_lease_pick(struct shape *sh, const struct task *t)
+{
+    struct lease *best = NULL, *l;
+
+    if (sh->run > 0 && sh->cursor != NULL && has_room(sh->cursor)) {
+        sh->run--;
+        return sh->cursor;
+    }
+    mob_list_each(l, &sh->leases, struct lease, in_shape)
+        if (has_room(l) && is_better(l, best))
+            best = l;
+    int64_t turn = TURN_NS / (kind_expected_ns(t->kind) + 1);
+
+    sh->cursor = best;
+    sh->run = turn > TURN_TASKS ? TURN_TASKS : (uint32_t)turn;
+    return best;
+}
+
+/* Look at the lease's worker when its first task is due; from then on, as its page says. */
+static void expect(struct mob_owner *o, struct lease *l)
+{
+    int64_t wait_ns = STALL_TIMES * (int64_t)mob_list_first(&l->tasks, struct task, link)->expected_ns;
+
+    l->check_ns = o->now_ns + (wait_ns > STALL_NS_MIN ? wait_ns : STALL_NS_MIN);
+    if (l->check_ns > o->now_ns + LOOK_AGAIN_NS)
+        l->check_ns = o->now_ns + LOOK_AGAIN_NS;
+    if (l->check_ns < o->leases.check_ns)
+        o->leases.check_ns = l->check_ns;
+}
+
+bool mob_owner_lease_push(struct mob_owner *o, struct lease *l, struct task *t)
+{
+    bool pushed = l->channel != NULL ? mob_owner_channel_push(o, l, t) : mob_owner_remote_push(o, l, t);
+
+    if (!pushed) {
+        l->full = true;
+        return false;
+    }
+    int64_t expected_ns = kind_expected_ns(t->kind);
+
+    t->expected_ns = expected_ns < UINT32_MAX ? (uint32_t)expected_ns : UINT32_MAX;
+    mob_list_append(&l->tasks, &t->link);
+    l->load_ns += t->expected_ns;
+    l->shape->pushed++;
+    if (++l->count == 1) {
+        mob_list_remove(&l->idle);
+        l->used = true;
+    } else if (l->count == 2 && l->channel != NULL) {
+        expect(o, l);
+    }
+    mob_owner_task_pushed(o, t, l);
+    return true;
+}
+
+void mob_owner_lease_stall(struct mob_owner *o, struct lease *l, bool stalled)
+{
+    if (l->stalled == stalled)
+        return;
+    l->stalled = stalled;
+    l->shape->stalled += stalled ? 1 : (size_t)-1;
+    shape_touch(&o->shapes, l->shape);
+}
+
+void mob_owner_lease_forget(struct mob_owner *o, struct lease *l, struct task *t)
+{
+    assert(t->lease == l && l->count > 0);
+    mob_list_remove(&t->link);
+    l->load_ns -= t->expected_ns;
+    l->shape->pushed--;
+    if (l->channel == NULL)
+        l->bytes -= t->sequence;
+    if (--l->count > 0)
+        return;
+    assert(l->load_ns == 0);
+    mob_owner_lease_answered(o, l);
+    l->idle_since_ns = o->now_ns;
+    l->shape->hungry = true;
+    if (l->recalled)
+        mob_list_prepend(&o->leases.idle, &l->idle);
+    else
+        mob_list_append(&o->leases.idle, &l->idle);
+}
+
+void mob_owner_lease_answered(struct mob_owner *o, struct lease *l)
+{
+    l->full = false;
+    mob_owner_lease_stall(o, l, false);
+    shape_touch(&o->shapes, l->shape);
+}
+
+/* -- taking back ------------------------------------------------------------------------------------------------------------- */
+
+static bool take_back_one(struct mob_owner *o, struct lease *l, struct task *t)
+{
+    if (!mob_channel_take_back(l->channel->ring, t->sequence))
+        return false;
+    mob_owner_lease_forget(o, l, t);
+    mob_owner_task_unpushed(o, t);
+    return true;
+}
+
+bool mob_owner_lease_take_back(struct mob_owner *o, struct lease *l)
+{
+    bool any = false;
+
+    if (l->channel == NULL) {
+        mob_owner_remote_take_back(o, l, NULL);
+        return false;
+    }
+    /* The newest first, until one has started: all before it have, too. */
+    while (l->count > 0 && take_back_one(o, l, MOB_CONTAINER(l->tasks.prev, struct task, link)))
+        any = true;
+    return any;
+}
+
+bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh)
+{
+    struct lease *victim = NULL, *l;
+    bool idle = false, any = false;
+
+    mob_list_each(l, &sh->leases, struct lease, in_shape)
+        idle |= l->count == 0 && has_room(l);
+    if (!idle)
+        return false;
+    mob_list_each(l, &sh->leases, struct lease, in_shape) {
+        if (l->count < 2 || l->asked_back)
+            continue;
+        if (l->stalled)
+            any |= mob_owner_lease_take_back(o, l);
+        else if (l->load_ns >= LONG_NS && (victim == NULL || l->load_ns > victim->load_ns))
+            victim = l;
+    }
+    if (any || victim == NULL)
+        return any;
+    struct task *last = MOB_CONTAINER(victim->tasks.prev, struct task, link);
+
+    if (victim->channel != NULL)
+        return take_back_one(o, victim, last);
+    mob_owner_remote_take_back(o, victim, last);
+    return false;
+}
+
+static bool has_helper(const struct lease *busy)
+{
+    struct lease *l;
+
+    mob_list_each(l, &busy->shape->leases, struct lease, in_shape)
+        if (l != busy && has_room(l))
+            return true;
+    return false;
+}
+
+/* What the page says is a hint from another process: a wrong one costs time, never a task. Returns when to look again. */
+static int64_t check_stalled(struct mob_owner *o, struct lease *l)
+{
+    const struct mob_page *page = mob_channel_peer(l->channel->ring)->page;
+    bool blocked = atomic_load_explicit(&page->state, memory_order_relaxed) == MOB_WORKER_BLOCKED;
+    int64_t claimed_ns = atomic_load_explicit(&page->claimed_ns, memory_order_relaxed);
+    const struct object *b = mob_owner_object_at(o, atomic_load_explicit(&page->task, memory_order_relaxed));
+    int64_t limit_ns = STALL_TIMES * (b != NULL && b->maker != NULL ? kind_expected_ns(b->maker->kind) : 0);
+
+    if (limit_ns < STALL_NS_MIN)
+        limit_ns = STALL_NS_MIN;
+    if (!blocked && (claimed_ns == 0 || o->now_ns - claimed_ns <= limit_ns))
+        return o->now_ns + (limit_ns < LOOK_AGAIN_NS ? limit_ns : LOOK_AGAIN_NS);
+    mob_owner_lease_stall(o, l, true);
+    if (blocked || has_helper(l))
+        mob_owner_lease_take_back(o, l);
+    return o->now_ns + LOOK_AGAIN_NS;
+}
+
+int64_t mob_owner_leases_check_stalled(struct mob_owner *o)
+{
+    struct lease *l;
+
+    if (o->now_ns < o->leases.check_ns)
+        return o->leases.check_ns;
+    o->leases.check_ns = INT64_MAX;
+    mob_list_each(l, &o->leases.all, struct lease, link) {
+        if (l->channel == NULL || l->count < 2)
+            continue;
+        if (o->now_ns >= l->check_ns)
+            l->check_ns = check_stalled(o, l);
+        if (l->count >= 2 && l->check_ns < o->leases.check_ns)
+            o->leases.check_ns = l->check_ns;
+    }
+    return o->leases.check_ns;
+}
+
+/* -- cancel ------------------------------------------------------------------------------------------------------------------ */
+
+void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, bool force)
+{
+    struct lease *l = t->lease;
+    Mobula__Cancel m = MOBULA__CANCEL__INIT;
+
+    if (l->channel != NULL && take_back_one(o, l, t))
+        return;
+    if (l->channel == NULL)
+        mob_owner_remote_take_back(o, l, t);    /* before Cancel: what has not started comes back instead */
+    m.lease = l->number;
+    m.task = t->number;
+    m.attempt = t->attempt;
+    m.force = force;
+    mob_owner_send(o, (struct mob_address){ l->worker.node, 0 }, MOBULA__ENVELOPE__BODY_CANCEL, &m);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.c -- a task of this owner, from submit to its end.
+ *
+ *   WAITING --> QUEUED <--> PUSHED --> DONE
+ *      '-----------'------------------->^    an argument failed, cancelled, infeasible, the raylet is gone
+ *
+ *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes them
+ *             always ends.
+ *   QUEUED    in its shape's backlog, until a lease has room (lease.c). For ever, as long as the shape may become placeable.
+ *   PUSHED    with a lease, until its answer, a take-back, or the death of its worker; then QUEUED again while it has retries
+ *   DONE      its returns are set; the memory is free when no pending argument knows the task any more
+ *
+ * The task owns its body, pins its arguments until DONE (an attempt may be repeated), and pins its returns: dropping them stops nothing.
+ * One byte of state and a table of moves instead of a struct mob_machine: a million of these wait in a queue.
+ */
+#include "worker/task.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/core.h"
+
+static const uint32_t moves[TASK_STATES] = {
+    [TASK_WAITING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
+    [TASK_QUEUED] = MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
+    [TASK_PUSHED] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
+    [TASK_DONE] = 0,
+};
+
+static void task_goto(struct mob_owner *o, struct task *t, enum task_state to)
+{
+    assert((moves[t->state] & MOB_TO(to)) != 0);
+    o->tasks.in_state[t->state]--;
+    o->tasks.in_state[to]++;
+    t->state = (uint8_t)to;
+}
+
+struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index)
+{
+    struct object *first = mob_owner_object_at(o, t->number);
+
+    assert(first != NULL && index < t->returns);
+    return index == 0 ? first : mob_owner_object_of_slot(o, first->group->slots[index]);
+}
+
+bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t)
+{
+    const struct object *first = mob_owner_object_of_slot(o, (uint32_t)t->number);
+
+    return first->followers != NULL || (first->group != NULL && first->group->count > 1);
+}
+
+/* -- submit ----------------------------------------------------------------------------------------------------------------- */
+
+static int check(const struct mob_owner *o, const struct mob_submit *s, size_t *ret_body, struct mob_error *err)
+{
+    if (o->lost) {
+        if (err != NULL)
+            *err = o->lost_why;
+        return -1;
+    }
+    if (s->shape >= o->shapes.count)
+        return mob_error_set(err, MOB_ERR_INVALID, "shape %u is not known to this process", s->shape);
+    if (s->returns < 1 || s->returns > UINT16_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "a task has 1 to %d returns, not %u", UINT16_MAX, s->returns);
+    if (s->max_retries < -1)
+        return mob_error_set(err, MOB_ERR_INVALID, "max_retries is -1 (for ever) or more, not %d", s->max_retries);
+    if (s->arg_count == 0) {
+        *ret_body = 0;
+        return 0;
+    }
+    return mob_owner_body_check(o, s, ret_body, err);
+}
+
+static struct task *create(struct mob_owner *o, const struct mob_submit *s, size_t body_size)
+{
+    struct task *t = slab_take(&o->tasks.slab);
+    uint8_t *body = body_size <= sizeof t->small ? t->small : mob_owner_body_take(&o->bodies, body_size);
+
+    if (body == NULL) {
+        slab_give(&o->tasks.slab, t);
+        return NULL;
+    }
+    mob_list_init(&t->link);
+    t->kind = mob_owner_kind(o, s->function, s->name);
+    t->shape = o->shapes.of[s->shape];
+    t->lease = NULL;
+    t->submitted_ns = o->now_ns;
+    t->pushed_ns = 0;
+    t->kills = NULL;
+    t->body = body;
+    t->body_size = (uint32_t)body_size;
+    t->args = (uint32_t)s->arg_count;
+    t->refs = t->waiting = t->expected_ns = 0;
+    t->retries = s->max_retries;
+    t->attempt = 0;
+    t->returns = (uint16_t)s->returns;
+    t->state = TASK_WAITING;
+    t->cancelled = t->told_running = false;
+    o->tasks.in_state[TASK_WAITING]++;
+    return t;
+}
+
+static void create_returns(struct mob_owner *o, struct task *t, uint64_t *ret_refs)
+{
+    struct object *first = mob_owner_object_create(o, t);
+
+    t->number = ret_refs[0] = object_number(first);
+    if (t->returns == 1)
+        return;
+    first->group = mob_alloc(sizeof *first->group + t->returns * sizeof first->group->slots[0]);
+    first->group->count = t->returns;
+    first->group->slots[0] = first->slot;
+    for (uint32_t i = 1; i < t->returns; i++) {
+        struct object *b = mob_owner_object_create(o, t);
+
+        b->index = i;
+        b->task = t->number;
+        first->group->slots[i] = b->slot;
+        first->pins++;                          /* it has our names */
+        ret_refs[i] = object_number(b);
+    }
+}
+
+static void arguments_are_ready(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_QUEUED);
+    mob_owner_shape_add(o, t);
+}
+
+static struct mob_error error_of(const struct task *t, enum mob_code code)
+{
+    struct mob_error e = { .code = code, .attempt = t->attempt };
+
+    mob_copy(e.function, sizeof e.function, t->kind->text);
+    return e;
+}
+
+/* Its sentence; the other fields stay. */
+__attribute__((format(printf, 2, 3)))
+static void say(struct mob_error *e, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(e->text, sizeof e->text, format, args);
+    va_end(args);
+}
+
+/* The error of an argument, said once more with whose argument it was. */
+static void fail_by_argument(struct mob_owner *o, struct task *t, const struct object *arg)
+{
+    struct mob_error e = arg->fault->error;
+    struct fault *f = arg->fault;
+
+    if (f->chained) {                           /* one sentence of this is enough, in a chain of any length */
+        f->uses++;
+    } else {
+        memset(e.text, 0, sizeof e.text);       /* equal errors are compared as bytes */
+        say(&e, "an argument of '%s' failed: %s", t->kind->text, f->error.text);
+        f = mob_owner_fault(o, &e);
+        f->chained = true;
+    }
+    for (uint32_t i = 0; i < t->returns; i++)
+        mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
+    if (!event_skipped(o, &o->events, t))
+        mob_owner_event_add(o, MOB_EVENT_ENDED, t, e.code, 0, 0);
+    mob_owner_fault_drop(f);
+    mob_owner_task_end(o, t);
+}
+
+int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *ret_refs, struct mob_error *err)
+{
+    size_t body_size;
+    struct task *t;
+
+    if (check(o, s, &body_size, err) < 0)
+        return -1;
+    if ((t = create(o, s, body_size)) == NULL)
+        return mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for %zu bytes of arguments", body_size);
+    create_returns(o, t, ret_refs);
+    t->shape->depth = s->depth;
+    if (s->arg_count > 0)
+        mob_owner_body_fill(o, t, s);
+    if (!event_skipped(o, &o->events, t))
+        mob_owner_event_add(o, MOB_EVENT_SUBMITTED, t, MOB_OK, 0, 0);
+    const struct object *failed = t->refs > 0 ? mob_owner_body_failed(o, t) : NULL;
+
+    if (failed != NULL)
+        fail_by_argument(o, t, failed);
+    else if (t->waiting == 0)
+        arguments_are_ready(o, t);
+    return 0;
+}
+
+void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object *arg)
+{
+    assert(t->waiting > 0 && (t->state == TASK_WAITING || t->state == TASK_DONE));
+    t->waiting--;
+    if (t->state == TASK_DONE) {
+        if (t->waiting == 0)
+            slab_give(&o->tasks.slab, t);
+    } else if (arg->state == MOB_OBJECT_ERROR) {
+        fail_by_argument(o, t, arg);
+    } else if (t->waiting == 0) {
+        arguments_are_ready(o, t);
+    }
+}
+
+/* -- with a lease ----------------------------------------------------------------------------------------------------------- */
+
+void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
+{
+    task_goto(o, t, TASK_PUSHED);
+    t->lease = l;
+    t->pushed_ns = o->now_ns;
+    t->told_running = false;
+}
+
+static void fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause)
+{
+    struct mob_error e = error_of(t, MOB_ERR_CANCELLED);
+
+    if (cause == NULL) {
+        e.attempt = 0;                          /* equal for all of a kind: they share it */
+        say(&e, "the task '%s' was cancelled", t->kind->text);
+    } else {
+        e.pid = cause->pid;
+        mob_copy(e.node, sizeof e.node, cause->node);
+        say(&e, "the task '%s' was cancelled while it ran: %s", t->kind->text, cause->text);
+    }
+    mob_owner_task_fail(o, t, &e);
+}
+
+void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
+{
+    assert(t->state == TASK_PUSHED);
+    if (t->cancelled) {
+        fail_cancelled(o, t, NULL);
+        return;
+    }
+    t->lease = NULL;
+    task_goto(o, t, TASK_QUEUED);
+    mob_owner_shape_add_front(o, t);
+}
+
+/* Remember whom it killed. True when these are three different workers: then it is the task, not the machine. */
+static bool is_poison(struct task *t, struct mob_address worker)
+{
+    struct kills *k = t->kills != NULL ? t->kills : (t->kills = mob_new(struct kills));
+
+    for (uint32_t i = 0; i < k->count; i++)
+        if (mob_address_eq(k->workers[i], worker))
+            return k->count == TASK_KILLS_TOLD;
+    if (k->count < TASK_KILLS_TOLD)
+        k->workers[k->count++] = worker;
+    return k->count == TASK_KILLS_TOLD;
+}
+
+void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause)
+{
+    enum mob_code code = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED ? cause->code : MOB_ERR_WORKER_CRASHED;
+    bool poison = is_poison(t, l->worker) && code == MOB_ERR_WORKER_CRASHED;
+
+    assert(t->state == TASK_PUSHED);
+    if (t->cancelled) {
+        fail_cancelled(o, t, cause);
+        return;
+    }
+    if (t->retries != 0 && code != MOB_ERR_CANCELLED) {
+        mob_owner_event_add(o, MOB_EVENT_FAILED_ATTEMPT, t, code, 0, o->now_ns);
+        t->retries -= t->retries > 0;
+        t->attempt++;
+        mob_owner_task_unpushed(o, t);
+        return;
+    }
+    struct mob_error e = error_of(t, code);
+
+    e.pid = cause->pid != 0 ? cause->pid : (int32_t)l->pid;
+    mob_copy(e.node, sizeof e.node, cause->node[0] != '\0' ? cause->node : l->ip);
+    say(&e, "%s%s", cause->text, poison ? "; this task has now killed 3 different workers: look at the task" : "");
+    mob_owner_task_fail(o, t, &e);
+}
+
+/* -- the end ---------------------------------------------------------------------------------------------------------------- */
+
+void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why)
+{
+    struct fault *f = mob_owner_fault(o, why);
+
+    if (why->code != MOB_ERR_CANCELLED || !event_skipped(o, &o->events, t))
+        mob_owner_event_add(o, MOB_EVENT_ENDED, t, why->code, 0, t->state == TASK_PUSHED ? o->now_ns : 0);
+    for (uint32_t i = 0; i < t->returns; i++)
+        mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
+    mob_owner_fault_drop(f);
+    mob_owner_task_end(o, t);
+}
+
+void mob_owner_task_end(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_DONE);
+    for (uint32_t i = t->returns; i-- > 0;) {   /* the first last: it has the names of the others */
+        struct object *b = mob_owner_task_return(o, t, i);
+
+        b->maker = NULL;
+        object_unpin(o, b);
+    }
+    if (t->refs > 0)
+        mob_owner_body_unpin(o, t);
+    if (t->body != t->small)
+        mob_owner_body_give(&o->bodies, t->body, t->body_size);
+    free(t->kills);
+    t->lease = NULL;
+    if (t->waiting == 0)
+        slab_give(&o->tasks.slab, t);
+    mob_owner_objects_tell(o);
+}
+
+/* What cancel does in each state. PUSHED: taken back if it has not started, else it ends by its worker's answer or death. */
+int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_error *err)
+{
+    struct object *b = mob_owner_object_ref(o, ref, err);
+
+    if (b == NULL)
+        return -1;
+    struct task *t = b->state == MOB_OBJECT_PENDING ? b->maker : NULL;
+
+    if (t == NULL)
+        return 0;
+    if (t->state == TASK_PUSHED) {
+        t->cancelled = true;
+        mob_owner_lease_cancel(o, t, force);
+        return 0;
+    }
+    if (t->state == TASK_QUEUED)
+        mob_owner_shape_remove(o, t);
+    fail_cancelled(o, t, NULL);
+    return 0;
+}

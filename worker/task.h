@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.h -- a submitted task, from its arguments to its end. */
+#ifndef MOB_WORKER_TASK_H
+#define MOB_WORKER_TASK_H
+
+#include <assert.h>
+
+#include "common/frame.h"
+#include "common/list.h"
+#include "common/machine.h"
+#include "worker/object.h"
+#include "worker/owner.h"
+
+struct kind;
+struct lease;
+struct shape;
+
+enum task_state { TASK_WAITING, TASK_QUEUED, TASK_PUSHED, TASK_DONE, TASK_STATES };
+
+#define TASK_KILLS_TOLD 3u
+/* The workers that a task's attempts killed. */
+struct kills {
+    uint32_t count;
+    struct mob_address workers[TASK_KILLS_TOLD];            /* different ones */
+};
+
+struct task {
+    struct mob_link link;               /* QUEUED: in its shape's queue; PUSHED: in its lease's tasks */
+    uint64_t number;                    /* of its first return */
+    struct kind *kind;
+    struct shape *shape;
+    struct lease *lease;                /* PUSHED */
+    uint64_t sequence;                  /* PUSHED to a channel: for take-back */
+    int64_t submitted_ns, pushed_ns;
+    struct kills *kills;                /* NULL: none */
+    uint8_t *body;                      /* `small`, or from the bodies */
+    uint32_t body_size;
+    uint32_t args, refs;                /* arguments; those of them that are references, each pinned */
+    uint32_t waiting;                   /* references that are not ready: each has us as a follower */
+    uint32_t expected_ns;               /* PUSHED: counted in the lease's load */
+    int32_t retries;                    /* left; -1: no end */
+    uint16_t attempt, returns;
+    uint8_t state;                      /* enum task_state */
+    bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
+    bool told_running;
+    uint8_t small[64];
+};
+_Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per queued task");
+
+struct tasks {
+    struct slab slab;
+    uint64_t in_state[TASK_STATES];     /* DONE: all that ever ended */
+};
+
+/* -- task.c -------------------------------------------------------------------------------------------------------------- */
+
+/* An argument became ready. */
+void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object *arg);
+/* It stands in a ring or in a batch for a lender. */
+void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l);
+/* Out of its lease (which forgot it) without an answer: QUEUED again, in front; or over, if it was cancelled. */
+void mob_owner_task_unpushed(struct mob_owner *o, struct task *t);
+/* Its worker died under it: charged an attempt. */
+void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause);
+/* It is over, and its returns are not set: all become this error. */
+void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why);
+/* It is over, and its returns are set. */
+void mob_owner_task_end(struct mob_owner *o, struct task *t);
+struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index);
+/* Does anything in this process wait for a return of it? */
+bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t);
+
+/* -- body.c: its arguments, as submitted and as a frame ------------------------------------------------------------------ */
+
+/* Check what was submitted: 0, the bytes of the body; or -1 and *err. */
+int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, size_t *ret_size, struct mob_error *err);
+/* Write it into t->body, pin the references and follow those that are pending. */
+void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s);
+/* The frame's body: its size, and its bytes. Only when no argument is waited for. */
+size_t mob_owner_body_frame_size(const struct mob_owner *o, const struct task *t);
+void mob_owner_body_frame(const struct mob_owner *o, const struct task *t, void *ret_bytes);
+void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const struct lease *l, size_t body_size,
+                          struct mob_task_frame *ret);
+/* An argument that is an error: NULL if there is none. */
+const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t);
+void mob_owner_body_unpin(struct mob_owner *o, struct task *t);
+
+#endif
