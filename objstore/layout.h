@@ -12,6 +12,7 @@
 #define MOB_OBJSTORE_LAYOUT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "common/id.h"
 
@@ -39,8 +40,22 @@ struct mob_store_meta {
 
 struct mob_pin_page {                           /* slot: entry << 32 | generation, +1 in the entry so that 0 is free */
     uint32_t magic, version;
-    uint64_t zero[7];
+    _Atomic uint32_t top;                       /* slots from here on were never used: the scan ends there. Raised before such a slot is */
+    uint32_t zero32;
+    uint64_t zero[6];
     _Atomic uint64_t slot[MOB_PIN_SLOTS];
 };
+
+_Static_assert(offsetof(struct mob_pin_page, slot) == 64, "pin page");
+
+static inline uint64_t mob_entry_word(uint32_t generation, enum mob_entry_state state)
+{
+    return (uint64_t)generation << 8 | state;
+}
+
+static inline uint64_t mob_pin_value(uint32_t entry, uint32_t generation)
+{
+    return ((uint64_t)entry + 1) << 32 | generation;
+}
 
 #endif

@@ -23,6 +23,8 @@ struct mob_store_config {
     void (*answer)(void *arg, uint32_t process, const Mobula__Envelope *e);
     /* Start to bring `id` from `node` into [offset, offset + size) of the arena; mob_store_pulled() follows, once. */
     void (*pull)(void *arg, const struct mob_object_id *id, uint32_t node, uint64_t offset, uint64_t size);
+    /* NULL, or: a client of this node sent what it must not (a seal of another's entry ...); end its connection. */
+    void (*bad)(void *arg, uint32_t process, const struct mob_error *err);
     void *arg;
 };
 
@@ -33,13 +35,17 @@ void mob_store_set_node(struct mob_store *s, uint32_t node);
 
 /* Descriptors for a client's Welcome: arena and metadata (borrowed), a new pin page (the caller's to close after sending). */
 int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int *ret_meta, int *ret_pins, struct mob_error *err);
-/* After its socket was read to the end: unsealed space is freed, pins are dropped. */
+/* After its socket was read to the end: unsealed space is freed, pins are dropped, what it owned is freed. A repeat does nothing. */
 void mob_store_client_gone(struct mob_store *s, uint32_t process);
 
-/* Create, Seal, Abandon, Fetch, Free from `process` (0: from another node or the raylet). */
+/* Create, Seal, Abandon, Fetch, Free from `process` (0: from another node or the raylet, which only Fetch and Free). */
 void mob_store_receive(struct mob_store *s, uint32_t process, const Mobula__Envelope *e);
 void mob_store_pulled(struct mob_store *s, const struct mob_object_id *id, const struct mob_error *err /* NULL: all there */);
 void mob_store_node_died(struct mob_store *s, uint32_t node);
+/* A process is gone, here or elsewhere: its objects are freed. (mob_store_client_gone and mob_store_node_died do it for theirs.) */
+void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
+/* Now and then (100 ms): frees what was pinned when its owner freed it, and no message has come since the pin went. */
+void mob_store_tick(struct mob_store *s);
 
 /* For bulk: where a sealed object lies; keeps it from being freed until _done(). False: not here. */
 bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size);

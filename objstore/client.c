@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client.c -- a process's view of its node's store.
+ *
+ * The arena is mapped twice: writes go through one mapping, and whatever is handed out as a sealed object lies in the other, which
+ * cannot be written. Pins are hazard pointers (objstore/layout.h): the pin is published, then the entry looked at; the raylet marks
+ * the entry, then looks for pins. Both sides do the two in the one order of sequentially consistent atomics, so at least one of
+ * them sees the other. Free slots are a stack, the lowest first, so that the raylet's scan of our page stays short.
+ */
+#include "objstore/client.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+struct mob_store_client {
+    char *arena_read, *arena_write;
+    uint64_t arena_size;
+    const struct mob_store_meta *meta;
+    uint64_t meta_size;
+    uint64_t entries;
+    struct mob_pin_page *pins;
+    /* any thread, under `lock` */
+    pthread_mutex_t lock;
+    uint32_t free_slots[MOB_PIN_SLOTS], free_count;
+};
+
+static int size_of(int fd, uint64_t *ret, struct mob_error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return mob_error_errno(err, "looking at the store's memory");
+    *ret = (uint64_t)st.st_size;
+    return 0;
+}
+
+/* A mapping that fork() does not copy: a child may touch nothing of the store. */
+static void *map(int fd, uint64_t size, int protection, struct mob_error *err)
+{
+    void *p = mmap(NULL, size > 0 ? size : 1, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+    if (p == MAP_FAILED) {
+        mob_error_errno(err, "mapping %llu bytes of the store", (unsigned long long)size);
+        return NULL;
+    }
+    madvise(p, size > 0 ? size : 1, MADV_DONTFORK);
+    return p;
+}
+
+static int check_meta(struct mob_store_client *c, struct mob_error *err)
+{
+    const struct mob_store_meta *meta = c->meta;
+
+    if (meta->magic != MOB_STORE_MAGIC || meta->version != MOB_STORE_VERSION)
+        return mob_error_set(err, MOB_ERR_VERSION, "the store's memory is of version %u, this library's %u; restart the node",
+                             meta->version, MOB_STORE_VERSION);
+    c->entries = meta->entries;
+    if (c->entries > (c->meta_size - sizeof(*meta)) / sizeof(meta->entry[0]) || meta->arena_size != c->arena_size)
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "the store's metadata does not fit its memory");
+    if (c->pins->magic != MOB_STORE_MAGIC || c->pins->version != MOB_STORE_VERSION)
+        return mob_error_set(err, MOB_ERR_VERSION, "the pin page is of another version");
+    return 0;
+}
+
+static int map_all(struct mob_store_client *c, int arena_fd, int meta_fd, int pins_fd, struct mob_error *err)
+{
+    uint64_t pins_size;
+
+    if (size_of(arena_fd, &c->arena_size, err) < 0 || size_of(meta_fd, &c->meta_size, err) < 0
+        || size_of(pins_fd, &pins_size, err) < 0)
+        return -1;
+    if (c->meta_size < sizeof(struct mob_store_meta) || pins_size < sizeof(struct mob_pin_page))
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "the store's metadata is too short");
+    if ((c->arena_read = map(arena_fd, c->arena_size, PROT_READ, err)) == NULL
+        || (c->arena_write = map(arena_fd, c->arena_size, PROT_READ | PROT_WRITE, err)) == NULL
+        || (c->meta = map(meta_fd, c->meta_size, PROT_READ, err)) == NULL
+        || (c->pins = map(pins_fd, sizeof(*c->pins), PROT_READ | PROT_WRITE, err)) == NULL)
+        return -1;
+    return check_meta(c, err);
+}
+
+struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err)
+{
+    struct mob_store_client *c = mob_new(struct mob_store_client);
+    int mapped;
+
+    pthread_mutex_init(&c->lock, NULL);
+    for (uint32_t i = 0; i < MOB_PIN_SLOTS; i++)
+        c->free_slots[i] = MOB_PIN_SLOTS - 1 - i;
+    c->free_count = MOB_PIN_SLOTS;
+    mapped = map_all(c, arena_fd, meta_fd, pins_fd, err);
+    close(arena_fd);
+    close(meta_fd);
+    close(pins_fd);
+    if (mapped < 0) {
+        mob_store_client_close(c);
+        return NULL;
+    }
+    return c;
+}
+
+static void unmap(const void *p, uint64_t size)
+{
+    if (p != NULL)
+        munmap((void *)p, size > 0 ? size : 1);
+}
+
+void mob_store_client_close(struct mob_store_client *c)
+{
+    if (c == NULL)
+        return;
+    unmap(c->arena_read, c->arena_size);
+    unmap(c->arena_write, c->arena_size);
+    unmap(c->meta, c->meta_size);
+    unmap(c->pins, sizeof(*c->pins));
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static bool within(const struct mob_store_client *c, uint64_t offset, uint64_t size)
+{
+    return offset <= c->arena_size && size <= c->arena_size - offset;
+}
+
+void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64_t size)
+{
+    return within(c, offset, size) ? c->arena_write + offset : NULL;
+}
+
+static bool slot_take(struct mob_store_client *c, uint32_t *ret_slot)
+{
+    bool there;
+
+    pthread_mutex_lock(&c->lock);
+    there = c->free_count > 0;
+    if (there) {
+        *ret_slot = c->free_slots[--c->free_count];
+        if (*ret_slot >= atomic_load_explicit(&c->pins->top, memory_order_relaxed))
+            atomic_store(&c->pins->top, *ret_slot + 1);         /* before anything stands in the slot */
+    }
+    pthread_mutex_unlock(&c->lock);
+    return there;
+}
+
+const void *mob_store_client_pin(struct mob_store_client *c, uint32_t entry, uint32_t generation, const struct mob_object_id *id,
+                                 uint64_t *ret_size, uint32_t *ret_slot, bool *ret_full)
+{
+    const struct mob_store_entry *e;
+    uint32_t slot;
+
+    *ret_full = false;
+    if (entry >= c->entries)
+        return NULL;
+    if (!slot_take(c, &slot)) {
+        *ret_full = true;
+        return NULL;
+    }
+    e = &c->meta->entry[entry];
+    atomic_store(&c->pins->slot[slot], mob_pin_value(entry, generation));
+    if (atomic_load(&e->word) != mob_entry_word(generation, MOB_ENTRY_SEALED)
+        || !mob_object_id_eq(&e->object, id) || !within(c, e->offset, e->size)) {
+        mob_store_client_unpin(c, slot);
+        return NULL;
+    }
+    *ret_size = e->size;
+    *ret_slot = slot;
+    return c->arena_read + e->offset;
+}
+
+void mob_store_client_unpin(struct mob_store_client *c, uint32_t slot)
+{
+    assert(slot < MOB_PIN_SLOTS);
+    atomic_store_explicit(&c->pins->slot[slot], 0, memory_order_release);       /* all reads of the object are before it */
+    pthread_mutex_lock(&c->lock);
+    assert(c->free_count < MOB_PIN_SLOTS);
+    c->free_slots[c->free_count++] = slot;
+    pthread_mutex_unlock(&c->lock);
+}

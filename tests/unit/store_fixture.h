@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_fixture.h -- a store whose answers and pulls are noted, and messages to it in one line. */
+#ifndef MOB_TESTS_STORE_FIXTURE_H
+#define MOB_TESTS_STORE_FIXTURE_H
+
+#include "unit.h"
+
+#include <unistd.h>
+
+#include "common/wire.h"
+#include "objstore/client.h"
+#include "objstore/store.h"
+
+#define HERE 1u                 /* the store's node */
+#define ELSEWHERE 2u
+
+struct answer {
+    uint32_t process, entry, generation;
+    uint64_t offset, size;
+    struct mob_object_id id;
+    struct mob_error err;       /* code MOB_OK: it worked */
+};
+
+struct fixture {
+    struct mob_store *store;
+    struct answer last;
+    unsigned answers, pulls, bads;
+    uint32_t pull_node;
+    uint64_t pull_offset, pull_size;
+    struct mob_error bad;
+};
+
+static inline void fixture_answer(void *arg, uint32_t process, const Mobula__Envelope *e)
+{
+    struct fixture *f = arg;
+    const Mobula__Error *err;
+
+    f->answers++;
+    memset(&f->last, 0, sizeof(f->last));
+    f->last.process = process;
+    if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED) {
+        f->last.entry = e->created->entry;
+        f->last.generation = e->created->generation;
+        f->last.offset = e->created->offset;
+        f->last.id = mob_wire_object(e->created->object);
+        err = e->created->error;
+    } else {
+        ck_assert_int_eq(e->body_case, MOBULA__ENVELOPE__BODY_FETCHED);
+        f->last.entry = e->fetched->entry;
+        f->last.generation = e->fetched->generation;
+        f->last.offset = e->fetched->offset;
+        f->last.size = e->fetched->size;
+        f->last.id = mob_wire_object(e->fetched->object);
+        err = e->fetched->error;
+    }
+    if (err != NULL)
+        mob_wire_error(err, &f->last.err);
+}
+
+static inline void fixture_pull(void *arg, const struct mob_object_id *id, uint32_t node, uint64_t offset, uint64_t size)
+{
+    struct fixture *f = arg;
+
+    (void)id;
+    f->pulls++;
+    f->pull_node = node;
+    f->pull_offset = offset;
+    f->pull_size = size;
+}
+
+static inline void fixture_bad(void *arg, uint32_t process, const struct mob_error *err)
+{
+    struct fixture *f = arg;
+
+    (void)process;
+    f->bads++;
+    f->bad = *err;
+}
+
+static inline struct fixture *fixture_create(uint64_t bytes)
+{
+    struct fixture *f = mob_new(struct fixture);
+    struct mob_store_config config = { .bytes = bytes, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
+                                       .bad = fixture_bad, .arg = f };
+    struct mob_error err;
+
+    f->store = mob_store_create(&config, false, &err);
+    ck_assert_msg(f->store != NULL, "%s", err.text);
+    return f;
+}
+
+static inline void fixture_destroy(struct fixture *f)
+{
+    mob_store_check(f->store);
+    mob_store_destroy(f->store);
+    free(f);
+}
+
+static inline struct mob_store_client *fixture_client(struct fixture *f, uint32_t process)
+{
+    struct mob_store_client *c;
+    struct mob_error err;
+    int arena, meta, pins;
+
+    ck_assert_msg(mob_store_client(f->store, process, &arena, &meta, &pins, &err) == 0, "%s", err.text);
+    c = mob_store_client_open(dup(arena), dup(meta), pins, &err);
+    ck_assert_msg(c != NULL, "%s", err.text);
+    return c;
+}
+
+/* Owned by `process` of `node`. */
+static inline struct mob_object_id object_of(uint32_t node, uint32_t process, uint64_t task)
+{
+    return (struct mob_object_id){ .cluster = 9, .node = node, .process = process, .task = task };
+}
+
+static inline void send_create(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size)
+{
+    Mobula__Create m = MOBULA__CREATE__INIT;
+    Mobula__ObjectId object;
+    struct mob_envelope e;
+
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    m.size = size;
+    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_CREATE);
+    e.e.create = &m;
+    mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_seal(struct fixture *f, uint32_t process, struct mob_object_id id, uint32_t entry)
+{
+    Mobula__Seal m = MOBULA__SEAL__INIT;
+    Mobula__ObjectId object;
+    struct mob_envelope e;
+
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    m.entry = entry;
+    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_SEAL);
+    e.e.seal = &m;
+    mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_abandon(struct fixture *f, uint32_t process, struct mob_object_id id, uint32_t entry)
+{
+    Mobula__Abandon m = MOBULA__ABANDON__INIT;
+    Mobula__ObjectId object;
+    struct mob_envelope e;
+
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    m.entry = entry;
+    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_ABANDON);
+    e.e.abandon = &m;
+    mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_fetch(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint32_t node)
+{
+    Mobula__Fetch m = MOBULA__FETCH__INIT;
+    Mobula__ObjectId object;
+    struct mob_envelope e;
+
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    m.size = size;
+    m.node = node;
+    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_FETCH);
+    e.e.fetch = &m;
+    mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_free(struct fixture *f, uint32_t process, struct mob_object_id id)
+{
+    Mobula__Free m = MOBULA__FREE__INIT;
+    Mobula__ObjectId object, *list[] = { &object };
+    struct mob_envelope e;
+
+    mob_wire_put_object(&object, &id);
+    m.n_objects = 1;
+    m.objects = list;
+    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_FREE);
+    e.e.free = &m;
+    mob_store_receive(f->store, process, &e.e);
+}
+
+/* Create, fill with `byte` if there is a client, seal; the answer of Create. */
+static inline struct answer make(struct fixture *f, struct mob_store_client *c, uint32_t process, struct mob_object_id id,
+                                 uint64_t size, int byte)
+{
+    struct answer a;
+
+    send_create(f, process, id, size);
+    a = f->last;
+    ck_assert_msg(a.err.code == MOB_OK, "%s", a.err.text);
+    if (c != NULL)
+        memset(mob_store_client_write(c, a.offset, size), byte, size);
+    send_seal(f, process, id, a.entry);
+    return a;
+}
+
+#endif
