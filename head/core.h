@@ -57,6 +57,8 @@ void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e)
 void mob_head_broadcast(struct mob_head *h, const Mobula__Envelope *e, const struct node *except);
 /* End the link: nothing more is read from it. */
 void mob_head_hang_up(struct mob_head *h, struct link *l);
+/* The same of one that a node may stand on: it is cut. */
+void mob_head_end_link(struct mob_head *h, struct link *l);
 struct link *mob_head_link(const struct mob_head *h, uint64_t number);      /* NULL: none */
 struct link *mob_head_link_add(struct mob_head *h, uint64_t number);        /* the one there is, or a new one */
 

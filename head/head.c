@@ -64,6 +64,13 @@ void mob_head_hang_up(struct mob_head *h, struct link *l)
     h->world->hang_up(h->world, l->number);
 }
 
+void mob_head_end_link(struct mob_head *h, struct link *l)
+{
+    if (l->kind == LINK_RAYLET)
+        mob_head_node_link_lost(l->node, false);
+    mob_head_hang_up(h, l);
+}
+
 void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e)
 {
     size_t size;
@@ -186,9 +193,7 @@ void mob_head_receive(struct mob_head *h, uint64_t link, const void *frame, size
     if ((e = mob_wire_unpack(h->wire, frame, size, &err)) != NULL && dispatch(h, l, e, &err) == 0)
         return;
     mob_warn("link %" PRIu64 " (node %u) is ended: %s", l->number, l->node != NULL ? l->node->place.number : 0, err.text);
-    if (l->node != NULL)
-        mob_head_node_link_lost(l->node, false);
-    mob_head_hang_up(h, l);
+    mob_head_end_link(h, l);
 }
 
 void mob_head_link_lost(struct mob_head *h, uint64_t link, bool refused)

@@ -18,7 +18,7 @@ struct mob_head_config {
     void (*record)(void *arg, const void *events, size_t n, uint64_t dropped);
     /* A query that needs the event file ("tasks", "timeline"): the shell answers it with mob_head_reply(). */
     void (*query_events)(void *arg, uint64_t link, uint64_t query, struct mob_address from, const char *verb, const char *argument);
-    void (*stop)(void *arg);            /* a "stop" query came and was answered */
+    void (*stop)(void *arg);            /* a "stop" query came and was answered; end when its link is lost */
     void *arg;
 };
 

@@ -375,8 +375,10 @@ void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address f
         if (strcmp(m->verb, verbs[i].verb) != 0)
             continue;
         answer_json(h, l->number, m->id, from, verbs[i].answer(h));
-        if (verbs[i].answer == stop_json && h->config.stop != NULL)
+        if (verbs[i].answer == stop_json && h->config.stop != NULL) {
             h->config.stop(h->config.arg);
+            mob_head_end_link(h, l);    /* its loss says that the answer is out */
+        }
         return;
     }
     if (strcmp(m->verb, "wait") == 0) {

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* event_query.c -- what people ask of the event record.
+ *
+ *   tasks     argument {"limit": N, "filter": {column: value, ...}}: the newest N tasks (100) whose columns are all as asked:
+ *             {"tasks": [{"task", "name", "state", "node", "pid", "attempt", "wait_ms", "run_ms", "submitted_ns", "started_ns",
+ *              "ended_ns", "error"}], "counts": {"submitted", "finished", "failed", "retried"}, "dropped"}
+ *             state: PENDING RUNNING FINISHED FAILED RETRYING. counts: since the head started.
+ *   timeline  a Chrome trace: one complete event for each attempt that ran, pid = node, tid = worker's pid
+ *
+ * The record is read backwards for tasks (the newest word on a task is the first that is met, all others are skipped), forwards for
+ * the timeline. Each step reads so much that its answer is about a reply's size.
+ */
+#include "head/event_query.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/id.h"
+#include "common/mem.h"
+
+#define STEP_RECORDS 4096
+#define STEP_TEXT (192u << 10)
+#define LIMIT_DEFAULT 100
+#define NODES_NAMED_MAX 100000
+
+struct event_query {
+    bool timeline;
+    struct event_reader reader;
+    struct event_totals totals;
+    struct event_name *names;
+    struct mob_map by_hash;             /* hash -> struct event_name */
+    uint64_t at;                        /* records before this (tasks) or from this on (timeline) are still to be read */
+    uint64_t limit, rows;
+    json_t *filter;
+    struct mob_map seen;                /* tasks: those told; timeline: nodes */
+    struct mob_event records[STEP_RECORDS];
+    char *text;
+    size_t size, room;
+};
+
+/* -- text ---------------------------------------------------------------------------------------------------------------- */
+
+static void put(struct event_query *q, const char *text, size_t size)
+{
+    if (q->size + size > q->room) {
+        q->room = (q->size + size) * 2;
+        q->text = mob_realloc(q->text, q->room);
+    }
+    memcpy(q->text + q->size, text, size);
+    q->size += size;
+}
+
+static void put_string(struct event_query *q, const char *text)
+{
+    put(q, text, strlen(text));
+}
+
+static void put_json(struct event_query *q, json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+
+    if (text != NULL)
+        put_string(q, text);
+    free(text);
+    json_decref(json);
+}
+
+/* -- records ------------------------------------------------------------------------------------------------------------- */
+
+static const char *name_of(const struct event_query *q, const struct mob_event *e, char room[32])
+{
+    const struct event_name *name = mob_map_get(&q->by_hash, e->name);
+
+    if (name != NULL)
+        return name->text;
+    snprintf(room, 32, "%016" PRIx64, e->name);
+    return room;
+}
+
+static void task_name(const struct mob_event *e, char ret[64])
+{
+    snprintf(ret, 64, "t-%u.%u-%" PRIu64, e->owner_node, e->owner_process, e->task);
+}
+
+static const char *state_of(const struct mob_event *e)
+{
+    switch (e->kind) {
+    case MOB_EVENT_SUBMITTED:
+        return "PENDING";
+    case MOB_EVENT_RUNNING:
+        return "RUNNING";
+    case MOB_EVENT_FAILED_ATTEMPT:
+        return "RETRYING";
+    default:
+        return e->status == MOB_OK ? "FINISHED" : "FAILED";
+    }
+}
+
+static json_t *ms_between(int64_t from_ns, int64_t to_ns)
+{
+    if (from_ns <= 0 || to_ns <= 0)
+        return json_null();
+    return json_real((double)(to_ns - from_ns) / 1e6);
+}
+
+static json_t *row_of(const struct event_query *q, const struct mob_event *e)
+{
+    char task[64], hash[32];
+    int64_t begun_ns = e->started_ns > 0 ? e->started_ns : e->pushed_ns;
+    json_t *name = json_string(name_of(q, e, hash));
+
+    task_name(e, task);
+    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s}", "task", task,
+                     "name", name != NULL ? name : json_null(), "state", state_of(e), "node", (json_int_t)e->node,
+                     "pid", (json_int_t)e->pid, "attempt", (json_int_t)e->attempt, "wait_ms", ms_between(e->submitted_ns, begun_ns),
+                     "run_ms", ms_between(e->started_ns, e->ended_ns), "submitted_ns", (json_int_t)e->submitted_ns,
+                     "started_ns", (json_int_t)e->started_ns, "ended_ns", (json_int_t)e->ended_ns,
+                     "error", e->status == MOB_OK ? "" : mob_code_name(e->status));
+}
+
+/* -- tasks --------------------------------------------------------------------------------------------------------------- */
+
+static bool row_is_asked(json_t *row, json_t *filter)
+{
+    const char *column;
+    json_t *value;
+
+    json_object_foreach(filter, column, value) {
+        if (!json_equal(json_object_get(row, column), value))
+            return false;
+    }
+    return true;
+}
+
+static bool first_word_on(struct event_query *q, const struct mob_event *e)
+{
+    uint64_t key = (mob_address_key((struct mob_address){ e->owner_node, e->owner_process }) * UINT64_C(0x9e3779b97f4a7c15)) ^ e->task;
+
+    if (mob_map_get(&q->seen, key) != NULL)
+        return false;
+    mob_map_set(&q->seen, key, q);
+    return true;
+}
+
+static void tell_task(struct event_query *q, const struct mob_event *e)
+{
+    json_t *row;
+
+    if (e->kind == MOB_EVENT_NAME || !first_word_on(q, e))
+        return;
+    row = row_of(q, e);
+    if (!row_is_asked(row, q->filter)) {
+        json_decref(row);
+        return;
+    }
+    put_string(q, q->rows++ == 0 ? "" : ",");
+    put_json(q, row);
+}
+
+static bool step_tasks(struct event_query *q)
+{
+    const struct event_totals *t = &q->totals;
+    uint64_t first = q->at > STEP_RECORDS ? q->at - STEP_RECORDS : 0;
+    size_t n = 0, got;
+    char end[48];
+
+    if (q->text == NULL)
+        put_string(q, "{\"tasks\":[");
+    /* The range may lie in both halves: two reads. */
+    while (first + n < q->at && (got = mob_event_reader_get(&q->reader, first + n, q->records + n, (size_t)(q->at - first) - n)) > 0)
+        n += got;
+    while (n > 0 && q->rows < q->limit)
+        tell_task(q, &q->records[--n]);
+    q->at = first;
+    if (q->at > 0 && q->rows < q->limit)
+        return false;
+    put_string(q, "],\"counts\":");
+    put_json(q, json_pack("{s:I, s:I, s:I, s:I}", "submitted", (json_int_t)t->submitted, "finished", (json_int_t)t->finished,
+                          "failed", (json_int_t)t->failed, "retried", (json_int_t)t->retried));
+    snprintf(end, sizeof end, ",\"dropped\":%" PRIu64 "}", t->dropped);
+    put_string(q, end);
+    return true;
+}
+
+/* -- timeline ------------------------------------------------------------------------------------------------------------ */
+
+static void tell_attempt(struct event_query *q, const struct mob_event *e)
+{
+    char task[64], hash[32];
+    json_t *name;
+
+    if ((e->kind != MOB_EVENT_ENDED && e->kind != MOB_EVENT_FAILED_ATTEMPT) || e->started_ns <= 0 || e->ended_ns < e->started_ns)
+        return;
+    task_name(e, task);
+    name = json_string(name_of(q, e, hash));
+    put_string(q, q->rows++ == 0 ? "" : ",\n");
+    put_json(q, json_pack("{s:o, s:s, s:s, s:f, s:f, s:I, s:I, s:{s:s, s:I, s:s}}", "name", name != NULL ? name : json_null(),
+                          "cat", "task", "ph", "X", "ts", (double)e->started_ns / 1e3, "dur",
+                          (double)(e->ended_ns - e->started_ns) / 1e3, "pid", (json_int_t)e->node, "tid", (json_int_t)e->pid,
+                          "args", "task", task, "attempt", (json_int_t)e->attempt, "status", mob_code_name(e->status)));
+    if (q->seen.count < NODES_NAMED_MAX)
+        mob_map_set(&q->seen, e->node, q);
+}
+
+static void tell_nodes(struct event_query *q)
+{
+    uint64_t node;
+    size_t at = 0;
+
+    while (mob_map_next(&q->seen, &at, &node) != NULL) {
+        json_t *name = json_sprintf("node %" PRIu64, node);
+        put_string(q, q->rows++ == 0 ? "" : ",\n");
+        put_json(q, json_pack("{s:s, s:s, s:I, s:{s:o}}", "name", "process_name", "ph", "M", "pid", (json_int_t)node,
+                              "args", "name", name));
+    }
+}
+
+static bool step_timeline(struct event_query *q)
+{
+    size_t n;
+
+    if (q->text == NULL)
+        put_string(q, "[");
+    while (q->size < STEP_TEXT && (n = mob_event_reader_get(&q->reader, q->at, q->records, STEP_RECORDS / 4)) > 0) {
+        for (size_t i = 0; i < n; i++)
+            tell_attempt(q, &q->records[i]);
+        q->at += n;
+    }
+    if (q->size >= STEP_TEXT)
+        return false;
+    tell_nodes(q);
+    put_string(q, "]\n");
+    return true;
+}
+
+/* -- life ---------------------------------------------------------------------------------------------------------------- */
+
+static int read_argument(struct event_query *q, const char *argument, struct mob_error *err)
+{
+    json_t *object = argument[0] == '\0' ? json_object() : json_loads(argument, 0, NULL);
+    json_t *limit = json_object_get(object, "limit"), *filter = json_object_get(object, "filter");
+    bool good = json_is_object(object) && (limit == NULL || (json_is_integer(limit) && json_integer_value(limit) > 0))
+        && (filter == NULL || json_is_object(filter));
+
+    q->limit = limit != NULL ? (uint64_t)json_integer_value(limit) : LIMIT_DEFAULT;
+    q->filter = good ? json_incref(filter) : NULL;
+    json_decref(object);
+    if (!good)
+        return mob_error_set(err, MOB_ERR_INVALID, "the argument is {\"limit\": N, \"filter\": {column: value}}, both may be left out");
+    return 0;
+}
+
+struct event_query *mob_event_query_create(const char *verb, const char *argument, const struct event_reader *reader,
+                                           const struct event_totals *totals, const struct event_name *names, size_t name_count,
+                                           struct mob_error *err)
+{
+    struct event_query *q = mob_new(struct event_query);
+
+    q->timeline = strcmp(verb, "timeline") == 0;
+    q->reader = *reader;
+    q->totals = *totals;
+    q->names = mob_memdup(names, name_count * sizeof *names);
+    for (size_t i = 0; i < name_count; i++)
+        mob_map_set(&q->by_hash, q->names[i].hash, &q->names[i]);
+    q->at = q->timeline ? 0 : mob_event_reader_count(reader);
+    if (!q->timeline && read_argument(q, argument, err) < 0) {
+        mob_event_query_destroy(q);
+        return NULL;
+    }
+    return q;
+}
+
+void mob_event_query_destroy(struct event_query *q)
+{
+    if (q == NULL)
+        return;
+    mob_event_reader_close(&q->reader);
+    mob_map_fini(&q->by_hash);
+    mob_map_fini(&q->seen);
+    json_decref(q->filter);
+    free(q->names);
+    free(q->text);
+    free(q);
+}
+
+bool mob_event_query_step(struct event_query *q, const char **ret_text, size_t *ret_size)
+{
+    bool last;
+
+    q->size = 0;
+    last = q->timeline ? step_timeline(q) : step_tasks(q);
+    *ret_text = q->text;
+    *ret_size = q->size;
+    return last;
+}
