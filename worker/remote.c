@@ -112,22 +112,22 @@ void mob_owner_on_taken(struct mob_owner *o, uint32_t node, const Mobula__Taken 
 void mob_owner_on_answer_frames(struct mob_owner *o, uint32_t node, const Mobula__AnswerFrames *m)
 {
     struct lease *l = mob_owner_lease_find(o, node, m->lease);
-    const uint8_t *at = m->frames.data, *end = at + m->frames.len;
+    size_t at = 0, size = m->frames.len;
     struct mob_answer_frame frame;
 
     if (l == NULL || l->channel != NULL)
         return;
     for (uint32_t i = 0; i < m->count; i++) {
-        if ((size_t)(end - at) < sizeof frame)
+        if (size - at < sizeof frame)
             goto malformed;
-        memcpy(&frame, at, sizeof frame);
+        memcpy(&frame, m->frames.data + at, sizeof frame);
         at += sizeof frame;
-        if (frame.body_size > (size_t)(end - at) || frame.body_size % 8 != 0)
+        if (frame.body_size > size - at || frame.body_size % 8 != 0)
             goto malformed;
-        mob_owner_answer(o, l, &frame, at);
+        mob_owner_answer(o, l, &frame, m->frames.data + at);
         at += frame.body_size;
     }
-    if (at == end)
+    if (at == size)
         return;
 malformed:
     mob_owner_lease_broken(o, l, "its answer frames are malformed");
