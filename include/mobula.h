@@ -16,6 +16,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 #define MOB_FOREVER INT64_C(-1)
 #define MOB_NO_RETRY INT32_MIN
@@ -190,6 +193,9 @@ int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);    
 int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);    /* of the cluster: "CPU=16,GPU=2" */
 const char *mob_version(void);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call_api.c -- functions with options (checked once), submit, cancel.
+ *
+ * mob_fn() turns words into a shape that the owner core has interned; mob_call() then only passes numbers and bytes. An argument of
+ * more than MOB_INLINE_MAX bytes, and whatever no longer fits MOB_ARGS_INLINE_MAX, is put in the store first and passed as a ref. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/function.h"
+#include "worker/value.h"
+
+#define RETRIES_DEFAULT 3
+#define FEW 16                          /* args or refs that need no memory of their own */
+
+struct mob_fn {
+    uint64_t era;
+    uint32_t shape, returns;
+    int32_t max_retries;
+    uint64_t function;
+    char *name;
+};
+
+/* -- options ----------------------------------------------------------------------------------------------------------------- */
+
+static int parse_node(const char *text, uint32_t *ret, struct mob_error *err)
+{
+    unsigned long n;
+    char *end;
+
+    errno = 0;
+    n = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n == 0 || n > UINT32_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "\"%s\" is not the id of a node; mob_nodes() and `mobula list nodes` show them", text);
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static int parse_strategy(const char *text, struct mob_shape *shape, struct mob_error *err)
+{
+    shape->strategy = MOB_HYBRID;
+    if (text == NULL || text[0] == '\0')
+        return 0;
+    if (strcmp(text, "spread") == 0) {
+        shape->strategy = MOB_SPREAD;
+        return 0;
+    }
+    if (strncmp(text, "node=", 5) == 0) {
+        shape->strategy = MOB_NODE;
+        return parse_node(text + 5, &shape->node, err);
+    }
+    if (strncmp(text, "node~=", 6) == 0) {
+        shape->strategy = MOB_NODE_SOFT;
+        return parse_node(text + 6, &shape->node, err);
+    }
+    return mob_error_set(err, MOB_ERR_INVALID, "strategy \"%s\" is none of \"spread\", \"node=ID\", \"node~=ID\"", text);
+}
+
+/* Options of an older program may be shorter than ours, of a newer one longer: what we do not know must be 0. */
+static int read_options(const struct mob_options *opt, struct mob_options *ret, struct mob_error *err)
+{
+    *ret = (struct mob_options){ .size = sizeof *ret };
+    if (opt == NULL)
+        return 0;
+    if (opt->size < sizeof opt->size)
+        return mob_error_set(err, MOB_ERR_INVALID, "struct mob_options: set .size = sizeof(struct mob_options)");
+    for (size_t i = sizeof *ret; i < opt->size; i++)
+        if (((const char *)opt)[i] != 0)
+            return mob_error_set(err, MOB_ERR_INVALID, "struct mob_options is of a newer libmobula than this one, " MOB_VERSION);
+    memcpy(ret, opt, opt->size < sizeof *ret ? opt->size : sizeof *ret);
+    return 0;
+}
+
+static int parse_shape(const struct mob_options *o, struct mob_shape *ret, struct mob_error *err)
+{
+    memset(ret, 0, sizeof *ret);
+    if (mob_resources_parse(o->resources != NULL ? o->resources : "CPU=1", &ret->resources, err) < 0)
+        return -1;
+    if (o->labels != NULL && mob_labels_parse(o->labels, &ret->labels, err) < 0)
+        return -1;
+    if (o->returns > UINT16_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "%u returns; at most %d", o->returns, UINT16_MAX);
+    if (o->max_retries < -1 && o->max_retries != MOB_NO_RETRY)
+        return mob_error_set(err, MOB_ERR_INVALID, "max_retries %d: give a number of retries, 0 for the default (%d), -1 for no limit, or MOB_NO_RETRY",
+                             o->max_retries, RETRIES_DEFAULT);
+    return parse_strategy(o->strategy, ret, err);
+}
+
+static const struct mob_function *find_function(const char *name, struct mob_error *err)
+{
+    const struct mob_function *f = name != NULL ? mob_function_find(mob_name_hash(name)) : NULL;
+
+    if (f == NULL)
+        mob_error_set(err, MOB_ERR_INVALID, "no task function \"%s\" in this program (%zu others are); declare it with MOB_TASK(%s)",
+                      name != NULL ? name : "(null)", mob_function_count(), name != NULL ? name : "name");
+    return f;
+}
+
+struct mob_fn *mob_fn(const char *name, const struct mob_options *opt, struct mob_error *err)
+{
+    const struct mob_function *f;
+    struct mob_options o;
+    struct mob_shape shape;
+    struct mob_runtime *r;
+    struct mob_fn *fn;
+
+    if ((f = find_function(name, err)) == NULL || read_options(opt, &o, err) < 0 || parse_shape(&o, &shape, err) < 0)
+        return NULL;
+    if ((r = mob_enter(err)) == NULL)
+        return NULL;
+    fn = mob_new(struct mob_fn);
+    fn->era = r->era;
+    fn->function = f->hash;
+    fn->name = mob_strdup(o.name != NULL ? o.name : name);
+    fn->returns = o.returns == 0 ? 1 : o.returns;
+    fn->max_retries = o.max_retries == 0 ? RETRIES_DEFAULT : o.max_retries == MOB_NO_RETRY ? 0 : o.max_retries;
+    fn->shape = mob_owner_shape(r->owner, &shape);
+    mob_leave(r);
+    return fn;
+}
+
+void mob_fn_destroy(struct mob_fn *fn)
+{
+    if (fn == NULL)
+        return;
+    free(fn->name);
+    free(fn);
+}
+
+/* -- submit ------------------------------------------------------------------------------------------------------------------ */
+
+static int one_arg(struct mob_runtime *r, const struct mob_value *value, size_t *inlined, struct mob_arg *ret, bool *ret_put,
+                   struct mob_error *err)
+{
+    *ret = (struct mob_arg){ .data = value->data, .size = value->size, .ref = mob_ref_number(value->ref) };
+    *ret_put = false;
+    if (ret->ref != 0)
+        return 0;
+    if (value->data == NULL && value->size > 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "an argument of %zu bytes is at NULL", value->size);
+    if (value->size <= MOB_INLINE_MAX && *inlined + value->size <= MOB_ARGS_INLINE_MAX) {
+        *inlined += value->size;
+        return 0;
+    }
+    if ((ret->ref = mob_put_stored(r, value->data, value->size, err)) == 0)
+        return -1;
+    *ret_put = true;
+    return 0;
+}
+
+static int submit(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_arg *args, size_t count, uint64_t *ret_refs,
+                  struct mob_error *err)
+{
+    struct mob_submit s = {
+        .shape = fn->shape, .depth = r->depth, .function = fn->function, .name = fn->name, .returns = fn->returns,
+        .max_retries = fn->max_retries, .args = args, .arg_count = count,
+    };
+
+    return mob_owner_submit(r->owner, &s, ret_refs, err);
+}
+
+/* Arguments, submit, and drop the refs that were made for arguments: the task holds them now. */
+static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_value *values, size_t count, uint64_t *ret_refs,
+                     struct mob_error *err)
+{
+    struct mob_arg few[FEW], *args = count <= FEW ? few : mob_alloc(count * sizeof *args);
+    bool few_put[FEW], *put = count <= FEW ? few_put : mob_alloc(count * sizeof *put);
+    size_t made = 0, inlined = 0;
+    int rc = 0;
+
+    while (made < count && (rc = one_arg(r, &values[made], &inlined, &args[made], &put[made], err)) == 0)
+        made++;
+    if (rc == 0)
+        rc = submit(r, fn, args, count, ret_refs, err);
+    while (made-- > 0)
+        if (put[made])
+            mob_owner_drop(r->owner, args[made].ref, NULL);
+    if (args != few) {
+        free(args);
+        free(put);
+    }
+    return rc;
+}
+
+int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_ref **ret_refs, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    uint64_t few[FEW], *refs = few;
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    if (fn == NULL || fn->era != r->era)
+        rc = mob_error_set(err, MOB_ERR_INVALID, fn == NULL ? "mob_call() of NULL" : "the function is of before mob_shutdown(); make it again with mob_fn()");
+    else if (r->worker && mob_service_start(r, err) < 0)
+        rc = -1;
+    else {
+        if (fn->returns > FEW)
+            refs = mob_alloc(fn->returns * sizeof *refs);
+        rc = call_with(r, fn, args, count, refs, err);
+        for (uint32_t i = 0; rc == 0 && i < fn->returns; i++)
+            ret_refs[i] = mob_ref_of(refs[i]);
+    }
+    mob_leave(r);
+    if (refs != few)
+        free(refs);
+    return rc;
+}
+
+int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    rc = mob_owner_cancel(r->owner, mob_ref_number(ref), force != 0, err);
+    mob_leave(r);
+    return rc;
+}

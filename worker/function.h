@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* function.h -- the task functions of this program by name, as the wire knows them. */
+#ifndef MOB_WORKER_FUNCTION_H
+#define MOB_WORKER_FUNCTION_H
+
+#include "common/id.h"
+#include "mobula.h"
+
+struct mob_function {
+    const char *name;
+    uint64_t hash;
+    mob_task_fn *run;
+};
+
+/* NULL: none of that name. */
+const struct mob_function *mob_function_find(uint64_t hash);
+/* How many are registered, for the error text. */
+size_t mob_function_count(void);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* get_api.c -- get, wait, views.
+ *
+ *   get:  all ready? --no--> wait (a waiter a ref, one count) --> fetch the stored ones (one count) --> views
+ *
+ * The common case, one inline value that is there, is one lookup and one copy. In the slow one each ref is cloned for the time of the
+ * call, so that another thread that drops it meanwhile does no harm. Views are given out only when all of them are there. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/value.h"
+
+/* -- views ------------------------------------------------------------------------------------------------------------------- */
+
+/* What keeps a view's bytes alive. */
+struct pin {
+    uint64_t era;
+    uint64_t ref;                       /* inline: a clone */
+    uint32_t slot;                      /* stored: of the store's pins */
+};
+
+static struct pin *pin_ref(struct mob_runtime *r, uint64_t ref)
+{
+    struct pin *p = mob_new(struct pin);
+
+    p->era = r->era;
+    p->ref = ref;
+    mob_owner_clone(r->owner, ref, NULL);
+    return p;
+}
+
+static struct pin *pin_slot(struct mob_runtime *r, uint32_t slot)
+{
+    struct pin *p = mob_new(struct pin);
+
+    p->era = r->era;
+    p->slot = slot;
+    return p;
+}
+
+void mob_view_release(struct mob_view *view)
+{
+    struct pin *p;
+    struct mob_runtime *r;
+
+    if (view == NULL || (p = view->pin) == NULL)
+        return;
+    *view = (struct mob_view){ 0 };
+    if ((r = mob_enter_any()) != NULL) {
+        if (p->era == r->era && p->ref != 0)
+            mob_owner_drop(r->owner, p->ref, NULL);
+        else if (p->era == r->era)
+            mob_store_client_unpin(r->store, p->slot);
+        mob_leave(r);
+    }
+    free(p);
+}
+
+/* -- wait until some are ready ----------------------------------------------------------------------------------------------- */
+
+struct ref_wait {
+    struct mob_waiter waiter;
+    struct ready_count *count;
+    uint64_t ref;
+    bool waiting;
+};
+
+struct ready_count {
+    struct mob_runtime *r;
+    struct mob_wait wait;
+    size_t missing;                     /* until `wait` is done */
+};
+
+static void ref_ready(struct mob_waiter *w)
+{
+    struct ref_wait *one = MOB_CONTAINER(w, struct ref_wait, waiter);
+    struct ready_count *count = one->count;
+
+    one->waiting = false;
+    if (count->missing > 0 && --count->missing == 0)
+        mob_wait_done(count->r, &count->wait);
+}
+
+/* Wait for `wanted` of the refs. The caller has checked that each is a ref. */
+static bool wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t deadline_ns)
+{
+    struct ref_wait one_room, *each = count == 1 ? &one_room : mob_alloc(count * sizeof *each);
+    struct ready_count ready = { .r = r, .missing = wanted };
+    bool enough;
+
+    mob_wait_init(&ready.wait);
+    for (size_t i = 0; i < count; i++) {
+        each[i] = (struct ref_wait){ .waiter.ready = ref_ready, .count = &ready, .ref = refs[i] };
+        mob_list_init(&each[i].waiter.link);
+        each[i].waiting = mob_owner_wait(r->owner, refs[i], &each[i].waiter);
+        if (!each[i].waiting && ready.missing > 0)
+            ready.missing--;
+    }
+    enough = ready.missing == 0;
+    if (!enough) {
+        mob_owner_flush(r->owner);
+        enough = mob_wait_until(r, &ready.wait, deadline_ns);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (each[i].waiting)
+            mob_owner_wait_cancel(r->owner, &each[i].waiter);
+    if (each != &one_room)
+        free(each);
+    return enough;
+}
+
+/* -- get --------------------------------------------------------------------------------------------------------------------- */
+
+static int ended_error(const struct mob_runtime *r, const char *what, struct mob_error *err)
+{
+    if (r->state == MOB_RUNTIME_LOST) {
+        if (err != NULL)
+            *err = r->why;
+        return -1;
+    }
+    if (r->state != MOB_RUNTIME_UP)
+        return mob_error_set(err, MOB_ERR_INVALID, "mob_shutdown() was called meanwhile");
+    return mob_error_set(err, MOB_ERR_TIMEOUT, "%s", what);
+}
+
+static int look_ready(struct mob_runtime *r, uint64_t ref, struct mob_object_info *ret, struct mob_error *err)
+{
+    if (mob_owner_look(r->owner, ref, ret, err) < 0)
+        return -1;
+    if (ret->state != MOB_OBJECT_ERROR)
+        return 0;
+    if (err != NULL)
+        *err = *ret->error;
+    return -1;
+}
+
+static int fetch_failed(struct mob_runtime *r, uint64_t ref, const struct mob_error *why, struct mob_error *err)
+{
+    if (why->code == MOB_ERR_OBJECT_LOST || why->code == MOB_ERR_NODE_DIED || why->code == MOB_ERR_OWNER_DIED)
+        mob_owner_lost(r->owner, ref, why);
+    if (err != NULL)
+        *err = *why;
+    return -1;
+}
+
+/* Bring the stored ones of `refs` (all ready) here; fetches[i] is used only for these. */
+static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_fetch *fetches,
+                      struct mob_error *err)
+{
+    struct mob_object_info info;
+    struct mob_wait wait;
+    size_t left = 1;                    /* ours, so that it is not done while we still start some */
+
+    mob_wait_init(&wait);
+    for (size_t i = 0; i < count; i++) {
+        mob_list_init(&fetches[i].link);
+        if (look_ready(r, refs[i], &info, err) < 0)
+            return -1;
+        if (info.state != MOB_OBJECT_STORED)
+            continue;
+        fetches[i].id = info.id;
+        fetches[i].size = info.size;
+        fetches[i].node = info.node;
+        mob_fetch_start(r, &fetches[i], &wait, &left);
+    }
+    if (--left > 0 && !mob_wait_until(r, &wait, deadline_ns))
+        return ended_error(r, "the objects are ready, but did not arrive on this node in time", err);
+    for (size_t i = 0; i < count; i++) {
+        if (fetches[i].over && fetches[i].data == NULL)
+            return fetch_failed(r, refs[i], &fetches[i].why, err);
+        if (fetches[i].over && fetches[i].node != r->self.node)
+            mob_owner_copied(r->owner, refs[i], r->self.node);
+    }
+    return 0;
+}
+
+static int make_views(struct mob_runtime *r, const uint64_t *refs, size_t count, struct mob_fetch *fetches, struct mob_view *ret_views,
+                      struct mob_error *err)
+{
+    struct mob_object_info info;
+
+    for (size_t i = 0; i < count; i++)  /* while we fetched, one may have been lost */
+        if (look_ready(r, refs[i], &info, err) < 0)
+            return -1;
+    for (size_t i = 0; i < count; i++) {
+        if (fetches != NULL && fetches[i].data != NULL) {
+            ret_views[i] = (struct mob_view){ fetches[i].data, fetches[i].size, pin_slot(r, fetches[i].slot) };
+            fetches[i].data = NULL;     /* the pin is the view's */
+            continue;
+        }
+        look_ready(r, refs[i], &info, NULL);
+        assert(info.state == MOB_OBJECT_INLINE);
+        ret_views[i] = (struct mob_view){ info.data, info.size, pin_ref(r, refs[i]) };
+    }
+    return 0;
+}
+
+static int get_stored(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_view *ret_views,
+                      struct mob_error *err)
+{
+    struct mob_fetch *fetches = mob_alloc(count * sizeof *fetches);
+    int rc = fetch_refs(r, refs, count, deadline_ns, fetches, err);
+
+    if (rc == 0)
+        rc = make_views(r, refs, count, fetches, ret_views, err);
+    for (size_t i = 0; i < count && fetches[i].link.next != NULL; i++)
+        mob_fetch_cancel(r, &fetches[i]);
+    free(fetches);
+    return rc;
+}
+
+/* All refs are cloned by the caller. */
+static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_view *ret_views,
+                     struct mob_error *err)
+{
+    struct mob_object_info info;
+    bool stored = false;
+
+    if (!wait_refs(r, refs, count, count, deadline_ns))
+        return ended_error(r, "the value was not ready in time", err);
+    for (size_t i = 0; i < count; i++) {
+        if (look_ready(r, refs[i], &info, err) < 0)
+            return -1;
+        stored |= info.state == MOB_OBJECT_STORED;
+    }
+    return stored ? get_stored(r, refs, count, deadline_ns, ret_views, err) : make_views(r, refs, count, NULL, ret_views, err);
+}
+
+static int get_locked(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views,
+                      struct mob_error *err)
+{
+    int64_t deadline_ns = mob_runtime_deadline(timeout_ms);
+    size_t cloned = 0;
+    int rc = 0;
+
+    while (cloned < count && (rc = mob_owner_clone(r->owner, refs[cloned], err)) == 0)
+        cloned++;
+    if (rc == 0)
+        rc = get_ready(r, refs, count, deadline_ns, ret_views, err);
+    while (cloned > 0)
+        mob_owner_drop(r->owner, refs[--cloned], NULL);
+    return rc;
+}
+
+int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, struct mob_error *err)
+{
+    return mob_get_many(&ref, 1, timeout_ms, ret_view, err);
+}
+
+int mob_get_many(struct mob_ref *const *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    uint64_t one, *numbers;
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    numbers = count == 1 ? &one : mob_alloc((count + 1) * sizeof *numbers);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = mob_ref_number(refs[i]);
+    rc = get_locked(r, numbers, count, timeout_ms, ret_views, err);
+    mob_leave(r);
+    if (numbers != &one)
+        free(numbers);
+    return rc;
+}
+
+/* A value that is there and small: no clone, no pin. 1: it was; 0: take the long way. */
+static int copy_inline(struct mob_runtime *r, uint64_t ref, void *ret_value, size_t size, struct mob_error *err)
+{
+    struct mob_object_info info;
+
+    if (look_ready(r, ref, &info, err) < 0)
+        return -1;
+    if (info.state != MOB_OBJECT_INLINE)
+        return 0;
+    if (info.size != size)
+        return mob_error_set(err, MOB_ERR_INVALID, "the value has %zu bytes, not %zu", (size_t)info.size, size);
+    if (size > 0)
+        memcpy(ret_value, info.data, size);
+    return 1;
+}
+
+static int get_copy(struct mob_runtime *r, uint64_t ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err)
+{
+    struct mob_view view;
+    int rc = copy_inline(r, ref, ret_value, size, err);
+
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (get_locked(r, &ref, 1, timeout_ms, &view, err) < 0)
+        return -1;
+    mob_runtime_unlock(r);              /* a large copy, and the release takes the lock itself */
+    rc = view.size == size ? 0 : mob_error_set(err, MOB_ERR_INVALID, "the value has %zu bytes, not %zu", view.size, size);
+    if (rc == 0 && size > 0)
+        memcpy(ret_value, view.data, size);
+    mob_view_release(&view);
+    pthread_mutex_lock(&r->lock);
+    return rc;
+}
+
+int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    rc = get_copy(r, mob_ref_number(ref), timeout_ms, ret_value, size, err);
+    mob_leave(r);
+    return rc;
+}
+
+/* -- wait -------------------------------------------------------------------------------------------------------------------- */
+
+static int wait_locked(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t timeout_ms,
+                       unsigned char *ret_ready, struct mob_error *err)
+{
+    int64_t deadline_ns = mob_runtime_deadline(timeout_ms);
+    struct mob_object_info info;
+    size_t cloned = 0;
+    int rc = 0, ready = 0;
+
+    while (cloned < count && (rc = mob_owner_clone(r->owner, refs[cloned], err)) == 0)
+        cloned++;
+    if (rc == 0 && !wait_refs(r, refs, count, wanted, deadline_ns) && r->state != MOB_RUNTIME_UP)
+        rc = ended_error(r, "", err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        mob_owner_look(r->owner, refs[i], &info, NULL);
+        ret_ready[i] = info.state != MOB_OBJECT_PENDING;
+        ready += ret_ready[i];
+    }
+    while (cloned > 0)
+        mob_owner_drop(r->owner, refs[--cloned], NULL);
+    return rc < 0 ? -1 : ready;
+}
+
+int mob_wait(struct mob_ref *const *refs, size_t count, size_t wanted, int64_t timeout_ms, unsigned char *ret_ready,
+             struct mob_error *err)
+{
+    struct mob_runtime *r;
+    uint64_t *numbers;
+    int rc;
+
+    if (wanted > count)
+        return mob_error_set(err, MOB_ERR_INVALID, "mob_wait() for %zu of %zu refs", wanted, count);
+    if ((r = mob_enter(err)) == NULL)
+        return -1;
+    numbers = mob_alloc((count + 1) * sizeof *numbers);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = mob_ref_number(refs[i]);
+    rc = wait_locked(r, numbers, count, wanted, timeout_ms, ret_ready, err);
+    mob_leave(r);
+    free(numbers);
+    return rc;
+}

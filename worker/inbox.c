@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inbox.c -- an envelope from the raylet, to the organ that it is for. Handlers act and return; nothing waits here. */
+#include <string.h>
+
+#include "worker/store_call.h"
+
+/* A ring to a peer on this node. Descriptors: the channel, the peer's page, the peer's doorbell. */
+static int on_channel_open(struct mob_runtime *r, const Mobula__ChannelOpen *m, struct mob_error *err)
+{
+    struct mob_address owner = mob_wire_address(m->owner), worker = mob_wire_address(m->worker);
+    bool ours = mob_address_eq(owner, r->self);
+    unsigned bit = r->next_bit++ % (MOB_DIRTY_BITS - 1);        /* channels may share one: it says where to look, not what is there */
+    struct mob_channel *channel;
+    int fds[3];
+
+    if (mob_socket_take_fds(r->socket, fds, 3, err) < 0)
+        return -1;
+    channel = mob_channel_open(fds[0], fds[1], fds[2], ours ? MOB_CHANNEL_OWNER : MOB_CHANNEL_WORKER, bit, err);
+    if (channel == NULL)
+        return -1;
+    if (ours) {
+        mob_owner_channel(r->owner, worker.process, channel, bit);
+    } else if (r->executor != NULL && mob_address_eq(worker, r->self)) {
+        mob_executor_channel(r->executor, owner, channel);
+    } else {
+        mob_channel_close(channel);
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "the raylet opened a channel between two other processes");
+    }
+    return 0;
+}
+
+static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void *bytes, size_t size, struct mob_error *err)
+{
+    switch (e->body_case) {
+    case MOBULA__ENVELOPE__BODY_CHANNEL_OPEN:
+        return on_channel_open(r, e->channel_open, err);
+    case MOBULA__ENVELOPE__BODY_ASSIGN:
+        if (r->executor != NULL)
+            mob_executor_receive(r->executor, bytes, size);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_CREATED:
+        mob_store_call_created(r, e->created);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_FETCHED:
+        mob_store_call_fetched(r, e->fetched);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_OUTPUT:
+        mob_output_receive(r, e->output);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_REPLY:
+        mob_query_receive(r, e->reply);
+        return 0;
+    default:
+        mob_owner_receive(r->owner, bytes, size);
+        return 0;
+    }
+}
+
+void mob_inbox_receive(struct mob_runtime *r, const void *bytes, size_t size)
+{
+    struct mob_error why;
+    const Mobula__Envelope *e = mob_wire_unpack(r->wire, bytes, size, &why);
+
+    if (e == NULL) {
+        mob_runtime_lost(r, &why);
+        return;
+    }
+    if (r->state == MOB_RUNTIME_GREETING)
+        mob_init_welcome(r, e);
+    else if (r->state == MOB_RUNTIME_UP && dispatch(r, e, bytes, size, &why) < 0)
+        mob_runtime_lost(r, &why);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* join.c -- from an address to the socket of a raylet on this machine.
+ *
+ *   no address      a private cluster: head and raylet on 127.0.0.1, ended with this process or by mob_shutdown()
+ *   "auto"          the raylet whose record is in this user's run folder
+ *   "host:port"     a raylet of the cluster with that head on this machine; none: one that lends nothing, for as long as we live
+ *
+ * Daemons started here watch a pidfd of this process: however it dies, they end. */
+#include "worker/join.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/here.h"
+#include "cli/launch.h"
+#include "common/mem.h"
+#include "common/resources.h"
+#include "common/token.h"
+
+#define LAUNCH_MS 30000
+#define END_MS 10000
+
+struct mob_cluster {
+    struct mob_identity daemons[2];
+    size_t count;
+};
+
+/* -- starting ---------------------------------------------------------------------------------------------------------------- */
+
+static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
+{
+    snprintf(ret, size, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
+}
+
+static int own_pidfd(struct mob_error *err)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    return fd >= 0 ? fd : mob_error_errno(err, "a private cluster needs a kernel with pidfd_open (5.3); or start one with `mobula start --head`");
+}
+
+/* Remember whom to end: the daemons whose record names this cluster, and this socket if it is a raylet. */
+static struct mob_cluster *remember(const struct mob_launched *raylet, bool head_too)
+{
+    struct here_daemon *all = mob_alloc(HERE_DAEMONS_MAX * sizeof *all);
+    struct mob_cluster *c = mob_new(struct mob_cluster);
+    size_t count = 0;
+
+    if (here_list(all, &count, NULL) < 0)
+        count = 0;
+    for (size_t i = 0; i < count && c->count < MOB_COUNT(c->daemons); i++) {
+        const struct mob_daemon_record *d = &all[i].record;
+        bool head = strcmp(d->role, "head") == 0;
+
+        if (strcmp(d->cluster, raylet->cluster) == 0 && (head ? head_too : strcmp(d->socket, raylet->socket) == 0))
+            c->daemons[c->count++] = d->process;
+    }
+    free(all);
+    return c;
+}
+
+static int start_raylet(const struct mob_init_options *o, const char *head, const char *ip, const char *token_file, int private_fd,
+                        bool driver_only, struct mob_launched *ret, struct mob_error *err)
+{
+    const char *list[16];
+    struct mob_launch launch = { .options = list, .private_fd = private_fd, .timeout_ms = LAUNCH_MS };
+    char store[24];
+    size_t n = 0;
+
+    list[n++] = "--head", list[n++] = head;
+    if (ip != NULL)
+        list[n++] = "--ip", list[n++] = ip;
+    list[n++] = "--token-file", list[n++] = token_file;
+    if (driver_only)
+        list[n++] = "--driver-only";
+    if (o->resources != NULL && !driver_only)
+        list[n++] = "--resources", list[n++] = o->resources;
+    if (o->object_store_bytes > 0) {
+        snprintf(store, sizeof store, "%" PRId64, o->object_store_bytes);
+        list[n++] = "--store-bytes", list[n++] = store;
+    }
+    list[n] = NULL;
+    return mob_launch("mobula-raylet", &launch, ret, err);
+}
+
+static int start_private(const struct mob_init_options *o, const char *token_file, int pidfd, struct mob_launched *ret,
+                         struct mob_error *err)
+{
+    const char *options[] = { "--ip", "127.0.0.1", "--port", "0", "--token-file", token_file, NULL };
+    struct mob_launch launch = { .options = options, .private_fd = pidfd, .timeout_ms = LAUNCH_MS };
+    struct mob_launched head;
+    char address[80];
+
+    if (mob_launch("mobula-head", &launch, &head, err) < 0)
+        return -1;
+    address_text(address, sizeof address, head.ip, head.port);
+    if (start_raylet(o, address, "127.0.0.1", token_file, pidfd, false, ret, err) == 0)
+        return 0;
+    mob_copy(ret->cluster, sizeof ret->cluster, head.cluster);
+    ret->socket[0] = '\0';
+    mob_cluster_end(remember(ret, true));       /* the head alone is of no use */
+    return -1;
+}
+
+/* head NULL: a private cluster. */
+static int start(const struct mob_init_options *o, const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_cluster **ret_cluster,
+                 struct mob_error *err)
+{
+    char token_file[MOB_PATH_SIZE], token[MOB_TOKEN_SIZE];
+    struct mob_launched raylet;
+    struct mob_resources resources;
+    int pidfd, rc;
+
+    if (o->resources != NULL && mob_resources_parse(o->resources, &resources, err) < 0)
+        return -1;
+    if (mob_token_path(o->token_file, token_file, err) < 0)
+        return -1;
+    if ((head == NULL ? mob_token_create(token_file, token, err) : mob_token_load(token_file, token, err)) < 0)
+        return -1;
+    if ((pidfd = own_pidfd(err)) < 0)
+        return -1;
+    if (head == NULL)
+        rc = start_private(o, token_file, pidfd, &raylet, err);
+    else
+        rc = start_raylet(o, head, NULL, token_file, pidfd, true, &raylet, err);
+    close(pidfd);
+    if (rc < 0)
+        return -1;
+    mob_copy(ret_socket, MOB_PATH_SIZE, raylet.socket);
+    *ret_cluster = remember(&raylet, head == NULL);
+    return 0;
+}
+
+/* -- finding ----------------------------------------------------------------------------------------------------------------- */
+
+/* "HOST:PORT" or "[v6]:PORT" as "ip:port", the way records have it. */
+static int resolve(const char *address, char *ret, size_t size, struct mob_error *err)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
+    const char *colon = strrchr(address, ':');
+    size_t length = colon != NULL ? (size_t)(colon - address) : 0;
+    char host[256], ip[64], *end = NULL;
+    unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
+    bool brackets = length > 2 && address[0] == '[' && address[length - 1] == ']';
+    int rc;
+
+    if (length == 0 || length >= sizeof host || port == 0 || port > 65535 || *end != '\0')
+        return mob_error_set(err, MOB_ERR_INVALID, "\"%s\" is no address: give \"auto\", HOST:PORT or [IPv6]:PORT", address);
+    snprintf(host, sizeof host, "%.*s", (int)(brackets ? length - 2 : length), brackets ? address + 1 : address);
+    if ((rc = getaddrinfo(host, NULL, &hints, &found)) != 0)
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "host \"%s\" is not known: %s", host, gai_strerror(rc));
+    rc = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST);
+    freeaddrinfo(found);
+    if (rc != 0)
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "host \"%s\" has no usable address", host);
+    address_text(ret, size, ip, (uint32_t)port);
+    return 0;
+}
+
+/* A raylet of this user here: of the cluster with head `head`, or (NULL) of the one cluster that is nobody's private one. 1: found. */
+static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_error *err)
+{
+    struct here_daemon *all = mob_alloc(HERE_DAEMONS_MAX * sizeof *all);
+    const struct mob_daemon_record *found = NULL;
+    size_t count = 0;
+    int rc = here_list(all, &count, err);
+
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct mob_daemon_record *d = &all[i].record;
+
+        if (strcmp(d->role, "raylet") != 0 || (head == NULL ? d->is_private : strcmp(d->head, head) != 0))
+            continue;
+        if (found != NULL && strcmp(found->cluster, d->cluster) != 0)
+            rc = mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here; give the address of one: %s or %s", found->head, d->head);
+        found = d;
+    }
+    if (rc == 0 && found != NULL) {
+        mob_copy(ret_socket, MOB_PATH_SIZE, found->socket);
+        rc = 1;
+    }
+    free(all);
+    return rc;
+}
+
+int mob_join(const struct mob_init_options *o, char ret_socket[MOB_PATH_SIZE], struct mob_cluster **ret_cluster,
+             struct mob_error *err)
+{
+    const char *address = o->address != NULL ? o->address : getenv("MOBULA_ADDRESS");
+    char head[80];
+    int rc;
+
+    *ret_cluster = NULL;
+    if (address == NULL || address[0] == '\0')
+        return start(o, NULL, ret_socket, ret_cluster, err);
+    if (strcmp(address, "auto") == 0) {
+        if ((rc = find(NULL, ret_socket, err)) == 0)
+            return mob_error_set(err, MOB_ERR_UNREACHABLE, "no cluster runs on this machine; start one with `mobula start --head`, or give no address");
+        return rc < 0 ? -1 : 0;
+    }
+    if (resolve(address, head, sizeof head, err) < 0 || (rc = find(head, ret_socket, err)) < 0)
+        return -1;
+    return rc == 1 ? 0 : start(o, head, ret_socket, ret_cluster, err);
+}
+
+/* -- ending ------------------------------------------------------------------------------------------------------------------ */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void mob_cluster_end(struct mob_cluster *c)
+{
+    int64_t deadline = now_ms() + END_MS;
+
+    if (c == NULL)
+        return;
+    for (size_t i = 0; i < c->count; i++)
+        mob_identity_signal(&c->daemons[i], SIGTERM, NULL);
+    for (size_t i = 0; i < c->count; i++) {     /* they are nobody's children of ours: looking is the only way to wait */
+        while (mob_identity_alive(&c->daemons[i]) && now_ms() < deadline)
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        if (mob_identity_alive(&c->daemons[i]))
+            mob_identity_signal(&c->daemons[i], SIGKILL, NULL);
+    }
+    free(c);
+}

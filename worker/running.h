@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* running.h -- struct mob_task of the API: the task that this worker runs. Its thread owns it; the lock is taken for the store. */
+#ifndef MOB_WORKER_RUNNING_H
+#define MOB_WORKER_RUNNING_H
+
+#include "worker/function.h"
+#include "worker/store_call.h"
+#include "worker/value.h"
+
+struct mob_task {
+    struct mob_runtime *r;
+    struct mob_run run;
+    const struct mob_function *function;        /* NULL: not in this program */
+    struct mob_view *args;              /* resolved; run.arg_count */
+    struct mob_fetch *fetches;          /* of stored arguments; NULL: there are none */
+    struct task_result {
+        bool set;
+        void *copy;                     /* INLINE: ours to free; NULL: in `few` */
+        struct mob_result value;
+    } *results;                         /* run.returns */
+    struct task_result one_result;
+    char few[256];                      /* small results stand here, no allocation */
+    size_t few_used;
+};
+
+/* Pin or fetch the stored arguments. Lock held. */
+int mob_task_resolve(struct mob_task *t, struct mob_error *err);
+/* Seal result `i`, which is inline, in the store. Lock held. */
+int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err);
+/* Unpin and free; `failed`: what the results left in the store, too. Lock held. */
+void mob_task_fini(struct mob_task *t, bool failed);
+
+#endif

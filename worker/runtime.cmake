@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# libmobula: the runtime around the owner core. Shared, with only mob_* of mobula.h visible; and static.
+set(MOB_RUNTIME_SOURCES
+    runtime.c pump.c inbox.c socket.c store_call.c world.c output.c
+    init.c join.c worker_main.c
+    function.c call_api.c object_api.c get_api.c waitset.c task_api.c cluster_api.c
+    ${CMAKE_SOURCE_DIR}/cli/here.c)
+set(MOB_RUNTIME_LIBRARIES mob_owner mob_store mob_launch mob_common mob_proto PkgConfig::JANSSON Threads::Threads ${CMAKE_DL_LIBS})
+
+add_library(mobula SHARED ${MOB_RUNTIME_SOURCES})
+target_link_libraries(mobula PRIVATE ${MOB_RUNTIME_LIBRARIES})
+# --as-needed: common's archive is linked with the daemons' event loop; nothing here uses it, so it is not loaded.
+target_link_options(mobula PRIVATE
+    -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/mobula.map -Wl,--as-needed -Wl,--exclude-libs,ALL)
+set_target_properties(mobula PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 1 LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mobula.map)
+target_include_directories(mobula INTERFACE ${CMAKE_SOURCE_DIR}/include)
+
+add_library(mobula_static STATIC ${MOB_RUNTIME_SOURCES})
+target_link_libraries(mobula_static PUBLIC ${MOB_RUNTIME_LIBRARIES})
+
+# pkg-config, for what is installed and (./run env) for the build tree.
+function(mob_pkgconfig to prefix libdir includedir)
+    set(MOB_PC_PREFIX ${prefix})
+    set(MOB_PC_LIBDIR ${libdir})
+    set(MOB_PC_INCLUDEDIR ${includedir})
+    configure_file(${CMAKE_CURRENT_SOURCE_DIR}/mobula.pc.in ${to} @ONLY)
+endfunction()
+mob_pkgconfig(${CMAKE_BINARY_DIR}/pkgconfig/mobula.pc ${CMAKE_BINARY_DIR} ${CMAKE_LIBRARY_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR}/include)
+mob_pkgconfig(${CMAKE_BINARY_DIR}/install/mobula.pc ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+
+install(TARGETS mobula LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${CMAKE_SOURCE_DIR}/include/mobula.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_BINARY_DIR}/install/mobula.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

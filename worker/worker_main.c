@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_main.c -- the life of a worker process: claim a task, run it on the main thread, answer, again.
+ *
+ *   idle: spin a little, then sleep on doorbell and socket --> claim --> arguments here? fetch --> run --> results --> answer
+ *
+ * The lock is held but while the user's function runs: what arrives meanwhile waits, or is handled by the service thread once the task
+ * has submitted something itself. The end comes from outside: the raylet closes the socket or kills us. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker/running.h"
+
+#define READ_EACH_NS 1000000            /* a worker that is never idle looks at its socket this often */
+#define ANSWER_ROOM_NS 100000
+
+/* -- cancel ------------------------------------------------------------------------------------------------------------------ */
+
+static struct mob_page *own_page;       /* for the signal handler: set before it is installed */
+
+/* The raylet names (task, attempt) in the page, then sends SIGTERM. If another task runs by now, it is not meant. A SIGTERM that no
+ * cancel explains is somebody's wish to end us. */
+static void on_sigterm(int signal)
+{
+    uint64_t cancelled = atomic_load(&own_page->cancel_task);
+
+    (void)signal;
+    if (cancelled == 0 || (atomic_load(&own_page->claimed_ns) != 0 && atomic_load(&own_page->task) == cancelled
+                           && atomic_load(&own_page->attempt) == atomic_load(&own_page->cancel_attempt)))
+        _exit(128 + SIGTERM);
+}
+
+static void install_sigterm(struct mob_runtime *r)
+{
+    struct sigaction action = { .sa_handler = on_sigterm, .sa_flags = SA_RESTART };
+
+    own_page = r->bell.page;
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* -- one task ---------------------------------------------------------------------------------------------------------------- */
+
+static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mob_run *run)
+{
+    t->r = r;
+    t->run = *run;
+    t->function = mob_function_find(run->function);
+    t->fetches = NULL;
+    t->args = run->arg_count > 0 ? mob_alloc(run->arg_count * sizeof *t->args) : NULL;
+    t->one_result = (struct task_result){ .set = false };
+    t->results = run->returns <= 1 ? &t->one_result : mob_alloc(run->returns * sizeof *t->results);
+    t->few_used = 0;
+}
+
+/* Where and what failed: set for every error of a task. */
+static void sign_error(const struct mob_task *t, struct mob_error *why)
+{
+    if (why->code == MOB_OK)
+        mob_error_set(why, MOB_ERR_TASK, "the function returned -1 and no error; fill it with mob_fail()");
+    if (t->function != NULL)
+        mob_copy(why->function, sizeof why->function, t->function->name);
+    snprintf(why->node, sizeof why->node, "%u", t->r->self.node);
+    why->pid = t->r->pid;
+    why->attempt = (int32_t)t->run.attempt;
+}
+
+static int call_user(struct mob_task *t, struct mob_error *why)
+{
+    struct mob_runtime *r = t->r;
+    int rc;
+
+    memset(why, 0, offsetof(struct mob_error, text) + 1);
+    if (t->function == NULL)
+        return mob_error_set(why, MOB_ERR_INVALID, "the worker program has no task function of this name: is it the driver's own program?");
+    if (mob_task_resolve(t, why) < 0)
+        return -1;
+    r->running = true;
+    r->depth = t->run.lease->depth + 1;
+    mob_runtime_unlock(r);
+    rc = t->function->run(t, why);
+    fflush(stdout);                     /* its lines are out before its answer */
+    fflush(stderr);
+    pthread_mutex_lock(&r->lock);
+    r->running = false;
+    return rc < 0 ? -1 : 0;
+}
+
+/* The largest inline result goes to the store. False: none is left that would help. */
+static bool shrink(struct mob_task *t, struct mob_error *why)
+{
+    uint32_t largest = 0;
+
+    for (uint32_t i = 1; i < t->run.returns; i++)
+        if (t->results[largest].value.kind != MOB_VALUE_INLINE
+            || (t->results[i].value.kind == MOB_VALUE_INLINE && t->results[i].value.size > t->results[largest].value.size))
+            largest = i;
+    if (t->run.returns == 0 || t->results[largest].value.kind != MOB_VALUE_INLINE
+        || t->results[largest].value.size <= sizeof(struct mob_stored_value))
+        return false;
+    return mob_task_store_result(t, largest, why) == 0;
+}
+
+static bool try_finish(struct mob_task *t)
+{
+    struct mob_result one, *list = t->run.returns <= 1 ? &one : mob_alloc(t->run.returns * sizeof *list);
+    bool done;
+
+    for (uint32_t i = 0; i < t->run.returns; i++)
+        list[i] = t->results[i].value;
+    done = mob_executor_finish(t->r->executor, &t->run, list);
+    if (list != &one)
+        free(list);
+    return done;
+}
+
+/* A result that was not set is empty. Very many small ones may have to wait for the owner to read earlier answers. */
+static int answer(struct mob_task *t, struct mob_error *why)
+{
+    why->code = MOB_OK;
+    for (uint32_t i = 0; i < t->run.returns; i++)
+        t->results[i].set = true;       /* zeroed: MOB_VALUE_INLINE of 0 bytes */
+    while (!try_finish(t)) {
+        if (shrink(t, why))
+            continue;
+        if (why->code != MOB_OK)
+            return -1;
+        mob_runtime_unlock(t->r);
+        nanosleep(&(struct timespec){ .tv_nsec = ANSWER_ROOM_NS }, NULL);
+        pthread_mutex_lock(&t->r->lock);
+        mob_runtime_read(t->r);         /* ends this process if the raylet has gone */
+    }
+    return 0;
+}
+
+static void run_task(struct mob_runtime *r, struct mob_task *t, const struct mob_run *run)
+{
+    struct mob_error why;
+    bool failed;
+
+    task_init(t, r, run);
+    failed = call_user(t, &why) < 0 || answer(t, &why) < 0;
+    if (failed) {
+        sign_error(t, &why);
+        mob_executor_fail(r->executor, run, &why);
+    }
+    mob_task_fini(t, failed);
+}
+
+/* -- for ever ---------------------------------------------------------------------------------------------------------------- */
+
+_Noreturn void mob_worker_main(struct mob_runtime *r)
+{
+    struct mob_task *t = mob_new(struct mob_task);
+    int64_t read_ns = mob_runtime_now();
+    struct mob_run run;
+
+    install_sigterm(r);
+    r->inside++;                        /* this call of mob_init() */
+    for (;;) {
+        if (!mob_executor_claim(r->executor, &run)) {
+            mob_runtime_turn(r, 64);
+            if (!mob_executor_pending(r->executor))
+                mob_wait_idle(r);
+            continue;
+        }
+        run_task(r, t, &run);
+        if (mob_runtime_now() - read_ns > READ_EACH_NS) {
+            mob_runtime_read(r);
+            mob_runtime_turn(r, 64);
+            read_ns = mob_runtime_now();
+        }
+    }
+}
