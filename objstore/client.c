@@ -18,6 +18,7 @@
 #include "common/mem.h"
 
 struct mob_store_client {
+    bool borrowed;                      /* on memory of others */
     char *arena_read, *arena_write;
     uint64_t arena_size;
     const struct mob_store_meta *meta;
@@ -84,16 +85,21 @@ static int map_all(struct mob_store_client *c, int arena_fd, int meta_fd, int pi
     return check_meta(c, err);
 }
 
-struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err)
+static struct mob_store_client *client_create(void)
 {
     struct mob_store_client *c = mob_new(struct mob_store_client);
-    int mapped;
 
     pthread_mutex_init(&c->lock, NULL);
     for (uint32_t i = 0; i < MOB_PIN_SLOTS; i++)
         c->free_slots[i] = MOB_PIN_SLOTS - 1 - i;
     c->free_count = MOB_PIN_SLOTS;
-    mapped = map_all(c, arena_fd, meta_fd, pins_fd, err);
+    return c;
+}
+
+struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err)
+{
+    struct mob_store_client *c = client_create();
+    int mapped = map_all(c, arena_fd, meta_fd, pins_fd, err);
     close(arena_fd);
     close(meta_fd);
     close(pins_fd);
@@ -101,6 +107,19 @@ struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pi
         mob_store_client_close(c);
         return NULL;
     }
+    return c;
+}
+
+struct mob_store_client *mob_store_client_on_memory(void *arena, const struct mob_store_meta *meta, struct mob_pin_page *pins)
+{
+    struct mob_store_client *c = client_create();
+
+    c->borrowed = true;
+    c->arena_read = c->arena_write = arena;
+    c->arena_size = meta->arena_size;
+    c->meta = meta;
+    c->entries = meta->entries;
+    c->pins = pins;
     return c;
 }
 
@@ -114,10 +133,12 @@ void mob_store_client_close(struct mob_store_client *c)
 {
     if (c == NULL)
         return;
-    unmap(c->arena_read, c->arena_size);
-    unmap(c->arena_write, c->arena_size);
-    unmap(c->meta, c->meta_size);
-    unmap(c->pins, sizeof(*c->pins));
+    if (!c->borrowed) {
+        unmap(c->arena_read, c->arena_size);
+        unmap(c->arena_write, c->arena_size);
+        unmap(c->meta, c->meta_size);
+        unmap(c->pins, sizeof(*c->pins));
+    }
     pthread_mutex_destroy(&c->lock);
     free(c);
 }

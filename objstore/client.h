@@ -12,6 +12,8 @@ struct mob_store_client;
 
 /* Takes over the descriptors. */
 struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err);
+/* The same on a store made in memory (the simulator; tests, as TSan knows bytes by one address only): borrows all, maps nothing. */
+struct mob_store_client *mob_store_client_on_memory(void *arena, const struct mob_store_meta *meta, struct mob_pin_page *pins);
 void mob_store_client_close(struct mob_store_client *c);
 
 /* Where Created said the object lies, for writing. NULL: offset and size are not within the arena. Any thread. */

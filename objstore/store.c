@@ -185,6 +185,19 @@ int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int 
     return 0;
 }
 
+const struct mob_store_meta *mob_store_metadata(const struct mob_store *s)
+{
+    return s->meta;
+}
+
+struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process)
+{
+    const struct client *c = mob_map_get(&s->clients, process);
+
+    assert(s->in_memory && c != NULL);
+    return c->pins;
+}
+
 /* What it was writing is half written for ever. */
 static void free_unsealed(struct mob_store *s, uint32_t process)
 {

@@ -15,6 +15,8 @@
 #include "common/wire.h"
 
 struct mob_store;
+struct mob_store_meta;                  /* objstore/layout.h */
+struct mob_pin_page;
 
 struct mob_store_config {
     uint64_t bytes;                     /* of the arena */
@@ -35,6 +37,9 @@ void mob_store_set_node(struct mob_store *s, uint32_t node);
 
 /* Descriptors for a client's Welcome: arena and metadata (borrowed), a new pin page (the caller's to close after sending). */
 int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int *ret_meta, int *ret_pins, struct mob_error *err);
+/* Of a store made in memory, whose descriptors are -1: what its client `process` works on (mob_store_client_on_memory). */
+const struct mob_store_meta *mob_store_metadata(const struct mob_store *s);
+struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process);
 /* After its socket was read to the end: unsealed space is freed, pins are dropped, what it owned is freed. A repeat does nothing. */
 void mob_store_client_gone(struct mob_store *s, uint32_t process);
 

@@ -77,16 +77,21 @@ static inline void fixture_bad(void *arg, uint32_t process, const struct mob_err
     f->bad = *err;
 }
 
-static inline struct fixture *fixture_create(uint64_t bytes)
+static inline struct fixture *fixture_create_in(uint64_t bytes, bool in_memory)
 {
     struct fixture *f = mob_new(struct fixture);
     struct mob_store_config config = { .bytes = bytes, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
                                        .bad = fixture_bad, .arg = f };
     struct mob_error err;
 
-    f->store = mob_store_create(&config, false, &err);
+    f->store = mob_store_create(&config, in_memory, &err);
     ck_assert_msg(f->store != NULL, "%s", err.text);
     return f;
+}
+
+static inline struct fixture *fixture_create(uint64_t bytes)
+{
+    return fixture_create_in(bytes, false);
 }
 
 static inline void fixture_destroy(struct fixture *f)
@@ -103,6 +108,8 @@ static inline struct mob_store_client *fixture_client(struct fixture *f, uint32_
     int arena, meta, pins;
 
     ck_assert_msg(mob_store_client(f->store, process, &arena, &meta, &pins, &err) == 0, "%s", err.text);
+    if (arena < 0)
+        return mob_store_client_on_memory(mob_store_arena(f->store), mob_store_metadata(f->store), mob_store_pins(f->store, process));
     c = mob_store_client_open(dup(arena), dup(meta), pins, &err);
     ck_assert_msg(c != NULL, "%s", err.text);
     return c;

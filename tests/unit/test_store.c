@@ -169,7 +169,7 @@ START_TEST(test_copies_make_room_the_longest_unused_first)
     struct fixture *f = fixture_create(STORE);
     struct mob_store_client *me = fixture_client(f, ME);
     struct mob_object_id id[4];
-    struct answer first;
+    struct answer first = { 0 };
     uint64_t size;
     uint32_t slot;
     bool full;
@@ -337,6 +337,26 @@ START_TEST(test_served_objects_stay)
 }
 END_TEST
 
+START_TEST(test_a_served_copy_is_not_evicted)
+{
+    struct fixture *f = fixture_create(STORE);
+    struct mob_store_client *me = fixture_client(f, ME);
+    struct mob_object_id id = object_of(ELSEWHERE, 3, 1);
+    uint64_t offset, size;
+
+    send_fetch(f, ME, id, STORE, ELSEWHERE);
+    mob_store_pulled(f->store, &id, NULL);
+    ck_assert(mob_store_serve(f->store, &id, &offset, &size));
+    send_create(f, ME, object_of(HERE, ME, 1), 10);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    mob_store_serve_done(f->store, &id);
+    send_create(f, ME, object_of(HERE, ME, 1), 10);
+    ck_assert_int_eq(f->last.err.code, MOB_OK);
+    mob_store_client_close(me);
+    fixture_destroy(f);
+}
+END_TEST
+
 START_TEST(test_lies_change_nothing)
 {
     struct fixture *f = fixture_create(STORE);
@@ -380,4 +400,5 @@ UNIT_MAIN("store", test_made_here_and_read_by_another, test_no_room_names_what_f
           test_equal_fetches_are_one_pull, test_a_failed_pull_answers_all_and_leaves_nothing,
           test_a_dead_node_fails_its_pulls_and_the_bytes_stay_bulks, test_copies_make_room_the_longest_unused_first,
           test_a_fetch_waits_for_the_seal_or_the_makers_death, test_a_dead_client_leaves_no_pin_no_room_no_object,
-          test_freed_before_it_is_sealed, test_made_again_the_newer_one_counts, test_served_objects_stay, test_lies_change_nothing)
+          test_freed_before_it_is_sealed, test_made_again_the_newer_one_counts, test_served_objects_stay,
+          test_a_served_copy_is_not_evicted, test_lies_change_nothing)

@@ -21,7 +21,7 @@ struct race {
     struct fixture *f;
     _Atomic uint64_t hint, task;
     _Atomic bool over;
-    _Atomic uint64_t hits;
+    _Atomic uint64_t hits, wrong;
 };
 
 struct reader {
@@ -39,16 +39,16 @@ static void *read_all(void *arg)
         uint64_t task = atomic_load(&r->race->task), hint = atomic_load(&r->race->hint), size;
         struct mob_object_id id = object_of(HERE, MAKER, task);
         const unsigned char *bytes;
+        unsigned wrong = 0;
         uint32_t slot;
         bool full;
 
         bytes = mob_store_client_pin(r->client, (uint32_t)(hint >> 32), (uint32_t)hint, &id, &size, &slot, &full);
-        ck_assert(!full);
         if (bytes == NULL)
             continue;
-        ck_assert_uint_eq(size, SIZE);
         for (unsigned i = 0; i < SIZE; i++)
-            ck_assert_uint_eq(bytes[i], (unsigned char)task);
+            wrong += bytes[i] != (unsigned char)task;
+        atomic_fetch_add(&r->race->wrong, wrong + (size != SIZE));
         mob_store_client_unpin(r->client, slot);
         atomic_fetch_add(&r->race->hits, 1);
     }
@@ -56,9 +56,8 @@ static void *read_all(void *arg)
 }
 
 /* Room for three objects, each freed as soon as it is sealed: the readers are always about to pin bytes that are written anew. */
-START_TEST(test_no_pinned_byte_is_ever_written)
+static void race_of_pins_and_evictions(struct fixture *f)
 {
-    struct fixture *f = fixture_create(3 * SIZE);
     struct mob_store_client *maker = fixture_client(f, MAKER);
     struct race race = { .f = f };
     struct reader readers[READERS];
@@ -89,8 +88,15 @@ START_TEST(test_no_pinned_byte_is_ever_written)
     }
     mob_store_tick(f->store);
     ck_assert_uint_eq(mob_store_usage(f->store).used, 0);
+    ck_assert_uint_eq(race.wrong, 0);
     mob_store_client_close(maker);
     fixture_destroy(f);
+}
+
+START_TEST(test_no_pinned_byte_is_ever_written)
+{
+    race_of_pins_and_evictions(fixture_create_in(3 * SIZE, true));      /* one address for all: TSan sees each access */
+    race_of_pins_and_evictions(fixture_create_in(3 * SIZE, false));     /* the mappings of real processes */
 }
 END_TEST
 
