@@ -2,8 +2,8 @@
 /* bulk.h -- objects and executables between nodes, on TCP connections of their own, from arena to arena.
  *
  * Frames are fixed little-endian structs: the caller says {magic, version, token}, then asks {kind, id, size}; the answer is {status,
- * size} and the bytes, or a sentence. One connection serves one ask after the other; idle ones are kept 10 s. Threads hold no state:
- * every fact is posted to the loop. A peer that sends too much, too little or nothing for 10 s ends its connection with an error.
+ * size} and the bytes, or a sentence. One connection serves one ask after the other; at most 4 go to one address, idle ones are kept
+ * 10 s. The thread decides nothing about objects: every fact is posted to the loop. A peer that sends too much, too little or nothing for 10 s ends its connection with an error.
  */
 #ifndef MOB_OBJSTORE_BULK_H
 #define MOB_OBJSTORE_BULK_H
@@ -24,6 +24,7 @@ struct mob_bulk_callbacks {             /* all on the loop thread */
 
 struct mob_bulk *mob_bulk_create(struct mob_loop *loop, const char *token, const struct mob_bulk_callbacks *cb, void *arg);
 int mob_bulk_listen(struct mob_bulk *b, const char *ip, uint32_t port, uint32_t *ret_port, struct mob_error *err);
+/* Ends all connections, joins the thread; calls nobody any more, not even the done() of gets under way. */
 void mob_bulk_destroy(struct mob_bulk *b);
 
 /* Bring an object of exactly `size` bytes into `memory`. done() follows once, err NULL when all is there. */

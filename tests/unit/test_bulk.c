@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_bulk.c -- bulk transfer over loopback, and peers that lie: about sizes, tokens, hashes, or by saying nothing. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "objstore/bulk_private.h"
+
+#define TOKEN "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define OTHER "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define BIG (5u << 20)
+
+/* The node that serves: object `task` n has n bytes of `store`, but 404 is not here; one file. */
+struct node {
+    struct mob_loop *loop;
+    struct mob_bulk *server, *client;
+    uint32_t port;
+    char *store;
+    int serves, served, file;
+    /* of gets */
+    int done, failed;
+    struct mob_error why;
+};
+
+static int on_serve(void *arg, const struct mob_object_id *id, const void **ret_data, uint64_t *ret_size, struct mob_error *err)
+{
+    struct node *n = arg;
+
+    if (id->task == 404)
+        return mob_error_set(err, MOB_ERR_OBJECT_LOST, "object 404 is not here");
+    *ret_data = n->store;
+    *ret_size = id->task;
+    n->serves++;
+    return 0;
+}
+
+static void on_served(void *arg, const struct mob_object_id *id)
+{
+    struct node *n = arg;
+
+    (void)id;
+    n->served++;
+    mob_loop_stop(n->loop);
+}
+
+static int on_serve_file(void *arg, const struct mob_hash *hash, struct mob_error *err)
+{
+    struct node *n = arg;
+
+    (void)hash, (void)err;
+    return dup(n->file);
+}
+
+static void on_done(void *arg, const struct mob_error *err)
+{
+    struct node *n = arg;
+
+    n->done++;
+    n->failed += err != NULL;
+    if (err != NULL)
+        n->why = *err;
+    mob_loop_stop(n->loop);
+}
+
+static const struct mob_bulk_callbacks callbacks = { on_serve, on_served, on_serve_file };
+
+static void node_init_with(struct node *n, const char *token, int64_t silence_ms)
+{
+    struct mob_error err;
+
+    *n = (struct node){ .loop = mob_loop_create(), .store = malloc(BIG), .file = -1 };
+    for (size_t i = 0; i < BIG; i++)
+        n->store[i] = (char)(i * 7 + i / 251);
+    n->server = mob_bulk_create(n->loop, TOKEN, &callbacks, n);
+    n->client = mob_bulk_create(n->loop, token, &callbacks, n);
+    n->server->silence_ms = n->client->silence_ms = silence_ms;
+    ck_assert_msg(mob_bulk_listen(n->server, "127.0.0.1", 0, &n->port, &err) == 0, "%s", err.text);
+}
+
+static void node_init(struct node *n)
+{
+    node_init_with(n, TOKEN, BULK_SILENCE_MS);
+}
+
+static void node_fini(struct node *n)
+{
+    mob_bulk_destroy(n->client);
+    mob_bulk_destroy(n->server);
+    mob_loop_destroy(n->loop);
+    if (n->file >= 0)
+        close(n->file);
+    free(n->store);
+}
+
+static void until(struct node *n, const int *counter, int wanted)
+{
+    while (*counter < wanted)
+        mob_loop_run(n->loop);
+}
+
+static void get(struct node *n, uint32_t port, void *memory, uint64_t size)
+{
+    struct mob_object_id id = { .cluster = 1, .node = 2, .process = 3, .task = size };
+
+    mob_bulk_get(n->client, "127.0.0.1", port, &id, memory, size, on_done, n);
+}
+
+static void ck_why(const struct node *n, int code, const char *part)
+{
+    ck_assert_int_gt(n->failed, 0);
+    ck_assert_msg(n->why.code == code && strstr(n->why.text, part) != NULL, "%d: %s", n->why.code, n->why.text);
+}
+
+/* -- good peers ---------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_objects)
+{
+    static const uint64_t sizes[] = { 1, 0, 100000, BULK_PIECE, BIG, BULK_PIECE + 1 };
+    struct node n;
+    char *memory = malloc(BIG + 1);
+
+    node_init(&n);
+    for (size_t i = 0; i < MOB_COUNT(sizes); i++) {
+        memset(memory, 'x', BIG + 1);
+        get(&n, n.port, memory, sizes[i]);
+        until(&n, &n.done, (int)i + 1);
+        ck_assert_msg(n.failed == 0, "%s", n.why.text);
+        ck_assert_int_eq(memcmp(memory, n.store, sizes[i]), 0);
+        ck_assert_int_eq(memory[sizes[i]], 'x');
+    }
+    until(&n, &n.served, MOB_COUNT(sizes));
+    ck_assert_int_eq(n.serves, n.served);
+    node_fini(&n);
+    free(memory);
+}
+END_TEST
+
+START_TEST(test_many_at_once)
+{
+    enum { MANY = 40, SIZE = 300000 };
+    struct node n;
+    char *memory = calloc(MANY, SIZE);
+
+    node_init(&n);
+    for (int i = 0; i < MANY; i++)
+        get(&n, n.port, memory + i * SIZE, SIZE);
+    until(&n, &n.done, MANY);
+    ck_assert_int_eq(n.failed, 0);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(memcmp(memory + i * SIZE, n.store, SIZE), 0);
+    until(&n, &n.served, MANY);
+    node_fini(&n);
+    free(memory);
+}
+END_TEST
+
+static int memory_file(const void *bytes, size_t size)
+{
+    int fd = memfd_create("file", MFD_CLOEXEC);
+
+    ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
+    return fd;
+}
+
+START_TEST(test_file)
+{
+    struct node n;
+    struct mob_hash hash, there;
+    int fd = memfd_create("copy", MFD_CLOEXEC);
+
+    node_init(&n);
+    n.file = memory_file(n.store, BIG - 3);
+    hash = mob_hash_bytes(n.store, BIG - 3);
+    mob_bulk_get_file(n.client, "127.0.0.1", n.port, &hash, fd, on_done, &n);
+    until(&n, &n.done, 1);
+    ck_assert_msg(n.failed == 0, "%s", n.why.text);
+    ck_assert_int_eq(mob_hash_fd(fd, &there, NULL), 0);
+    ck_assert_int_eq(memcmp(&hash, &there, sizeof hash), 0);
+    hash.bytes[5] ^= 1;
+    mob_bulk_get_file(n.client, "127.0.0.1", n.port, &hash, fd, on_done, &n);
+    until(&n, &n.done, 2);
+    ck_why(&n, MOB_ERR_PROTOCOL, "hash");
+    node_fini(&n);
+    close(fd);
+}
+END_TEST
+
+START_TEST(test_not_here)
+{
+    struct node n;
+    char memory[1000];
+
+    node_init(&n);
+    get(&n, n.port, memory, 404);
+    until(&n, &n.done, 1);
+    ck_why(&n, MOB_ERR_OBJECT_LOST, "object 404 is not here");
+    get(&n, n.port, memory, 1000);
+    until(&n, &n.done, 2);
+    ck_assert_int_eq(n.failed, 1);
+    node_fini(&n);
+}
+END_TEST
+
+START_TEST(test_other_size)
+{
+    struct node n;
+    struct mob_object_id id = { .task = 10 };
+    char memory[1000];
+
+    node_init(&n);
+    mob_bulk_get(n.client, "127.0.0.1", n.port, &id, memory, 11, on_done, &n);
+    until(&n, &n.done, 1);
+    ck_why(&n, MOB_ERR_OBJECT_LOST, "10 bytes here, not 11");
+    until(&n, &n.served, 1);
+    node_fini(&n);
+}
+END_TEST
+
+START_TEST(test_wrong_token)
+{
+    struct node n;
+    char memory[10];
+
+    node_init_with(&n, OTHER, BULK_SILENCE_MS);
+    for (int i = 1; i <= 3; i++) {
+        get(&n, n.port, memory, 10);
+        until(&n, &n.done, i);
+        ck_why(&n, MOB_ERR_DENIED, "token");
+    }
+    ck_assert_int_eq(n.serves, 0);
+    node_fini(&n);
+}
+END_TEST
+
+START_TEST(test_destroy_in_full_flight)
+{
+    struct node n;
+    char *memory = malloc(20 * (size_t)BIG);
+
+    node_init(&n);
+    for (int i = 0; i < 20; i++)
+        get(&n, n.port, memory + (size_t)i * BIG, BIG);
+    until(&n, &n.done, _i);
+    node_fini(&n);
+    ck_assert_int_le(n.done, 20);
+    free(memory);
+}
+END_TEST
+
+/* -- nodes that lie ------------------------------------------------------------------------------------------------------ */
+
+struct liar {
+    int fd;
+    uint32_t port;
+    pthread_t thread;
+    int connections;
+    bool closes;                        /* at the end of its lie; else it waits until the caller goes */
+    struct bulk_answer answer;
+    size_t answer_size, tail;
+};
+
+static int listen_here(uint32_t *ret_port)
+{
+    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof here;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
+    ck_assert_int_eq(listen(fd, 8), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&here, &size), 0);
+    *ret_port = ntohs(here.sin_port);
+    return fd;
+}
+
+static void *liar_thread(void *arg)
+{
+    struct liar *l = arg;
+    char in[sizeof(struct bulk_hello) + sizeof(struct bulk_ask)], tail[64];
+
+    memset(tail, '!', sizeof tail);
+    for (int i = 0; i < l->connections; i++) {
+        int fd = accept(l->fd, NULL, NULL);
+
+        if (recv(fd, in, sizeof in, MSG_WAITALL) == sizeof in) {
+            send(fd, &l->answer, l->answer_size, MSG_NOSIGNAL);
+            send(fd, tail, l->tail, MSG_NOSIGNAL);
+            while (!l->closes && recv(fd, in, sizeof in, 0) > 0)
+                ;
+        }
+        close(fd);
+    }
+    return NULL;
+}
+
+static void liar_start(struct liar *l)
+{
+    l->fd = listen_here(&l->port);
+    ck_assert_int_eq(pthread_create(&l->thread, NULL, liar_thread, l), 0);
+}
+
+static void liar_end(struct liar *l)
+{
+    pthread_join(l->thread, NULL);
+    close(l->fd);
+}
+
+#define ANSWER sizeof(struct bulk_answer)
+static const struct {
+    struct liar liar;
+    int code;
+    const char *part;
+} lies[] = {
+    { { .closes = true, .answer_size = 0 }, MOB_ERR_UNREACHABLE, "closed" },
+    { { .closes = false, .answer_size = 0 }, MOB_ERR_UNREACHABLE, "silent" },
+    { { .closes = true, .answer_size = 7 }, MOB_ERR_UNREACHABLE, "" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_OK, .size = 21 }, .tail = 21 }, MOB_ERR_PROTOCOL, "21 bytes of an object of 20" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_OK, .size = 19 }, .tail = 19 }, MOB_ERR_PROTOCOL, "19 bytes of an object of 20" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_OK, .size = UINT64_MAX } }, MOB_ERR_PROTOCOL, "of an object of 20" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_OK, .size = 20 }, .tail = 10 }, MOB_ERR_UNREACHABLE, "silent" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_OK, .size = 20 }, .tail = 10, .closes = true }, MOB_ERR_UNREACHABLE, "closed" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_OK, .size = 20, .text_size = 1 } }, MOB_ERR_PROTOCOL, "at once" },
+    { { .answer_size = ANSWER, .answer = { .status = 99 } }, MOB_ERR_PROTOCOL, "status 99" },
+    { { .answer_size = ANSWER, .answer = { .status = -1 } }, MOB_ERR_PROTOCOL, "status -1" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_ERR_DENIED, .text_size = 1u << 31 } }, MOB_ERR_PROTOCOL, "error of" },
+    { { .answer_size = ANSWER, .answer = { .status = MOB_ERR_DENIED, .text_size = 50 }, .tail = 20 }, MOB_ERR_UNREACHABLE, "silent" },
+};
+
+START_TEST(test_lies)
+{
+    struct node n;
+    struct liar liar = lies[_i].liar;
+    char memory[32];
+
+    memset(memory, 'x', sizeof memory);
+    liar.connections = 1;
+    liar_start(&liar);
+    node_init_with(&n, TOKEN, 200);
+    get(&n, liar.port, memory, 20);
+    until(&n, &n.done, 1);
+    ck_why(&n, lies[_i].code, lies[_i].part);
+    ck_assert_int_eq(memory[20], 'x');
+    liar_end(&liar);
+    node_fini(&n);
+}
+END_TEST
+
+/* The promised bytes are the object; what comes after them ends the connection, and the next get makes another. */
+START_TEST(test_too_much)
+{
+    struct node n;
+    struct liar liar = { .connections = 2, .answer_size = ANSWER, .answer = { .size = 20 }, .tail = 25 };
+    char memory[32];
+
+    liar_start(&liar);
+    node_init_with(&n, TOKEN, 1000);
+    for (int i = 1; i <= 2; i++) {
+        memset(memory, 'x', sizeof memory);
+        get(&n, liar.port, memory, 20);
+        until(&n, &n.done, i);
+        ck_assert_msg(n.failed == 0, "%s", n.why.text);
+        ck_assert_int_eq(memory[19], '!');
+        ck_assert_int_eq(memory[20], 'x');
+    }
+    liar_end(&liar);
+    node_fini(&n);
+}
+END_TEST
+
+/* A kept connection that the peer closed is no error: the get goes on with a new one. */
+START_TEST(test_kept_connection_closed)
+{
+    struct node n;
+    struct liar liar = { .connections = 3, .closes = true, .answer_size = ANSWER, .answer = { .size = 20 }, .tail = 20 };
+    char memory[20];
+
+    liar_start(&liar);
+    node_init(&n);
+    for (int i = 1; i <= 3; i++) {
+        get(&n, liar.port, memory, 20);
+        until(&n, &n.done, i);
+        ck_assert_msg(n.failed == 0, "%s", n.why.text);
+    }
+    liar_end(&liar);
+    node_fini(&n);
+}
+END_TEST
+
+START_TEST(test_nobody_there)
+{
+    struct node n;
+    uint32_t port;
+    char memory[20];
+
+    close(listen_here(&port));
+    node_init(&n);
+    get(&n, port, memory, 20);
+    until(&n, &n.done, 1);
+    ck_why(&n, MOB_ERR_UNREACHABLE, strerror(ECONNREFUSED));
+    mob_bulk_get(n.client, "no-number", 1, &(struct mob_object_id){ 0 }, memory, 1, on_done, &n);
+    until(&n, &n.done, 2);
+    ck_why(&n, MOB_ERR_INVALID, "not an address");
+    node_fini(&n);
+}
+END_TEST
+
+/* -- callers that lie ------------------------------------------------------------------------------------------------------ */
+
+static int connect_to(uint32_t port)
+{
+    struct sockaddr_in there = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
+    return fd;
+}
+
+/* Say `size` bytes and read until the node ends it: the status of its answer, or -1 if it gave none. */
+static int say(struct node *n, const void *words, size_t size, char *ret_text, size_t text_size)
+{
+    int fd = connect_to(n->port);
+    struct bulk_answer answer;
+    int status = -1;
+
+    memset(ret_text, 0, text_size);
+    ck_assert_int_eq(send(fd, words, size, MSG_NOSIGNAL), (ssize_t)size);
+    if (recv(fd, &answer, sizeof answer, MSG_WAITALL) == sizeof answer) {
+        status = answer.status;
+        ck_assert_uint_lt(answer.text_size, text_size);
+        ck_assert_int_eq(recv(fd, ret_text, answer.text_size, MSG_WAITALL), answer.text_size);
+        ck_assert_int_eq(recv(fd, &answer, 1, 0), 0);
+    }
+    close(fd);
+    return status;
+}
+
+struct words {
+    struct bulk_hello hello;
+    struct bulk_ask ask;
+};
+
+static struct words good_words(void)
+{
+    struct words w = { .ask = { .kind = BULK_OBJECT, .size = 10, .what.object = { .task = 10 } } };
+
+    bulk_hello_fill(&w.hello, TOKEN);
+    return w;
+}
+
+START_TEST(test_lying_callers)
+{
+    struct node n;
+    struct words w;
+    char text[BULK_TEXT_MAX + 1], garbage[5000], memory[100];
+
+    node_init_with(&n, TOKEN, 300);
+    memset(garbage, 0x5a, sizeof garbage);
+    ck_assert_int_eq(say(&n, garbage, sizeof garbage, text, sizeof text), MOB_ERR_PROTOCOL);
+    ck_assert(strstr(text, "objects of Mobula") != NULL);
+    w = good_words(), bulk_hello_fill(&w.hello, OTHER);
+    ck_assert_int_eq(say(&n, &w, sizeof w, text, sizeof text), MOB_ERR_DENIED);
+    w = good_words(), w.hello.token[63] = 0;
+    ck_assert_int_eq(say(&n, &w, sizeof w, text, sizeof text), MOB_ERR_DENIED);
+    w = good_words(), w.hello.version = 9;
+    ck_assert_int_eq(say(&n, &w, sizeof w, text, sizeof text), MOB_ERR_VERSION);
+    w = good_words(), w.ask.kind = 3;
+    ck_assert_int_eq(say(&n, &w, sizeof w, text, sizeof text), MOB_ERR_PROTOCOL);
+    w = good_words(), w.ask.size = UINT64_MAX;
+    ck_assert_int_eq(say(&n, &w, sizeof w, text, sizeof text), MOB_ERR_PROTOCOL);
+    w = good_words(), w.ask.kind = BULK_FILE;
+    ck_assert_int_eq(say(&n, &w, sizeof w, text, sizeof text), MOB_ERR_PROTOCOL);
+    w = good_words();
+    ck_assert_int_eq(say(&n, &w, 30, text, sizeof text), -1);                   /* and then nothing: silence ends it */
+    ck_assert_int_eq(say(&n, &w, sizeof w - 1, text, sizeof text), -1);
+    ck_assert_int_eq(n.serves, 0);
+    get(&n, n.port, memory, 100);
+    until(&n, &n.done, 1);
+    ck_assert_msg(n.failed == 0, "%s", n.why.text);
+    node_fini(&n);
+}
+END_TEST
+
+/* A caller that asks and does not read lets the object go after the silence. */
+START_TEST(test_caller_that_does_not_read)
+{
+    struct node n;
+    struct words w = good_words();
+    int fd, small = 4096;
+
+    node_init_with(&n, TOKEN, 300);
+    w.ask.size = w.ask.what.object.task = BIG;
+    fd = connect_to(n.port);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    ck_assert_int_eq(send(fd, &w, sizeof w, MSG_NOSIGNAL), sizeof w);
+    until(&n, &n.served, 1);
+    close(fd);
+    node_fini(&n);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("bulk");
+    TCase *good = tcase_create("good"), *lying = tcase_create("lying");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(good, test_objects);
+    tcase_add_test(good, test_many_at_once);
+    tcase_add_test(good, test_file);
+    tcase_add_test(good, test_not_here);
+    tcase_add_test(good, test_other_size);
+    tcase_add_test(good, test_wrong_token);
+    tcase_add_loop_test(good, test_destroy_in_full_flight, 0, 4);
+    tcase_add_loop_test(lying, test_lies, 0, MOB_COUNT(lies));
+    tcase_add_test(lying, test_too_much);
+    tcase_add_test(lying, test_kept_connection_closed);
+    tcase_add_test(lying, test_nobody_there);
+    tcase_add_test(lying, test_lying_callers);
+    tcase_add_test(lying, test_caller_that_does_not_read);
+    tcase_set_timeout(good, 20);
+    tcase_set_timeout(lying, 20);
+    suite_add_tcase(s, good);
+    suite_add_tcase(s, lying);
+    runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
