@@ -88,21 +88,27 @@ void mob_owner_event_add(struct mob_owner *o, enum mob_event_kind kind, const st
     }
 }
 
-/* The task each lease runs, if it was pushed before this period and nobody was told. */
-static void add_running(struct mob_owner *o)
+/* The task each lease runs, if it was pushed before this period and nobody was told. True if one may be due later. */
+static bool add_running(struct mob_owner *o)
 {
     struct lease *l;
+    bool later = false;
 
     mob_list_each(l, &o->leases.all, struct lease, link) {
         if (mob_list_empty(&l->tasks))
             continue;
         struct task *t = mob_list_first(&l->tasks, struct task, link);
 
-        if (t->told_running || o->now_ns - t->pushed_ns < EVENTS_PERIOD_NS)
+        if (t->told_running)
             continue;
+        if (o->now_ns - t->pushed_ns < EVENTS_PERIOD_NS) {
+            later = true;
+            continue;
+        }
         t->told_running = true;
         mob_owner_event_add(o, MOB_EVENT_RUNNING, t, MOB_OK, t->pushed_ns, 0);
     }
+    return later;
 }
 
 int64_t mob_owner_events_flush(struct mob_owner *o)
@@ -110,9 +116,12 @@ int64_t mob_owner_events_flush(struct mob_owner *o)
     struct event_log *log = &o->events;
 
     if (o->now_ns >= log->due_ns) {
-        add_running(o);
-        send_batch(o);
-        if (o->tasks.in_state[TASK_PUSHED] > 0)             /* look at what runs long once more */
+        bool later = add_running(o);
+
+        log->due_ns = INT64_MAX;
+        if (log->count > 0 || log->dropped > 0)
+            send_batch(o);
+        if (later)
             log->due_ns = o->now_ns + EVENTS_PERIOD_NS;
     }
     if (log->dropped > 0 && log->due_ns == INT64_MAX)

@@ -304,8 +304,9 @@ int64_t mob_owner_flush(struct mob_owner *o)
         return INT64_MAX;
     o->now_ns = o->world->now_ns(o->world);
     mob_owner_leases_check_stalled(o);
-    next[0] = mob_owner_shapes_flush(o);
+    mob_owner_shapes_flush(o);
     next[1] = mob_owner_leases_flush(o);
+    next[0] = mob_owner_shapes_flush(o);        /* a lease that went may have to be asked for again */
     mob_owner_channels_flush(o);
     mob_owner_remote_flush(o);
     mob_owner_objects_flush(o);

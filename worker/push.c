@@ -73,6 +73,9 @@ bool mob_owner_lease_push(struct mob_owner *o, struct lease *l, struct task *t)
 
     if (!pushed) {
         l->full = true;
+        if (l->count == 0)                      /* no answer will make room */
+            mob_owner_lease_broken(o, l, l->channel != NULL && mob_channel_error(l->channel->ring) != NULL
+                                       ? mob_channel_error(l->channel->ring) : "its empty ring has no room for a task");
         return false;
     }
     int64_t expected_ns = kind_expected_ns(t->kind);

@@ -173,6 +173,7 @@ START_TEST(test_recall_takes_back_and_returns_after_the_running_task)
     fake_drain(&f);
     mob_owner_flush(f.o);
     ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    ck_assert_uint_eq(last_want(&f), 1);            /* another, in its place */
     ck_assert(!fake_claim(&f, 0, &other, &body));
     fake_recall(&f, 1, FAKE_NODE);                  /* of a lease that is over: ignored */
     fake_over(&f, 1, 0, FAKE_NODE, MOB_ERR_WORKER_CRASHED, NULL);

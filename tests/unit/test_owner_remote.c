@@ -139,6 +139,35 @@ START_TEST(test_lost_node_charges_what_may_have_started)
 }
 END_TEST
 
+START_TEST(test_stale_answers_are_ignored)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    uint64_t ref = fake_submit(&f, shape, 3, NULL, 0);
+    struct answer a = good_answer(ref);
+
+    mob_owner_flush(f.o);
+    fake_over(&f, 1, 0, ELSEWHERE, MOB_ERR_NODE_DIED, NULL);
+    fake_grant_on(&f, shape, 2, 1, ELSEWHERE);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 1);
+    fake_grant_on(&f, shape, 1, 0, ELSEWHERE);      /* what answer_frames() speaks for: another lease */
+    a.frame.attempt = 1;
+    answer_frames(&f, 1, &a, sizeof a);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    fake_over(&f, 2, 1, ELSEWHERE, MOB_ERR_NODE_DIED, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 1);
+    answer_frames(&f, 1, &a, sizeof a);             /* the attempt before */
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    a.frame.attempt = 2;
+    answer_frames(&f, 1, &a, sizeof a);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_INLINE);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 /* Each of these fails the task, or ends the worker; none does more. */
 START_TEST(test_malformed_values_fail_the_task)
 {
@@ -216,5 +245,6 @@ START_TEST(test_malformed_frames_end_the_worker)
 END_TEST
 
 UNIT_MAIN("owner_remote", test_tasks_go_in_batches_and_answers_come, test_taken_comes_unasked_and_asked,
-          test_cancel_asks_back_and_then_cancels, test_lost_node_charges_what_may_have_started, test_malformed_values_fail_the_task,
+          test_cancel_asks_back_and_then_cancels, test_lost_node_charges_what_may_have_started,
+          test_stale_answers_are_ignored, test_malformed_values_fail_the_task,
           test_foreign_names_in_values_fail_the_task, test_malformed_frames_end_the_worker)

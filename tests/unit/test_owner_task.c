@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_owner_task.c -- a task in each of its states, and each event there. */
+#include "common/event.h"
 #include "tests/unit/owner_fake.h"
 #include "tests/unit/unit.h"
 
@@ -317,6 +318,51 @@ START_TEST(test_events_are_bounded_and_counted)
 }
 END_TEST
 
+START_TEST(test_events_tell_what_ran_when)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    int64_t begin_ns = f.now_ns;
+    struct mob_task_frame t;
+    struct mob_event e[3];
+    const void *body;
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    f.now_ns += 200 * FAKE_MS;
+    ck_assert_int_gt(mob_owner_flush(f.o), f.now_ns);
+    const Mobula__Events *m = f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+
+    ck_assert_uint_eq(m->records.len, sizeof e);
+    memcpy(e, m->records.data, sizeof e);
+    ck_assert_uint_eq(e[0].kind, MOB_EVENT_NAME);
+    ck_assert_str_eq((const char *)&e[0] + offsetof(struct mob_event, node), "work");
+    ck_assert_uint_eq(e[1].kind, MOB_EVENT_SUBMITTED);
+    ck_assert_int_eq(e[1].submitted_ns, begin_ns);
+    ck_assert_uint_eq(e[2].kind, MOB_EVENT_RUNNING);
+    ck_assert_uint_eq(e[2].process, 100);
+    fake_reply_value(&f, 0, &t, 1, 150 * FAKE_MS);
+    fake_drain(&f);
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    m = f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+    ck_assert_uint_eq(m->records.len, sizeof e[0]);
+    memcpy(e, m->records.data, sizeof e[0]);
+    ck_assert_uint_eq(e[0].kind, MOB_EVENT_ENDED);
+    ck_assert_uint_eq(e[0].task, t.task);
+    ck_assert_uint_eq(e[0].name, mob_name_hash("work"));
+    ck_assert_int_eq(e[0].started_ns, begin_ns + 50 * FAKE_MS);
+    ck_assert_int_eq(e[0].ended_ns, begin_ns + 200 * FAKE_MS);
+    ck_assert_uint_eq(e[0].pid, 4711);
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_EVENTS], 2);
+    finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
-          test_ten_thousand_arguments, test_65535_returns, test_bad_submits_change_nothing, test_events_are_bounded_and_counted)
+          test_ten_thousand_arguments, test_65535_returns, test_bad_submits_change_nothing, test_events_are_bounded_and_counted,
+          test_events_tell_what_ran_when)
