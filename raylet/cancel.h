@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cancel.h -- stops a running task: the flag, then SIGTERM, then SIGKILL. */
+#ifndef MOB_RAYLET_CANCEL_H
+#define MOB_RAYLET_CANCEL_H
+
+#include "common/list.h"
+#include "raylet/raylet.h"
+
+struct arrival;
+struct worker;
+
+enum cancel_state { CANCEL_NONE, CANCEL_FLAGGED, CANCEL_TERMINATED, CANCEL_KILLED };
+
+/* One a worker: it runs one task at a time, and the newest word counts. */
+struct cancel {
+    enum cancel_state state;
+    uint64_t task;
+    uint32_t attempt;
+    bool force;
+    int64_t due;                        /* ns; the next step */
+    struct mob_link link;               /* in r->cancels while a step is due */
+};
+
+void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a);
+/* The task has ended with its lease or worker: nothing more is due. */
+void mob_cancel_drop(struct worker *w);
+/* Was the worker ended by a cancel? */
+bool mob_cancel_signalled(const struct worker *w);
+/* Take the steps that are due. Returns when to come again. */
+int64_t mob_cancel_tick(struct mob_raylet *r);
+
+#endif

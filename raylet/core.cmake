@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# The raylet's core: pure state machines behind struct mob_world.
+add_library(mob_raylet_core STATIC
+    ${CMAKE_CURRENT_LIST_DIR}/raylet.c
+    ${CMAKE_CURRENT_LIST_DIR}/dispatch.c
+    ${CMAKE_CURRENT_LIST_DIR}/membership.c
+    ${CMAKE_CURRENT_LIST_DIR}/report.c
+    ${CMAKE_CURRENT_LIST_DIR}/route.c
+    ${CMAKE_CURRENT_LIST_DIR}/process.c
+    ${CMAKE_CURRENT_LIST_DIR}/watch.c
+    ${CMAKE_CURRENT_LIST_DIR}/want.c
+    ${CMAKE_CURRENT_LIST_DIR}/demand.c
+    ${CMAKE_CURRENT_LIST_DIR}/node_resources.c
+    ${CMAKE_CURRENT_LIST_DIR}/lease.c
+    ${CMAKE_CURRENT_LIST_DIR}/pool.c
+    ${CMAKE_CURRENT_LIST_DIR}/recall.c
+    ${CMAKE_CURRENT_LIST_DIR}/borrowed.c
+    ${CMAKE_CURRENT_LIST_DIR}/proxy.c
+    ${CMAKE_CURRENT_LIST_DIR}/cancel.c
+    ${CMAKE_CURRENT_LIST_DIR}/death.c
+    ${CMAKE_CURRENT_LIST_DIR}/check.c)
+target_link_libraries(mob_raylet_core PUBLIC mob_common mob_store)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core.h -- the raylet's core as one struct that lists its organs. Each organ is a file and its header; all run on one thread. */
+#ifndef MOB_RAYLET_CORE_H
+#define MOB_RAYLET_CORE_H
+
+#include <assert.h>
+#include <string.h>
+
+#include "common/list.h"
+#include "common/log.h"
+#include "common/machine.h"
+#include "common/map.h"
+#include "raylet/borrowed.h"
+#include "raylet/cancel.h"
+#include "raylet/death.h"
+#include "raylet/demand.h"
+#include "raylet/lease.h"
+#include "raylet/membership.h"
+#include "raylet/node_resources.h"
+#include "raylet/pool.h"
+#include "raylet/process.h"
+#include "raylet/proxy.h"
+#include "raylet/raylet.h"
+#include "raylet/recall.h"
+#include "raylet/report.h"
+#include "raylet/route.h"
+#include "raylet/want.h"
+#include "raylet/watch.h"
+
+#define MS INT64_C(1000000)
+
+struct mob_raylet {
+    struct mob_world *world;
+    struct mob_raylet_config config;
+    struct mob_wire *wire;
+    int64_t now, started;               /* ns; `now` is read once for each fact */
+    struct mob_address self;            /* node 0 until the head gave it a number */
+    bool over;                          /* config.over() was called: nothing is done any more */
+
+    struct membership membership;       /* the head: dialing, registering, who else lives */
+    struct reporter reporter;           /* what the head knows of this node */
+    struct routes routes;               /* connections and peers */
+    struct processes processes;         /* local drivers and workers */
+    struct wants wants;                 /* who wants leases here, in the order of serving */
+    struct node_resources resources;    /* what the node owns, and what of it is free */
+    struct leases leases;               /* what is lent */
+    struct pool pool;                   /* worker processes */
+    struct recalls recalls;             /* leases asked back */
+    struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
+    struct mob_map watches;             /* questions for owners, on their way (watch.c) */
+    struct mob_link cancels;            /* workers with a cancel under way */
+};
+
+/* An envelope, and who sent it. Lives as long as its handler. */
+struct arrival {
+    struct connection *connection;
+    const Mobula__Envelope *e;
+    struct mob_address from, to;
+};
+
+/* Route an envelope that came over `connection`: handle it, pass it on, or hang up. */
+void mob_dispatch(struct mob_raylet *r, struct connection *connection, const void *frame, size_t size);
+
+/* The peer of a connection broke the protocol: say so and end the connection, and nothing else. */
+void mob_raylet_blame(struct mob_raylet *r, struct connection *c, const char *what);
+
+/* The core's last word: all workers are killed and the shell is told, once. */
+void mob_raylet_end(struct mob_raylet *r, const struct mob_error *why);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* death.c -- burials.
+ *
+ * A worker: its socket was read to the end and it was reaped before we hear of it. Then, in this order: unsealed space in the store is
+ * freed; what it answered is sent on, if its owner is elsewhere; LeaseOver tells the owner, with the death certificate; its own
+ * leases and wants end, as it was an owner, too; its number is forgotten.
+ *
+ * A driver: the same as an owner; and its job is over: the head is told, who tells the other nodes.
+ *
+ * A pair of nodes that lost its stream: each side tells its owners that their leases over there are over, and kills the workers it lends
+ * to owners over there. A node that is dead: the same, and jobs whose driver was there are over.
+ */
+#include "raylet/death.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "raylet/core.h"
+
+/* -- the certificate ----------------------------------------------------------------------------------------------------- */
+
+static void describe_end(const struct mob_exit *exit, char *text, size_t size)
+{
+    const char *name;
+
+    if (exit->status == -1)
+        snprintf(text, size, "could not be started: %s", exit->why != NULL ? exit->why : "no reason is known");
+    else if (WIFSIGNALED(exit->status) && (name = sigabbrev_np(WTERMSIG(exit->status))) != NULL)
+        snprintf(text, size, "was ended by signal SIG%s", name);
+    else if (WIFSIGNALED(exit->status))
+        snprintf(text, size, "was ended by signal %d", WTERMSIG(exit->status));
+    else
+        snprintf(text, size, "exited with code %d in the middle of its work", WEXITSTATUS(exit->status));
+}
+
+/* The end of a text that fits into `room` bytes, from the start of a line if there is one. */
+static const char *tail(const char *text, size_t room)
+{
+    size_t size = strlen(text);
+    const char *cut, *line;
+
+    if (size <= room)
+        return text;
+    cut = text + size - room;
+    line = strchr(cut, '\n');
+    return line != NULL && line[1] != '\0' ? line + 1 : cut;
+}
+
+static void write_certificate(const struct mob_raylet *r, const struct process *p, const struct mob_exit *exit, enum mob_code code,
+                              struct mob_error *ret)
+{
+    const char *last = exit->last_lines != NULL ? exit->last_lines : "";
+    char end[256];
+    size_t used;
+
+    describe_end(exit, end, sizeof end);
+    mob_error_set(ret, code, "worker %u.%u (pid %u on %s, %s) %s; peak memory %.1f MiB, CPU time %.2f s%s",
+                  p->address.node, p->address.process, p->pid, r->config.host, r->config.ip, end,
+                  (double)exit->peak_rss_bytes / (1 << 20), (double)exit->cpu_ns / 1e9,
+                  last[0] != '\0' ? "; its last lines on stderr:\n" : "");
+    used = strlen(ret->text);
+    mob_copy(ret->text + used, sizeof ret->text - used, tail(last, sizeof ret->text - used - 1));
+    mob_copy(ret->node, sizeof ret->node, r->config.ip);
+    ret->pid = (int32_t)p->pid;
+    if (exit->status != -1 && WIFEXITED(exit->status))
+        ret->user_code = WEXITSTATUS(exit->status);
+}
+
+/* -- a worker ------------------------------------------------------------------------------------------------------------ */
+
+static void say_lease_over(struct mob_raylet *r, const struct lease *l, const struct mob_exit *exit)
+{
+    const struct process *p = l->worker->process;
+    Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
+    Mobula__Error error = MOBULA__ERROR__INIT;
+    Mobula__Address worker;
+    struct mob_error cause = l->why;
+    struct mob_envelope e;
+
+    m.claimed = mob_process_runs(p, l->epoch, &m.task, &m.attempt);
+    if (cause.code == MOB_OK)
+        write_certificate(r, p, exit, mob_cancel_signalled(l->worker) ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED, &cause);
+    cause.attempt = (int32_t)m.attempt;
+    mob_wire_put_error(&error, &cause);
+    mob_wire_put_address(&worker, p->address);
+    m.lease = l->number;
+    m.worker = &worker;
+    m.cause = &error;
+    mob_envelope_init(&e, r->self, mob_lease_owner(l), MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    e.e.lease_over = &m;
+    mob_route_send(r, &e.e);
+    mob_info("lease %llu is over: %s", (unsigned long long)l->number, cause.text);
+}
+
+static void bury_lease(struct mob_raylet *r, struct lease *l, const struct mob_exit *exit)
+{
+    if (l->proxy != NULL)
+        mob_proxy_drain(r, l->proxy);
+    if (l->machine.now != LEASE_ENDING || l->tell_owner)
+        say_lease_over(r, l, exit);
+    mob_lease_worker_gone(r, l);
+}
+
+static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob_exit *exit)
+{
+    char why[512];
+
+    describe_end(exit, why, sizeof why);
+    if (w->machine.now != WORKER_STARTING && w->lease != NULL)
+        bury_lease(r, w->lease, exit);
+    mob_pool_worker_gone(r, w, why);
+}
+
+/* -- an owner ------------------------------------------------------------------------------------------------------------ */
+
+/* What a process held and wanted, here and elsewhere. */
+static void bury_owner(struct mob_raylet *r, struct process *p)
+{
+    mob_leases_end_of(r, p->address);
+    mob_wants_forget(r, p->address);
+    mob_borrowed_owner_gone(r, p);
+    mob_watch_owner_gone(r, &p->watches, MOB_ERR_OWNER_DIED, "the process that owned it is gone");
+}
+
+void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit)
+{
+    struct process *p = mob_process_find(r, process);
+    struct worker *w = p == NULL ? NULL : p->worker;
+    struct mob_address job;
+
+    if (p == NULL)
+        return;
+    r->now = r->world->now_ns(r->world);
+    job = p->job;
+    if (r->config.store != NULL)
+        mob_store_client_gone(r->config.store, process);
+    if (w != NULL)
+        bury_worker(r, w, exit);
+    p->worker = NULL;
+    bury_owner(r, p);
+    p->page = NULL;
+    mob_process_forget(r, p);
+    if (w == NULL) {
+        r->processes.drivers--;
+        mob_membership_job_over(r, job);
+        mob_death_of_job(r, job);
+    }
+    mob_pool_start_next(r);
+    mob_wants_serve(r);
+}
+
+/* -- more ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_of_node(const struct want *w, struct mob_address of)
+{
+    return w->wanter->address.node == of.node;
+}
+
+static bool is_of_job(const struct want *w, struct mob_address of)
+{
+    return mob_address_eq(w->shape.job, of);
+}
+
+/* Owners for which `gone` says yes (of any want of theirs: an owner has one job): as if they had died. */
+static void bury_wanters(struct mob_raylet *r, bool (*gone)(const struct want *w, struct mob_address of), struct mob_address of)
+{
+    struct mob_address *owners = mob_alloc((r->wants.wanters.count + 1) * sizeof *owners);
+    struct wanter *wanter;
+    size_t count = 0;
+
+    for (size_t at = 0; (wanter = mob_map_next(&r->wants.wanters, &at, NULL)) != NULL;) {
+        size_t first = 0;
+
+        if (gone(mob_map_next(&wanter->wants, &first, NULL), of))
+            owners[count++] = wanter->address;
+    }
+    for (size_t i = 0; i < count; i++) {
+        mob_leases_end_of(r, owners[i]);
+        mob_wants_forget(r, owners[i]);
+    }
+    free(owners);
+}
+
+void mob_death_of_pair(struct mob_raylet *r, struct peer *peer, const char *why)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, peer->is.alive ? "the link to node %u broke: %s" : "node %u died: %s", peer->is.node, why);
+    mob_borrowed_lender_lost(r, peer, text);
+    mob_demand_node_lost(r, peer->is.node);
+    bury_wanters(r, is_of_node, (struct mob_address){ peer->is.node, 0 });
+    mob_watch_owner_gone(r, &peer->watches, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text);
+    mob_wants_serve(r);
+}
+
+void mob_death_of_node(struct mob_raylet *r, struct peer *peer, const char *why)
+{
+    struct kind *k;
+    struct mob_address *jobs = mob_alloc((r->pool.kinds.count + 1) * sizeof *jobs);
+    size_t count = 0;
+
+    mob_warn("node %u is dead: %s", peer->is.node, why);
+    for (size_t at = 0; (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;)
+        if (k->job.node == peer->is.node)
+            jobs[count++] = k->job;
+    mob_route_node_down(r, peer, why);
+    for (size_t i = 0; i < count; i++)
+        mob_death_of_job(r, jobs[i]);
+    free(jobs);
+    if (r->config.store != NULL)
+        mob_store_node_died(r->config.store, peer->is.node);
+}
+
+void mob_death_of_job(struct mob_raylet *r, struct mob_address job)
+{
+    bury_wanters(r, is_of_job, job);
+    mob_pool_end_job(r, job);
+    mob_wants_serve(r);
+}
+
+void mob_death_tell_no_start(struct mob_raylet *r, const struct want *w, const char *why)
+{
+    Mobula__Unplaceable m = MOBULA__UNPLACEABLE__INIT;
+    struct mob_envelope e;
+    char text[640];
+
+    snprintf(text, sizeof text, "node %u (%s): a worker %s; it will be tried again", r->self.node, r->config.ip, why);
+    m.shape = w->number;
+    m.text = text;
+    mob_envelope_init(&e, r->self, w->wanter->address, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    e.e.unplaceable = &m;
+    mob_route_send(r, &e.e);
+}

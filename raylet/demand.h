@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* demand.h -- the part of local wants that this node does not serve: asked of the head, placed at other nodes. */
+#ifndef MOB_RAYLET_DEMAND_H
+#define MOB_RAYLET_DEMAND_H
+
+#include "common/list.h"
+#include "raylet/raylet.h"
+
+struct arrival;
+struct want;
+
+struct placed {
+    uint32_t node;
+    uint32_t count;                     /* granted not yet */
+};
+
+/* outstanding = making + sum of placed + at_head, once mob_demand_flush() has said what changed. */
+struct demand {
+    uint32_t at_head;                   /* the level the head has */
+    uint64_t placed_seen;               /* Placed counted so far */
+    struct placed *placed;
+    size_t placed_count;
+    uint32_t placed_sum;
+    struct mob_link changed;            /* in demands.changed, while the head or a node must hear */
+};
+
+/* Look at it at the next flush. */
+void mob_demand_changed(struct mob_raylet *r, struct want *w);
+/* Say all new levels: called once after each batch of facts, so that a burst is one message. */
+void mob_demand_flush(struct mob_raylet *r);
+/* The head has forgotten all levels, or may have: take back what was placed and say everything. */
+void mob_demand_say_again(struct mob_raylet *r);
+
+/* Of a want's leases, how many are placed at `node`. */
+uint32_t mob_demand_placed_at(const struct want *w, uint32_t node);
+/* `count` of those placed at `node` are not expected from there any more: granted, declined, or the node is lost. */
+void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
+void mob_demand_node_lost(struct mob_raylet *r, uint32_t node);
+/* The want ends: the head and the nodes are told that nothing is wanted. */
+void mob_demand_end(struct mob_raylet *r, struct want *w);
+
+void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a);
+void mob_demand_on_declined(struct mob_raylet *r, const struct arrival *a);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* membership.c -- the node and its head.
+ *
+ *   dial -> Register -> Registered -> Report ... stream lost -> (500 ms) dial -> Register with the number we have -> Registered
+ *
+ * Without its head the node works on with what it has. After a new Registered everything the head may have forgotten, or missed, is
+ * said again: drivers, jobs that ended, demands as full levels. After headless_ms without it the node gives up; a node that was
+ * declared dead gives up at once: its shell starts anew.
+ */
+#include "raylet/membership.h"
+
+#include <stdlib.h>
+
+#include "raylet/core.h"
+
+#define REDIAL_NS (500 * MS)
+
+void mob_membership_init(struct mob_raylet *r)
+{
+    r->membership.alone_since = r->now;
+    r->membership.dial_at = r->now;
+    r->membership.beat_ns = 500 * MS;
+}
+
+void mob_membership_fini(struct mob_raylet *r)
+{
+    free(r->membership.jobs_over);
+}
+
+bool mob_membership_joined(const struct mob_raylet *r)
+{
+    return r->membership.registered;
+}
+
+void mob_membership_up(struct mob_raylet *r, struct connection *c)
+{
+    Mobula__Register m = MOBULA__REGISTER__INIT;
+    Mobula__Resource resources[MOB_RESOURCES_MAX], *resource_list[MOB_RESOURCES_MAX];
+    Mobula__Label labels[MOB_LABELS_MAX], *label_list[MOB_LABELS_MAX];
+    const struct mob_raylet_config *config = &r->config;
+    struct mob_envelope e;
+    const void *bytes;
+    size_t size;
+
+    r->membership.head = c;
+    m.protocol = MOB_PROTOCOL;
+    m.incarnation.data = (uint8_t *)config->incarnation;
+    m.incarnation.len = sizeof config->incarnation;
+    m.ip = (char *)config->ip;
+    m.port = config->port;
+    m.bulk_port = config->bulk_port;
+    m.host = (char *)config->host;
+    m.n_resources = mob_wire_put_resources(resources, resource_list, &r->resources.owned);
+    m.resources = resource_list;
+    for (uint32_t i = 0; i < config->labels.count; i++) {
+        mobula__label__init(&labels[i]);
+        labels[i].key = (char *)config->labels.of[i].key;
+        labels[i].value = (char *)config->labels.of[i].value;
+        label_list[i] = &labels[i];
+    }
+    m.n_labels = config->labels.count;
+    m.labels = label_list;
+    m.pid = config->pid;
+    m.driver_only = config->driver_only;
+    m.node = r->self.node;
+    m.session_dir = (char *)(config->session_dir != NULL ? config->session_dir : "");
+    mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REGISTER_NODE);
+    e.e.register_node = &m;
+    bytes = mob_wire_pack(r->wire, &e.e, &size);
+    r->world->send(r->world, c->number, bytes, size);
+}
+
+void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struct mob_error *why)
+{
+    struct membership *m = &r->membership;
+
+    if (m->head != c)
+        return;
+    if (m->registered) {
+        mob_warn("the head is away (%s): this node works on alone", why->text);
+        m->alone_since = r->now;
+    }
+    m->head = NULL;
+    m->registered = false;
+    m->dial_at = r->now + REDIAL_NS;
+    if (why->code == MOB_ERR_DENIED || why->code == MOB_ERR_VERSION)
+        mob_raylet_end(r, why);
+}
+
+int64_t mob_membership_tick(struct mob_raylet *r)
+{
+    struct membership *m = &r->membership;
+    int64_t give_up_at = m->alone_since + r->config.headless_ms * MS;
+    struct mob_error why;
+
+    if (m->registered)
+        return INT64_MAX;
+    if (r->now >= give_up_at) {
+        mob_error_set(&why, MOB_ERR_UNREACHABLE, "no head at %s:%u for %lld s", r->config.head_ip, r->config.head_port,
+                      (long long)(r->config.headless_ms / 1000));
+        mob_raylet_end(r, &why);
+        return INT64_MAX;
+    }
+    if (m->head == NULL && r->now >= m->dial_at)
+        m->head = mob_route_dial(r, MOB_LINK_HEAD, r->config.head_ip, r->config.head_port);
+    return m->head != NULL || give_up_at < m->dial_at ? give_up_at : m->dial_at;
+}
+
+/* -- what we tell -------------------------------------------------------------------------------------------------------- */
+
+void mob_membership_job_started(struct mob_raylet *r, const struct process *driver)
+{
+    Mobula__JobStarted m = MOBULA__JOB_STARTED__INIT;
+    Mobula__Address job;
+    struct mob_envelope e;
+
+    mob_wire_put_address(&job, driver->job);
+    m.job = &job;
+    m.name = (char *)driver->name;
+    m.pid = driver->pid;
+    mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_STARTED);
+    e.e.job_started = &m;
+    mob_route_send(r, &e.e);            /* the head away: said again when it is back */
+}
+
+void mob_membership_job_over(struct mob_raylet *r, struct mob_address job)
+{
+    struct membership *ship = &r->membership;
+    Mobula__JobOver m = MOBULA__JOB_OVER__INIT;
+    Mobula__Address address;
+    struct mob_envelope e;
+
+    mob_wire_put_address(&address, job);
+    m.job = &address;
+    mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
+    e.e.job_over = &m;
+    if (mob_route_send(r, &e.e))
+        return;
+    ship->jobs_over = mob_realloc(ship->jobs_over, (ship->jobs_over_count + 1) * sizeof *ship->jobs_over);
+    ship->jobs_over[ship->jobs_over_count++] = job;
+}
+
+/* The head may be a new one that knows nothing, or the old one that missed a while. */
+static void say_everything_again(struct mob_raylet *r)
+{
+    struct membership *m = &r->membership;
+    size_t over = m->jobs_over_count;
+    struct process *p;
+
+    m->jobs_over_count = 0;
+    for (size_t i = 0; i < over; i++)
+        mob_membership_job_over(r, m->jobs_over[i]);
+    for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;)
+        if (p->worker == NULL)
+            mob_membership_job_started(r, p);
+    mob_demand_say_again(r);
+    mob_report_again(r);
+}
+
+/* -- what the head tells ------------------------------------------------------------------------------------------------- */
+
+/* Peers that lived when we last heard, and are not in the head's list, died meanwhile. */
+static void bury_missing_peers(struct mob_raylet *r, const Mobula__Registered *m)
+{
+    struct mob_map living = { 0 };
+    struct peer *peer;
+
+    for (size_t i = 0; i < m->n_nodes; i++)
+        mob_map_set(&living, m->nodes[i]->node, m->nodes[i]);
+    for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
+        if (peer->is.alive && mob_map_get(&living, peer->is.node) == NULL)
+            mob_death_of_node(r, peer, "it died while the head was away");
+    mob_map_fini(&living);
+}
+
+void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
+{
+    const Mobula__Registered *m = a->e->registered;
+    struct membership *ship = &r->membership;
+    bool first = r->self.node == 0;
+    struct mob_error why;
+
+    if (ship->head != a->connection || m->node == 0 || m->cluster.len != sizeof ship->cluster) {
+        mob_raylet_blame(r, a->connection, "answered Register with nonsense");
+        return;
+    }
+    if (!first && (m->node != r->self.node || memcmp(m->cluster.data, ship->cluster, sizeof ship->cluster) != 0)) {
+        mob_error_set(&why, MOB_ERR_NODE_DIED, "the head does not know node %u any more", r->self.node);
+        mob_raylet_end(r, &why);
+        return;
+    }
+    r->self.node = m->node;
+    memcpy(ship->cluster, m->cluster.data, sizeof ship->cluster);
+    if (m->beat_ms > 0)
+        ship->beat_ns = m->beat_ms * MS;
+    ship->registered = true;
+    for (size_t i = 0; i < m->n_nodes; i++)
+        mob_route_know(r, m->nodes[i]);
+    if (!first)
+        bury_missing_peers(r, m);
+    say_everything_again(r);
+    if (first && r->config.registered != NULL)
+        r->config.registered(r->config.arg, r->self.node, ship->cluster);
+}
+
+void mob_membership_on_refused(struct mob_raylet *r, const struct arrival *a)
+{
+    struct mob_error why;
+
+    mob_wire_error(a->e->refused->error, &why);
+    mob_raylet_end(r, &why);
+}
+
+void mob_membership_on_node_up(struct mob_raylet *r, const struct arrival *a)
+{
+    if (a->e->node_up->node != NULL)
+        mob_route_know(r, a->e->node_up->node);
+}
+
+void mob_membership_on_node_down(struct mob_raylet *r, const struct arrival *a)
+{
+    const Mobula__NodeDown *m = a->e->node_down;
+    struct peer *peer = mob_route_peer(r, m->node);
+    struct mob_error why;
+
+    if (m->node == r->self.node) {
+        mob_error_set(&why, MOB_ERR_NODE_DIED, "node %u was declared dead: %s", m->node, m->reason);
+        mob_raylet_end(r, &why);
+    } else if (peer != NULL && peer->is.alive) {
+        mob_death_of_node(r, peer, m->reason);
+    }
+}
+
+void mob_membership_on_job_over(struct mob_raylet *r, const struct arrival *a)
+{
+    mob_death_of_job(r, mob_wire_address(a->e->job_over->job));
+}

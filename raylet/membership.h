@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* membership.h -- this node as a member of the cluster: the stream to the head, and what the head says of other nodes and jobs. */
+#ifndef MOB_RAYLET_MEMBERSHIP_H
+#define MOB_RAYLET_MEMBERSHIP_H
+
+#include "raylet/raylet.h"
+
+struct arrival;
+struct connection;
+struct process;
+
+struct membership {
+    struct connection *head;            /* NULL: not even dialed */
+    bool registered;                    /* on `head` */
+    uint8_t cluster[16];
+    int64_t dial_at;                    /* ns; not before */
+    int64_t alone_since;                /* ns; without a registered stream since then */
+    int64_t beat_ns;
+    struct mob_address *jobs_over;      /* ended while the head was away: it is told when it is back */
+    size_t jobs_over_count;
+};
+
+void mob_membership_init(struct mob_raylet *r);
+void mob_membership_fini(struct mob_raylet *r);
+
+bool mob_membership_joined(const struct mob_raylet *r);
+/* The stream to the head is up: register. */
+void mob_membership_up(struct mob_raylet *r, struct connection *c);
+void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struct mob_error *why);
+
+/* Tell the head of jobs of this node. While it is away it is told later. */
+void mob_membership_job_started(struct mob_raylet *r, const struct process *driver);
+void mob_membership_job_over(struct mob_raylet *r, struct mob_address job);
+
+/* Dial when it is due, give up when it is time. Returns when to come again. */
+int64_t mob_membership_tick(struct mob_raylet *r);
+
+/* From the head. */
+void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a);
+void mob_membership_on_refused(struct mob_raylet *r, const struct arrival *a);
+void mob_membership_on_node_up(struct mob_raylet *r, const struct arrival *a);
+void mob_membership_on_node_down(struct mob_raylet *r, const struct arrival *a);
+void mob_membership_on_job_over(struct mob_raylet *r, const struct arrival *a);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raylet.c -- the life of the raylet's core, and its facts.
+ *
+ * A fact enters here (or as mob_raylet_process_up, _process_exited), reads the clock once, and is followed by mob_raylet_tick()
+ * after the batch. What can be answered at once is: a Want on a warm node gets its Grants within the call. What only must be
+ * said eventually, and may change again within the batch, waits for the tick: demands, reports, recalls.
+ */
+#include "raylet/raylet.h"
+
+#include <stdlib.h>
+
+#include "raylet/core.h"
+
+struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_raylet_config *config)
+{
+    struct mob_raylet *r = mob_new(struct mob_raylet);
+    const struct mob_resources nothing = { 0 };
+
+    r->world = w;
+    r->config = *config;
+    r->wire = mob_wire_create();
+    r->now = r->started = w->now_ns(w);
+    mob_membership_init(r);
+    mob_wants_init(r);
+    mob_node_resources_init(&r->resources, config->driver_only ? &nothing : &config->resources, config->gpus);
+    mob_leases_init(r);
+    mob_pool_init(r);
+    mob_proxies_init(r);
+    mob_list_init(&r->cancels);
+    return r;
+}
+
+void mob_raylet_destroy(struct mob_raylet *r)
+{
+    if (r == NULL)
+        return;
+    mob_proxies_fini(r);
+    mob_watches_fini(r);
+    mob_leases_fini(r);
+    mob_wants_fini(r);
+    mob_pool_fini(r);
+    mob_processes_fini(r);
+    mob_routes_fini(r);
+    mob_membership_fini(r);
+    mob_wire_destroy(r->wire);
+    free(r);
+}
+
+void mob_raylet_end(struct mob_raylet *r, const struct mob_error *why)
+{
+    if (r->over)
+        return;
+    r->over = true;
+    mob_warn("this node ends: %s", why->text);
+    mob_pool_kill_all(r);
+    if (r->config.over != NULL)
+        r->config.over(r->config.arg, why);
+}
+
+void mob_raylet_blame(struct mob_raylet *r, struct connection *c, const char *what)
+{
+    if (c->process != NULL)
+        mob_warn("process %u (pid %u) %s: its connection is ended", c->process->address.process, c->process->pid, what);
+    else if (c->peer != NULL)
+        mob_warn("node %u %s: its connection is ended", c->peer->is.node, what);
+    else
+        mob_warn("%s %s: its connection is ended", c->kind == MOB_LINK_HEAD ? "the head" : "a stranger", what);
+    mob_route_hang_up(r, c);
+}
+
+/* -- facts --------------------------------------------------------------------------------------------------------------- */
+
+void mob_raylet_link_up(struct mob_raylet *r, uint64_t link, enum mob_link_kind kind)
+{
+    struct connection *c;
+
+    r->now = r->world->now_ns(r->world);
+    if (r->over)
+        return;
+    c = mob_route_up(r, link, kind);
+    if (c->kind == MOB_LINK_HEAD && !c->ended)
+        mob_membership_up(r, c);
+}
+
+void mob_raylet_receive(struct mob_raylet *r, uint64_t link, const void *frame, size_t size)
+{
+    struct connection *c = mob_route_connection(r, link);
+
+    if (r->over || c == NULL)
+        return;
+    r->now = r->world->now_ns(r->world);
+    mob_dispatch(r, c, frame, size);
+}
+
+void mob_raylet_link_lost(struct mob_raylet *r, uint64_t link, const struct mob_error *why)
+{
+    static const struct mob_error unknown = { .code = MOB_ERR_UNREACHABLE, .text = "no reason is known" };
+
+    r->now = r->world->now_ns(r->world);
+    mob_route_lost(r, link, why != NULL ? why : &unknown);
+}
+
+void mob_raylet_channel(struct mob_raylet *r, uint32_t worker, struct mob_channel *channel)
+{
+    struct process *p = mob_process_find(r, worker);
+
+    if (p == NULL || p->worker == NULL || p->worker->channel != NULL) {
+        mob_channel_close(channel);
+        return;
+    }
+    r->now = r->world->now_ns(r->world);
+    p->worker->channel = channel;
+    if (p->worker->machine.now == WORKER_LENT && p->worker->lease->proxy != NULL)
+        mob_proxy_pump(r, p->worker->lease->proxy);
+}
+
+void mob_raylet_drain(struct mob_raylet *r, const uint64_t dirty[MOB_DIRTY_BITS / 64])
+{
+    struct proxy *p;
+
+    (void)dirty;        /* to look into each ring with tasks under way is one load: cheaper than to know whose bit it was */
+    r->now = r->world->now_ns(r->world);
+    if (r->over)
+        return;
+    mob_list_each(p, &r->proxies.all, struct proxy, link)
+        if (p->flights.count > 0)
+            mob_proxy_drain(r, p);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t mob_raylet_tick(struct mob_raylet *r)
+{
+    int64_t next;
+
+    if (r->over)
+        return INT64_MAX;
+    r->now = r->world->now_ns(r->world);
+    next = mob_membership_tick(r);
+    next = earlier(next, mob_pool_tick(r));
+    next = earlier(next, mob_cancel_tick(r));
+    next = earlier(next, mob_proxies_tick(r));
+    next = earlier(next, mob_recall_tick(r));
+    mob_demand_flush(r);
+    return earlier(next, mob_report_tick(r));
+}
+
+/* -- asked --------------------------------------------------------------------------------------------------------------- */
+
+const struct mob_peer *mob_raylet_peer(const struct mob_raylet *r, uint32_t node)
+{
+    const struct peer *peer = mob_route_peer(r, node);
+
+    return peer == NULL ? NULL : &peer->is;
+}
+
+struct mob_address mob_raylet_self(const struct mob_raylet *r)
+{
+    return r->self;
+}
+
+void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
+{
+    if (!r->over)
+        mob_route_send(r, e);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* report.c -- a Report is due after a beat of silence, and PACE_NS after the last one when something changed since: free resources,
+ * the queue, or the Places seen. */
+#include "raylet/report.h"
+
+#include "raylet/core.h"
+
+#define PACE_NS (10 * MS)
+
+void mob_report_again(struct mob_raylet *r)
+{
+    r->reporter.again = true;
+}
+
+static void say_report(struct mob_raylet *r)
+{
+    struct reporter *reporter = &r->reporter;
+    Mobula__Report m = MOBULA__REPORT__INIT;
+    Mobula__Resource room[MOB_RESOURCES_MAX], *list[MOB_RESOURCES_MAX];
+    struct mob_envelope e;
+
+    if (reporter->said_version != r->resources.version || reporter->said_queued != r->wants.queued || reporter->version == 0)
+        reporter->version++;
+    m.version = reporter->version;
+    m.n_free = mob_wire_put_resources(room, list, &r->resources.free);
+    m.free = list;
+    m.placed_seq = reporter->placed_seq;
+    m.workers = r->pool.alive;
+    m.blocked = r->pool.blocked;
+    if (r->config.store != NULL) {
+        struct mob_store_usage usage = mob_store_usage(r->config.store);
+
+        m.store_used = usage.used;
+        m.store_size = usage.size;
+    }
+    m.queued = r->wants.queued;
+    m.uptime_ms = (uint64_t)((r->now - r->started) / MS);
+    mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPORT);
+    e.e.report = &m;
+    mob_route_send(r, &e.e);
+    reporter->said_at = r->now;
+    reporter->said_version = r->resources.version;
+    reporter->said_queued = r->wants.queued;
+    reporter->said_placed_seq = reporter->placed_seq;
+    reporter->again = false;
+}
+
+int64_t mob_report_tick(struct mob_raylet *r)
+{
+    struct reporter *reporter = &r->reporter;
+    bool changed = reporter->said_version != r->resources.version || reporter->said_queued != r->wants.queued
+        || reporter->said_placed_seq != reporter->placed_seq;
+    int64_t due = reporter->again ? r->now : reporter->said_at + (changed ? PACE_NS : r->membership.beat_ns);
+
+    if (!mob_membership_joined(r))
+        return INT64_MAX;
+    if (r->now < due)
+        return due;
+    say_report(r);
+    return r->now + r->membership.beat_ns;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* want.c -- levels, and the queue.
+ *
+ * A want counts in `outstanding` what its owner can use besides the grants it has. The owner's Want sets it, each Grant that passes
+ * lowers it; Want.grants_seen makes crossing ones exact. It is in the queue while this node should lend more of it: a local want
+ * that is served here first with all that is not in the making; any other with what the head placed here.
+ *
+ * Order: deeper first (a child before the parents that wait for it), then who waits longest. Being served counts as a new
+ * arrival, so equal wants take turns. A want that is passed over for RESERVE_NS because it is large holds back what it needs:
+ * smaller ones behind it get only what is left beside it.
+ */
+#include "raylet/want.h"
+
+#include <stdlib.h>
+
+#include "raylet/core.h"
+
+#define RESERVE_NS (2000 * MS)
+#define SHAPES_MAX 4096                 /* of one owner */
+#define COUNT_MAX (1u << 24)            /* of one want: an owner with more tasks says so later */
+
+void mob_wants_init(struct mob_raylet *r)
+{
+    mob_list_init(&r->wants.all);
+    mob_list_init(&r->wants.demands);
+    mob_list_init(&r->wants.levels);
+}
+
+void mob_wants_fini(struct mob_raylet *r)
+{
+    struct wanter *wanter;
+    struct level *level;
+    struct want *w;
+
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        free(w->demand.placed);
+        free(w);
+    }
+    for (size_t at = 0; (wanter = mob_map_next(&r->wants.wanters, &at, NULL)) != NULL;) {
+        mob_map_fini(&wanter->wants);
+        free(wanter);
+    }
+    mob_map_fini(&r->wants.wanters);
+    mob_list_each(level, &r->wants.levels, struct level, link)
+        free(level);
+}
+
+/* -- the table ----------------------------------------------------------------------------------------------------------- */
+
+struct want *mob_want_find(const struct mob_raylet *r, struct mob_address owner, uint32_t number)
+{
+    struct wanter *wanter = mob_map_get(&r->wants.wanters, mob_address_key(owner));
+
+    return wanter == NULL ? NULL : mob_map_get(&wanter->wants, number);
+}
+
+static struct wanter *wanter_of(struct mob_raylet *r, struct mob_address owner, struct process *process)
+{
+    struct wanter *wanter = mob_map_get(&r->wants.wanters, mob_address_key(owner));
+
+    if (wanter == NULL) {
+        wanter = mob_new(struct wanter);
+        wanter->address = owner;
+        wanter->process = process;
+        mob_map_set(&r->wants.wanters, mob_address_key(owner), wanter);
+    }
+    return wanter;
+}
+
+/* May this raylet serve a local want of the shape by itself? The head does, where the whole cluster must be seen. */
+static bool is_here_first(const struct mob_raylet *r, const struct mob_shape *s)
+{
+    return s->strategy == MOB_HYBRID || (s->strategy != MOB_SPREAD && s->node == r->self.node);
+}
+
+static struct want *add_want(struct mob_raylet *r, struct wanter *wanter, uint32_t number, const struct mob_shape *shape,
+                             uint32_t depth)
+{
+    struct want *w = mob_new(struct want);
+
+    w->wanter = wanter;
+    w->number = number;
+    w->shape = *shape;
+    w->cpu = mob_resources_get(&shape->resources, "CPU");
+    w->feasible = !r->config.driver_only && mob_node_resources_feasible(&r->resources, &shape->resources)
+        && mob_labels_match(&r->config.labels, &shape->labels);
+    w->here_first = wanter->process != NULL && is_here_first(r, shape);
+    w->depth = depth;
+    w->since = r->now;
+    w->kind = mob_pool_kind(r, shape->job, &shape->executable, shape->executable_node);
+    w->kind->wants++;
+    mob_list_init(&w->leases);
+    mob_list_init(&w->demand.changed);
+    mob_list_init(&w->queued);
+    mob_list_append(&r->wants.all, &w->all);
+    mob_map_set(&wanter->wants, number, w);
+    return w;
+}
+
+static void remove_want(struct mob_raylet *r, struct want *w)
+{
+    struct wanter *wanter = w->wanter;
+
+    assert(mob_list_empty(&w->leases) && mob_list_empty(&w->queued));
+    mob_list_remove(&w->demand.changed);
+    mob_list_remove(&w->all);
+    mob_map_remove(&wanter->wants, w->number);
+    if (wanter->wants.count == 0) {
+        mob_map_remove(&r->wants.wanters, mob_address_key(wanter->address));
+        mob_map_fini(&wanter->wants);
+        free(wanter);
+    }
+    w->kind->wants--;
+    mob_pool_kind_release(r, w->kind);
+    free(w->demand.placed);
+    free(w);
+}
+
+void mob_want_release(struct mob_raylet *r, struct want *w)
+{
+    bool alive = w->wanter->process != NULL;
+
+    if (!alive && w->outstanding == 0 && mob_list_empty(&w->leases))
+        remove_want(r, w);
+}
+
+/* -- levels -------------------------------------------------------------------------------------------------------------- */
+
+uint32_t mob_want_servable(const struct want *w)
+{
+    uint32_t open = w->outstanding - w->making;
+    uint32_t placed;
+
+    assert(w->outstanding >= w->making);
+    if (!w->feasible)
+        return 0;
+    if (w->wanter->process == NULL || w->here_first)
+        return open;
+    placed = mob_demand_placed_at(w, w->wanter->process->address.node);
+    return placed < open ? placed : open;
+}
+
+static struct level *level_of(struct mob_raylet *r, uint32_t depth)
+{
+    struct mob_link *at = r->wants.levels.next;
+    struct level *level;
+
+    for (; at != &r->wants.levels; at = at->next) {
+        level = MOB_CONTAINER(at, struct level, link);
+        if (level->depth == depth)
+            return level;
+        if (level->depth < depth)
+            break;
+    }
+    level = mob_new(struct level);
+    level->depth = depth;
+    mob_list_init(&level->wants);
+    mob_list_append(at, &level->link);
+    return level;
+}
+
+static void enqueue(struct mob_raylet *r, struct want *w)
+{
+    struct level *level = level_of(r, w->depth);
+    struct mob_link *at = level->wants.prev;
+
+    while (at != &level->wants && MOB_CONTAINER(at, struct want, queued)->since > w->since)
+        at = at->prev;
+    mob_list_prepend(at, &w->queued);
+}
+
+/* The queue's two counts hold what each queued want can still be served; they follow by difference. */
+static void recount(struct mob_raylet *r, struct want *w)
+{
+    uint32_t servable = mob_want_servable(w);
+
+    r->wants.queued += servable - w->counted;
+    if (w->wanter->process == NULL)
+        r->wants.placed_queued += servable - w->counted;
+    w->counted = servable;
+}
+
+void mob_want_changed(struct mob_raylet *r, struct want *w)
+{
+    recount(r, w);
+    if (w->counted == 0)
+        mob_list_remove(&w->queued);
+    else if (mob_list_empty(&w->queued))
+        enqueue(r, w);
+    if (w->wanter->process != NULL)
+        mob_demand_changed(r, w);
+}
+
+/* The owner wants fewer than are in the making: the youngest of them end. */
+static void unmake_surplus(struct mob_raylet *r, struct want *w, uint32_t outstanding)
+{
+    struct mob_link *at = w->leases.prev, *before;
+
+    for (; at != &w->leases && w->making > outstanding; at = before) {
+        before = at->prev;
+        mob_lease_unmake(r, MOB_CONTAINER(at, struct lease, of_want));
+    }
+}
+
+static void set_outstanding(struct mob_raylet *r, struct want *w, uint32_t outstanding)
+{
+    if (w->outstanding == 0)
+        w->since = r->now;
+    unmake_surplus(r, w, outstanding);
+    w->outstanding = outstanding;
+    mob_want_changed(r, w);
+}
+
+void mob_want_granted(struct mob_raylet *r, struct want *w)
+{
+    w->passed++;
+    if (w->outstanding > 0)             /* else the owner changed its mind meanwhile, and will return it */
+        set_outstanding(r, w, w->outstanding - 1);
+}
+
+void mob_wants_forget(struct mob_raylet *r, struct mob_address owner)
+{
+    struct wanter *wanter = mob_map_get(&r->wants.wanters, mob_address_key(owner));
+    struct want **wants, *w;
+    size_t count = 0;
+
+    if (wanter == NULL)
+        return;
+    wants = mob_alloc(wanter->wants.count * sizeof(struct want *));
+    for (size_t at = 0; (w = mob_map_next(&wanter->wants, &at, NULL)) != NULL;)
+        wants[count++] = w;
+    for (size_t i = 0; i < count; i++) {
+        set_outstanding(r, wants[i], 0);
+        if (wanter->process != NULL)
+            mob_demand_end(r, wants[i]);
+    }
+    wanter->process = NULL;             /* from now on a want lasts as long as its leases */
+    for (size_t i = 0; i < count; i++)
+        mob_want_release(r, wants[i]);
+    free(wants);
+}
+
+/* -- serving ------------------------------------------------------------------------------------------------------------- */
+
+/* A want that does not fit, and has waited long: nothing behind it may take what it needs. At most one a pass. */
+static void reserve(struct mob_raylet *r, const struct want *w, struct mob_resources *aside)
+{
+    if (aside->count > 0 || r->now - w->since < RESERVE_NS || mob_resources_fit(&r->resources.free, &w->shape.resources))
+        return;
+    *aside = w->shape.resources;
+    mob_resources_subtract(&r->resources.free, aside);
+}
+
+static bool serve_one(struct mob_raylet *r, struct want *w)
+{
+    if (w->cpu > 0 && mob_resources_get(&r->resources.free, "CPU") < w->cpu)
+        return false;                   /* the common case, without looking further */
+    return mob_lease_make(r, w);
+}
+
+/* Round after round, one lease for each want that fits, until none does. */
+static void serve_level(struct mob_raylet *r, struct level *level, struct mob_resources *aside)
+{
+    bool progress;
+
+    do {
+        struct want *w;
+
+        progress = false;
+        mob_list_each(w, &level->wants, struct want, queued) {
+            if (serve_one(r, w))
+                progress = true;
+            else
+                reserve(r, w, aside);
+        }
+    } while (progress);
+}
+
+void mob_wants_serve(struct mob_raylet *r)
+{
+    struct mob_resources aside = { 0 };
+    struct level *level;
+
+    if (r->over)
+        return;
+    mob_list_each(level, &r->wants.levels, struct level, link) {
+        serve_level(r, level, &aside);
+        if (mob_list_empty(&level->wants)) {
+            mob_list_remove(&level->link);
+            free(level);
+        }
+    }
+    mob_resources_add(&r->resources.free, &aside);
+}
+
+/* -- what owners and the head say ---------------------------------------------------------------------------------------- */
+
+/* The want that a local process speaks of: known, or made from its definition. NULL: it may not want this. */
+static struct want *local_want(struct mob_raylet *r, struct process *p, const Mobula__Want *m)
+{
+    struct want *w = mob_want_find(r, p->address, m->shape);
+    struct wanter *wanter;
+    struct mob_shape shape;
+
+    if (w != NULL)
+        return w->wanter->process != NULL ? w : NULL;   /* NULL: its job is over */
+    if (mob_wire_shape(m->definition, &shape, NULL) < 0 || !mob_address_eq(shape.job, p->job)
+        || memcmp(&shape.executable, &p->executable, sizeof shape.executable) != 0)
+        return NULL;
+    wanter = wanter_of(r, p->address, p);
+    return wanter->process != NULL && wanter->wants.count < SHAPES_MAX ? add_want(r, wanter, m->shape, &shape, m->depth) : NULL;
+}
+
+void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
+{
+    const Mobula__Want *m = a->e->want;
+    struct process *p = a->connection->process;
+    struct want *w = local_want(r, p, m);
+    uint64_t crossing;
+
+    if (w == NULL || m->grants_seen > w->passed) {
+        mob_raylet_blame(r, a->connection, "wants what it cannot");
+        return;
+    }
+    if (w->depth != m->depth) {
+        mob_list_remove(&w->queued);
+        w->depth = m->depth;
+    }
+    crossing = w->passed - m->grants_seen;
+    set_outstanding(r, w, m->count <= crossing ? 0 : (uint32_t)(m->count - crossing > COUNT_MAX ? COUNT_MAX : m->count - crossing));
+    mob_wants_serve(r);
+    if (w->here_first && w->feasible && w->outstanding > w->making)
+        mob_pool_prestart(r, w->kind, mob_node_resources_cpus(&r->resources));
+}
+
+static void say_declined(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t count)
+{
+    Mobula__Declined m = MOBULA__DECLINED__INIT;
+    Mobula__Address address;
+    struct mob_envelope e;
+
+    mob_wire_put_address(&address, owner);
+    m.owner = &address;
+    m.shape = shape;
+    m.count = count;
+    mob_envelope_init(&e, r->self, (struct mob_address){ owner.node, 0 }, MOBULA__ENVELOPE__BODY_DECLINED);
+    e.e.declined = &m;
+    mob_route_send(r, &e.e);
+}
+
+/* More is placed here than the queue may hold, or what this node can never serve. */
+static void decline_surplus(struct mob_raylet *r, struct want *w)
+{
+    uint32_t room = mob_node_resources_cpus(&r->resources), open = w->outstanding - w->making;
+    uint32_t surplus = r->wants.placed_queued > room ? r->wants.placed_queued - room : 0;
+
+    if (!w->feasible)
+        surplus = open;
+    if (surplus > open)
+        surplus = open;
+    if (surplus == 0)
+        return;
+    say_declined(r, w->wanter->address, w->number, surplus);
+    set_outstanding(r, w, w->outstanding - surplus);
+}
+
+void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
+{
+    const Mobula__Place *m = a->e->place;
+    struct mob_address owner = mob_wire_address(m->owner);
+    struct want *w = mob_want_find(r, owner, m->shape);
+    struct mob_shape shape;
+    struct peer *peer;
+
+    r->reporter.placed_seq = m->seq;
+    if (owner.node == r->self.node)
+        return;                         /* Placed says it all: see demand.c */
+    if (m->owner_node != NULL)
+        mob_route_know(r, m->owner_node);
+    peer = mob_route_peer(r, owner.node);
+    if (peer == NULL || !peer->is.alive || mob_wire_shape(m->definition, &shape, NULL) < 0)
+        return;
+    if (w == NULL)
+        w = add_want(r, wanter_of(r, owner, NULL), m->shape, &shape, m->depth);
+    set_outstanding(r, w, w->outstanding + (m->count > COUNT_MAX ? COUNT_MAX : m->count));
+    mob_wants_serve(r);
+    decline_surplus(r, w);
+    mob_want_release(r, w);
+}
+
+void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
+{
+    const Mobula__Withdraw *m = a->e->withdraw;
+    struct mob_address owner = mob_wire_address(m->owner);
+    struct want *w = mob_want_find(r, owner, m->shape);
+
+    if (w == NULL || owner.node != a->from.node || w->outstanding <= m->count)
+        return;
+    set_outstanding(r, w, m->count);
+    mob_want_release(r, w);
+}
