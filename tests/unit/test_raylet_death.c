@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of workers, drivers, jobs, links and nodes, and of tasks that are cancelled. */
+#include <signal.h>
+
+#include "raylet_fake.h"
+
+static struct fake f;
+
+/* A driver with one lease; returns its number. */
+static uint32_t driver_with_lease(struct fake_grant *g)
+{
+    fake_open(&f, "CPU=2");
+    uint32_t p = fake_driver(&f);
+    fake_all_up(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 1 });
+    ck_assert(fake_grant(&f, f.process[p].link, g));
+    return p;
+}
+
+/* How it ended; running a task then?; what its owner is told. */
+static const struct { int status; uint64_t task; const char *text; } deaths[] = {
+    { SIGSEGV, 5, "signal SIGSEGV" }, { SIGKILL, 0, "signal SIGKILL" }, { 3 << 8, 7, "code 3" },
+};
+
+START_TEST(test_certificate)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_runs(&f, &g, deaths[_i].task, 2);
+    fake_exit(&f, g.worker, deaths[_i].status);
+    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_WORKER_CRASHED);
+    ck_assert_int_eq(e->lease_over->claimed, deaths[_i].task != 0);
+    ck_assert_uint_eq(e->lease_over->task, deaths[_i].task);
+    ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, deaths[_i].text));
+    ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "3.0 MiB"));
+    ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "last words"));
+    ck_assert_int_eq(fake_free(&f, "CPU"), 2 * MOB_UNITS);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_worker_with_broken_socket)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    mob_raylet_link_lost(f.raylet, f.process[g.worker].link, NULL);
+    f.process[g.worker].link = 0;
+    ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    ck_assert_ptr_null(fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER));
+    fake_reap(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_driver_dies)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_want(&f, g.worker, (struct fake_ask){ .count = 1, .depth = 1 });
+    fake_want(&f, p, (struct fake_ask){ .count = 9, .seen = 1 });
+    fake_exit(&f, p, 0);
+    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    for (uint32_t i = 0; i < f.spawned; i++)
+        ck_assert(!f.process[i].spawned || f.process[i].killed == SIGKILL);
+    fake_reap(&f);
+    ck_assert(mob_raylet_quiet(f.raylet));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_driver_dies_without_head)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_lose(&f, f.head);
+    fake_exit(&f, p, 0);
+    fake_pass(&f, 500);
+    f.head = f.dialed;
+    fake_join(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_link_to_an_owner_breaks)
+{
+    struct fake_grant g;
+
+    fake_open(&f, "CPU=2");
+    uint64_t link = fake_peer(&f, 3);
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 3 });
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, link, &g));
+    uint64_t second = fake_peer(&f, 3);
+    fake_lose(&f, second);              /* any link of the pair ends both */
+    ck_assert_uint_eq(f.hung_up, link);
+    ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    fake_reap(&f);
+    ck_assert(mob_raylet_quiet(f.raylet));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_lender_is_lost)
+{
+    Mobula__Grant m = MOBULA__GRANT__INIT;
+    Mobula__Watch watch = MOBULA__WATCH__INIT;
+    Mobula__ObjectId id = MOBULA__OBJECT_ID__INIT;
+    Mobula__Address worker;
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+    uint64_t link = fake_peer(&f, 3);
+    fake_want(&f, p, (struct fake_ask){ .count = 2, .strategy = MOB_SPREAD });
+    fake_tick(&f);
+    fake_placed(&f, p, 0, 3, 2);
+    mob_wire_put_address(&worker, fake_at(3, 50));
+    m.lease = 4;
+    m.worker = &worker;
+    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, p), MOBULA__ENVELOPE__BODY_GRANT, &m);
+    id.node = 3;
+    id.process = 50;
+    watch.object = &id;
+    fake_say(&f, f.process[p].link, fake_at(0, 0), fake_at(3, 50), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    fake_forget_sent(&f);
+    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+    down.node = 3;
+    down.reason = "silent";
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_NODE_DIED);
+    ck_assert_uint_eq(e->lease_over->worker->node, 3);
+    e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_WATCHED);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->watched->error->code, MOB_ERR_OWNER_DIED);
+    ck_assert_int_eq(fake_demand(&f), 1);       /* the one that was placed there and had not come */
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_declared_dead)
+{
+    struct fake_grant g;
+    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+
+    driver_with_lease(&g);
+    down.node = FAKE_NODE;
+    down.reason = "2.5 s of silence";
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    ck_assert_int_eq(f.over.code, MOB_ERR_NODE_DIED);
+    ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    fake_fini(&f);
+}
+END_TEST
+
+/* -- cancel -------------------------------------------------------------------------------------------------------------- */
+
+static void cancel(uint32_t p, uint64_t lease, uint64_t task, bool force)
+{
+    Mobula__Cancel m = MOBULA__CANCEL__INIT;
+
+    m.lease = lease;
+    m.task = task;
+    m.attempt = 1;
+    m.force = force;
+    fake_say(&f, f.process[p].link, fake_at(FAKE_NODE, p), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CANCEL, &m);
+}
+
+START_TEST(test_cancel_by_steps)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_runs(&f, &g, 5, 1);
+    cancel(p, g.lease, 5, false);
+    ck_assert_uint_eq(f.mark_task, 5);
+    fake_pass(&f, 4000);
+    cancel(p, g.lease, 5, false);       /* a repeat changes nothing */
+    ck_assert_int_eq(f.process[g.worker].killed, 0);
+    fake_pass(&f, 1100);
+    ck_assert_int_eq(f.process[g.worker].killed, SIGTERM);
+    fake_pass(&f, 5000);
+    ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    fake_exit(&f, g.worker, SIGKILL);
+    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_CANCELLED);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_cancel_by_force)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_runs(&f, &g, 5, 1);
+    cancel(p, g.lease, 5, true);
+    ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_cancel_that_comes_late_hits_nobody)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_runs(&f, &g, 5, 1);
+    cancel(p, g.lease, 5, false);
+    fake_runs(&f, &g, 6, 1);            /* it ended by itself; the next one runs */
+    fake_pass(&f, 20000);
+    ck_assert_int_eq(f.process[g.worker].killed, 0);
+    cancel(p, g.lease, 5, true);
+    fake_pass(&f, 100);
+    ck_assert_int_eq(f.process[g.worker].killed, 0);
+    cancel(p, g.lease, 6, false);
+    fake_return(&f, p, g.lease);
+    fake_pass(&f, 20000);
+    ck_assert_int_ne(f.process[g.worker].killed, SIGKILL);
+    cancel(p, g.lease, 6, true);        /* the lease is over */
+    cancel(p, 999, 6, true);
+    ck_assert_int_ne(f.process[g.worker].killed, SIGKILL);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_forced_cancel_of_a_task_that_is_just_claimed)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    cancel(p, g.lease, 5, true);
+    ck_assert_int_eq(f.process[g.worker].killed, 0);
+    fake_runs(&f, &g, 5, 1);
+    fake_pass(&f, 20);
+    ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    fake_fini(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("raylet_death");
+    TCase *tcase = tcase_create("death");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_loop_test(tcase, test_certificate, 0, (int)MOB_COUNT(deaths));
+    tcase_add_test(tcase, test_worker_with_broken_socket);
+    tcase_add_test(tcase, test_driver_dies);
+    tcase_add_test(tcase, test_driver_dies_without_head);
+    tcase_add_test(tcase, test_link_to_an_owner_breaks);
+    tcase_add_test(tcase, test_lender_is_lost);
+    tcase_add_test(tcase, test_declared_dead);
+    tcase_add_test(tcase, test_cancel_by_steps);
+    tcase_add_test(tcase, test_cancel_by_force);
+    tcase_add_test(tcase, test_cancel_that_comes_late_hits_nobody);
+    tcase_add_test(tcase, test_forced_cancel_of_a_task_that_is_just_claimed);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The arithmetic between owner's raylet, head and lender: Demand, Placed, Declined, Withdraw, Grants that cross. */
+#include "raylet_fake.h"
+
+static struct fake f;
+
+static uint32_t driver_with(const char *resources, struct fake_ask ask)
+{
+    fake_open(&f, resources);
+    uint32_t p = fake_driver(&f);
+    for (int i = 0; i < 4; i++)
+        fake_all_up(&f);
+    fake_want(&f, p, ask);
+    return p;
+}
+
+/* A Grant of the peer passes to process p. */
+static void pass_grant(uint64_t link, uint32_t node, uint32_t p, uint64_t lease)
+{
+    Mobula__Grant m = MOBULA__GRANT__INIT;
+    Mobula__Address worker;
+
+    mob_wire_put_address(&worker, fake_at(node, 50));
+    m.lease = lease;
+    m.worker = &worker;
+    fake_say(&f, link, fake_at(node, 0), fake_at(FAKE_NODE, p), MOBULA__ENVELOPE__BODY_GRANT, &m);
+}
+
+static void decline(uint64_t link, uint32_t node, uint32_t p, uint32_t count)
+{
+    Mobula__Declined m = MOBULA__DECLINED__INIT;
+    Mobula__Address owner;
+
+    mob_wire_put_address(&owner, fake_at(FAKE_NODE, p));
+    m.owner = &owner;
+    m.count = count;
+    fake_say(&f, link, fake_at(node, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_DECLINED, &m);
+}
+
+/* Who serves what: the level that the head hears, and the grants from here, of a want for 5 on a node with 2 CPUs. */
+static const struct { enum mob_strategy strategy; uint32_t node; const char *ask; int64_t demand; size_t here; } strategies[] = {
+    { MOB_HYBRID, 0, "CPU=1", 3, 2 },
+    { MOB_HYBRID, 0, "GPU=1", 5, 0 },           /* never here */
+    { MOB_SPREAD, 0, "CPU=1", 5, 0 },
+    { MOB_NODE, FAKE_NODE, "CPU=1", -1, 2 },    /* only here */
+    { MOB_NODE, FAKE_NODE, "GPU=1", 5, 0 },     /* only here, and never: the head says so */
+    { MOB_NODE, 3, "CPU=1", 5, 0 },
+    { MOB_NODE_SOFT, FAKE_NODE, "CPU=1", 3, 2 },
+    { MOB_NODE_SOFT, 3, "CPU=1", 5, 0 },
+};
+
+START_TEST(test_strategies)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 5, .resources = strategies[_i].ask,
+        .strategy = strategies[_i].strategy, .node = strategies[_i].node });
+    ck_assert_int_eq(fake_demand(&f), strategies[_i].demand);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), strategies[_i].here);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_placed_granted_declined)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 8 });
+    struct fake_grant g;
+
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    ck_assert_int_eq(fake_demand(&f), 6);
+    fake_placed(&f, p, 0, 3, 4);        /* the head's level went down by itself */
+    ck_assert_int_eq(fake_demand(&f), -1);
+    uint64_t link = fake_peer(&f, 3);
+    pass_grant(link, 3, p, 1);
+    pass_grant(link, 3, p, 2);
+    ck_assert_int_eq(fake_demand(&f), -1);
+    decline(link, 3, p, 2);
+    ck_assert_int_eq(fake_demand(&f), 4);
+    decline(link, 3, p, 2);             /* more than was placed: counts nothing */
+    ck_assert_int_eq(fake_demand(&f), -1);
+    fake_want(&f, p, (struct fake_ask){ .count = 0, .seen = 4 });
+    ck_assert_int_eq(fake_demand(&f), 0);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_served_here_later)
+{
+    uint32_t p = driver_with("CPU=1", (struct fake_ask){ .count = 3 });
+    struct fake_grant g;
+    Mobula__Envelope *e;
+
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    ck_assert_int_eq(fake_demand(&f), 2);
+    fake_return(&f, p, g.lease);        /* free again: served here, the head hears it */
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    ck_assert_int_eq(fake_demand(&f), 1);
+    fake_placed(&f, p, 0, 3, 1);
+    fake_return(&f, p, g.lease);        /* and the last one is withdrawn from the node it was placed at */
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    fake_tick(&f);
+    mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
+    e = fake_take(&f, f.dialed, MOBULA__ENVELOPE__BODY_WITHDRAW);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->withdraw->count, 0);
+    ck_assert_int_eq(fake_demand(&f), -1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_placed_here)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 3, .strategy = MOB_SPREAD });
+    struct fake_grant g;
+
+    ck_assert(!fake_grant(&f, f.process[p].link, &g));
+    ck_assert_int_eq(fake_demand(&f), 3);
+    fake_placed(&f, p, 0, FAKE_NODE, 1);
+    fake_placed(&f, p, 0, 3, 2);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), 1);
+    ck_assert_int_eq(fake_demand(&f), -1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_as_lender)
+{
+    struct fake_grant g;
+    Mobula__Envelope *e;
+
+    fake_open(&f, "CPU=2");
+    uint64_t link = fake_peer(&f, 3);
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 7 });
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
+    ck_assert_ptr_nonnull(e);           /* 2 in the making, 2 queued */
+    ck_assert_uint_eq(e->declined->count, 3);
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, link, &g));
+    Mobula__Withdraw w = MOBULA__WITHDRAW__INIT;
+    Mobula__Address owner;
+    mob_wire_put_address(&owner, fake_at(3, 9));
+    w.owner = &owner;
+    w.count = 1;
+    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WITHDRAW, &w);
+    Mobula__Return back = MOBULA__RETURN__INIT;
+    back.lease = g.lease;
+    fake_forget_sent(&f);
+    fake_say(&f, link, fake_at(3, 9), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_RETURN_LEASE, &back);
+    ck_assert(fake_grant(&f, link, &g));
+    ck_assert(!fake_grant(&f, link, &g));
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .shape = 1, .count = 2, .resources = "GPU=1" });
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
+    ck_assert_uint_eq(e->declined->count, 2);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_head_goes_and_comes_back)
+{
+    uint32_t p = driver_with("CPU=1", (struct fake_ask){ .count = 3 });
+    struct fake_grant g;
+
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    ck_assert_int_eq(fake_demand(&f), 2);
+    fake_lose(&f, f.head);
+    fake_return(&f, p, g.lease);        /* local work goes on */
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    fake_want(&f, p, (struct fake_ask){ .count = 5, .seen = 2 });
+    ck_assert_int_eq(fake_demand(&f), -1);
+    fake_forget_sent(&f);
+    fake_pass(&f, 500);
+    ck_assert_uint_ne(f.head, f.dialed);
+    f.head = f.dialed;
+    fake_join(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_STARTED));
+    ck_assert_int_eq(fake_demand(&f), 5);
+    fake_lose(&f, f.head);
+    fake_pass(&f, 61000);
+    ck_assert_int_eq(f.over.code, MOB_ERR_UNREACHABLE);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_driver_only_node_lends_nothing)
+{
+    fake_init(&f, "CPU=8");
+    f.config.driver_only = true;
+    fake_start(&f);
+    fake_join(&f);
+    uint32_t p = fake_driver(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 2 });
+    ck_assert_int_eq(fake_demand(&f), 2);
+    ck_assert_uint_eq(f.spawned, 0);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_owner_dies_while_placed)
+{
+    uint32_t p = driver_with("CPU=1", (struct fake_ask){ .count = 3 });
+    uint64_t link = fake_peer(&f, 3);
+
+    ck_assert_int_eq(fake_demand(&f), 2);
+    fake_placed(&f, p, 0, 3, 2);
+    fake_exit(&f, p, 0);
+    Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->withdraw->count, 0);
+    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    pass_grant(link, 3, p, 8);          /* it crossed: its lender learns that nobody is there */
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->lease_over->lease, 8);
+    fake_placed(&f, p, 0, 3, 1);        /* so did this */
+    ck_assert_int_eq(fake_demand(&f), 0);
+    fake_fini(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("raylet_demand");
+    TCase *tcase = tcase_create("demand");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
+    tcase_add_test(tcase, test_placed_granted_declined);
+    tcase_add_test(tcase, test_served_here_later);
+    tcase_add_test(tcase, test_placed_here);
+    tcase_add_test(tcase, test_as_lender);
+    tcase_add_test(tcase, test_head_goes_and_comes_back);
+    tcase_add_test(tcase, test_driver_only_node_lends_nothing);
+    tcase_add_test(tcase, test_owner_dies_while_placed);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

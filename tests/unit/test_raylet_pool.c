@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workers: started in time and not in herds, kept warm, reaped; blocked CPU; GPUs by index; programs that do not start. */
+#include <signal.h>
+
+#include "raylet_fake.h"
+
+static struct fake f;
+
+static uint32_t starting(void)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < f.spawned; i++)
+        n += f.process[i].spawned && !f.process[i].up && !f.process[i].gone;
+    return n;
+}
+
+static uint32_t alive(void)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < f.spawned; i++)
+        n += f.process[i].spawned && !f.process[i].gone;
+    return n;
+}
+
+START_TEST(test_prestart_and_reaping)
+{
+    fake_open(&f, "CPU=3");
+    fake_driver(&f);
+    ck_assert_uint_eq(starting(), 3);
+    uint32_t other = fake_driver(&f);
+    ck_assert_uint_eq(starting(), 3);   /* one a CPU at a time */
+    fake_all_up(&f);
+    ck_assert_uint_eq(alive(), 6);
+    fake_pass(&f, 900);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 6);
+    fake_pass(&f, 200);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 3);      /* the oldest idle ones beyond the CPU count */
+    fake_pass(&f, 5000);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 3);
+    fake_exit(&f, other, 0);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 0);      /* a job's workers end with it */
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_blocked_cpu)
+{
+    struct fake_grant g, child;
+
+    fake_open(&f, "CPU=1,licence=1");
+    uint32_t p = fake_driver(&f);
+    fake_all_up(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 1, .resources = "CPU=1,licence=1" });
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    fake_want(&f, g.worker, (struct fake_ask){ .count = 1, .depth = 1 });
+    fake_blocked(&f, g.worker, true);
+    fake_blocked(&f, g.worker, true);   /* a repeat frees nothing more */
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[g.worker].link, &child));
+    ck_assert_int_eq(fake_free(&f, "CPU"), 0);
+    ck_assert_int_eq(fake_free(&f, "licence"), -1);
+    fake_blocked(&f, g.worker, false);
+    ck_assert_int_eq(fake_free(&f, "CPU"), -MOB_UNITS);
+    fake_blocked(&f, g.worker, false);
+    fake_want(&f, g.worker, (struct fake_ask){ .count = 1, .depth = 1, .seen = 1 });
+    ck_assert(!fake_grant(&f, f.process[g.worker].link, &child));
+    fake_return(&f, g.worker, child.lease);     /* the debt is paid first */
+    ck_assert(!fake_grant(&f, f.process[g.worker].link, &child));
+    fake_want(&f, g.worker, (struct fake_ask){ .count = 0, .depth = 1, .seen = 1 });
+    fake_return(&f, p, g.lease);
+    ck_assert_int_eq(fake_free(&f, "CPU"), MOB_UNITS);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_blocked_worker_dies)
+{
+    struct fake_grant g;
+
+    fake_open(&f, "CPU=2");
+    uint32_t p = fake_driver(&f);
+    fake_all_up(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 1 });
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    fake_blocked(&f, g.worker, true);
+    fake_exit(&f, g.worker, SIGKILL);
+    ck_assert_int_eq(fake_free(&f, "CPU"), 2 * MOB_UNITS);      /* not given back twice */
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_gpus)
+{
+    struct fake_grant whole, half[2];
+
+    fake_open(&f, "CPU=8,GPU=3");
+    uint32_t p = fake_driver(&f);
+    for (int i = 0; i < 3; i++)
+        fake_all_up(&f);
+    fake_want(&f, p, (struct fake_ask){ .shape = 1, .count = 2, .resources = "CPU=1,GPU=0.5" });
+    fake_want(&f, p, (struct fake_ask){ .shape = 2, .count = 2, .resources = "CPU=1,GPU=2" });
+    for (int i = 0; i < 3; i++)
+        fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[p].link, &half[0]));
+    ck_assert(fake_grant(&f, f.process[p].link, &half[1]));
+    ck_assert(fake_grant(&f, f.process[p].link, &whole));
+    ck_assert_uint_eq(half[0].gpu_count, 1);
+    ck_assert_uint_eq(half[0].gpus[0], half[1].gpus[0]);        /* two halves share one index */
+    ck_assert_uint_ne(half[0].worker, half[1].worker);
+    ck_assert_uint_eq(whole.gpu_count, 2);
+    ck_assert_uint_eq(f.process[whole.worker].gpu_count, 2);    /* it was started with them */
+    for (int i = 0; i < 2; i++)
+        ck_assert_uint_ne(whole.gpus[i], half[0].gpus[0]);
+    ck_assert_uint_ne(whole.gpus[0], whole.gpus[1]);
+    fake_return(&f, p, whole.lease);
+    ck_assert_int_eq(f.process[whole.worker].killed, SIGTERM);
+    for (int i = 0; i < 3; i++)
+        fake_all_up(&f);
+    ck_assert(!fake_grant(&f, f.process[p].link, &whole));      /* its indices are not back yet */
+    fake_pass(&f, 1000);
+    ck_assert_int_eq(f.process[whole.worker].killed, SIGKILL);
+    fake_exit(&f, whole.worker, SIGKILL);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER), 0);
+    for (int i = 0; i < 3; i++)
+        fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[p].link, &whole));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_gpu_ask_is_given_up_while_its_worker_starts)
+{
+    fake_open(&f, "CPU=1,GPU=1");
+    uint32_t p = fake_driver(&f);
+    fake_all_up(&f);
+    uint32_t before = f.spawned;
+    fake_want(&f, p, (struct fake_ask){ .count = 1, .resources = "GPU=1" });
+    ck_assert_uint_eq(f.spawned, before + 1);
+    fake_want(&f, p, (struct fake_ask){ .count = 0, .resources = "GPU=1" });
+    ck_assert_int_eq(f.process[before].killed, SIGKILL);
+    fake_reap(&f);
+    ck_assert(mob_raylet_quiet(f.raylet));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_program_that_does_not_start)
+{
+    Mobula__Envelope *e;
+
+    fake_open(&f, "CPU=2");
+    uint32_t p = fake_driver(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 1 });
+    uint32_t first = f.spawned;
+    for (uint32_t i = 0; i < first; i++)
+        if (f.process[i].spawned)
+            fake_exit(&f, i, -1);
+    e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_nonnull(strstr(e->unplaceable->text, "no reason"));
+    ck_assert(!e->unplaceable->final);
+    fake_tick(&f);
+    ck_assert_uint_eq(f.spawned, first);        /* it rests */
+    fake_pass(&f, 300);
+    ck_assert_uint_gt(f.spawned, first);        /* and tries again */
+    fake_all_up(&f);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_worker_that_hangs_at_its_start_is_killed)
+{
+    fake_open(&f, "CPU=1");
+    fake_driver(&f);
+    fake_pass(&f, 29000);
+    ck_assert_int_eq(f.process[f.spawned - 1].killed, 0);
+    fake_pass(&f, 1500);
+    ck_assert_int_eq(f.process[f.spawned - 1].killed, SIGKILL);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("raylet_pool", test_prestart_and_reaping, test_blocked_cpu, test_blocked_worker_dies, test_gpus,
+          test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start,
+          test_worker_that_hangs_at_its_start_is_killed)

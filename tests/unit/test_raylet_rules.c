@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may say what: strangers, liars and thieves are ignored or hung up, and nobody else is disturbed. And the way of what is passed on. */
+#include "raylet_fake.h"
+
+static struct fake f;
+
+/* Two drivers, each with a lease. */
+static void open_two(uint32_t p[2], struct fake_grant g[2])
+{
+    fake_open(&f, "CPU=2");
+    for (int i = 0; i < 2; i++) {
+        p[i] = fake_driver(&f);
+        for (int k = 0; k < 3; k++)
+            fake_all_up(&f);
+        fake_want(&f, p[i], (struct fake_ask){ .count = 1 });
+        for (int k = 0; k < 3; k++)
+            fake_all_up(&f);
+        ck_assert(fake_grant(&f, f.process[p[i]].link, &g[i]));
+    }
+    fake_forget_sent(&f);
+}
+
+static void say(uint32_t p, struct mob_address to, Mobula__Envelope__BodyCase body, void *m)
+{
+    fake_say(&f, f.process[p].link, fake_at(FAKE_NODE, p), to, body, m);
+}
+
+START_TEST(test_return_of_anothers_lease)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Return m = MOBULA__RETURN__INIT;
+
+    open_two(p, g);
+    fake_return(&f, p[0], g[1].lease);
+    fake_return(&f, p[0], 12345);
+    m.lease = g[1].lease;
+    fake_say(&f, f.process[p[0]].link, fake_at(FAKE_NODE, p[1]), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_RETURN_LEASE, &m);
+    ck_assert_int_le(fake_free(&f, "CPU"), 0); /* nothing came back */
+    ck_assert_uint_eq(f.hang_ups, 0);
+    fake_return(&f, p[1], g[1].lease);
+    ck_assert_int_eq(fake_free(&f, "CPU"), MOB_UNITS);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_nobody_speaks_for_another)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Watch m = MOBULA__WATCH__INIT;
+    Mobula__ObjectId id = MOBULA__OBJECT_ID__INIT;
+
+    open_two(p, g);
+    id.node = FAKE_NODE;
+    id.process = p[1];
+    m.object = &id;
+    fake_say(&f, f.process[p[0]].link, fake_at(7, 7), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &m);
+    Mobula__Envelope *e = fake_take(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_WATCH);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->from->node, FAKE_NODE);
+    ck_assert_uint_eq(e->from->process, p[0]);
+    fake_fini(&f);
+}
+END_TEST
+
+/* What no process may say, to its raylet or to another process. */
+static const struct { Mobula__Envelope__BodyCase body; bool to_other; } forbidden[] = {
+    { MOBULA__ENVELOPE__BODY_GRANT, true }, { MOBULA__ENVELOPE__BODY_LEASE_OVER, true }, { MOBULA__ENVELOPE__BODY_RECALL, true },
+    { MOBULA__ENVELOPE__BODY_LEASE_OVER, false }, { MOBULA__ENVELOPE__BODY_JOB_OVER, false },
+    { MOBULA__ENVELOPE__BODY_PLACED, false }, { MOBULA__ENVELOPE__BODY_NODE_DOWN, false },
+    { MOBULA__ENVELOPE__BODY_TASK_FRAMES, false }, { MOBULA__ENVELOPE__BODY_OUTPUT, true },
+};
+
+START_TEST(test_forbidden)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Address address = MOBULA__ADDRESS__INIT;
+    Mobula__Error error = MOBULA__ERROR__INIT;
+    Mobula__Grant grant = MOBULA__GRANT__INIT;
+    Mobula__LeaseOver over = MOBULA__LEASE_OVER__INIT;
+    Mobula__Recall recall = MOBULA__RECALL__INIT;
+    Mobula__JobOver job = MOBULA__JOB_OVER__INIT;
+    Mobula__Placed placed = MOBULA__PLACED__INIT;
+    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+    Mobula__TaskFrames frames = MOBULA__TASK_FRAMES__INIT;
+    Mobula__Output output = MOBULA__OUTPUT__INIT;
+    void *messages[] = { &grant, &over, &recall, &over, &job, &placed, &down, &frames, &output };
+
+    open_two(p, g);
+    grant.worker = over.worker = job.job = placed.owner = &address;
+    over.cause = &error;
+    down.node = FAKE_NODE;
+    say(p[0], fake_at(FAKE_NODE, forbidden[_i].to_other ? p[1] : 0), forbidden[_i].body, messages[_i]);
+    ck_assert_uint_eq(f.hang_ups, 1);
+    ck_assert_uint_eq(f.hung_up, f.process[p[0]].link);
+    ck_assert_ptr_null(fake_take(&f, f.process[p[1]].link, forbidden[_i].body));
+    ck_assert_int_eq(f.over.code, MOB_OK);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_garbage_and_strangers)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Blocked blocked = MOBULA__BLOCKED__INIT;
+    Mobula__Want want = MOBULA__WANT__INIT;
+
+    open_two(p, g);
+    mob_raylet_receive(f.raylet, f.process[p[0]].link, "\xff\xff\xff", 3);
+    ck_assert_uint_eq(f.hung_up, f.process[p[0]].link);
+    uint64_t stranger = ++f.next_link;
+    mob_raylet_link_up(f.raylet, stranger, MOB_LINK_LOCAL);
+    fake_say(&f, stranger, fake_at(FAKE_NODE, p[1]), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_BLOCKED, &blocked);
+    ck_assert_uint_eq(f.hung_up, stranger);
+    stranger = ++f.next_link;
+    mob_raylet_link_up(f.raylet, stranger, MOB_LINK_PEER);
+    fake_say(&f, stranger, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_BLOCKED, &blocked);
+    ck_assert_uint_eq(f.hung_up, stranger);     /* before its PeerHello */
+    uint64_t peer = fake_peer(&f, 3);
+    Mobula__Recall recall = MOBULA__RECALL__INIT;
+    fake_say(&f, peer, fake_at(4, 0), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_RECALL, &recall);
+    ck_assert_uint_eq(f.hung_up, peer); /* node 3 does not speak for node 4 */
+    Mobula__Shape shape = MOBULA__SHAPE__INIT;
+    want.definition = &shape;           /* without a job */
+    want.count = 1;
+    want.shape = 9;
+    say(p[1], fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WANT, &want);
+    ck_assert_uint_eq(f.hung_up, f.process[p[1]].link);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_blocked_by_who_is_not_lent)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+
+    open_two(p, g);
+    fake_blocked(&f, p[0], true);       /* a driver */
+    fake_blocked(&f, g[0].worker, false);
+    fake_pass(&f, 10);
+    ck_assert_int_le(fake_free(&f, "CPU"), 0);
+    fake_return(&f, p[0], g[0].lease);
+    ck_assert_int_eq(fake_free(&f, "CPU"), MOB_UNITS);
+    fake_blocked(&f, g[0].worker, true);        /* it is idle */
+    ck_assert_int_eq(fake_free(&f, "CPU"), -1);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_unexpected_worker)
+{
+    struct mob_address self, job;
+    struct mob_error err;
+    uint32_t depth;
+    uint64_t link = 900;
+
+    fake_open(&f, "CPU=1");
+    fake_driver(&f);
+    mob_raylet_link_up(f.raylet, link, MOB_LINK_LOCAL);
+    struct mob_hello hello = { .process = 77 };
+    ck_assert_int_eq(mob_raylet_process_up(f.raylet, link, &hello, &self, &job, &depth, &err), -1);
+    hello.process = f.spawned - 1;      /* the one that is expected, with another program */
+    ck_assert_int_eq(mob_raylet_process_up(f.raylet, link, &hello, &self, &job, &depth, &err), -1);
+    ck_assert_int_eq(err.code, MOB_ERR_DENIED);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_queries)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Query q = MOBULA__QUERY__INIT;
+    Mobula__Reply reply = MOBULA__REPLY__INIT;
+
+    open_two(p, g);
+    q.id = 6;
+    q.verb = "nodes";
+    say(p[0], fake_at(0, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    Mobula__Envelope *e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_QUERY);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->from->process, p[0]);
+    reply.id = 6;
+    reply.last = true;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, p[0]), MOBULA__ENVELOPE__BODY_REPLY, &reply);
+    ck_assert_ptr_nonnull(fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY));
+    fake_lose(&f, f.head);
+    say(p[0], fake_at(0, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->reply->error->code, MOB_ERR_UNREACHABLE);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_watches)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Watch watch = MOBULA__WATCH__INIT;
+    Mobula__Watched watched;
+    Mobula__ObjectId id = MOBULA__OBJECT_ID__INIT;
+
+    open_two(p, g);
+    mobula__watched__init(&watched);
+    id.node = FAKE_NODE;
+    id.process = p[1];
+    id.task = 5;
+    watch.object = watched.object = &id;
+    watched.state_case = MOBULA__WATCHED__STATE_VALUE;
+    say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    say(p[1], fake_at(FAKE_NODE, p[0]), MOBULA__ENVELOPE__BODY_WATCHED, &watched);
+    ck_assert_uint_eq(fake_count(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_WATCHED), 1);
+    say(p[1], fake_at(FAKE_NODE, p[0]), MOBULA__ENVELOPE__BODY_WATCHED, &watched);
+    ck_assert_uint_eq(fake_count(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_WATCHED), 0); /* nobody asked again */
+    say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    fake_exit(&f, p[1], 0);             /* both are answered, and so is the next one */
+    say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    ck_assert_uint_eq(fake_count(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_WATCHED), 3);
+    id.node = 99;
+    say(p[0], fake_at(99, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    ck_assert_uint_eq(fake_count(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_WATCHED), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+/* What waits for a link leaves in order once it is up; of two links the first one is used on. */
+START_TEST(test_dialing)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Free m = MOBULA__FREE__INIT;
+
+    open_two(p, g);
+    uint32_t dials = f.dials;
+    say(p[0], fake_at(3, 0), MOBULA__ENVELOPE__BODY_FREE, &m);
+    say(p[0], fake_at(3, 0), MOBULA__ENVELOPE__BODY_FREE, &m);
+    ck_assert_uint_eq(f.dials, dials + 1);
+    uint64_t link = f.dialed;
+    ck_assert_uint_eq(fake_count(&f, link, MOBULA__ENVELOPE__BODY_FREE), 0);
+    mob_raylet_link_up(f.raylet, link, MOB_LINK_PEER);
+    ck_assert_uint_eq(fake_count(&f, link, MOBULA__ENVELOPE__BODY_PEER_HELLO), 1);
+    ck_assert_uint_eq(fake_count(&f, link, MOBULA__ENVELOPE__BODY_FREE), 2);
+    uint64_t second = fake_peer(&f, 3);
+    say(p[0], fake_at(3, 0), MOBULA__ENVELOPE__BODY_FREE, &m);
+    ck_assert_uint_eq(fake_count(&f, second, MOBULA__ENVELOPE__BODY_FREE), 0);
+    ck_assert_uint_eq(fake_count(&f, link, MOBULA__ENVELOPE__BODY_FREE), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("raylet_rules");
+    TCase *tcase = tcase_create("rules");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_test(tcase, test_return_of_anothers_lease);
+    tcase_add_test(tcase, test_nobody_speaks_for_another);
+    tcase_add_loop_test(tcase, test_forbidden, 0, (int)MOB_COUNT(forbidden));
+    tcase_add_test(tcase, test_garbage_and_strangers);
+    tcase_add_test(tcase, test_blocked_by_who_is_not_lent);
+    tcase_add_test(tcase, test_unexpected_worker);
+    tcase_add_test(tcase, test_queries);
+    tcase_add_test(tcase, test_watches);
+    tcase_add_test(tcase, test_dialing);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
