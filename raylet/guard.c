@@ -172,9 +172,12 @@ static int wait_for_raylet(pid_t pid, const sigset_t *signals)
     for (;;) {
         pid_t ended;
 
-        while ((ended = waitpid(-1, &status, WNOHANG)) > 0)
+        while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
+            if (ended == pid && WIFSIGNALED(status))
+                mob_error_log("the raylet was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
             if (ended == pid)
                 return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        }
         if (sigwait(signals, &signal) == 0 && signal != SIGCHLD)
             kill(pid, SIGTERM);
     }
@@ -188,11 +191,7 @@ static void clear_away(const struct mob_guard_notes *notes)
         return;
     unlink(notes->record);
     unlink(notes->socket);
-    mob_paths_remove(notes->programs, NULL);
-    if (notes->is_private) {
-        mob_paths_remove(notes->session, NULL);
-        return;
-    }
+    mob_paths_remove(notes->scratch, NULL);
     snprintf(logs, sizeof logs, "%s/logs", notes->session);
     rmdir(logs);                        /* logs that are there stay, for people */
     rmdir(notes->session);

@@ -10,9 +10,9 @@
 /* What the raylet has made and the guard clears away, in memory that both see. "": nothing (yet). */
 struct mob_guard_notes {
     int guard_pid;
-    char session[MOB_PATH_SIZE];        /* removed if it is empty in the end, or with all in it for a private cluster */
-    char socket[MOB_PATH_SIZE], record[MOB_PATH_SIZE], programs[MOB_PATH_SIZE];
-    int is_private;
+    char session[MOB_PATH_SIZE];        /* removed if it is empty in the end: others may live in it */
+    char socket[MOB_PATH_SIZE], record[MOB_PATH_SIZE];
+    char scratch[MOB_PATH_SIZE];        /* a folder, with all in it */
 };
 
 /* Become the guard, and run raylet() in a child: as process 1 of a PID namespace where that is allowed, else with this process as

@@ -180,7 +180,7 @@ static void driver_says_hello(struct mob_shell *s, struct mob_stream *c, const M
 static void worker_says_hello(struct mob_shell *s, struct mob_stream *c, const Mobula__Hello *m)
 {
     struct mob_resident *r = mob_resident_find(s, m->process);
-    struct mob_hello facts = { .process = m->process, .pid = m->pid };
+    struct mob_hello facts = { .process = m->process };
     struct mob_error err;
 
     if (r == NULL || r->machine.now != MOB_RESIDENT_STARTED || r->page_fd >= 0 || r->nonce != m->nonce) {
@@ -189,6 +189,7 @@ static void worker_says_hello(struct mob_shell *s, struct mob_stream *c, const M
         return;
     }
     facts.executable = r->program;
+    facts.pid = r->shown_pid;           /* what it says may be a pid of its namespace */
     come_in(r, c, &facts);
 }
 

@@ -4,7 +4,7 @@
  *   KEPT      a driver of this node has it open; gone when the last such driver is
  *   FETCHING  its bytes come from `node`: waits for bulk, which fails by itself when the peer is silent
  *   CHECKING  a thread of the pool flushes, names and examines the file (raylet/elf.c): bounded to some seconds
- *   HERE      a file <programs>/<sha>, kept until FETCHED_MAX newer ones were used
+ *   HERE      a file <session>/raylet.d/<sha>, kept until FETCHED_MAX newer ones were used
  *
  * However many workers wait for a program, it is fetched once. A fetch or check that fails tells all waiters and forgets the program,
  * so that the next ask tries again.
@@ -83,14 +83,15 @@ static void program_free(struct program *g)
     free(g);
 }
 
+/* There may be two of one hash: a driver's own, and one that was fetched for a job of another node. A driver's comes first. */
 static struct program *program_find(struct mob_programs *p, const struct mob_hash *hash)
 {
-    struct program *g;
+    struct program *g, *found = NULL;
 
     mob_list_each(g, &p->all, struct program, link)
-        if (memcmp(&g->hash, hash, sizeof *hash) == 0)
-            return g;
-    return NULL;
+        if (memcmp(&g->hash, hash, sizeof *hash) == 0 && (found == NULL || g->state == PROGRAM_KEPT))
+            found = g;
+    return found;
 }
 
 static struct program *program_create(struct mob_programs *p, const struct mob_hash *hash, enum program_state state, int fd)
@@ -185,10 +186,6 @@ void mob_program_keep(struct mob_programs *p, const struct mob_hash *hash, int f
 
     if (g != NULL && g->state == PROGRAM_KEPT) {
         g->kept++;
-        close(fd);
-        return;
-    }
-    if (g != NULL) {                    /* it is fetched, or being so, for a job of another node: the later find serves both */
         close(fd);
         return;
     }
@@ -304,7 +301,7 @@ static struct program *program_fetch(struct mob_programs *p, const struct mob_ha
         mob_error_set(err, MOB_ERR_NODE_DIED, "the program of the job is gone: its node %u has left", node);
         return NULL;
     }
-    char *path = mob_printf("%s/%s", p->shell->notes->programs, mob_hash_text(hash, name));
+    char *path = mob_printf("%s/%s", p->shell->notes->scratch, mob_hash_text(hash, name));
     char *fetched_path = mob_printf("%s.part", path);
     int fd = open(fetched_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -331,7 +328,8 @@ void mob_program_need(struct mob_programs *p, const struct mob_hash *hash, uint3
         w->ready(w, NULL, &err);
         return;
     }
-    mob_list_append(&p->all, &g->link);
+    mob_list_remove(&g->link);
+    mob_list_append(&p->all, &g->link); /* the latest used */
     if (g->state == PROGRAM_HERE) {
         w->ready(w, &(struct mob_program_file){ g->path, -1, g->path }, NULL);
     } else if (g->state == PROGRAM_KEPT) {

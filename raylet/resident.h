@@ -25,7 +25,6 @@ struct mob_resident {
     /* a worker's */
     pid_t pid;                          /* as we see it; 0: not started, or reaped */
     uint64_t nonce;
-    bool with_gpus;
     uint32_t gpus[MOB_GPUS_MAX];
     size_t gpu_count;
     struct mob_program_waiter program_wait;

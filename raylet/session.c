@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.c -- what the node shows of itself once the head has numbered it: its socket, its record, and one line to who started it.
  *
- * <run>/<cluster>@<ip>/raylet.sock, raylet.json, programs/. A second raylet of the same address (a driver's own, beside the node's)
- * has raylet-<node>.sock and so on: the first one's files are never touched while it lives.
+ *     <run>/<cluster>@<ip>/raylet.sock, raylet.json
+ *                          raylet.d/          programs of other nodes
+ *                          logs/              what workers print; of a private raylet it is raylet.d/, which ends with it
+ *
+ * A second raylet of the same address (a driver's own, beside the node's) has raylet-<node>.sock and so on: the first one's files are
+ * never touched while it lives.
  */
 #include <assert.h>
 #include <errno.h>
@@ -60,8 +64,7 @@ static void choose_names(struct mob_shell *s, const char *session, uint32_t node
         snprintf(name, sizeof name, "raylet-%" PRIu32, node);
     put_path(notes->record, session, name, ".json");
     put_path(notes->socket, session, name, ".sock");
-    put_path(notes->programs, session, name, ".programs");
-    notes->is_private = s->options->private_fd >= 0;
+    put_path(notes->scratch, session, name, ".d");
     mob_copy(notes->session, sizeof notes->session, session);   /* last: from here on the guard clears away */
 }
 
@@ -87,9 +90,13 @@ static int open_session(struct mob_shell *s, const char *cluster, uint32_t node,
     if (mob_paths_run(run, err) < 0 || mob_paths_session(run, cluster, s->config.ip, session, err) < 0)
         return -1;
     choose_names(s, session, node);
-    mob_paths_remove(s->notes->programs, NULL);         /* of an earlier raylet that had no guard to the end */
-    if (mob_paths_private(s->notes->programs, err) < 0)
+    mob_paths_remove(s->notes->scratch, NULL);          /* of an earlier raylet that had no guard to the end */
+    if (mob_paths_private(s->notes->scratch, err) < 0)
         return -1;
+    if (s->options->private_fd >= 0)
+        mob_copy(s->logs, sizeof s->logs, s->notes->scratch);
+    else
+        put_path(s->logs, session, "logs", "");
     mob_copy(s->socket_path, sizeof s->socket_path, s->notes->socket);
     if (mob_local_listen(s->local, s->socket_path, err) < 0 || write_record(s, cluster, err) < 0)
         return -1;

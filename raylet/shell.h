@@ -3,6 +3,8 @@
 #ifndef MOB_RAYLET_SHELL_H
 #define MOB_RAYLET_SHELL_H
 
+#include <stdlib.h>
+
 #include "common/loop.h"
 #include "common/map.h"
 #include "common/paths.h"
@@ -41,6 +43,7 @@ struct mob_shell {
     uint64_t cluster;                   /* the first 8 bytes of its id: in object ids and Welcome */
     char session[MOB_PATH_SIZE];        /* "" until registered */
     char socket_path[MOB_PATH_SIZE];
+    char logs[MOB_PATH_SIZE];           /* the folder of what workers print */
     char library_path[MOB_PATH_SIZE];   /* LD_LIBRARY_PATH of workers */
     bool ending;                        /* nothing is started any more */
     int exit_code;
@@ -50,6 +53,12 @@ struct mob_shell {
 static inline void mob_shell_poke(struct mob_shell *s)
 {
     mob_ticker_poke(s->ticker);
+}
+
+/* False: behave as on a kernel without pidfds (MOBULA_NO_PIDFD, for tests). */
+static inline bool mob_shell_has_pidfds(void)
+{
+    return getenv("MOBULA_NO_PIDFD") == NULL;
 }
 
 /* Leave the loop; the process exits with `code`. */

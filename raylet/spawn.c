@@ -69,11 +69,11 @@ static char **environment_create(const struct mob_resident *r)
     char **list = mob_alloc((count + 4) * sizeof *list);
     for (size_t i = 0; i < count; i++)
         if (!is_variable(environ[i], "MOBULA_WORKER") && !is_variable(environ[i], "LD_LIBRARY_PATH")
-            && !(r->with_gpus && is_variable(environ[i], "CUDA_VISIBLE_DEVICES")))
+            && !(r->gpu_count > 0 && is_variable(environ[i], "CUDA_VISIBLE_DEVICES")))
             list[n++] = mob_strdup(environ[i]);
     list[n++] = mob_printf("MOBULA_WORKER=%s:%" PRIu32 ":%" PRIu64, r->shell->socket_path, r->number, r->nonce);
     list[n++] = mob_printf("LD_LIBRARY_PATH=%s", r->shell->library_path);
-    if (r->with_gpus)
+    if (r->gpu_count > 0)
         list[n++] = gpus_variable(r);
     return list;
 }
@@ -134,7 +134,7 @@ static int start(struct mob_resident *r, const struct mob_program_file *file, in
     environment_destroy(environment);
     if (result < 0)
         return -1;
-    r->shown_pid = shown_pid(r->pid, pidfd);
+    r->shown_pid = shown_pid(r->pid, mob_shell_has_pidfds() ? pidfd : -1);
     if (pidfd >= 0)
         close(pidfd);                   /* its pid is ours until we reap it; SIGCHLD tells of its end (reap.c) */
     return 0;
@@ -165,7 +165,7 @@ static void program_ready(struct mob_program_waiter *w, const struct mob_program
         mob_spawn_give_up(r, &err);
         return;
     }
-    char *path = mob_printf("%s/logs/worker-%u-%u", r->shell->session, r->number, r->shown_pid);
+    char *path = mob_printf("%s/worker-%u-%u", r->shell->logs, r->number, r->shown_pid);
     r->output = mob_output_create(r->shell->loop, out[0], error[0], path, tell_driver, r);
     free(path);
     mob_map_set(&r->shell->residents_by_pid, (uint64_t)r->pid, r);
@@ -181,9 +181,8 @@ void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask)
     r->nonce = ask->nonce;
     r->job = ask->job;
     r->program = ask->executable;
-    r->with_gpus = ask->gpus != NULL;
     r->gpu_count = ask->gpu_count < MOB_GPUS_MAX ? ask->gpu_count : MOB_GPUS_MAX;
-    if (ask->gpus != NULL)
+    if (r->gpu_count > 0)
         memcpy(r->gpus, ask->gpus, r->gpu_count * sizeof *r->gpus);
     r->program_wait.ready = program_ready;
     mob_program_need(s->programs, &ask->executable, ask->executable_node, &r->program_wait);
