@@ -190,7 +190,7 @@ struct mob_node {
 };
 int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err);    /* count in: room; out: how many there are */
 int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);        /* until so many serve */
-int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);    /* of the cluster: "CPU=16,GPU=2" */
+int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);    /* of the cluster: "CPU=16,GPU=2"; either may be NULL */
 const char *mob_version(void);
 
 #ifdef __GNUC__

@@ -105,6 +105,8 @@ static void print_resources(json_t *object, char *text, size_t size)
     const char *name;
     json_t *amount;
 
+    if (text == NULL)
+        return;
     json_object_foreach(object, name, amount)
         mob_resources_set(&r, name, (int64_t)(json_number_value(amount) * (double)MOB_UNITS + 0.5));
     mob_resources_print(&r, text, size);
