@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* borrowed.c -- from a Grant that passes to the Return or LeaseOver that passes. Only the process that got the Grant may use the lease. */
+/* borrowed.c -- from a Grant that passes to the Return or LeaseOver that passes. Only the process that got the Grant may use
+ * the lease. */
 #include "raylet/borrowed.h"
 
 #include <stdlib.h>

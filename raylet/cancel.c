@@ -5,9 +5,9 @@
  *   TERMINATED  SIGTERM was sent                                            -- grace -->
  *   KILLED      SIGKILL was sent (at once, if forced)
  *
- * Before each signal the page is read again: only if it still says that this very attempt runs, the signal is sent; so a cancel
- * that comes late hits nobody else. The page may be a moment behind a task that is just being claimed: the flag catches that one, and
- * a forced cancel looks once more after LOOK_AGAIN_NS.
+ * Before each signal the page is read again: only if it still says that this very attempt runs, the signal is sent; so a
+ * cancel that comes late hits nobody else. The page may be a moment behind a task that is just being claimed: the flag
+ * catches that one, and a forced cancel looks once more after LOOK_AGAIN_NS.
  */
 #include "raylet/cancel.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* death.c -- burials.
  *
- * A worker: its socket was read to the end and it was reaped before we hear of it. Then, in this order: unsealed space in the store is
- * freed; what it answered is sent on, if its owner is elsewhere; LeaseOver tells the owner, with the death certificate; its own
- * leases and wants end, as it was an owner, too; its number is forgotten.
+ * A worker: its socket was read to the end and it was reaped before we hear of it. Then, in this order: unsealed space in
+ * the store is freed; what it answered is sent on, if its owner is elsewhere; LeaseOver tells the owner, with the death
+ * certificate; its own leases and wants end, as it was an owner, too; its number is forgotten.
  *
  * A driver: the same as an owner; and its job is over: the head is told, who tells the other nodes.
  *
- * A pair of nodes that lost its stream: each side tells its owners that their leases over there are over, and kills the workers it lends
- * to owners over there. A node that is dead: the same, and jobs whose driver was there are over.
+ * A pair of nodes that lost its stream: each side tells its owners that their leases over there are over, and kills the
+ * workers it lends to owners over there. A node that is dead: the same, and jobs whose driver was there are over.
  */
 #include "raylet/death.h"
 
@@ -47,8 +47,8 @@ static const char *tail(const char *text, size_t room)
     return line != NULL && line[1] != '\0' ? line + 1 : cut;
 }
 
-static void write_certificate(const struct mob_raylet *r, const struct process *p, const struct mob_exit *exit, enum mob_code code,
-                              struct mob_error *ret)
+static void write_certificate(const struct mob_raylet *r, const struct process *p, const struct mob_exit *exit,
+                              enum mob_code code, struct mob_error *ret)
 {
     const char *last = exit->last_lines != NULL ? exit->last_lines : "";
     char end[256];

@@ -4,9 +4,10 @@
  *   open = outstanding - making         what no lease of this node is in the making for
  *        = at_head + placed_sum         asked of the head, and promised by it
  *
- * flush() restores the second line: open grew -> Demand with a higher level; fell, because this node served some itself or the owner
- * wants less -> Demand with a lower one, and what is still too much is withdrawn from the nodes. The head lowers its level by itself
- * with each Placed; Demand.placed_seen makes crossing ones exact. A Grant that crosses a Withdraw is one too many: its owner returns it.
+ * flush() restores the second line: open grew -> Demand with a higher level; fell, because this node served some itself or
+ * the owner wants less -> Demand with a lower one, and what is still too much is withdrawn from the nodes. The head lowers
+ * its level by itself with each Placed; Demand.placed_seen makes crossing ones exact. A Grant that crosses a Withdraw is one
+ * too many: its owner returns it.
  *
  * This node can be among those the head chose. Then nothing goes by message: the want is served from the own queue.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dispatch.c -- one table says of each message who may say it to this raylet, who may have it passed on, and what is looked at then.
+/* dispatch.c -- one table says of each message who may say it to this raylet, who may have it passed on, and what is looked
+ * at then.
  *
  *   to this raylet       `hear`, if the sender's kind of connection is in `from`
  *   to anyone else       passed on, if it is in `pass_from` and `passes` (NULL: always) does not keep it
@@ -83,7 +84,8 @@ static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)
     if (a->to.node != 0 || mob_membership_joined(r))
         return a->to.node == 0;
     if (a->e->body_case == MOBULA__ENVELOPE__BODY_QUERY) {
-        mob_error_set(&why, MOB_ERR_UNREACHABLE, "the head at %s:%u is away; ask again later", r->config.head_ip, r->config.head_port);
+        mob_error_set(&why, MOB_ERR_UNREACHABLE, "the head at %s:%u is away; ask again later",
+                      r->config.head_ip, r->config.head_port);
         mob_wire_put_error(&error, &why);
         m.id = a->e->query->id;
         m.last = true;

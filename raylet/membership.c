@@ -3,9 +3,9 @@
  *
  *   dial -> Register -> Registered -> Report ... stream lost -> (500 ms) dial -> Register with the number we have -> Registered
  *
- * Without its head the node works on with what it has. After a new Registered everything the head may have forgotten, or missed, is
- * said again: drivers, jobs that ended, demands as full levels. After headless_ms without it the node gives up; a node that was
- * declared dead gives up at once: its shell starts anew.
+ * Without its head the node works on with what it has. After a new Registered everything the head may have forgotten, or
+ * missed, is said again: drivers, jobs that ended, demands as full levels. After headless_ms without it the node gives up; a
+ * node that was declared dead gives up at once: its shell starts anew.
  */
 #include "raylet/membership.h"
 

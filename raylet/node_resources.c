@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* node_resources.c -- one vector of what is free, and beside it the GPUs one by one.
  *
- * Rule: at each take, lent + asked <= owned. Only mob_node_resources_regain_cpu() may break it, for CPU alone: a worker that wakes
- * up runs at once. While CPU is below zero nothing that asks for CPU fits, so the debt is paid first.
+ * Rule: at each take, lent + asked <= owned. Only mob_node_resources_regain_cpu() may break it, for CPU alone: a worker that
+ * wakes up runs at once. While CPU is below zero nothing that asks for CPU fits, so the debt is paid first.
  *
- * A whole GPU is taken only where all of it is free; a fraction goes to the fullest GPU that has room, so that whole ones stay whole.
+ * A whole GPU is taken only where all of it is free; a fraction goes to the fullest GPU that has room, so that whole ones
+ * stay whole.
  */
 #include "raylet/node_resources.h"
 

@@ -79,7 +79,8 @@ void mob_pool_fini(struct mob_raylet *r)
 
 /* -- kinds --------------------------------------------------------------------------------------------------------------- */
 
-struct kind *mob_pool_kind(struct mob_raylet *r, struct mob_address job, const struct mob_hash *executable, uint32_t executable_node)
+struct kind *mob_pool_kind(struct mob_raylet *r, struct mob_address job, const struct mob_hash *executable,
+                           uint32_t executable_node)
 {
     struct kind *k = mob_map_get(&r->pool.kinds, mob_address_key(job));
 

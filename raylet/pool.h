@@ -64,7 +64,8 @@ struct pool {
 void mob_pool_init(struct mob_raylet *r);
 void mob_pool_fini(struct mob_raylet *r);
 
-struct kind *mob_pool_kind(struct mob_raylet *r, struct mob_address job, const struct mob_hash *executable, uint32_t executable_node);
+struct kind *mob_pool_kind(struct mob_raylet *r, struct mob_address job, const struct mob_hash *executable,
+                           uint32_t executable_node);
 /* Free it if nothing is left of it. */
 void mob_pool_kind_release(struct mob_raylet *r, struct kind *k);
 /* Have `count` workers, as fast as the CPUs allow. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* proxy.c -- TaskFrames -> ring -> worker -> ring -> AnswerFrames.
  *
- * A flight is a task from its arrival to its answer, or until it is taken back. It goes straight into the ring; while the channel is not
- * mapped yet, or slots behind a long task are not reusable yet, it waits in `pending` with its body. Window and pending together
- * bound what an owner can make this node hold; an owner that sends more loses the lease.
+ * A flight is a task from its arrival to its answer, or until it is taken back. It goes into the ring at once; while
+ * the channel is not mapped yet, or slots behind a long task are not reusable yet, it waits in `pending`. Window
+ * and pending together bound what an owner can make this node hold; an owner that sends more loses the lease.
  *
- * The owner cannot see the worker's page. So this file does what an owner on the same node does by itself: when the worker blocks, or
- * its task has run 4 times as long as expected (2 ms at least), it takes back what has not started, and says Taken unasked.
+ * The owner cannot see the worker's page. So this file does what an owner on the same node does by itself: when the worker
+ * blocks, or its task has run 4 times as long as expected (2 ms at least), it takes back what has not started, and says
+ * Taken unasked.
  */
 #include "raylet/proxy.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* recall.c -- fairness among owners that have more tasks than the node has room.
  *
- * The want with the most leases (held HELD_NS at least) gives one up for the first waiting one that would still have fewer than it: so
- * two equal wants do not take leases from each other in turns. One that has no lease at all may get another's last one: then they
- * take turns of HELD_NS, and neither starves. At most as many are asked back as are wanted.
+ * The want with the most leases (held HELD_NS at least) gives one up for the first waiting one that would still have fewer
+ * than it: so two equal wants do not take leases from each other in turns. One that has no lease at all may get another's
+ * last one: then they take turns of HELD_NS, and neither starves. At most as many are asked back as are wanted.
  *
  * Who gives one up waits anew, behind the others: else what comes back would be its own again.
  */

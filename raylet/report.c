@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report.c -- a Report is due after a beat of silence, and PACE_NS after the last one when something changed since: free resources,
- * the queue, or the Places seen. */
+/* report.c -- a Report is due after a beat of silence, and PACE_NS after the last one when something changed since: free
+ * resources, the queue, or the Places seen. */
 #include "raylet/report.h"
 
 #include "raylet/core.h"

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* route.c -- who is reached how.
  *
- *   process of this node -> its socket        node 0 -> the head's stream        other node -> the pair's stream, dialed when needed
+ *   process of this node -> its socket    node 0 -> the head's stream    other node -> the pair's stream, dialed when needed
  *
- * A pair of raylets may have two streams, when both dialed at once. Each side goes on sending on the one it used first, so order
- * holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up. When any stream of a pair breaks,
- * all of them are ended and the pair is reset: nothing above this file handles a lost or repeated message.
+ * A pair of raylets may have two streams, when both dialed at once. Each side goes on sending on the one it used first, so
+ * order holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up. When any stream of
+ * a pair breaks, all of them are ended and the pair is reset: nothing above this file handles a lost or repeated message.
  *
- * A connection is freed when the transport says that it is lost, and not before; one that we hung up is marked `ended` till then.
+ * A connection is freed when the transport says that it is lost, and not before; one that we hung up is marked `ended` till
+ * then.
  */
 #include "raylet/route.h"
 

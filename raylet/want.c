@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* want.c -- levels, and the queue.
  *
- * A want counts in `outstanding` what its owner can use besides the grants it has. The owner's Want sets it, each Grant that passes
- * lowers it; Want.grants_seen makes crossing ones exact. It is in the queue while this node should lend more of it: a local want
- * that is served here first with all that is not in the making; any other with what the head placed here.
+ * A want counts in `outstanding` what its owner can use besides the grants it has. The owner's Want sets it, each Grant that
+ * passes lowers it; Want.grants_seen makes crossing ones exact. It is in the queue while this node should lend more of it: a
+ * local want that is served here first with all that is not in the making; any other with what the head placed here.
  *
  * Order: deeper first (a child before the parents that wait for it), then who waits longest. Being served counts as a new
  * arrival, so equal wants take turns. A want that is passed over for RESERVE_NS because it is large holds back what it needs:
@@ -316,7 +316,7 @@ void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
     const Mobula__Want *m = a->e->want;
     struct process *p = a->connection->process;
     struct want *w = local_want(r, p, m);
-    uint64_t crossing;
+    uint64_t crossing, more;
 
     if (w == NULL || m->grants_seen > w->passed) {
         mob_raylet_blame(r, a->connection, "wants what it cannot");
@@ -327,7 +327,8 @@ void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
         w->depth = m->depth;
     }
     crossing = w->passed - m->grants_seen;
-    set_outstanding(r, w, m->count <= crossing ? 0 : (uint32_t)(m->count - crossing > COUNT_MAX ? COUNT_MAX : m->count - crossing));
+    more = m->count > crossing ? m->count - crossing : 0;
+    set_outstanding(r, w, more < COUNT_MAX ? (uint32_t)more : COUNT_MAX);
     mob_wants_serve(r);
     if (w->here_first && w->feasible && w->outstanding > w->making)
         mob_pool_prestart(r, w->kind, mob_node_resources_cpus(&r->resources));

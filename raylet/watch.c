@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* watch.c -- a Watch is remembered where its owner's death will be noticed: with the owner's process on the owner's node, and with
- * the peer on the asker's node. (Two records when they are on different nodes, one when not.) Watched, in passing, takes it out.
+/* watch.c -- a Watch is remembered where its owner's death will be noticed: with the owner's process on the owner's node,
+ * and with the peer on the asker's node. (Two records when they are on different nodes, one when not.) Watched, in passing,
+ * takes it out.
  *
  * Records are found by a hash of (asker, object); equal hashes are chained. An asker may ask twice and is answered twice.
  */

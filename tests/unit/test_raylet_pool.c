@@ -2,6 +2,7 @@
 /* Workers: started in time and not in herds, kept warm, reaped; blocked CPU; GPUs by index; programs that do not start. */
 #include <signal.h>
 
+#include "raylet/node_resources.h"
 #include "raylet_fake.h"
 
 static struct fake f;
@@ -134,6 +135,29 @@ START_TEST(test_gpus)
 }
 END_TEST
 
+START_TEST(test_fractions_leave_whole_gpus_whole)
+{
+    static const char *const asks[] = { "GPU=0.3", "GPU=1", "GPU=0.5", "GPU=0.6", "GPU=0.4", "GPU=0.3" };
+    static const uint8_t at[] = { 0, 1, 0, 2, 2, 1 };
+    const uint32_t gpus[MOB_GPUS_MAX] = { 0 };
+    struct mob_resources owned, ask;
+    struct node_resources n;
+    struct share share[MOB_COUNT(asks)];
+
+    mob_resources_parse("GPU=3", &owned, NULL);
+    mob_node_resources_init(&n, &owned, gpus);
+    for (size_t i = 0; i < MOB_COUNT(asks); i++) {
+        if (i == 4)
+            mob_node_resources_give(&n, &share[1]);
+        mob_resources_parse(asks[i], &ask, NULL);
+        ck_assert(mob_node_resources_take(&n, &ask, &share[i]));
+        ck_assert_uint_eq(share[i].gpu_at[0], at[i]);
+    }
+    mob_resources_parse("GPU=1", &ask, NULL);
+    ck_assert(!mob_node_resources_take(&n, &ask, &share[1]));
+}
+END_TEST
+
 START_TEST(test_gpu_ask_is_given_up_while_its_worker_starts)
 {
     fake_open(&f, "CPU=1,GPU=1");
@@ -188,5 +212,6 @@ START_TEST(test_worker_that_hangs_at_its_start_is_killed)
 END_TEST
 
 UNIT_MAIN("raylet_pool", test_prestart_and_reaping, test_blocked_cpu, test_blocked_worker_dies, test_gpus,
+          test_fractions_leave_whole_gpus_whole,
           test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start,
           test_worker_that_hangs_at_its_start_is_killed)

@@ -89,6 +89,7 @@ START_TEST(test_deeper_is_served_first_then_older)
     fake_all_up(&f);
     fake_all_up(&f);
     ck_assert(fake_grant(&f, f.process[holder].link, &g));
+    fake_pass(&f, 5);
     fake_want(&f, old, (struct fake_ask){ .count = 2 });
     fake_pass(&f, 5);
     fake_want(&f, deep, (struct fake_ask){ .count = 1, .depth = 1 });
@@ -116,6 +117,7 @@ START_TEST(test_equal_wants_take_turns)
     for (int i = 0; i < 4; i++)
         ck_assert(fake_grant(&f, f.process[c].link, &g[i]));
     fake_want(&f, a, (struct fake_ask){ .count = 4 });
+    fake_pass(&f, 1);
     fake_want(&f, b, (struct fake_ask){ .count = 4 });
     for (int i = 0; i < 4; i++)
         fake_return(&f, c, g[i].lease);
