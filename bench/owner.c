@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* owner.c -- what a task costs in the owner core: submit, push, answer, value, drop. One thread, which is its worker, too: the ring
- * is plain memory. The worker's share (claim, reply) is measured apart and taken off.   bench_owner [tasks a round] [rounds] */
+/* owner.c -- what a task costs in the owner core: submit, push, answer, value, drop. One thread, which is its worker, too: the
+ * ring is plain memory. The worker's share (claim, reply) is measured apart and taken off.   bench_owner [tasks a round] [rounds] */
 #include <stdio.h>
 #include <time.h>
 
@@ -53,7 +53,8 @@ static double round_ns(struct fake *f, uint32_t shape, uint64_t *refs, size_t n,
     return (double)(clock_ns() - begin_ns - worker_ns) / (double)n;
 }
 
-static void report(struct fake *f, uint32_t shape, const char *what, size_t n, size_t rounds, const struct mob_arg *args, size_t count)
+static void report(struct fake *f, uint32_t shape, const char *what, size_t n, size_t rounds,
+                   const struct mob_arg *args, size_t count)
 {
     uint64_t *refs = malloc(n * sizeof *refs);
     double best = 1e9, sum = 0;

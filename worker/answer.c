@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* answer.c -- the end of an attempt, as a worker told it: foreign bytes that become values, errors, or an error of the worker's own.
+/* answer.c -- the end of an attempt, as a worker told it: foreign bytes that become values or an error.
  *
  * (task, attempt) decides: an answer of an attempt that the lease does not have any more is ignored, so an answer that crosses a
  * take-back or a death is neither lost nor counted twice. All values are checked before the first is used.
@@ -56,7 +56,8 @@ static struct mob_object_id id_of(const struct mob_owner *o, const struct task *
                                    .task = t->number, .index = index };
 }
 
-static bool values_are_good(const struct mob_owner *o, const struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+static bool values_are_good(const struct mob_owner *o, const struct task *t, const struct mob_answer_frame *f,
+                            const uint8_t *body)
 {
     struct values values = { body, body + f->body_size };
     struct value v;
@@ -119,7 +120,8 @@ static void discard_values(struct mob_owner *o, struct task *t, const struct mob
     }
 }
 
-static void take_error(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body)
+static void take_error(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
+                       const uint8_t *body)
 {
     struct mob_error told, e = { .pid = (int32_t)l->pid, .attempt = t->attempt };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* body.c -- a task's arguments: written once when it is submitted, and turned into a frame's body when it is pushed.
  *
- * A body is a sequence of struct mob_arg_head and its bytes, padded to 8. As submitted, a reference is an ARG_REF and the number of
- * its object; without references the body is the frame's as it stands. In a frame a reference is its value, if that is small and
- * the sum stays within MOB_ARGS_INLINE_MAX; else the place where it is stored; else, when even places would be too many bytes for a
- * ring, only its name (FORWARD: the worker asks us).
+ * A body is a sequence of struct mob_arg_head and its bytes, padded to 8. As submitted, a reference is an ARG_REF and the
+ * number of its object; without references the body is the frame's as it stands. In a frame a reference is its value, if that
+ * is small and the sum stays within MOB_ARGS_INLINE_MAX; else the place where it is stored; else, when even places would be too
+ * many bytes for a ring, only its name (FORWARD: the worker asks us).
  */
 #include <string.h>
 
@@ -35,17 +35,18 @@ int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, 
             continue;
         }
         if (a->size > MOB_INLINE_MAX)
-            return mob_error_set(err, MOB_ERR_INVALID, "argument %zu has %zu bytes; more than %d go through the store: put it first",
-                                 i, a->size, MOB_INLINE_MAX);
+            return mob_error_set(err, MOB_ERR_INVALID,
+                                 "argument %zu has %zu bytes; more than %d go through the store: put it first", i, a->size, MOB_INLINE_MAX);
         bytes += HEAD + mob_frame_pad(a->size);
         in_frame += HEAD + mob_frame_pad(a->size);
         inlined += a->size;
     }
     if (inlined > MOB_ARGS_INLINE_MAX)
-        return mob_error_set(err, MOB_ERR_INVALID, "the arguments have %zu bytes; more than %d go through the store: put some first",
-                             inlined, MOB_ARGS_INLINE_MAX);
+        return mob_error_set(err, MOB_ERR_INVALID,
+                             "the arguments have %zu bytes; more than %d go through the store: put some first", inlined, MOB_ARGS_INLINE_MAX);
     if (in_frame > BODY_MAX)
-        return mob_error_set(err, MOB_ERR_INVALID, "%zu arguments are too many for one task: put some in one object", s->arg_count);
+        return mob_error_set(err, MOB_ERR_INVALID,
+                             "%zu arguments are too many for one task: put some in one object", s->arg_count);
     *ret_size = bytes;
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* event.c -- a record when a task is submitted, and when an attempt ends; a third, RUNNING, for what a report finds still running.
+/* event.c -- a record when a task is submitted, and when an attempt ends; a third, RUNNING, for what still runs then.
  *
  * A batch leaves 200 ms after its first record, or when it is full. The second's rate bounds what a process of millions of tasks
- * costs the head: beyond it a task is recorded whole if its number is in the sample, else only if it fails; `dropped` says how many.
+ * costs the head: beyond it a task is recorded whole if its number is in the sample, else if it fails; `dropped` counts.
  */
 #include "worker/event.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kind.c -- kinds are kept until the owner ends, at most KINDS_MAX; whoever names every task differently shares one name beyond. */
+/* kind.c -- kinds are kept until the owner ends, at most KINDS_MAX; names beyond are one. */
 #include "worker/kind.h"
 
 #include <stdlib.h>

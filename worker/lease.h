@@ -100,8 +100,8 @@ void mob_owner_on_taken(struct mob_owner *o, uint32_t node, const Mobula__Taken 
 
 /* -- answer.c --------------------------------------------------------------------------------------------------------------- */
 
-/* An answer by the worker of `l`. Ignored unless it is of an attempt that l has now. Both are foreign bytes: only frame->body_size
- * is known to be true of `body`. */
+/* An answer by the worker of `l`. Ignored unless it is of an attempt that l has now. Both are foreign bytes: only
+ * frame->body_size is known to be true of `body`. */
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *frame, const void *body);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* local.c -- tasks into, and answers out of, the rings shared with the workers of this node.
  *
- * A channel comes before the first Grant of its worker and is kept when the lease ends, for the raylet lends the same worker again
- * without opening another. It is closed when its worker died, when a newer one replaces it, or, being idle, when there are more than
- * IDLE_MAX. Doorbells ring once a flush; early when RING_EARLY tasks are in a ring, so that a sleeping worker starts meanwhile.
+ * A channel comes before the first Grant of its worker and is kept when the lease ends, for the raylet lends the same worker
+ * again without opening another. It is closed when its worker died, when a newer one replaces it, or, being idle, when there
+ * are more than IDLE_MAX. Doorbells ring once a flush; early when RING_EARLY tasks are in a ring, so that a sleeping worker
+ * starts meanwhile.
  */
 #include "worker/local.h"
 

@@ -4,7 +4,8 @@
  *   PENDING --> INLINE | STORED | ERROR          (STORED --> ERROR: its copy was lost)
  *
  *   PENDING   waits for its task's answer, for the put that writes it, or for another owner's Watched; whoever makes it pins it
- *   ready     until refs (the user's) and pins (ours) are both 0: then the slot's generation rises, and the number is never used again
+ *   ready     until refs (the user's) and pins (ours) are both 0: then the slot's generation rises, and its number is gone for
+ *             ever
  *
  * The table is chunks of slots that never move. Becoming ready may end other tasks, whose objects become ready in turn: they are
  * put in a list that the outermost call empties, so a chain of any length is walked without recursion.
@@ -218,7 +219,8 @@ int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const voi
     return 0;
 }
 
-void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node, uint64_t size)
+void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node,
+                                 uint64_t size)
 {
     struct stored *s = slab_take(&o->objects.stored);
 

@@ -40,13 +40,13 @@ struct group {
 struct object {
     uint32_t generation, slot;          /* its number, as a ref and on the wire */
     uint32_t refs;                      /* the user's */
-    uint32_t pins;                      /* ours: its task, tasks that take it, a put or Watch under way, its siblings (by the first) */
+    uint32_t pins;                      /* ours: its task, tasks that take it, puts, Watches, the first's siblings */
     uint32_t index;                     /* return of its task */
     uint8_t state;                      /* enum mob_object_state */
     bool lent;                          /* another process knows where it is stored: pinned until this process ends */
     bool told;                          /* in the list of those whose waiters are to be told */
     uint64_t task;                      /* number of its task: of its own number, if it is the first return */
-    struct task *maker;                 /* that task, while it is pending; NULL: a put, or a reference to somebody else's object */
+    struct task *maker;                 /* that task, while it is pending; NULL: a put, or another owner's object */
     struct group *group;
     struct mob_link waiters;            /* struct mob_waiter */
     struct follower *followers;         /* newest first */
@@ -112,7 +112,8 @@ static inline void object_unpin(struct mob_owner *o, struct object *b)
 /* Make a pending object ready; those who wait are told before the outermost call returns. Big inline values: -1 if there is no
  * memory (nothing changed). */
 int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const void *data, size_t size);
-void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node, uint64_t size);
+void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node,
+                                 uint64_t size);
 void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fault *fault);
 /* A stored one whose copy is gone becomes an error; the others are freed. */
 void mob_owner_object_lose(struct mob_owner *o, struct object *b, const struct mob_error *why);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* owner.c -- the owner core: its life, the user's objects, the dispatch of envelopes, and the flush.
  *
- * The journey of a task through the files: task.c (submit; waits for arguments) -> body.c (its bytes) -> shape.c (backlog, Want) ->
- * push.c (which lease) -> local.c or remote.c (ring or batch) ... answer.c (values) -> object.c (who waits is told; last count).
- * lease.c has the leases' life, watch.c other owners, event.c what the head records, kind.c names and durations.
+ * The journey of a task through the files: task.c (submit; waits for arguments) -> body.c (its bytes) -> shape.c (backlog,
+ * Want) -> push.c (which lease) -> local.c or remote.c (ring or batch) ... answer.c (values) -> object.c (who waits is told;
+ * last count). lease.c has the leases' life, watch.c other owners, event.c what the head records, kind.c names and durations.
  */
 #include "worker/owner.h"
 
@@ -283,8 +283,9 @@ void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
     if (o->lost)
         return;
     o->lost_why = (struct mob_error){ .code = MOB_ERR_NODE_DIED };
-    mob_error_set(&o->lost_why, MOB_ERR_NODE_DIED, "the raylet of this node (node %u) is gone: %s; mob_shutdown(), then mob_init() again",
-                  o->config.self.node, why->text);
+    mob_error_set(&o->lost_why, MOB_ERR_NODE_DIED,
+                  "the raylet of this node (node %u) is gone: %s; mob_shutdown(), then mob_init() again", o->config.self.node,
+                  why->text);
     mob_copy(o->lost_why.node, sizeof o->lost_why.node, why->node);
     o->lost = true;
     o->now_ns = o->world->now_ns(o->world);

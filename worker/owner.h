@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* owner.h -- the owner core: the tasks a process submitted, the leases it holds, the objects it owns. Pure: world.h.
  *
- * No lock and no thread: whoever holds libmobula's lock calls it (worker/runtime.c), or the simulator. No allocation or message per
- * task on the hot path: tasks, objects and small bodies come from slabs, frames are written into the ring itself.
+ * No lock and no thread: whoever holds libmobula's lock calls it (worker/runtime.c), or the simulator. No allocation or message
+ * per task on the hot path: tasks, objects and small bodies come from slabs, frames are written into the ring itself.
  *
  * A ref is a number {generation, slot}; 0 is none. A number that was dropped, or never given out, is refused by name.
  */

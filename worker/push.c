@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* push.c -- how many tasks a lease gets, which lease is next, and taking unstarted tasks back.
  *
- * The window is time: a lease gets tasks while what it has is expected to take less than WINDOW_NS, at most WINDOW_TASKS, and in any
- * case one beyond the one that runs. So tasks of 10 us are pipelined 1,000 deep, and of 5 ms or more one deep. The next task goes to
- * the lease with the least expected work; a lease keeps its turn for TURN_NS of tasks, so that few doorbells ring.
+ * The window is time: a lease gets tasks while what it has is expected to take less than WINDOW_NS, at most WINDOW_TASKS, and
+ * in any case one beyond the one that runs. So tasks of 10 us are pipelined 1,000 deep, and of 5 ms or more one deep. The next
+ * task goes to the lease with the least expected work; a lease keeps its turn for TURN_NS of tasks, so that few doorbells ring.
  *
- * Expectations are wrong at times, so nothing unstarted is left behind a long task (docs/protocol.md, Frames): a check looks at the
- * page of a worker of this node when its running task is over 4 times its expected time, and takes back what stands behind it; a
- * lender elsewhere does that by itself. Such a lease is `stalled` until its next answer: it gets nothing, and is not counted among
- * those that work, so another is asked for. A lease that becomes idle takes over a task that stands behind a long one at once.
+ * Expectations are wrong at times, so nothing unstarted is left behind a long task (docs/protocol.md, Frames): a check looks at
+ * the page of a worker of this node when its running task is over 4 times its expected time, and takes back what stands behind
+ * it; a lender elsewhere does that by itself. Such a lease is `stalled` until its next answer: it gets nothing, and is not
+ * counted among those that work, so another is asked for. A lease that becomes idle takes over a task that stands behind a long
+ * one at once.
  */
 #include <assert.h>
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remote.c -- tasks for, and answers of, workers on other nodes: the same frames as in a ring, in batches through the two raylets.
+/* remote.c -- tasks for, and answers of, workers on other nodes: the same frames as in a ring, in batches through the two
+ * raylets.
  *
- * The lender puts the frames into the worker's ring and takes back by itself what stands behind a long or blocked task; it holds at
- * most the window of the grant. A batch leaves when it is full (BATCH_TASKS, BATCH_BYTES), else at the flush.
+ * The lender puts the frames into the worker's ring and takes back by itself what stands behind a long or blocked task; it
+ * holds at most the window of the grant. A batch leaves when it is full (BATCH_TASKS, BATCH_BYTES), else at the flush.
  */
 #include <string.h>
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shape.c -- one backlog a shape: first in, first out; what comes back from a lease goes to the front.
  *
- * A flush pushes what the leases have room for, lets an idle lease take an unstarted task from one that is busy for long, and says
- * how many more leases could be used (Want: docs/protocol.md, Leases). Long tasks want a lease each; of short ones, each lease
- * should get WORTH_NS of work. Want is a level, so it may lag: up at once from nothing or by double, else every WANT_PERIOD_NS.
+ * A flush pushes what the leases have room for, lets an idle lease take an unstarted task from one that is busy for long, and
+ * says how many more leases could be used (Want: docs/protocol.md, Leases). Long tasks want a lease each; of short ones, each
+ * lease should get WORTH_NS of work. Want is a level, so it may lag: up at once from nothing or by double, else every
+ * WANT_PERIOD_NS.
  */
 #include "worker/shape.h"
 

@@ -4,14 +4,15 @@
  *   WAITING --> QUEUED <--> PUSHED --> DONE
  *      '-----------'------------------->^    an argument failed, cancelled, infeasible, the raylet is gone
  *
- *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes them
+ *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes
+ *   them
  *             always ends.
  *   QUEUED    in its shape's backlog, until a lease has room (lease.c). For ever, as long as the shape may become placeable.
  *   PUSHED    with a lease, until its answer, a take-back, or the death of its worker; then QUEUED again while it has retries
  *   DONE      its returns are set; the memory is free when no pending argument knows the task any more
  *
- * The task owns its body, pins its arguments until DONE (an attempt may be repeated), and pins its returns: dropping them stops nothing.
- * One byte of state and a table of moves instead of a struct mob_machine: a million of these wait in a queue.
+ * The task owns its body, pins its arguments until DONE (an attempt may be repeated), and pins its returns: dropping them stops
+ * nothing. One byte of state and a table of moves instead of a struct mob_machine: a million of these wait in a queue.
  */
 #include "worker/task.h"
 
@@ -261,7 +262,8 @@ static bool is_poison(struct task *t, struct mob_address worker)
 
 void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause)
 {
-    enum mob_code code = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED ? cause->code : MOB_ERR_WORKER_CRASHED;
+    bool passed_on = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED;
+    enum mob_code code = passed_on ? cause->code : MOB_ERR_WORKER_CRASHED;
     bool poison = is_poison(t, l->worker) && code == MOB_ERR_WORKER_CRASHED;
 
     assert(t->state == TASK_PUSHED);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz_answer.c -- any bytes as what others send to an owner with tasks under way: AnswerFrames of a worker elsewhere, one answer in a
- * ring, Watched, or a whole envelope. No crash, no broken invariant, and every task ends once its leases are over. */
+/* fuzz_answer.c -- any bytes as what others send to an owner with tasks under way: AnswerFrames of a worker elsewhere, one
+ * answer in a ring, Watched, or a whole envelope. No crash, no broken invariant, and every task ends once its leases are over. */
 #include "tests/unit/owner_fake.h"
 
 #define ELSEWHERE 6u

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* owner_fake.h -- an owner core in a world made of memory: a clock that a test moves, a raylet that remembers what was sent to it,
- * and workers whose channels are plain memory and whose claims and answers are scripted. No Check: the fuzzer and bench use it. */
+/* owner_fake.h -- an owner core in a world made of memory: a clock that a test moves, a raylet that remembers what was sent to
+ * it, and workers whose channels are plain memory and whose claims and answers are scripted. Without Check, for fuzzer and bench. */
 #ifndef MOB_TESTS_OWNER_FAKE_H
 #define MOB_TESTS_OWNER_FAKE_H
 
@@ -200,8 +200,8 @@ static inline bool fake_claim(struct fake *f, unsigned i, struct mob_task_frame 
 }
 
 /* It answers what it claimed: any body; took `took_ns`. */
-static inline void fake_reply(struct fake *f, unsigned i, const struct mob_task_frame *t, int status, const void *body, size_t size,
-                              int64_t took_ns)
+static inline void fake_reply(struct fake *f, unsigned i, const struct mob_task_frame *t, int status, const void *body,
+                              size_t size, int64_t took_ns)
 {
     struct fake_worker *w = &f->workers[i];
     void *to;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_owner_random.c -- random calls and facts by seed; after each, every invariant of the core must hold. At the end all workers
- * are good again: then every task ends, and when every ref is dropped nothing is left. MOBULA_SEED=n runs one seed. */
+/* test_owner_random.c -- random calls and facts by seed; after each, every invariant of the core must hold. At the end all
+ * workers are good again: then every task ends, and when every ref is dropped nothing is left. MOBULA_SEED=n runs one seed. */
 #include "tests/unit/owner_fake.h"
 #include "tests/unit/unit.h"
 
 #define SEEDS 60
 #define STEPS 1500
 #define REFS 64
-#define ELSEWHERE 6u
+#define TEXT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 struct chaos {
     struct fake f;
@@ -30,7 +30,7 @@ static uint32_t pick(struct chaos *c, uint32_t n)
 
 static void submit(struct chaos *c)
 {
-    struct mob_arg args[3] = { { .data = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", .size = pick(c, 64) } };
+    struct mob_arg args[3] = { { .data = TEXT, .size = pick(c, 64) } };
     size_t count = pick(c, 4), at = pick(c, REFS);
     uint64_t refs[3];
     struct mob_submit s = { .shape = c->shape, .function = pick(c, 3), .name = "f", .returns = 1 + pick(c, 3),
