@@ -33,7 +33,7 @@ struct mob_executor {
     struct mob_channel *channel;        /* of the current lease; NULL: none, or not opened yet */
     struct mob_executor_lease lease, next;
     bool running, has_next;
-    int64_t started_ns;
+    int64_t started_ns, ended_ns;       /* of the running task, of the last one */
     uint32_t flags;                     /* of the running task's frame */
     struct mob_run_arg *args;           /* of the running task; room for args_room */
     size_t args_room;
@@ -276,7 +276,7 @@ static struct mob_answer_frame *answer_begin(struct mob_executor *e, const struc
     a->attempt = (uint16_t)run->attempt;
     a->epoch = e->lease.epoch;
     a->started_ns = e->started_ns;
-    a->ended_ns = e->world->now_ns(e->world);
+    a->ended_ns = e->ended_ns = e->world->now_ns(e->world);
     a->body_size = (uint32_t)size;
     return a;
 }
@@ -357,6 +357,11 @@ struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const 
         .cluster = e->config.cluster, .node = e->lease.owner.node, .process = e->lease.owner.process,
         .task = run->task, .index = index,
     };
+}
+
+int64_t mob_executor_ended_ns(const struct mob_executor *e)
+{
+    return e->ended_ns;
 }
 
 const struct mob_executor_lease *mob_executor_lease(const struct mob_executor *e)

@@ -85,6 +85,8 @@ void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const 
 struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const struct mob_run *run, uint32_t index);
 /* Was the running task cancelled? */
 bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *run);
+/* When the last answer was made. */
+int64_t mob_executor_ended_ns(const struct mob_executor *e);
 const struct mob_executor_lease *mob_executor_lease(const struct mob_executor *e);
 
 #endif

@@ -282,13 +282,12 @@ static int copy_inline(struct mob_runtime *r, uint64_t ref, void *ret_value, siz
     return 1;
 }
 
-static int get_copy(struct mob_runtime *r, uint64_t ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err)
+/* A stored value, or one that is not there yet. */
+static int get_copy_slowly(struct mob_runtime *r, uint64_t ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err)
 {
     struct mob_view view;
-    int rc = copy_inline(r, ref, ret_value, size, err);
+    int rc;
 
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
     if (get_locked(r, &ref, 1, timeout_ms, &view, err) < 0)
         return -1;
     mob_runtime_unlock(r);              /* a large copy, and the release takes the lock itself */
@@ -307,9 +306,14 @@ int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_
 
     if (r == NULL)
         return -1;
-    rc = get_copy(r, mob_ref_number(ref), timeout_ms, ret_value, size, err);
-    mob_leave(r);
-    return rc;
+    rc = copy_inline(r, mob_ref_number(ref), ret_value, size, err);
+    if (rc == 0) {
+        rc = get_copy_slowly(r, mob_ref_number(ref), timeout_ms, ret_value, size, err);
+        mob_leave(r);
+    } else {
+        mob_leave_lazily(r);
+    }
+    return rc < 0 ? -1 : 0;
 }
 
 /* -- wait -------------------------------------------------------------------------------------------------------------------- */

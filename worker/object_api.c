@@ -169,5 +169,5 @@ void mob_ref_drop(struct mob_ref *ref)
     if (ref == NULL || (r = mob_enter_any()) == NULL)
         return;
     mob_owner_drop(r->owner, mob_ref_number(ref), NULL);
-    mob_leave(r);
+    mob_leave_lazily(r);
 }

@@ -45,7 +45,7 @@ void mob_output_receive(struct mob_runtime *r, const Mobula__Output *m)
         return;
     r->output_dropped += m->dropped;
     if (m->text.len > 0 && (o = queue(r, m->error, m->text.data, m->text.len)) != NULL)
-        snprintf(o->head, sizeof o->head, "(%.64s pid=%u, ip=%.64s) ", m->name, m->pid, m->ip);
+        snprintf(o->head, sizeof o->head, "(%.64s%spid=%u, ip=%.64s) ", m->name, m->name[0] != '\0' ? " " : "", m->pid, m->ip);
 }
 
 void mob_output_warn(struct mob_runtime *r, const char *text)

@@ -13,6 +13,9 @@
  * Pump and service thread wait by an epoll each on the same doorbell and socket, exclusively, the pump's added first: the kernel then
  * wakes the pump if it sleeps, else the service thread, and nobody has to tell either that the other came or went.
  *
+ * A program in the middle of calls drains by itself, and a ring for each answer would wake the service thread for nothing: so while calls
+ * keep coming, it *ticks*: `asleep` stays AWAKE, and it looks once a millisecond, until a millisecond without calls has gone by.
+ *
  * A task's thread that sleeps tells the raylet (Blocked), so that its CPU can be lent: once a wait, and only when it really sleeps.
  */
 #include <assert.h>
@@ -31,6 +34,7 @@
 #define REST_MIN_NS 1000000
 #define REST_MAX_NS 100000000
 #define SETTLE_TURNS 8
+#define TICK_MS 1
 
 /* -- small ------------------------------------------------------------------------------------------------------------------- */
 
@@ -265,11 +269,10 @@ static void hand_over(struct mob_runtime *r)
 {
     if (r->pump != NULL)
         return;
-    if (!mob_list_empty(&r->waits)) {
+    if (!mob_list_empty(&r->waits))
         pthread_cond_signal(&mob_list_first(&r->waits, struct mob_wait, link)->turn);
-        return;
-    }
-    settle(r);
+    else if (!r->ticking)
+        settle(r);
 }
 
 bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns)
@@ -318,9 +321,9 @@ void mob_pump_arm(struct mob_runtime *r)
 static void service_turn(struct mob_runtime *r)
 {
     struct epoll_event events[4];
-    int count, ms = milliseconds_until(r->due_ns);
+    int count, ms = r->ticking ? TICK_MS : milliseconds_until(r->due_ns);
 
-    r->service_due_ns = r->due_ns;
+    r->service_due_ns = r->ticking ? 0 : r->due_ns;
     mob_runtime_unlock(r);
     count = epoll_wait(r->service_epoll, events, MOB_COUNT(events), ms);
     pthread_mutex_lock(&r->lock);
@@ -333,7 +336,10 @@ static void service_turn(struct mob_runtime *r)
             mob_runtime_read(r);
     }
     mob_runtime_turn(r, TURN_ANSWERS);
-    settle(r);
+    r->ticking = r->calls != r->calls_seen && r->state == MOB_RUNTIME_UP;
+    r->calls_seen = r->calls;
+    if (!r->ticking || r->pump_sleeps)
+        settle(r);
     mob_output_print(r);
 }
 

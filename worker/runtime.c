@@ -99,24 +99,34 @@ struct mob_runtime *mob_enter_any(void)
     return NULL;
 }
 
-void mob_leave(struct mob_runtime *r)
+static void leave_and_unlock(struct mob_runtime *r)
 {
-    bool full;
-    int fd;
-
-    mob_runtime_turn(r, LEAVE_ANSWERS_MAX);
-    mob_pump_arm(r);
-    full = r->state == MOB_RUNTIME_UP && mob_socket_queued(r->socket) > SOCKET_QUEUE_MAX;
-    fd = full ? mob_socket_fd(r->socket) : -1;
     assert(r->inside > 0);
+    r->calls++;
     if (--r->inside == 0 && r->state == MOB_RUNTIME_ENDING)
         pthread_cond_signal(&r->all_left);
     mob_runtime_unlock(r);
-    if (full) {                         /* others may enter meanwhile; who comes next writes the rest */
-        struct pollfd p = { .fd = fd, .events = POLLOUT };
+}
 
-        poll(&p, 1, 100);
-    }
+void mob_leave(struct mob_runtime *r)
+{
+    struct pollfd socket = { .fd = -1, .events = POLLOUT };
+
+    mob_runtime_turn(r, LEAVE_ANSWERS_MAX);
+    mob_pump_arm(r);
+    if (r->state == MOB_RUNTIME_UP && mob_socket_queued(r->socket) > SOCKET_QUEUE_MAX)
+        socket.fd = mob_socket_fd(r->socket);
+    leave_and_unlock(r);
+    if (socket.fd >= 0)                 /* others may enter meanwhile; who comes next writes the rest */
+        poll(&socket, 1, 100);
+}
+
+void mob_leave_lazily(struct mob_runtime *r)
+{
+    if (r->ticking)
+        leave_and_unlock(r);
+    else
+        mob_leave(r);
 }
 
 /* -- organs ------------------------------------------------------------------------------------------------------------------ */

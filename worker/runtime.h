@@ -81,6 +81,8 @@ struct mob_runtime {
     bool pump_sleeps;
     pthread_t service;
     bool has_service;
+    bool ticking;                       /* calls come in quick succession: the service thread looks each millisecond, peers need not ring */
+    uint64_t calls, calls_seen;         /* of the API; as of the service thread's last look */
     int64_t pump_due_ns, service_due_ns;        /* when they wake by themselves */
     int64_t spin_rest_ns, spin_rest_until;
     int pump_epoll, service_epoll;      /* both on the doorbell and the socket, exclusively: the kernel wakes the pump if it sleeps */
@@ -95,6 +97,8 @@ struct mob_runtime *mob_enter(struct mob_error *err);
 struct mob_runtime *mob_enter_any(void);
 /* Flush what the call caused, drain a little, unlock. */
 void mob_leave(struct mob_runtime *r);
+/* The same after a call that caused nothing that cannot wait a millisecond. */
+void mob_leave_lazily(struct mob_runtime *r);
 
 /* For mob_init() and mob_shutdown() alone: the struct in state DOWN or any, locked. NULL: a forked child. */
 struct mob_runtime *mob_runtime_lock(void);

@@ -62,7 +62,7 @@ static void sign_error(const struct mob_task *t, struct mob_error *why)
         mob_error_set(why, MOB_ERR_TASK, "the function returned -1 and no error; fill it with mob_fail()");
     if (t->function != NULL)
         mob_copy(why->function, sizeof why->function, t->function->name);
-    snprintf(why->node, sizeof why->node, "%u", t->r->self.node);
+    mob_copy(why->node, sizeof why->node, t->r->ip);
     why->pid = t->r->pid;
     why->attempt = (int32_t)t->run.attempt;
 }
@@ -167,10 +167,10 @@ _Noreturn void mob_worker_main(struct mob_runtime *r)
             continue;
         }
         run_task(r, t, &run);
-        if (mob_runtime_now() - read_ns > READ_EACH_NS) {
+        if (mob_executor_ended_ns(r->executor) - read_ns > READ_EACH_NS) {
+            read_ns = mob_executor_ended_ns(r->executor);
             mob_runtime_read(r);
             mob_runtime_turn(r, 64);
-            read_ns = mob_runtime_now();
         }
     }
 }
