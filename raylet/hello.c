@@ -202,7 +202,6 @@ static void first_frame(struct mob_shell *s, struct mob_stream *c, const void *f
 
     if (e == NULL || e->body_case != MOBULA__ENVELOPE__BODY_HELLO || mob_stream_tag(c)->hello != NULL) {
         mob_error_set(&err, MOB_ERR_PROTOCOL, "it sent something else than one Hello");
-        mob_warn("a process of this node is turned away: %s", err.text);
         mob_stream_end(c, &err);
         return;
     }
@@ -236,8 +235,10 @@ static void on_lost(void *arg, struct mob_stream *c, const struct mob_error *why
     struct hello *h = mob_stream_tag(c)->hello;
     struct mob_exit exit = { .last_lines = "" };
 
-    if (why->code == MOB_ERR_PROTOCOL)
-        mob_warn("the connection of process %u was ended: %s", r != NULL ? r->number : 0, why->text);
+    if (why->code == MOB_ERR_PROTOCOL && r != NULL)
+        mob_warn("process %u (pid %u): its connection is ended: %s", r->number, r->shown_pid, why->text);
+    else if (why->code == MOB_ERR_PROTOCOL)
+        mob_warn("a process of this node is turned away: %s", why->text);
     if (h != NULL)
         h->stream = NULL;               /* on_hashed() finds nobody to welcome */
     if (r != NULL)

@@ -27,8 +27,7 @@ static void over(void *shell, const struct mob_error *why)
 {
     struct mob_shell *s = shell;
 
-    mob_error_log("this node ends: %s", why->text);
-    mob_session_refused(s, why);
+    mob_session_refused(s, why);        /* the core has logged it */
     mob_shell_end(s, why->code == MOB_ERR_NODE_DIED ? MOB_GUARD_AGAIN : 1);
 }
 
