@@ -24,7 +24,9 @@ static void help(const struct verb *v)
            v->help);
     for (const struct option *o = v->options; o->name != NULL; o++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->value != NULL ? "=" : "", o->value != NULL ? o->value : "");
+        bool letter = strlen(o->name) == 1;
+        snprintf(left, sizeof left, "%s%s%s%s", letter ? "-" : "--", o->name, o->value == NULL ? "" : letter ? " " : "=",
+                 o->value != NULL ? o->value : "");
         printf("  %-32s %s\n", left, o->help);
     }
 }
@@ -46,9 +48,11 @@ static int wrong(const struct verb *v, const char *what, const char *word)
 /* Takes argv[*at], and the next word where it is its value. */
 static int take(struct args *a, int argc, char **argv, int *at)
 {
-    const char *word = argv[*at], *name = word + 2;
+    const char *word = argv[*at];
+    bool letter = word[1] != '-';
+    const char *name = word + (letter ? 1 : 2);
     size_t length = strcspn(name, "=");
-    int i = find(a->verb, name, length);
+    int i = (length == 1) == letter ? find(a->verb, name, length) : -1;
 
     if (i < 0)
         return wrong(a->verb, "unknown option", word);
@@ -58,9 +62,13 @@ static int take(struct args *a, int argc, char **argv, int *at)
         a->given[i] = "";
         return 0;
     }
-    if (name[length] != '=' && *at + 1 >= argc)
+    if (name[length] == '=') {
+        a->given[i] = name + length + 1;
+        return 0;
+    }
+    if (*at + 1 >= argc)
         return wrong(a->verb, "a value is missing after", word);
-    a->given[i] = name[length] == '=' ? name + length + 1 : argv[++*at];
+    a->given[i] = argv[++*at];
     return 0;
 }
 
@@ -76,7 +84,7 @@ int args_parse(struct args **ret, const struct verb *verb, int argc, char **argv
             *ret_exit = 0;
             goto end;
         }
-        if (strncmp(argv[i], "--", 2) == 0) {
+        if (argv[i][0] == '-' && argv[i][1] != '\0') {
             if (take(a, argc, argv, &i) < 0)
                 goto end;
         } else if (verb->operand == NULL || a->operand != NULL) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* args.h -- the words after a verb: "--name value", "--name=value", flags, and operands. */
+/* args.h -- the words after a verb: "--name value", "--name=value", "-n value", flags, and operands. */
 #ifndef MOB_CLI_ARGS_H
 #define MOB_CLI_ARGS_H
 
@@ -9,7 +9,7 @@
 #include "common/error.h"
 
 struct option {
-    const char *name;                   /* without "--" */
+    const char *name;                   /* without "--"; of one letter: without "-" */
     const char *value;                  /* what to call its value in the help; NULL: a flag */
     const char *help;
 };

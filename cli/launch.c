@@ -21,10 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/identity.h"
 #include "common/mem.h"
 
 #define LAUNCH_STACK (32 * 1024)
@@ -93,23 +95,23 @@ struct start {
     char *const *argv;
     int ready_fd, private_fd, log_fd, null_fd;
     volatile int error;                 /* of exec; shared memory with the caller */
+    volatile pid_t pid;                 /* the daemon's */
     char *stack;                        /* of the daemon until exec */
 };
 
-/* Descriptors first go above all targets, so that no dup2 closes one that is still needed. */
+/* Descriptors first go above all targets, so that no dup2 closes one that is still needed. A daemon keeps nothing else of its caller,
+ * whose pipes would stay open as long as it lives. */
 static void install(int fds[5])
 {
     for (int i = 0; i < 5; i++)
         if (fds[i] >= 0)
-            fds[i] = fcntl(fds[i], F_DUPFD, 16);
+            fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 16);
     for (int i = 0; i < 5; i++)
         if (fds[i] >= 0)
             dup2(fds[i], i);
         else
             close(i);
-    for (int i = 0; i < 5; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+    syscall(SYS_close_range, 5, ~0u, 0);        /* an older kernel: all that is ours is CLOEXEC anyway */
 }
 
 static int daemon_main(void *arg)
@@ -133,7 +135,8 @@ static int middle_main(void *arg)
     struct start *s = arg;
 
     setsid();
-    if (clone(daemon_main, s->stack + LAUNCH_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, s) < 0)
+    s->pid = clone(daemon_main, s->stack + LAUNCH_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
+    if (s->pid < 0)
         s->error = errno;
     _exit(0);
 }
@@ -244,10 +247,24 @@ static void arguments(const char *argv[LAUNCH_OPTIONS_MAX], const char *daemon, 
 }
 _Static_assert(READY_FD == 3 && PRIVATE_FD == 4, "as in arguments() and install()");
 
+/* Its first word; a daemon that does not give it must not stay. */
+static int hear(const char *daemon, int fd, pid_t pid, const struct mob_launch *l, struct mob_launched *ret, struct mob_error *err)
+{
+    struct mob_identity identity;
+    bool known = mob_identity_of(pid, &identity, NULL) == 0;
+    char line[LAUNCH_LINE_MAX];
+
+    if (read_line(fd, daemon, l->timeout_ms, line, err) == 0 && understand(daemon, line, ret, err) == 0)
+        return 0;
+    if (known)
+        mob_identity_signal(&identity, SIGTERM, NULL);
+    return -1;
+}
+
 int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launched *ret, struct mob_error *err)
 {
     const char *argv[LAUNCH_OPTIONS_MAX];
-    char path[PATH_MAX], line[LAUNCH_LINE_MAX];
+    char path[PATH_MAX];
     int ready[2], failed, result = -1;
     struct start s = { .path = path, .argv = (char *const *)argv, .private_fd = l->private_fd, .log_fd = -1 };
 
@@ -268,8 +285,8 @@ int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launch
     close(s.log_fd);
     if (failed != 0)
         mob_error_set(err, MOB_ERR_SYSTEM, "cannot start %s: %s", path, strerror(failed));
-    else if (read_line(ready[0], daemon, l->timeout_ms, line, err) == 0)
-        result = understand(daemon, line, ret, err);
+    else
+        result = hear(daemon, ready[0], s.pid, l, ret, err);
     close(ready[0]);
     return result;
 }

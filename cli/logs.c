@@ -71,8 +71,10 @@ static int run(const struct args *a)
     }
     if (matched > 0)
         return 0;
-    fprintf(stderr, "mobula: no log file %s%s on this machine\n", args_operand(a) != NULL ? "matches " : "",
-            args_operand(a) != NULL ? args_operand(a) : "");
+    if (args_operand(a) != NULL)
+        fprintf(stderr, "mobula: no log file of a running node of this machine matches %s\n", args_operand(a));
+    else
+        fprintf(stderr, "mobula: no node of yours runs on this machine, so there are no log files\n");
     return 1;
 }
 

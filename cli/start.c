@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* start.c -- mobula start: a head and its raylet, or a raylet that joins. Returns when the node serves. */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,7 +9,9 @@
 #include <time.h>
 
 #include "cli/ask.h"
+#include "cli/daemon_log.h"
 #include "cli/here.h"
+#include "cli/holder.h"
 #include "cli/launch.h"
 #include "cli/verbs.h"
 #include "common/resources.h"
@@ -16,6 +19,7 @@
 
 #define START_PORT 6200
 #define START_MS 30000
+#define HEAD_MS 10000
 
 static const struct option options[] = {
     { "head", NULL, "start the cluster's head, and a raylet beside it" },
@@ -103,15 +107,43 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
     return 0;
 }
 
+/* Start a daemon with its log, and move that to its place. */
+static int launch(const char *daemon, const char *const *words, struct mob_launched *ret, struct mob_error *err)
+{
+    char log[MOB_PATH_SIZE];
+    struct mob_launch l = { .options = words, .log_file = log, .private_fd = -1, .timeout_ms = START_MS };
+
+    if (daemon_log_begin(daemon, log, err) < 0)
+        return -1;
+    if (mob_launch(daemon, &l, ret, err) < 0) {
+        daemon_log_drop(log, err);
+        return -1;
+    }
+    daemon_log_keep(log, daemon, ret->cluster, ret->ip);
+    return 0;
+}
+
+/* Who has the port of a head that could not listen. */
+static void name_holder(const struct plan *p, struct mob_error *err)
+{
+    char holder[80];
+
+    if (strstr(err->text, strerror(EADDRINUSE)) != NULL && holder_of_port((uint32_t)atoi(p->head_port), holder, sizeof holder))
+        mob_error_set(err, err->code, "port %s is in use by %s; end that, or choose another with --port", p->head_port, holder);
+}
+
 static int start_head(struct plan *p, struct mob_error *err)
 {
     char token[MOB_TOKEN_SIZE];
     const char *options_of_head[] = { "--ip", p->ip, "--port", p->head_port, "--token-file", p->token_file, NULL };
-    struct mob_launch l = { .options = options_of_head, .private_fd = -1, .timeout_ms = START_MS };
     struct mob_launched head;
 
-    if (mob_token_create(p->token_file, token, err) < 0 || mob_launch("mobula-head", &l, &head, err) < 0)
+    if (mob_token_create(p->token_file, token, err) < 0)
         return -1;
+    if (launch("mobula-head", options_of_head, &head, err) < 0) {
+        name_holder(p, err);
+        return -1;
+    }
     address_text(p->head_address, sizeof p->head_address, head.ip, head.port);
     return 0;
 }
@@ -120,7 +152,6 @@ static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_err
 {
     const char *list[24];
     size_t n = 0;
-    struct mob_launch l = { .options = list, .private_fd = -1, .timeout_ms = START_MS };
 
     list[n++] = "--head", list[n++] = p->head_address;
     list[n++] = "--ip", list[n++] = p->ip;
@@ -132,7 +163,7 @@ static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_err
     if (p->store[0] != '\0')
         list[n++] = "--store-bytes", list[n++] = p->store;
     list[n] = NULL;
-    return mob_launch("mobula-raylet", &l, ret, err);
+    return launch("mobula-raylet", list, ret, err);
 }
 
 /* The head of a node whose raylet could not start must not stay behind. */
@@ -194,13 +225,24 @@ static int block(const struct plan *p)
     return told ? 0 : 1;
 }
 
+/* A raylet dials its head for a while before it gives up; who mistyped an address or has another token wants to know now. */
+static int check_head(const struct args *a, struct mob_error *err)
+{
+    json_t *answer;
+
+    if (ask_json(a, "health", "", HEAD_MS, &answer, err) < 0)
+        return -1;
+    json_decref(answer);
+    return 0;
+}
+
 static int run(const struct args *a)
 {
     struct plan p;
     struct mob_error err;
     struct mob_launched raylet;
 
-    if (plan_make(&p, a, &err) < 0)
+    if (plan_make(&p, a, &err) < 0 || (!p.head && check_head(a, &err) < 0))
         return args_failed(&err);
     if (p.head && start_head(&p, &err) < 0)
         return args_failed(&err);

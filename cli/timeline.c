@@ -12,13 +12,14 @@
 
 static const struct option options[] = {
     { "output", "FILE", "write there instead of to stdout" },
+    { "o", "FILE", "the same" },
     ASK_OPTIONS,
     { 0 },
 };
 
 static int run(const struct args *a)
 {
-    const char *path = args_text(a, "output");
+    const char *path = args_text(a, "output") != NULL ? args_text(a, "output") : args_text(a, "o");
     struct mob_error err;
     char *text;
     size_t size;

@@ -23,8 +23,12 @@ static int run(const struct args *a)
     if (args_number(a, "nodes", 0, 1000000, &nodes, &err) < 0 || args_number(a, "timeout", 0, 31536000, &seconds, &err) < 0)
         return args_failed(&err);
     snprintf(argument, sizeof argument, "{\"nodes\":%" PRId64 "}", nodes);
-    if (ask_json(a, "wait", argument, seconds < 0 ? -1 : seconds * 1000, &answer, &err) < 0)
+    if (ask_json(a, "wait", argument, seconds < 0 ? -1 : seconds * 1000, &answer, &err) < 0) {
+        if (err.code == MOB_ERR_TIMEOUT)
+            mob_error_set(&err, MOB_ERR_TIMEOUT, "after %" PRId64 " s fewer than %" PRId64 " nodes serve; mobula status lists them",
+                          seconds, nodes);
         return args_failed(&err);
+    }
     json_decref(answer);
     return 0;
 }

@@ -100,6 +100,17 @@ grpc_status_code rpc_status_of(int code)
     }
 }
 
+/* gRPC puts its story before the reason: "failed to connect to all addresses; last error: UNKNOWN: ...: Connection refused". */
+static const char *reason(const char *details)
+{
+    const char *last = details;
+
+    for (const char *at = details; (at = strstr(at, ": ")) != NULL; at += 2)
+        if (at[2] != '\0')
+            last = at + 2;
+    return last;
+}
+
 /* Why a call that we dialed is over, from its status. */
 void rpc_error_of_status(const struct rpc_link *l, struct mob_error *ret)
 {
@@ -117,9 +128,9 @@ void rpc_error_of_status(const struct rpc_link *l, struct mob_error *ret)
     else if (l->status == GRPC_STATUS_RESOURCE_EXHAUSTED)
         mob_error_set(ret, MOB_ERR_PROTOCOL, "%s sent more than %u bytes in one message", l->peer, MOB_ENVELOPE_MAX);
     else if (l->opened)
-        mob_error_set(ret, MOB_ERR_UNREACHABLE, "the connection to %s broke: %s", l->peer, text);
+        mob_error_set(ret, MOB_ERR_UNREACHABLE, "the connection to %s broke: %s", l->peer, reason(text));
     else
-        mob_error_set(ret, MOB_ERR_UNREACHABLE, "%s cannot be reached: %s", l->peer, text);
+        mob_error_set(ret, MOB_ERR_UNREACHABLE, "%s cannot be reached: %s", l->peer, reason(text));
     gpr_free(text);
 }
 

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_cli.c -- the words after a verb, who holds a port, and where logs go. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/args.h"
+#include "cli/daemon_log.h"
+#include "cli/holder.h"
+
+static int run_nothing(const struct args *a)
+{
+    (void)a;
+    return 0;
+}
+
+static const struct option options[] = {
+    { "head", NULL, "a flag" }, { "port", "N", "a number" }, { "o", "FILE", "a letter" }, { 0 },
+};
+static const struct verb with_operand = { "verb", "[WORD]", "does", options, run_nothing };
+static const struct verb without = { "verb", NULL, "does", options, run_nothing };
+
+static struct args *parse(const struct verb *v, char **argv, int *ret_exit)
+{
+    struct args *a = NULL;
+    int argc = 0;
+
+    while (argv[argc] != NULL)
+        argc++;
+    return args_parse(&a, v, argc, argv, ret_exit) < 0 ? NULL : a;
+}
+#define PARSE(verb, code, ...) parse(verb, (char *[]){ __VA_ARGS__, NULL }, code)
+
+START_TEST(test_good_words)
+{
+    struct args *a;
+    int64_t port = 5, other = 6;
+    int code;
+
+    ck_assert_ptr_nonnull(a = PARSE(&with_operand, &code, "--head", "--port=62", "-o", "-", "word"));
+    ck_assert(args_flag(a, "head"));
+    ck_assert_str_eq(args_text(a, "o"), "-");
+    ck_assert_str_eq(args_operand(a), "word");
+    ck_assert_int_eq(args_number(a, "port", 0, 65535, &port, NULL), 0);
+    ck_assert_int_eq(port, 62);
+    args_destroy(a);
+    ck_assert_ptr_nonnull(a = PARSE(&without, &code, "--port", "7"));
+    ck_assert(!args_flag(a, "head") && args_operand(a) == NULL && args_text(a, "o") == NULL);
+    ck_assert_int_eq(args_number(a, "missing", 0, 9, &other, NULL), 0);
+    ck_assert_int_eq(other, 6);
+    args_destroy(a);
+}
+END_TEST
+
+START_TEST(test_bad_words)
+{
+    int code = 0;
+
+    ck_assert(PARSE(&without, &code, "--bogus") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "-x") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "--o=x") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "-port=1") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "--head=yes") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "--port") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "--por=1") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "word") == NULL && code == 2);
+    ck_assert(PARSE(&with_operand, &code, "one", "two") == NULL && code == 2);
+    ck_assert(PARSE(&without, &code, "--help") == NULL && code == 0);
+}
+END_TEST
+
+START_TEST(test_bad_numbers)
+{
+    static char *const bad[] = { "--port=", "--port=x", "--port=1x", "--port=-1", "--port=65536", "--port=99999999999999999999" };
+    struct mob_error err;
+    struct args *a;
+    int64_t port = 5;
+    int code;
+
+    ck_assert_ptr_nonnull(a = PARSE(&without, &code, bad[_i]));
+    ck_assert_int_eq(args_number(a, "port", 0, 65535, &port, &err), -1);
+    ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "--port must be a whole number from 0 to 65535"));
+    ck_assert_int_eq(port, 5);
+    args_destroy(a);
+}
+END_TEST
+
+START_TEST(test_holder_lines)
+{
+    uint64_t inode = 0;
+
+    ck_assert(holder_parse("   0: 0100007F:1838 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 45123 1 0 100", 6200,
+                           &inode));
+    ck_assert_uint_eq(inode, 45123);
+    ck_assert(holder_parse("  12: 0000000000000000FFFF00000100007F:1838 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+                           "00:00000000 00000000  1000        0 77 1", 6200, &inode));
+    ck_assert_uint_eq(inode, 77);
+    ck_assert(!holder_parse("   0: 0100007F:1838 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 45123 1", 6200, &inode));
+    ck_assert(!holder_parse("   0: 0100007F:1839 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 45123 1", 6200, &inode));
+    ck_assert(!holder_parse("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid", 6200, &inode));
+    ck_assert(!holder_parse("", 6200, &inode));
+}
+END_TEST
+
+START_TEST(test_holder)
+{
+    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof here;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char text[80], pid[32];
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&here, &size), 0);
+    ck_assert(!holder_of_port(ntohs(here.sin_port), text, sizeof text));
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert(holder_of_port(ntohs(here.sin_port), text, sizeof text));
+    snprintf(pid, sizeof pid, "(pid %d)", (int)getpid());
+    ck_assert_msg(strstr(text, pid) != NULL && strstr(text, "test_cli") != NULL, "%s", text);
+    close(fd);
+}
+END_TEST
+
+static void write_log(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+START_TEST(test_logs)
+{
+    char run[] = "/tmp/mob_cli_XXXXXX", path[MOB_PATH_SIZE], kept[MOB_PATH_SIZE];
+    struct mob_error err;
+
+    ck_assert_ptr_nonnull(mkdtemp(run));
+    setenv("XDG_RUNTIME_DIR", run, 1);
+    ck_assert_int_eq(daemon_log_begin("mobula-fake", path, &err), 0);
+    write_log(path, "one\ntwo\n");
+    mob_error_set(&err, MOB_ERR_SYSTEM, "mobula-fake ended before it served; its log says why");
+    daemon_log_drop(path, &err);
+    ck_assert_str_eq(err.text, "mobula-fake ended before it served: two");
+    ck_assert_int_eq(access(path, F_OK), -1);
+
+    mob_error_set(&err, MOB_ERR_DENIED, "wrong token");
+    write_log(path, "two\n");
+    daemon_log_drop(path, &err);
+    ck_assert_str_eq(err.text, "wrong token");
+
+    write_log(path, "one\n");
+    daemon_log_keep(path, "mobula-fake", "0123456789abcdef", "127.0.0.1");
+    snprintf(kept, sizeof kept, "%s/mobula/01234567@127.0.0.1/logs/mobula-fake.log", run);
+    ck_assert_int_eq(access(kept, F_OK), 0);
+    ck_assert_int_eq(access(path, F_OK), -1);
+    mob_paths_remove(run, NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("cli");
+    TCase *words = tcase_create("words"), *files = tcase_create("files");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(words, test_good_words);
+    tcase_add_test(words, test_bad_words);
+    tcase_add_loop_test(words, test_bad_numbers, 0, 6);
+    tcase_add_test(files, test_holder_lines);
+    tcase_add_test(files, test_holder);
+    tcase_add_test(files, test_logs);
+    suite_add_tcase(s, words);
+    suite_add_tcase(s, files);
+    runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
