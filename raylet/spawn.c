@@ -115,7 +115,7 @@ static void tell_driver(void *arg, bool error, const char *text, size_t size, ui
     m.text.data = (uint8_t *)text;
     m.text.len = size;
     m.dropped = dropped;
-    mob_envelope_init(&e, (struct mob_address){ mob_raylet_self(r->shell->core).node, r->number }, r->job, MOBULA__ENVELOPE__BODY_OUTPUT);
+    mob_envelope_init(&e, mob_raylet_self(r->shell->core), r->job, MOBULA__ENVELOPE__BODY_OUTPUT);
     e.e.output = &m;
     mob_raylet_send(r->shell->core, &e.e);
     mob_shell_poke(r->shell);
