@@ -12,9 +12,32 @@ void mob_report_again(struct mob_raylet *r)
     r->reporter.again = true;
 }
 
+/* Workers that came back from a wait may have overdrawn CPU: then none is free. */
+static struct mob_resources free_of(const struct mob_raylet *r)
+{
+    struct mob_resources free_now = r->resources.free;
+
+    for (uint32_t i = 0; i < free_now.count; i++)
+        if (free_now.of[i].units < 0)
+            free_now.of[i].units = 0;
+    return free_now;
+}
+
+/* For the head, CPU that is overdrawn is none: amounts on the wire are never below zero. */
+static struct mob_resources free_to_lend(const struct mob_raylet *r)
+{
+    struct mob_resources lend = r->resources.free;
+
+    for (uint32_t i = 0; i < lend.count; i++)
+        if (lend.of[i].units < 0)
+            lend.of[i].units = 0;
+    return lend;
+}
+
 static void say_report(struct mob_raylet *r)
 {
     struct reporter *reporter = &r->reporter;
+    struct mob_resources free_now = free_of(r);
     Mobula__Report m = MOBULA__REPORT__INIT;
     Mobula__Resource room[MOB_RESOURCES_MAX], *list[MOB_RESOURCES_MAX];
     struct mob_envelope e;
@@ -22,7 +45,7 @@ static void say_report(struct mob_raylet *r)
     if (reporter->said_version != r->resources.version || reporter->said_queued != r->wants.queued || reporter->version == 0)
         reporter->version++;
     m.version = reporter->version;
-    m.n_free = mob_wire_put_resources(room, list, &r->resources.free);
+    m.n_free = mob_wire_put_resources(room, list, &free_now);
     m.free = list;
     m.placed_seq = reporter->placed_seq;
     m.workers = r->pool.alive;
