@@ -23,17 +23,6 @@ static struct mob_resources free_of(const struct mob_raylet *r)
     return free_now;
 }
 
-/* For the head, CPU that is overdrawn is none: amounts on the wire are never below zero. */
-static struct mob_resources free_to_lend(const struct mob_raylet *r)
-{
-    struct mob_resources lend = r->resources.free;
-
-    for (uint32_t i = 0; i < lend.count; i++)
-        if (lend.of[i].units < 0)
-            lend.of[i].units = 0;
-    return lend;
-}
-
 static void say_report(struct mob_raylet *r)
 {
     struct reporter *reporter = &r->reporter;

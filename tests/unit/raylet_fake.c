@@ -293,6 +293,9 @@ int64_t fake_free(struct fake *f, const char *name)
 
     fake_pass(f, 10);
     while ((e = fake_take(f, f->head, MOBULA__ENVELOPE__BODY_REPORT)) != NULL) {
+        struct mob_resources all;
+
+        ck_assert_int_eq(mob_wire_resources(e->report->free, e->report->n_free, &all, NULL), 0);
         units = 0;
         for (size_t i = 0; i < e->report->n_free; i++)
             if (strcmp(e->report->free[i]->name, name) == 0)
