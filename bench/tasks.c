@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tasks.c -- what a task costs: one at a time, 1,000 in flight, and a private cluster from nothing to its first result. One JSON line each. */
+/* tasks.c -- what a task costs: one at a time, 1,000 in flight, and a private cluster from nothing to its first result. One
+ * JSON line each. */
 #include <mobula.h>
 
 #include <stdio.h>
@@ -84,8 +85,8 @@ static void in_flight(struct mob_fn *fn, int count)
             call(fn, &refs[i % IN_FLIGHT]);
     }
     seconds = now_s() - start;
-    printf("{\"bench\": \"in_flight\", \"unit\": \"1/s\", \"rate\": %.0f, \"in_flight\": %d, \"tasks\": %d}\n", count / seconds, IN_FLIGHT,
-           count);
+    printf("{\"bench\": \"in_flight\", \"unit\": \"1/s\", \"rate\": %.0f, \"in_flight\": %d, \"tasks\": %d}\n", count / seconds,
+           IN_FLIGHT, count);
 }
 
 int main(int argc, char **argv)

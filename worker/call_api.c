@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* call_api.c -- functions with options (checked once), submit, cancel.
  *
- * mob_fn() turns words into a shape that the owner core has interned; mob_call() then only passes numbers and bytes. An argument of
- * more than MOB_INLINE_MAX bytes, and whatever no longer fits MOB_ARGS_INLINE_MAX, is put in the store first and passed as a ref. */
+ * mob_fn() turns words into a shape that the owner core has interned; mob_call() then only passes numbers and bytes. An
+ * argument of more than MOB_INLINE_MAX bytes, and whatever no longer fits MOB_ARGS_INLINE_MAX, is put in the store first and
+ * passed as a ref. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,8 @@ static int parse_node(const char *text, uint32_t *ret, struct mob_error *err)
     errno = 0;
     n = strtoul(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n == 0 || n > UINT32_MAX)
-        return mob_error_set(err, MOB_ERR_INVALID, "\"%s\" is not the id of a node; mob_nodes() and `mobula list nodes` show them", text);
+        return mob_error_set(err, MOB_ERR_INVALID,
+                             "\"%s\" is not the id of a node; mob_nodes() and `mobula list nodes` show them", text);
     *ret = (uint32_t)n;
     return 0;
 }
@@ -81,8 +83,8 @@ static int parse_shape(const struct mob_options *o, struct mob_shape *ret, struc
     if (o->returns > UINT16_MAX)
         return mob_error_set(err, MOB_ERR_INVALID, "%u returns; at most %d", o->returns, UINT16_MAX);
     if (o->max_retries < -1 && o->max_retries != MOB_NO_RETRY)
-        return mob_error_set(err, MOB_ERR_INVALID, "max_retries %d: give a number of retries, 0 for the default (%d), -1 for no limit, or MOB_NO_RETRY",
-                             o->max_retries, RETRIES_DEFAULT);
+        return mob_error_set(err, MOB_ERR_INVALID, "max_retries %d: give a number of retries, 0 for the default (%d), -1 for no "
+                             "limit, or MOB_NO_RETRY", o->max_retries, RETRIES_DEFAULT);
     return parse_strategy(o->strategy, ret, err);
 }
 
@@ -91,7 +93,8 @@ static const struct mob_function *find_function(const char *name, struct mob_err
     const struct mob_function *f = name != NULL ? mob_function_find(mob_name_hash(name)) : NULL;
 
     if (f == NULL)
-        mob_error_set(err, MOB_ERR_INVALID, "no task function \"%s\" in this program (%zu others are); declare it with MOB_TASK(%s)",
+        mob_error_set(err, MOB_ERR_INVALID,
+                      "no task function \"%s\" in this program (%zu others are); declare it with MOB_TASK(%s)",
                       name != NULL ? name : "(null)", mob_function_count(), name != NULL ? name : "name");
     return f;
 }
@@ -160,8 +163,8 @@ static int submit(struct mob_runtime *r, const struct mob_fn *fn, const struct m
 }
 
 /* Arguments, submit, and drop the refs that were made for arguments: the task holds them now. */
-static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_value *values, size_t count, uint64_t *ret_refs,
-                     struct mob_error *err)
+static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_value *values, size_t count,
+                     uint64_t *ret_refs, struct mob_error *err)
 {
     struct mob_arg few[FEW], *args = count <= FEW ? few : mob_alloc(count * sizeof *args);
     bool few_put[FEW], *put = count <= FEW ? few_put : mob_alloc(count * sizeof *put);
@@ -191,7 +194,8 @@ int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, stru
     if (r == NULL)
         return -1;
     if (fn == NULL || fn->era != r->era)
-        rc = mob_error_set(err, MOB_ERR_INVALID, fn == NULL ? "mob_call() of NULL" : "the function is of before mob_shutdown(); make it again with mob_fn()");
+        rc = mob_error_set(err, MOB_ERR_INVALID, fn == NULL ? "mob_call() of NULL" : "the function is of before mob_shutdown(); "
+                           "make it again with mob_fn()");
     else if (r->worker && mob_service_start(r, err) < 0)
         rc = -1;
     else {

@@ -84,7 +84,8 @@ static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, s
     mob_list_append(&r->queries, &q.link);
     send_query(r, q.id, verb, argument);
     if (!mob_wait_until(r, &q.wait, mob_runtime_deadline(timeout_ms)))
-        mob_error_set(&q.why, MOB_ERR_TIMEOUT, "the head of the cluster did not answer in time; `mobula status` says whether it runs");
+        mob_error_set(&q.why, MOB_ERR_TIMEOUT,
+                      "the head of the cluster did not answer in time; `mobula status` says whether it runs");
     mob_list_remove(&q.link);
     mob_leave(r);
     if (q.why.code != MOB_OK) {

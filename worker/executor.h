@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* executor.h -- the worker's side of a lease: which task runs next, and how its answer travels. Pure: world.h.
  *
- * One task at a time: claim, run it (worker/worker_main.c, or the simulator's pretended function), finish or fail, claim again. Facts
- * (Assign, channels) may arrive at any time, also while a task runs: a new epoch begins between tasks.
+ * One task at a time: claim, run it (worker/worker_main.c, or the simulator's pretended function), finish or fail, claim again.
+ * Facts (Assign, channels) may arrive at any time, also while a task runs: a new epoch begins between tasks.
  */
 #ifndef MOB_WORKER_EXECUTOR_H
 #define MOB_WORKER_EXECUTOR_H
@@ -27,7 +27,8 @@ void mob_executor_destroy(struct mob_executor *e);      /* closes its channels *
 
 /* -- facts ----------------------------------------------------------------------------------------------------------------- */
 
-/* A channel from `owner` (process 0 of this node: the raylet), opened with role WORKER. Taken over; replaces an older one of the pair. */
+/* A channel from `owner` (process 0 of this node: the raylet), opened with role WORKER. Taken over; replaces an older one of
+ * the pair. */
 void mob_executor_channel(struct mob_executor *e, struct mob_address owner, struct mob_channel *channel);
 
 /* Assign from the raylet, packed. The new epoch begins at once, or when the running task has ended; then Assigned is sent. */

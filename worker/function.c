@@ -31,8 +31,8 @@ static _Noreturn void refuse(const struct mob_function *old, const char *name, m
 
     place_of(old->run, first, sizeof first);
     place_of(fn, second, sizeof second);
-    fprintf(stderr, "mobula: two task functions are named alike: \"%s\" at %s and \"%s\" at %s; rename one\n", old->name, first, name,
-            second);
+    fprintf(stderr, "mobula: two task functions are named alike: \"%s\" at %s and \"%s\" at %s; rename one\n", old->name, first,
+            name, second);
     exit(2);
 }
 

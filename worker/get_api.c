@@ -3,8 +3,9 @@
  *
  *   get:  all ready? --no--> wait (a waiter a ref, one count) --> fetch the stored ones (one count) --> views
  *
- * The common case, one inline value that is there, is one lookup and one copy. In the slow one each ref is cloned for the time of the
- * call, so that another thread that drops it meanwhile does no harm. Views are given out only when all of them are there. */
+ * The common case, one inline value that is there, is one lookup and one copy. In the slow one each ref is cloned for the time
+ * of the call, so that another thread that drops it meanwhile does no harm. Views are given out only when all of them are
+ * there. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,8 +176,8 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
     return 0;
 }
 
-static int make_views(struct mob_runtime *r, const uint64_t *refs, size_t count, struct mob_fetch *fetches, struct mob_view *ret_views,
-                      struct mob_error *err)
+static int make_views(struct mob_runtime *r, const uint64_t *refs, size_t count, struct mob_fetch *fetches,
+                      struct mob_view *ret_views, struct mob_error *err)
 {
     struct mob_object_info info;
 
@@ -283,7 +284,8 @@ static int copy_inline(struct mob_runtime *r, uint64_t ref, void *ret_value, siz
 }
 
 /* A stored value, or one that is not there yet. */
-static int get_copy_slowly(struct mob_runtime *r, uint64_t ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err)
+static int get_copy_slowly(struct mob_runtime *r, uint64_t ref, int64_t timeout_ms, void *ret_value, size_t size,
+                           struct mob_error *err)
 {
     struct mob_view view;
     int rc;

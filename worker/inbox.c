@@ -9,7 +9,7 @@ static int on_channel_open(struct mob_runtime *r, const Mobula__ChannelOpen *m, 
 {
     struct mob_address owner = mob_wire_address(m->owner), worker = mob_wire_address(m->worker);
     bool ours = mob_address_eq(owner, r->self);
-    unsigned bit = r->next_bit++ % (MOB_DIRTY_BITS - 1);        /* channels may share one: it says where to look, not what is there */
+    unsigned bit = r->next_bit++ % (MOB_DIRTY_BITS - 1);        /* channels may share one: it only says where to look */
     struct mob_channel *channel;
     int fds[3];
 

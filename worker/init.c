@@ -32,7 +32,8 @@ struct place {                          /* where and as what this process comes 
 
 /* -- Hello ------------------------------------------------------------------------------------------------------------------- */
 
-/* MOBULA_WORKER="<socket>:<process>:<nonce>": we were started by a raylet. The children of tasks must not believe it of themselves. */
+/* MOBULA_WORKER="<socket>:<process>:<nonce>": we were started by a raylet. The children of tasks must not believe it of
+ * themselves. */
 static int worker_place(const char *text, struct place *ret, struct mob_error *err)
 {
     char *copy = mob_strdup(text), *nonce = strrchr(copy, ':'), *process;
@@ -180,8 +181,8 @@ static int greet(struct mob_runtime *r, const struct place *at, const char *name
         int n = poll(&p, 1, WELCOME_MS);
 
         if (n == 0)
-            mob_error_set(&r->why, MOB_ERR_UNREACHABLE, "the raylet at %s did not answer within %d s; its log says why", at->socket,
-                          WELCOME_MS / 1000);
+            mob_error_set(&r->why, MOB_ERR_UNREACHABLE, "the raylet at %s did not answer within %d s; its log says why",
+                          at->socket, WELCOME_MS / 1000);
         else if (n < 0 && errno != EINTR)
             mob_error_errno(&r->why, "cannot wait for the raylet");
         else if (n > 0)
@@ -205,7 +206,8 @@ static int read_options(const struct mob_init_options *opt, struct mob_init_opti
         return mob_error_set(err, MOB_ERR_INVALID, "struct mob_init_options: set .size = sizeof(struct mob_init_options)");
     for (size_t i = sizeof *ret; i < opt->size; i++)
         if (((const char *)opt)[i] != 0)
-            return mob_error_set(err, MOB_ERR_INVALID, "struct mob_init_options is of a newer libmobula than this one, " MOB_VERSION);
+            return mob_error_set(err, MOB_ERR_INVALID,
+                                 "struct mob_init_options is of a newer libmobula than this one, " MOB_VERSION);
     memcpy(ret, opt, opt->size < sizeof *ret ? opt->size : sizeof *ret);
     return 0;
 }

@@ -44,7 +44,8 @@ static int own_pidfd(struct mob_error *err)
 {
     int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 
-    return fd >= 0 ? fd : mob_error_errno(err, "a private cluster needs a kernel with pidfd_open (5.3); or start one with `mobula start --head`");
+    return fd >= 0 ? fd : mob_error_errno(err, "a private cluster needs a kernel with pidfd_open (5.3); or start one with "
+                                          "`mobula start --head`");
 }
 
 /* Remember whom to end: the daemons whose record names this cluster, and this socket if it is a raylet. */
@@ -67,8 +68,8 @@ static struct mob_cluster *remember(const struct mob_launched *raylet, bool head
     return c;
 }
 
-static int start_raylet(const struct mob_init_options *o, const char *head, const char *ip, const char *token_file, int private_fd,
-                        bool driver_only, struct mob_launched *ret, struct mob_error *err)
+static int start_raylet(const struct mob_init_options *o, const char *head, const char *ip, const char *token_file,
+                        int private_fd, bool driver_only, struct mob_launched *ret, struct mob_error *err)
 {
     const char *list[16];
     struct mob_launch launch = { .options = list, .private_fd = private_fd, .timeout_ms = LAUNCH_MS };
@@ -111,8 +112,8 @@ static int start_private(const struct mob_init_options *o, const char *token_fil
 }
 
 /* head NULL: a private cluster. */
-static int start(const struct mob_init_options *o, const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_cluster **ret_cluster,
-                 struct mob_error *err)
+static int start(const struct mob_init_options *o, const char *head, char ret_socket[MOB_PATH_SIZE],
+                 struct mob_cluster **ret_cluster, struct mob_error *err)
 {
     char token_file[MOB_PATH_SIZE], token[MOB_TOKEN_SIZE];
     struct mob_launched raylet;
@@ -165,7 +166,8 @@ static int resolve(const char *address, char *ret, size_t size, struct mob_error
     return 0;
 }
 
-/* A raylet of this user here: of the cluster with head `head`, or (NULL) of the one cluster that is nobody's private one. 1: found. */
+/* A raylet of this user here: of the cluster with head `head`, or (NULL) of the one cluster that is nobody's private one. 1:
+ * found. */
 static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_error *err)
 {
     struct here_daemon *all = mob_alloc(HERE_DAEMONS_MAX * sizeof *all);
@@ -179,7 +181,8 @@ static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_err
         if (strcmp(d->role, "raylet") != 0 || (head == NULL ? d->is_private : strcmp(d->head, head) != 0))
             continue;
         if (found != NULL && strcmp(found->cluster, d->cluster) != 0)
-            rc = mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here; give the address of one: %s or %s", found->head, d->head);
+            rc = mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here; give the address of one: %s or %s",
+                               found->head, d->head);
         found = d;
     }
     if (rc == 0 && found != NULL) {
@@ -202,7 +205,8 @@ int mob_join(const struct mob_init_options *o, char ret_socket[MOB_PATH_SIZE], s
         return start(o, NULL, ret_socket, ret_cluster, err);
     if (strcmp(address, "auto") == 0) {
         if ((rc = find(NULL, ret_socket, err)) == 0)
-            return mob_error_set(err, MOB_ERR_UNREACHABLE, "no cluster runs on this machine; start one with `mobula start --head`, or give no address");
+            return mob_error_set(err, MOB_ERR_UNREACHABLE,
+                                 "no cluster runs on this machine; start one with `mobula start --head`, or give no address");
         return rc < 0 ? -1 : 0;
     }
     if (resolve(address, head, sizeof head, err) < 0 || (rc = find(head, ret_socket, err)) < 0)

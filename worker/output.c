@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output.c -- what tasks printed, printed again by the driver: "(name pid=12, ip=10.0.0.1) line".
  *
- * Output arrives with the lock held and is only queued, at most OUTPUT_MAX bytes: a driver whose own stdout is a full pipe must not
- * stop its tasks. The service thread prints, without the lock. */
+ * Output arrives with the lock held and is only queued, at most OUTPUT_MAX bytes: a driver whose own stdout is a full pipe must
+ * not stop its tasks. The service thread prints, without the lock. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +90,8 @@ void mob_output_print(struct mob_runtime *r)
 
         r->output_dropped = 0;
         mob_runtime_unlock(r);
-        fprintf(stderr, "mobula: %zu bytes of output of tasks were dropped: they came faster than they could be printed\n", dropped);
+        fprintf(stderr, "mobula: %zu bytes of output of tasks were dropped: they came faster than they could be printed\n",
+                dropped);
         pthread_mutex_lock(&r->lock);
     }
 }

@@ -7,16 +7,18 @@
  * The first thread that waits is the pump; the others sleep on condition variables of their own. The lock is free while the pump
  * spins or sleeps, so any other call may drain the rings in its place, and then kicks it if that completed its wait.
  *
- * The word `asleep` in our page tells peers how to ring: ASLEEP while the pump sleeps, DOZING when only the service thread is there,
- * else AWAKE. settle() is what sets it, and whoever finds that peers rang in between turns the core again.
+ * The word `asleep` in our page tells peers how to ring: ASLEEP while the pump sleeps, DOZING when only the service thread is
+ * there, else AWAKE. settle() is what sets it, and whoever finds that peers rang in between turns the core again.
  *
- * Pump and service thread wait by an epoll each on the same doorbell and socket, exclusively, the pump's added first: the kernel then
- * wakes the pump if it sleeps, else the service thread, and nobody has to tell either that the other came or went.
+ * Pump and service thread wait by an epoll each on the same doorbell and socket, exclusively, the pump's added first: the
+ * kernel then wakes the pump if it sleeps, else the service thread, and nobody has to tell either that the other came or went.
  *
- * A program in the middle of calls drains by itself, and a ring for each answer would wake the service thread for nothing: so while calls
- * keep coming, it *ticks*: `asleep` stays AWAKE, and it looks once a millisecond, until a millisecond without calls has gone by.
+ * A program in the middle of calls drains by itself, and a ring for each answer would wake the service thread for nothing: so
+ * while calls keep coming, it *ticks*: `asleep` stays AWAKE, and it looks once a millisecond, until a millisecond without calls
+ * has gone by.
  *
- * A task's thread that sleeps tells the raylet (Blocked), so that its CPU can be lent: once a wait, and only when it really sleeps.
+ * A task's thread that sleeps tells the raylet (Blocked), so that its CPU can be lent: once a wait, and only when it really
+ * sleeps.
  */
 #include <assert.h>
 #include <errno.h>
@@ -70,7 +72,8 @@ static void stay_awake(struct mob_runtime *r)
     atomic_store_explicit(&r->bell.page->asleep, MOB_AWAKE, memory_order_relaxed);
 }
 
-/* Set `asleep` to what is true now. The core is turned while peers ring in between; when that does not end, somebody is sent to look. */
+/* Set `asleep` to what is true now. The core is turned while peers ring in between; when that does not end, somebody is sent to
+ * look. */
 static void settle(struct mob_runtime *r)
 {
     for (int i = 0; i < SETTLE_TURNS; i++) {
@@ -159,7 +162,9 @@ static bool spin(struct mob_runtime *r, struct mob_wait *w)
     }
     pthread_mutex_lock(&r->lock);
     if (preempted) {
-        r->spin_rest_ns = r->spin_rest_ns == 0 ? REST_MIN_NS : r->spin_rest_ns * 2 > REST_MAX_NS ? REST_MAX_NS : r->spin_rest_ns * 2;
+        r->spin_rest_ns = r->spin_rest_ns == 0 ? REST_MIN_NS : r->spin_rest_ns * 2;
+        if (r->spin_rest_ns > REST_MAX_NS)
+            r->spin_rest_ns = REST_MAX_NS;
         r->spin_rest_until = now + r->spin_rest_ns;
     } else if (hit) {
         r->spin_rest_ns = 0;

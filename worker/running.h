@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* running.h -- struct mob_task of the API: the task that this worker runs. Its thread owns it; the lock is taken for the store. */
+/* running.h -- struct mob_task of the API: the task that this worker runs. Its thread owns it. */
 #ifndef MOB_WORKER_RUNNING_H
 #define MOB_WORKER_RUNNING_H
 

@@ -5,9 +5,9 @@
  *     ^                    |                  |                   |
  *     '---- shutdown ------'---- ENDING <-----'-------------------'
  *
- * The struct is static and its lock is never destroyed, so that a call that races with mob_shutdown() finds a state to read and not
- * freed memory. Whoever holds the lock may feed the owner core, and on its way drains the rings a little: so a program that submits
- * without ever waiting still has its answers taken in. What waits is in pump.c, what arrives by the socket in inbox.c.
+ * The struct is static and its lock is never destroyed, so that a call that races with mob_shutdown() finds a state to read and
+ * not freed memory. Whoever holds the lock may feed the owner core, and on its way drains the rings a little: so a program that
+ * submits without ever waiting still has its answers taken in. What waits is in pump.c, what arrives by the socket in inbox.c.
  */
 #include "worker/runtime.h"
 
@@ -73,7 +73,8 @@ struct mob_runtime *mob_enter(struct mob_error *err)
     struct mob_runtime *r = mob_runtime_lock();
 
     if (r == NULL) {
-        mob_error_set(err, MOB_ERR_INVALID, "this process was forked from one that uses Mobula; call Mobula in the parent, or exec first");
+        mob_error_set(err, MOB_ERR_INVALID,
+                      "this process was forked from one that uses Mobula; call Mobula in the parent, or exec first");
         return NULL;
     }
     if (r->state == MOB_RUNTIME_UP) {

@@ -81,11 +81,11 @@ struct mob_runtime {
     bool pump_sleeps;
     pthread_t service;
     bool has_service;
-    bool ticking;                       /* calls come in quick succession: the service thread looks each millisecond, peers need not ring */
+    bool ticking;                       /* calls keep coming: the service thread looks each millisecond, nobody rings */
     uint64_t calls, calls_seen;         /* of the API; as of the service thread's last look */
     int64_t pump_due_ns, service_due_ns;        /* when they wake by themselves */
     int64_t spin_rest_ns, spin_rest_until;
-    int pump_epoll, service_epoll;      /* both on the doorbell and the socket, exclusively: the kernel wakes the pump if it sleeps */
+    int pump_epoll, service_epoll;      /* both on doorbell and socket, exclusively: the kernel prefers the pump */
     int kick_fd, poke_fd;               /* wakes the pump; the service thread */
 };
 

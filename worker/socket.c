@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* socket.c -- envelopes to and from the raylet over a Unix stream socket.
  *
- * Out: frames are appended to one buffer and leave in one write a flush. In: one buffer, read in large pieces, frames are handed out
- * where they lie. Descriptors come with the first byte of their message; the kernel hands out at most one set a read, and never
- * reads past the message part that carries a set, so sets are kept in a queue and taken in order by the messages that have some.
+ * Out: frames are appended to one buffer and leave in one write a flush. In: one buffer, read in large pieces, frames are
+ * handed out where they lie. Descriptors come with the first byte of their message; the kernel hands out at most one set a
+ * read, and never reads past the message part that carries a set, so sets are kept in a queue and taken in order by the
+ * messages that have some.
  */
 #include "worker/socket.h"
 
@@ -111,7 +112,8 @@ struct mob_socket *mob_socket_connect(const char *path, struct mob_error *err)
         return NULL;
     }
     if (connect_to(high, path) < 0) {
-        mob_error_set(err, errno == EACCES ? MOB_ERR_DENIED : MOB_ERR_UNREACHABLE, "no raylet answers at %s: %s", path, strerror(errno));
+        mob_error_set(err, errno == EACCES ? MOB_ERR_DENIED : MOB_ERR_UNREACHABLE, "no raylet answers at %s: %s", path,
+                      strerror(errno));
         close(high);
         return NULL;
     }
@@ -174,7 +176,8 @@ size_t mob_socket_queued(const struct mob_socket *s)
     return s->out.to - s->out.from;
 }
 
-int mob_socket_say_hello(struct mob_socket *s, const void *frame, size_t size, const int *fds, size_t fd_count, struct mob_error *err)
+int mob_socket_say_hello(struct mob_socket *s, const void *frame, size_t size, const int *fds, size_t fd_count,
+                         struct mob_error *err)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * MOB_SOCKET_FDS_MAX)] = { 0 };
     uint32_t head = (uint32_t)size;
@@ -229,7 +232,8 @@ static int keep_fds(struct mob_socket *s, struct msghdr *message, struct mob_err
         }
     }
     if (message->msg_flags & MSG_CTRUNC)
-        return mob_error_set(err, MOB_ERR_SYSTEM, "no room for the raylet's descriptors; raise the limit of open files (ulimit -n)");
+        return mob_error_set(err, MOB_ERR_SYSTEM,
+                             "no room for the raylet's descriptors; raise the limit of open files (ulimit -n)");
     return 0;
 }
 
@@ -238,7 +242,8 @@ int mob_socket_take_fds(struct mob_socket *s, int *ret_fds, size_t count, struct
     struct fd_set_of *set = &s->sets[s->first_set];
 
     if (s->set_count == 0 || set->count != count)
-        return mob_error_set(err, MOB_ERR_PROTOCOL, "the raylet sent %zu descriptors instead of %zu", s->set_count ? set->count : 0, count);
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "the raylet sent %zu descriptors instead of %zu",
+                             s->set_count ? set->count : 0, count);
     memcpy(ret_fds, set->fds, count * sizeof(int));
     s->first_set = (s->first_set + 1) % SETS_MAX;
     s->set_count--;
@@ -261,12 +266,14 @@ static ssize_t read_once(struct mob_socket *s, struct mob_error *err)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;
     if (n <= 0)
-        return mob_error_set(err, MOB_ERR_NODE_DIED, "the raylet of this node has ended; call mob_shutdown() and mob_init() to start anew");
+        return mob_error_set(err, MOB_ERR_NODE_DIED,
+                             "the raylet of this node has ended; call mob_shutdown() and mob_init() to start anew");
     s->in.to += (size_t)n;
     return keep_fds(s, &message, err) < 0 ? -1 : n;
 }
 
-static int hand_out(struct mob_socket *s, void (*frame)(void *arg, const void *bytes, size_t size), void *arg, struct mob_error *err)
+static int hand_out(struct mob_socket *s, void (*frame)(void *arg, const void *bytes, size_t size), void *arg,
+                    struct mob_error *err)
 {
     uint32_t size;
     int count = 0;
@@ -284,7 +291,8 @@ static int hand_out(struct mob_socket *s, void (*frame)(void *arg, const void *b
     return count;
 }
 
-int mob_socket_read(struct mob_socket *s, void (*frame)(void *arg, const void *bytes, size_t size), void *arg, struct mob_error *err)
+int mob_socket_read(struct mob_socket *s, void (*frame)(void *arg, const void *bytes, size_t size), void *arg,
+                    struct mob_error *err)
 {
     size_t total = 0;
     int frames = 0;

@@ -19,7 +19,8 @@ void mob_socket_close(struct mob_socket *s);            /* NULL is fine */
 int mob_socket_fd(const struct mob_socket *s);          /* to poll */
 
 /* The first message, with descriptors (borrowed). */
-int mob_socket_say_hello(struct mob_socket *s, const void *frame, size_t size, const int *fds, size_t fd_count, struct mob_error *err);
+int mob_socket_say_hello(struct mob_socket *s, const void *frame, size_t size, const int *fds, size_t fd_count,
+                         struct mob_error *err);
 
 /* Queue a frame (copied); it leaves with the next flush. */
 void mob_socket_send(struct mob_socket *s, const void *frame, size_t size);
@@ -27,9 +28,10 @@ void mob_socket_send(struct mob_socket *s, const void *frame, size_t size);
 bool mob_socket_flush(struct mob_socket *s);
 size_t mob_socket_queued(const struct mob_socket *s);
 
-/* Read what there is, at most about 256 KiB, and hand out the whole frames. Returns how many; -1 when the raylet is gone or sent what
- * it must not (then *err says it, and the frames before were handed out). */
-int mob_socket_read(struct mob_socket *s, void (*frame)(void *arg, const void *bytes, size_t size), void *arg, struct mob_error *err);
+/* Read what there is, at most about 256 KiB, and hand out the whole frames. Returns how many; -1 when the raylet is gone or
+ * sent what it must not (then *err says it, and the frames before were handed out). */
+int mob_socket_read(struct mob_socket *s, void (*frame)(void *arg, const void *bytes, size_t size), void *arg,
+                    struct mob_error *err);
 
 /* The descriptors of the message being handed out: exactly `count`, close-on-exec and above 64, the caller's. -1: others came. */
 int mob_socket_take_fds(struct mob_socket *s, int *ret_fds, size_t count, struct mob_error *err);

@@ -6,8 +6,8 @@
  *             '--no--> Fetch --> Fetched --> pin --ok--> over
  *                        ^---------------------no, moved meanwhile (at most FETCH_TRIES_MAX times)
  *
- * A hint {entry, generation} may be of an object long gone: the pin then fails, by the generation or by the id, and we ask. Pinning is
- * done at once when Fetched arrives, so that the copy has no time to leave again.
+ * A hint {entry, generation} may be of an object long gone: the pin then fails, by the generation or by the id, and we ask.
+ * Pinning is done at once when Fetched arrives, so that the copy has no time to leave again.
  */
 #include "worker/store_call.h"
 
@@ -48,7 +48,8 @@ static void send_object(struct mob_runtime *r, Mobula__Envelope__BodyCase body, 
     mob_runtime_send(r, &out.e);
 }
 
-int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, struct mob_room *ret, struct mob_error *err)
+int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, struct mob_room *ret,
+                   struct mob_error *err)
 {
     struct store_call call = { .room = { .id = *id, .size = size } };
 
@@ -225,8 +226,8 @@ void mob_store_call_fetched(struct mob_runtime *r, const Mobula__Fetched *m)
             if (f->tries < FETCH_TRIES_MAX) {
                 fetch_ask(r, f);
             } else {
-                mob_error_set(&why, MOB_ERR_NO_SPACE, "the object was evicted %d times before it could be read: the node's store is too small",
-                              f->tries);
+                mob_error_set(&why, MOB_ERR_NO_SPACE,
+                              "the object was evicted %d times before it could be read: the node's store is too small", f->tries);
                 fetch_fail(r, f, &why);
             }
         }

@@ -12,13 +12,15 @@ struct mob_room {
     uint64_t size;
     void *data;
 };
-int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, struct mob_room *ret, struct mob_error *err);
+int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, struct mob_room *ret,
+                   struct mob_error *err);
 void mob_store_seal(struct mob_runtime *r, const struct mob_room *room);
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room);
 /* Nobody will ever name this sealed object. */
 void mob_store_free(struct mob_runtime *r, const struct mob_object_id *id);
 /* room, a copy of the bytes, seal. Lets go of the lock while it copies. */
-int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const void *data, uint64_t size, struct mob_error *err);
+int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const void *data, uint64_t size,
+                    struct mob_error *err);
 
 /* An object on its way to be pinned. The caller's, from start to `over`. */
 struct mob_fetch {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* task_api.c -- what a task sees of itself: arguments, results, cancellation.
  *
- * A result is copied when it is set: small ones into the task's own room, larger ones to the heap, beyond MOB_INLINE_MAX straight into
- * the store under the result's own name, sealed, so that the answer only tells where it is. */
+ * A result is copied when it is set: small ones into the task's own room, larger ones to the heap, beyond MOB_INLINE_MAX
+ * straight into the store under the result's own name, sealed, so that the answer only tells where it is. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,7 +89,8 @@ size_t mob_arg_count(const struct mob_task *t)
 int mob_arg(const struct mob_task *t, size_t i, struct mob_view *ret_view, struct mob_error *err)
 {
     if (i >= t->run.arg_count)
-        return mob_error_set(err, MOB_ERR_INVALID, "argument %zu of %s: it was called with %zu", i, t->function->name, t->run.arg_count);
+        return mob_error_set(err, MOB_ERR_INVALID, "argument %zu of %s: it was called with %zu", i, t->function->name,
+                             t->run.arg_count);
     *ret_view = t->args[i];
     return 0;
 }
@@ -101,7 +102,8 @@ int mob_arg_copy(const struct mob_task *t, size_t i, void *ret_value, size_t siz
     if (mob_arg(t, i, &view, err) < 0)
         return -1;
     if (view.size != size)
-        return mob_error_set(err, MOB_ERR_INVALID, "argument %zu of %s has %zu bytes, not %zu", i, t->function->name, view.size, size);
+        return mob_error_set(err, MOB_ERR_INVALID, "argument %zu of %s has %zu bytes, not %zu", i, t->function->name, view.size,
+                             size);
     if (size > 0)
         memcpy(ret_value, view.data, size);
     return 0;
@@ -117,7 +119,8 @@ static struct task_result *result_slot(struct mob_task *t, size_t i, struct mob_
     if (i < t->run.returns)
         mob_error_set(err, MOB_ERR_INVALID, "result %zu of %s is set already", i, t->function->name);
     else
-        mob_error_set(err, MOB_ERR_INVALID, "result %zu of %s: it was called with returns = %u", i, t->function->name, t->run.returns);
+        mob_error_set(err, MOB_ERR_INVALID, "result %zu of %s: it was called with returns = %u", i, t->function->name,
+                      t->run.returns);
     return NULL;
 }
 

@@ -117,8 +117,8 @@ static void take_first(struct mob_waitset *w, struct mob_ref **ret_ref, void **r
     free(e);
 }
 
-static int next_locked(struct mob_runtime *r, struct mob_waitset *w, int64_t timeout_ms, struct mob_ref **ret_ref, void **ret_user,
-                       struct mob_error *err)
+static int next_locked(struct mob_runtime *r, struct mob_waitset *w, int64_t timeout_ms, struct mob_ref **ret_ref,
+                       void **ret_user, struct mob_error *err)
 {
     int64_t deadline_ns = mob_runtime_deadline(timeout_ms);
     bool in_time = true;

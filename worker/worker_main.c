@@ -3,8 +3,8 @@
  *
  *   idle: spin a little, then sleep on doorbell and socket --> claim --> arguments here? fetch --> run --> results --> answer
  *
- * The lock is held but while the user's function runs: what arrives meanwhile waits, or is handled by the service thread once the task
- * has submitted something itself. The end comes from outside: the raylet closes the socket or kills us. */
+ * The lock is held but while the user's function runs: what arrives meanwhile waits, or is handled by the service thread once
+ * the task has submitted something itself. The end comes from outside: the raylet closes the socket or kills us. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +21,8 @@
 
 static struct mob_page *own_page;       /* for the signal handler: set before it is installed */
 
-/* The raylet names (task, attempt) in the page, then sends SIGTERM. If another task runs by now, it is not meant. A SIGTERM that no
- * cancel explains is somebody's wish to end us. */
+/* The raylet names (task, attempt) in the page, then sends SIGTERM. If another task runs by now, it is not meant. A SIGTERM
+ * that no cancel explains is somebody's wish to end us. */
 static void on_sigterm(int signal)
 {
     uint64_t cancelled = atomic_load(&own_page->cancel_task);
@@ -74,7 +74,8 @@ static int call_user(struct mob_task *t, struct mob_error *why)
 
     memset(why, 0, offsetof(struct mob_error, text) + 1);
     if (t->function == NULL)
-        return mob_error_set(why, MOB_ERR_INVALID, "the worker program has no task function of this name: is it the driver's own program?");
+        return mob_error_set(why, MOB_ERR_INVALID,
+                             "the worker program has no task function of this name: is it the driver's own program?");
     if (mob_task_resolve(t, why) < 0)
         return -1;
     r->running = true;

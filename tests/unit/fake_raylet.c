@@ -286,7 +286,8 @@ static void answer_query(struct fake_raylet *f, struct peer *p, const Mobula__Qu
     Mobula__Reply m = MOBULA__REPLY__INIT;
     struct mob_envelope out;
     const char *text = "{\"nodes\": [{\"node\": 2, \"state\": \"alive\", \"ip\": \"127.0.0.1\", \"port\": 9, \"host\": \"h\","
-                       " \"total\": {\"CPU\": 4}, \"available\": {\"CPU\": 3.5}}], \"total\": {\"CPU\": 4}, \"available\": {\"CPU\": 3.5}}";
+                       " \"total\": {\"CPU\": 4}, \"available\": {\"CPU\": 3.5}}], \"total\": {\"CPU\": 4}, \"available\": "
+                           "{\"CPU\": 3.5}}";
 
     m.id = q->id;
     for (int part = 0; part < 2; part++) {      /* cut anywhere */
@@ -386,7 +387,8 @@ static void *run(void *arg)
 
 static void write_record(struct fake_raylet *f, const char *folder)
 {
-    struct mob_daemon_record record = { .role = "raylet", .cluster = "00112233445566778899aabbccddeeff", .ip = "127.0.0.1", .head = "127.0.0.1:1" };
+    struct mob_daemon_record record = { .role = "raylet", .cluster = "00112233445566778899aabbccddeeff", .ip = "127.0.0.1",
+                                       .head = "127.0.0.1:1" };
     char run_folder[MOB_PATH_SIZE], session[MOB_PATH_SIZE], *path;
 
     setenv("XDG_RUNTIME_DIR", folder, 1);
