@@ -173,14 +173,15 @@ void step_store(volatile void *p, size_t size, uint64_t value, const char *where
 
 uint64_t step_change(volatile void *p, size_t size, enum step_change how, uint64_t value, const char *where)
 {
+    bool weak = how == STEP_OR && sabotaged(NO_FENCE_IN_CHANGE, where);
     uint64_t old;
 
     step();
-    if (!sabotaged(NO_FENCE_IN_CHANGE, where))
+    if (!weak)
         buffer_write_all();
     old = look(p, size);
     value = how == STEP_EXCHANGE ? value : how == STEP_OR ? old | value : old + value;
-    if (sabotaged(NO_FENCE_IN_CHANGE, where))
+    if (weak)
         put(p, size, value);
     else
         memory_write(p, size, value);
