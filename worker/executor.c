@@ -5,8 +5,8 @@
  *
  * IDLE waits for a frame of the current epoch (the doorbell wakes us) or for an Assign (the socket). In RUNNING a new Assign is
  * kept in `next` and begins when the task has ended: so an owner never sees its epoch end under a task of its own. The raylet
- * lends again only after the old owner's Return, hence no frame of an older epoch is left that somebody still counts on; the channel
- * skips them.
+ * lends again only after the old owner's Return, hence no frame of an older epoch is left that somebody still counts on; the
+ * channel skips them.
  *
  * Channels are kept by owner for the life of the process: the raylet opens one a pair, and finds it again when it lends us to the
  * same owner. An owner whose ring holds what must not be there has its channel broken by common/channel.c; nothing is claimed

@@ -342,7 +342,8 @@ START_TEST(test_many_returns_and_wrong_sizes)
 
     set_up();
     fn = fn_of("task_echo", &options);
-    ck_assert_int_eq(mob_call(fn, (struct mob_value[]){ MOB_BYTES("a", 1), MOB_BYTES("", 0), MOB_BYTES("ccc", 3) }, 3, refs, &err), 0);
+    ck_assert_int_eq(mob_call(fn, (struct mob_value[]){ MOB_BYTES("a", 1), MOB_BYTES("", 0), MOB_BYTES("ccc", 3) }, 3, refs,
+                              &err), 0);
     ck_assert_msg(mob_get_many(refs, 3, 20000, views, &err) == 0, "%s", err.text);
     ck_assert_uint_eq(views[1].size, 0);
     ck_assert_mem_eq(views[2].data, "ccc", 3);

@@ -23,7 +23,8 @@ static char *output_of(const char *command, int *ret_status)
 START_TEST(test_exports_only_the_api)
 {
     int status;
-    char *text = output_of("nm -D --defined-only " MOB_LIBRARY " | awk '$2 != \"A\" { sub(/@.*/, \"\", $3); print $3 }'", &status);
+    char *text = output_of("nm -D --defined-only " MOB_LIBRARY " | awk '$2 != \"A\" { sub(/@.*/, \"\", $3); print $3 }'",
+                           &status);
     char *header = output_of("cat " MOB_HEADER, &status);
     size_t count = 0;
 
@@ -68,10 +69,12 @@ START_TEST(test_header_is_cxx)
     FILE *source = fopen(MOB_SCRATCH "/header.cc", "we");
     int status;
 
-    fputs("#include MOB_HEADER_NAME\nstatic int f(mob_task *t, mob_error *e) { int n = 1; return mob_return(t, 0, MOB_BYTES(&n, sizeof n), e); }\n"
+    fputs("#include MOB_HEADER_NAME\nstatic int f(mob_task *t, mob_error *e) { int n = 1; return mob_return(t, 0, MOB_BYTES(&n, "
+          "sizeof n), e); }\n"
           "MOB_TASK(f)\nint main() { mob_value v = MOB_REF(0); return v.size != 0; }\n", source);
     fclose(source);
-    free(output_of("c++ -std=c++11 -Wall -Wextra -Werror -fsyntax-only '-DMOB_HEADER_NAME=\"" MOB_HEADER "\"' " MOB_SCRATCH "/header.cc 2>&1", &status));
+    free(output_of("c++ -std=c++11 -Wall -Wextra -Werror -fsyntax-only '-DMOB_HEADER_NAME=\"" MOB_HEADER "\"' "
+                   "" MOB_SCRATCH "/header.cc 2>&1", &status));
     ck_assert_int_eq(status, 0);
 }
 END_TEST
