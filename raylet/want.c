@@ -373,6 +373,8 @@ void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
     struct mob_shape shape;
     struct peer *peer;
 
+    if (m->seq <= r->reporter.placed_seq)
+        return;                         /* sent again over a new stream: it came the first time */
     r->reporter.placed_seq = m->seq;
     if (owner.node == r->self.node)
         return;                         /* Placed says it all: see demand.c */
