@@ -25,12 +25,12 @@
 static void note_time(struct mob_head *h)
 {
     int64_t now_ns = h->world->now_ns(h->world);
+    int64_t expected_ns = h->due_ns > h->now_ns ? h->due_ns : h->now_ns;        /* it did run when it was last called */
 
     assert(now_ns >= h->now_ns);
-    if (h->due_ns != INT64_MAX && now_ns > h->due_ns + STALL_NS) {
-        h->stalled_ns += now_ns - h->due_ns;
-        mob_warn("did not run for %" PRId64 " ms: silence in that time counts for nobody", (now_ns - h->due_ns) / MOB_NS_OF_MS);
-        h->due_ns = now_ns;
+    if (h->due_ns != INT64_MAX && now_ns > expected_ns + STALL_NS) {
+        h->stalled_ns += now_ns - expected_ns;
+        mob_warn("did not run for %" PRId64 " ms: silence in that time counts for nobody", (now_ns - expected_ns) / MOB_NS_OF_MS);
     }
     h->now_ns = now_ns;
 }
@@ -109,6 +109,9 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
 
     switch (e->body_case) {
     case MOBULA__ENVELOPE__BODY_REPORT:
+        if (n->named_link != n->link)
+            mob_head_job_all_named(n);
+        n->named_link = n->link;
         return mob_head_view_report(n, e->report, err);
     case MOBULA__ENVELOPE__BODY_DEMAND:
         return mob_head_demand_state(n, e->demand, err);
@@ -116,7 +119,7 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
         job = mob_wire_address(e->job_started->job);
         if (job.node != n->place.number)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "job %u.%u is not of this node", job.node, job.process);
-        mob_head_job_started(h, job, e->job_started->name, e->job_started->pid);
+        mob_head_job_started(n, job, e->job_started->name, e->job_started->pid);
         return 0;
     case MOBULA__ENVELOPE__BODY_JOB_OVER:
         job = mob_wire_address(e->job_over->job);

@@ -2,6 +2,9 @@
 /* job.c -- jobs start and end by their driver's raylet's word, or with its node. An ended job's demands are dropped and all
  * raylets are told, so that no worker of it is left anywhere; the last ended ones are kept to be shown, and to tell a node that was
  * cut off when they ended. Repeats are ignored.
+ *
+ * What a raylet says of a job can be lost with a broken link. So after each Register it names all its jobs again before its first
+ * Report: those that it does not name are over.
  */
 #include "head/job.h"
 
@@ -16,7 +19,7 @@
 static void job_destroy(struct mob_head *h, struct job *j)
 {
     mob_map_remove(&h->jobs.by_driver, mob_address_key(j->driver));
-    mob_list_remove(&j->link);
+    mob_list_remove(&j->in_list);
     free(j);
 }
 
@@ -30,26 +33,30 @@ void mob_head_job_fini(struct mob_head *h)
 {
     struct job *j;
 
-    mob_list_each(j, &h->jobs.running, struct job, link)
+    mob_list_each(j, &h->jobs.running, struct job, in_list)
         job_destroy(h, j);
-    mob_list_each(j, &h->jobs.over, struct job, link)
+    mob_list_each(j, &h->jobs.over, struct job, in_list)
         job_destroy(h, j);
     mob_map_fini(&h->jobs.by_driver);
 }
 
-void mob_head_job_started(struct mob_head *h, struct mob_address driver, const char *name, uint32_t pid)
+void mob_head_job_started(struct node *n, struct mob_address driver, const char *name, uint32_t pid)
 {
-    struct job *j;
+    struct mob_head *h = n->head;
+    struct job *j = mob_map_get(&h->jobs.by_driver, mob_address_key(driver));
 
-    if (mob_map_get(&h->jobs.by_driver, mob_address_key(driver)) != NULL)
+    if (j != NULL) {
+        j->link = n->link;
         return;
+    }
     j = mob_new(struct job);
     j->driver = driver;
+    j->link = n->link;
     mob_copy(j->name, sizeof j->name, name);
     j->pid = pid;
     j->started_ns = h->now_ns;
     mob_map_set(&h->jobs.by_driver, mob_address_key(driver), j);
-    mob_list_append(&h->jobs.running, &j->link);
+    mob_list_append(&h->jobs.running, &j->in_list);
     h->jobs.running_count++;
     mob_info("job %u.%u (%s) starts", driver.node, driver.process, j->name);
 }
@@ -74,8 +81,8 @@ void mob_head_job_over(struct mob_head *h, struct mob_address driver)
     if (j == NULL || j->over_ns != 0)
         return;
     j->over_ns = h->now_ns;
-    mob_list_remove(&j->link);
-    mob_list_append(&h->jobs.over, &j->link);
+    mob_list_remove(&j->in_list);
+    mob_list_append(&h->jobs.over, &j->in_list);
     h->jobs.running_count--;
     h->jobs.over_count++;
     mob_info("job %u.%u (%s) is over", driver.node, driver.process, j->name);
@@ -83,7 +90,7 @@ void mob_head_job_over(struct mob_head *h, struct mob_address driver)
     put_over(&env, &m, &address, j);
     mob_head_broadcast(h, &env.e, NULL);
     if (h->jobs.over_count > OVER_KEPT) {
-        job_destroy(h, mob_list_first(&h->jobs.over, struct job, link));
+        job_destroy(h, mob_list_first(&h->jobs.over, struct job, in_list));
         h->jobs.over_count--;
     }
 }
@@ -92,8 +99,18 @@ void mob_head_job_node_dead(struct node *n)
 {
     struct job *j;
 
-    mob_list_each(j, &n->head->jobs.running, struct job, link) {
+    mob_list_each(j, &n->head->jobs.running, struct job, in_list) {
         if (j->driver.node == n->place.number)
+            mob_head_job_over(n->head, j->driver);
+    }
+}
+
+void mob_head_job_all_named(struct node *n)
+{
+    struct job *j;
+
+    mob_list_each(j, &n->head->jobs.running, struct job, in_list) {
+        if (j->driver.node == n->place.number && j->link != n->link)
             mob_head_job_over(n->head, j->driver);
     }
 }
@@ -102,7 +119,7 @@ void mob_head_job_tell(struct node *n, int64_t since_ns)
 {
     struct job *j;
 
-    mob_list_each(j, &n->head->jobs.over, struct job, link) {
+    mob_list_each(j, &n->head->jobs.over, struct job, in_list) {
         struct mob_envelope env;
         Mobula__JobOver m;
         Mobula__Address address;

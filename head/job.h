@@ -14,9 +14,10 @@ struct job {
     struct mob_address driver;          /* its name */
     char name[64];
     uint32_t pid;
+    uint64_t link;                      /* of its raylet, that it was last named on */
     int64_t started_ns;
     int64_t over_ns;                    /* 0: runs */
-    struct mob_link link;               /* in job_table.running or .over */
+    struct mob_link in_list;            /* in job_table.running or .over */
 };
 
 struct job_table {
@@ -27,7 +28,9 @@ struct job_table {
 
 void mob_head_job_init(struct mob_head *h);
 void mob_head_job_fini(struct mob_head *h);
-void mob_head_job_started(struct mob_head *h, struct mob_address driver, const char *name, uint32_t pid);
+void mob_head_job_started(struct node *n, struct mob_address driver, const char *name, uint32_t pid);
+/* A raylet that came back has named all its jobs: others of its node ended while it was away. */
+void mob_head_job_all_named(struct node *n);
 /* Its demands end, every raylet is told. Unknown or over already: no-op. */
 void mob_head_job_over(struct mob_head *h, struct mob_address driver);
 void mob_head_job_node_dead(struct node *n);

@@ -138,7 +138,7 @@ static void put_node_down(struct mob_envelope *env, Mobula__NodeDown *m, uint32_
     mobula__node_down__init(m);
     m->node = number;
     m->reason = reason;
-    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ number, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     env->e.node_down = m;
 }
 
@@ -232,8 +232,8 @@ static void come_back(struct node *n, struct link *l)
     mob_machine_run(&n->m);
     mob_info("node %u is back", n->place.number);
     tell_registered(n);
-    mob_head_job_tell(n, silent_since_ns);
     mob_head_view_open(n);
+    mob_head_job_tell(n, silent_since_ns);      /* after the places, which may be of such jobs */
 }
 
 void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Register *m)

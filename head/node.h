@@ -40,6 +40,7 @@ struct node {
     uint64_t probe;                     /* the dial under way while CUT; 0: none */
     int64_t probe_ns;                   /* not before this (lived time) */
     bool refused;                       /* its port does */
+    uint64_t named_link;                /* on which it has named its jobs, and reported */
     int64_t heard_ns;                   /* lived time of its last message */
     struct mob_link by_heard;           /* in node_table.heard, or .dead */
     struct mob_link by_cut;             /* in node_table.cut */

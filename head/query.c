@@ -258,9 +258,9 @@ static json_t *jobs_json(struct mob_head *h)
     json_t *array = json_array();
     struct job *j;
 
-    mob_list_each(j, &h->jobs.over, struct job, link)
+    mob_list_each(j, &h->jobs.over, struct job, in_list)
         json_array_append_new(array, job_json(h, j));
-    mob_list_each(j, &h->jobs.running, struct job, link)
+    mob_list_each(j, &h->jobs.running, struct job, in_list)
         json_array_append_new(array, job_json(h, j));
     return json_pack("{s:o}", "jobs", array);
 }

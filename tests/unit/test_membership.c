@@ -42,6 +42,7 @@ START_TEST(test_silence_is_death)
     e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->node_down->node, b.number);
+    ck_assert_uint_eq(e->to->node, 0);          /* to whoever hears it: a raylet takes none that is for another */
     ck_assert_ptr_nonnull(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));     /* in case it still hears */
     ck_assert(fake_was_hung_up(&f, b.link));
     ck_assert(!fake_was_hung_up(&f, a.link));
@@ -188,24 +189,30 @@ START_TEST(test_nonsense_ends_the_link)
 }
 END_TEST
 
+static void start_job(struct fake *f, const struct fake_node *n, uint32_t driver)
+{
+    Mobula__JobStarted m = MOBULA__JOB_STARTED__INIT;
+    Mobula__Address job = MOBULA__ADDRESS__INIT;
+    struct mob_envelope env;
+
+    mob_wire_put_address(&job, (struct mob_address){ n->number, driver });
+    m.job = &job;
+    m.name = "pi";
+    mob_envelope_init(&env, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_STARTED);
+    env.e.job_started = &m;
+    fake_receive(f, n->link, &env.e);
+}
+
 START_TEST(test_job_ends_with_its_node)
 {
     struct fake f;
     struct fake_node a = { 0 }, b = { 0 };
-    Mobula__JobStarted m = MOBULA__JOB_STARTED__INIT;
-    Mobula__Address job = MOBULA__ADDRESS__INIT;
-    struct mob_envelope env;
     const Mobula__Envelope *e;
 
     fake_init(&f);
     fake_join(&f, &a, "CPU=4");
     fake_join(&f, &b, "CPU=4");
-    mob_wire_put_address(&job, (struct mob_address){ b.number, 1 });
-    m.job = &job;
-    m.name = "pi";
-    mob_envelope_init(&env, (struct mob_address){ b.number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_STARTED);
-    env.e.job_started = &m;
-    fake_receive(&f, b.link, &env.e);
+    start_job(&f, &b, 1);
     mob_head_link_lost(f.head, b.link, true);
     e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
     ck_assert_ptr_nonnull(e);
@@ -214,6 +221,33 @@ START_TEST(test_job_ends_with_its_node)
 }
 END_TEST
 
+/* Found by the simulator: a JobOver that was under way when the link broke was lost for ever. */
+START_TEST(test_job_that_is_not_named_again_is_over)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    const Mobula__Envelope *e;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    start_job(&f, &b, 1);
+    start_job(&f, &b, 2);
+    fake_report(&f, &b, 1, "CPU=4", 0);
+    mob_head_link_lost(f.head, b.link, false);
+    fake_register(&f, &b, fake_link(&f));
+    start_job(&f, &b, 2);
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    fake_report(&f, &b, 1, "CPU=4", 0);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->job_over->job->process, 1);
+    ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("membership", test_join_is_told_to_all, test_silence_is_death, test_refusing_port_is_death_at_once,
           test_broken_link_is_forgiven, test_cut_and_silent_is_death, test_own_stall_is_no_silence, test_dead_node_learns_it,
-          test_nonsense_ends_the_link, test_job_ends_with_its_node)
+          test_nonsense_ends_the_link, test_job_ends_with_its_node,
+          test_job_that_is_not_named_again_is_over)
