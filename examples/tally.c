@@ -23,10 +23,12 @@ int example_options(int argc, char **argv, int usual, int quick, struct mob_init
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0) {
             size = quick;
+        } else if (strncmp(argv[i], "--size=", 7) == 0 && atoi(argv[i] + 7) > 0) {
+            size = atoi(argv[i] + 7);
         } else if (strncmp(argv[i], "--address=", 10) == 0) {
             ret->address = argv[i] + 10;
         } else {
-            fprintf(stderr, "usage: %s [--quick] [--address=HOST:PORT]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--quick | --size=N] [--address=HOST:PORT]\n", argv[0]);
             exit(2);
         }
     }

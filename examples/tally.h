@@ -12,7 +12,7 @@ struct tally {
 
 double seconds_now(void);
 
-/* Common options: --quick (a small size, for tests), --address=A. Returns the size to use; others are refused by name (exit 2). */
+/* Common options: --quick (a small size, for tests), --size=N (samples, terms, MiB), --address=A. Returns the size to use; others are refused by name (exit 2). */
 int example_options(int argc, char **argv, int usual, int quick, struct mob_init_options *ret);
 
 /* Where the running task is: into a result. */
