@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +29,7 @@
 
 #define LAUNCH_MS 30000
 #define END_MS 10000
+#define REACH_MS 5000
 
 struct mob_cluster {
     struct mob_identity daemons[2];
@@ -142,13 +145,35 @@ static int start(const struct mob_init_options *o, const char *head, char ret_so
 
 /* -- finding ----------------------------------------------------------------------------------------------------------------- */
 
-/* "HOST:PORT" or "[v6]:PORT" as "ip:port", the way records have it. */
+/* Does somebody listen there? Said at once, and not by a raylet that dials in vain. */
+static int reach(const struct addrinfo *to, const char *address, struct mob_error *err)
+{
+    int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failed = 0;
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+    socklen_t size = sizeof failed;
+
+    if (fd < 0)
+        return mob_error_errno(err, "cannot make a socket");
+    if (connect(fd, to->ai_addr, to->ai_addrlen) < 0 && errno != EINPROGRESS)
+        failed = errno;
+    else if (poll(&p, 1, REACH_MS) <= 0)
+        failed = ETIMEDOUT;
+    else
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size);
+    close(fd);
+    if (failed == 0)
+        return 0;
+    return mob_error_set(err, MOB_ERR_UNREACHABLE, "no head answers at %s: %s; start one there with `mobula start --head`",
+                         address, strerror(failed));
+}
+
+/* "HOST:PORT" or "[v6]:PORT" as "ip:port", the way records have it. The port must answer. */
 static int resolve(const char *address, char *ret, size_t size, struct mob_error *err)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
     const char *colon = strrchr(address, ':');
     size_t length = colon != NULL ? (size_t)(colon - address) : 0;
-    char host[256], ip[64], *end = NULL;
+    char host[256], ip[64], service[8], *end = NULL;
     unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
     bool brackets = length > 2 && address[0] == '[' && address[length - 1] == ']';
     int rc;
@@ -156,12 +181,15 @@ static int resolve(const char *address, char *ret, size_t size, struct mob_error
     if (length == 0 || length >= sizeof host || port == 0 || port > 65535 || *end != '\0')
         return mob_error_set(err, MOB_ERR_INVALID, "\"%s\" is no address: give \"auto\", HOST:PORT or [IPv6]:PORT", address);
     snprintf(host, sizeof host, "%.*s", (int)(brackets ? length - 2 : length), brackets ? address + 1 : address);
-    if ((rc = getaddrinfo(host, NULL, &hints, &found)) != 0)
+    snprintf(service, sizeof service, "%lu", port);
+    if ((rc = getaddrinfo(host, service, &hints, &found)) != 0)
         return mob_error_set(err, MOB_ERR_UNREACHABLE, "host \"%s\" is not known: %s", host, gai_strerror(rc));
-    rc = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST);
+    if ((rc = reach(found, address, err)) == 0
+        && getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST) != 0)
+        rc = mob_error_set(err, MOB_ERR_UNREACHABLE, "host \"%s\" has no usable address", host);
     freeaddrinfo(found);
     if (rc != 0)
-        return mob_error_set(err, MOB_ERR_UNREACHABLE, "host \"%s\" has no usable address", host);
+        return -1;
     address_text(ret, size, ip, (uint32_t)port);
     return 0;
 }

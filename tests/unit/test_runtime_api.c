@@ -139,6 +139,26 @@ START_TEST(test_calls_before_init_are_refused)
 }
 END_TEST
 
+START_TEST(test_wrong_addresses_are_named)
+{
+    static const struct { const char *address; int code; } wrong[] = {
+        { "foo", MOB_ERR_INVALID }, { "127.0.0.1:0", MOB_ERR_INVALID }, { "127.0.0.1:70000", MOB_ERR_INVALID },
+        { "auto", MOB_ERR_UNREACHABLE }, { "127.0.0.1:1", MOB_ERR_UNREACHABLE },
+    };
+    struct mob_init_options options = { .size = sizeof options };
+    struct mob_error err;
+
+    folder = unit_folder();
+    setenv("XDG_RUNTIME_DIR", folder, 1);       /* nothing runs here */
+    for (size_t i = 0; i < MOB_COUNT(wrong); i++) {
+        options.address = wrong[i].address;
+        ck_assert_int_eq(mob_init(0, NULL, &options, &err), -1);
+        ck_assert_msg(err.code == wrong[i].code, "%s: %s", wrong[i].address, err.text);
+    }
+    unit_folder_remove(folder);
+}
+END_TEST
+
 START_TEST(test_second_init_is_refused_until_shutdown)
 {
     struct mob_error err;
@@ -560,7 +580,8 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
-        test_calls_before_init_are_refused, test_second_init_is_refused_until_shutdown, test_forked_child_is_refused,
+        test_calls_before_init_are_refused, test_wrong_addresses_are_named,
+        test_second_init_is_refused_until_shutdown, test_forked_child_is_refused,
         test_lost_raylet_fails_every_call, test_wrong_words_are_named, test_dropped_ref_is_refused, test_call_and_get,
         test_many_in_flight, test_refs_as_arguments, test_error_of_a_task, test_many_returns_and_wrong_sizes,
         test_full_store_is_an_error, test_timeouts, test_waitset, test_nested_tasks_say_blocked, test_nodes, test_threads,
