@@ -88,10 +88,18 @@ static void free_of(const struct node *n, struct mob_resources *ret)
         subtract(ret, &p->shape->of.resources, p->count);
 }
 
+/* The node of its owner, or NULL: then nobody waits for it any more. */
+static struct node *place_origin(const struct mob_head *h, const struct place *p)
+{
+    struct node *origin = mob_head_node_find(h, p->owner.node);
+
+    return origin != NULL && origin->m.now != NODE_DEAD ? origin : NULL;
+}
+
 static void send_place(struct node *n, const struct place *p)
 {
     struct mob_head *h = n->head;
-    struct node *origin = mob_head_node_find(h, p->owner.node);
+    const struct node *origin = place_origin(h, p);
     Mobula__Place m = MOBULA__PLACE__INIT;
     Mobula__Peer peer = MOBULA__PEER__INIT;
     Mobula__Address owner = MOBULA__ADDRESS__INIT;
@@ -99,12 +107,11 @@ static void send_place(struct node *n, const struct place *p)
     struct mob_shape_room room;
     struct mob_envelope env;
 
-    if (origin == NULL || origin->m.now == NODE_DEAD)
-        return;                         /* nobody waits for it */
+    assert(origin != NULL);
     mob_wire_put_address(&owner, p->owner);
     mob_wire_put_shape(&shape, &room, &p->shape->of);
     peer.node = origin->place.number;
-    peer.ip = origin->place.ip;
+    peer.ip = (char *)origin->place.ip;
     peer.port = origin->facts.port;
     peer.bulk_port = origin->facts.bulk_port;
     m.seq = p->seq;
@@ -170,8 +177,13 @@ void mob_head_view_open(struct node *n)
     struct place *p;
 
     assert(n->open == 0 && n->link != 0);
-    mob_list_each(p, &n->places, struct place, link)
-        send_place(n, p);
+    mob_list_each(p, &n->places, struct place, link) {
+        if (place_origin(n->head, p) != NULL)
+            send_place(n, p);
+        else
+            place_destroy(n, p);        /* it would be unseen for ever */
+    }
+    free_of(n, &n->place.free);
     if (n->facts.driver_only)
         return;
     if (v->open_count == v->open_room) {

@@ -128,6 +128,28 @@ START_TEST(test_places_are_sent_again_over_a_new_link)
 }
 END_TEST
 
+/* Found by the simulator: such a Place was neither sent nor forgotten, and its resources were gone for ever. */
+START_TEST(test_places_of_a_dead_owner_are_forgotten)
+{
+    struct fake_node c = { .driver_only = true };
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    fake_join(&f, &c, "CPU=1");
+    state(&(struct fake_demand){ .process = 1, .count = 4, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 4);
+    mob_head_link_lost(f.head, b.link, false);
+    mob_head_link_lost(f.head, a.link, true);
+    fake_register(&f, &b, fake_link(&f));
+    fake_tick(&f);
+    ck_assert_uint_eq(places_at(&b, &seq), 0);
+    fake_demand(&f, &c, &(struct fake_demand){ .process = 1, .count = 4, .resources = "CPU=1" });
+    fake_tick(&f);
+    ck_assert_uint_eq(places_at(&b, &seq), 4);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_deeper_then_older_first)
 {
     static const uint32_t expected[] = { 3, 2, 4, 1 };
@@ -253,6 +275,6 @@ START_TEST(test_random_moves)
 END_TEST
 
 UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_unseen_places_count,
-          test_places_are_sent_again_over_a_new_link, test_deeper_then_older_first,
+          test_places_are_sent_again_over_a_new_link, test_places_of_a_dead_owner_are_forgotten, test_deeper_then_older_first,
           test_unplaceable_is_told_once_and_again_when_nodes_change, test_affinity_to_a_gone_node_is_final,
           test_owner_node_gone_ends_its_demands, test_random_moves)
