@@ -127,7 +127,7 @@ static int daemon_main(void *arg)
     install(fds);
     execv(s->path, s->argv);
     s->error = errno;
-    _exit(127);
+    return 127;
 }
 
 static int middle_main(void *arg)
@@ -138,7 +138,7 @@ static int middle_main(void *arg)
     s->pid = clone(daemon_main, s->stack + LAUNCH_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
     if (s->pid < 0)
         s->error = errno;
-    _exit(0);
+    return 0;
 }
 
 /* Returns 0, or the errno of what failed. */
