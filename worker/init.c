@@ -21,6 +21,7 @@
 #include "worker/store_call.h"
 
 #define WELCOME_MS 30000
+#define WORKER_LINGER_NS 2000000        /* nested tasks wait in line for the CPU of a lease that idles */
 #define RAYLET_LINK 1                   /* the cores know links by number; we have one */
 
 struct place {                          /* where and as what this process comes in */
@@ -134,7 +135,7 @@ static void make_cores(struct mob_runtime *r)
 {
     struct mob_owner_config owner = {
         .cluster = r->cluster, .self = r->self, .job = r->job, .executable = r->executable, .raylet = RAYLET_LINK,
-        .warn = warn_user, .arg = r,
+        .linger_ns = r->worker ? WORKER_LINGER_NS : 0, .warn = warn_user, .arg = r,
     };
     struct mob_executor_config executor = { .cluster = r->cluster, .self = r->self, .raylet = RAYLET_LINK, .page = r->bell.page };
 

@@ -53,6 +53,11 @@ static enum mob_next lease_recalled(struct mob_machine *m)
     return MOB_CONTAINER(m, struct lease, m)->over ? mob_machine_goto(m, LEASE_OVER) : MOB_WAIT;
 }
 
+static int64_t linger_ns(const struct mob_owner *o)
+{
+    return o->config.linger_ns != 0 ? o->config.linger_ns : LINGER_NS;
+}
+
 /* -- its life -------------------------------------------------------------------------------------------------------------- */
 
 /* Lenders count from 1: node and number together do not repeat. If two keys should ever meet, the newer lease is refused. */
@@ -168,7 +173,7 @@ int64_t mob_owner_leases_flush(struct mob_owner *o)
 
     while (!mob_list_empty(&o->leases.idle)) {  /* oldest first, recalled ones before */
         l = mob_list_first(&o->leases.idle, struct lease, idle);
-        if (!l->recalled && o->now_ns - l->idle_since_ns < LINGER_NS)
+        if (!l->recalled && o->now_ns - l->idle_since_ns < linger_ns(o))
             break;
         send_return(o, l->worker.node, l->number);
         end(o, l);
@@ -182,7 +187,7 @@ int64_t mob_owner_leases_flush(struct mob_owner *o)
     }
     if (mob_list_empty(&o->leases.idle))
         return INT64_MAX;
-    return mob_list_first(&o->leases.idle, struct lease, idle)->idle_since_ns + LINGER_NS;
+    return mob_list_first(&o->leases.idle, struct lease, idle)->idle_since_ns + linger_ns(o);
 }
 
 /* -- its death --------------------------------------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct mob_owner_config {
     struct mob_hash executable;
     uint64_t raylet;                    /* the link to the own raylet */
     int64_t wall_offset_ns;             /* CLOCK_REALTIME - CLOCK_BOOTTIME here: task events carry wall times */
+    int64_t linger_ns;                  /* keep a lease without tasks so long; 0: 100 ms. Inside tasks short: others wait for its CPU */
     void (*warn)(void *arg, const char *text);          /* to tell the user: a shape that fits no node, ... */
     void *arg;
 };
