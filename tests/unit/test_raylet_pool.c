@@ -80,6 +80,35 @@ START_TEST(test_blocked_cpu)
 }
 END_TEST
 
+/* A chain of tasks, each waiting for its child: it goes on until 1,024 workers are blocked, and comes all the way back. */
+START_TEST(test_deep_chain)
+{
+    static struct fake_grant chain[1100];
+    uint32_t owner, depth = 0;
+
+    fake_open(&f, "CPU=1");
+    owner = fake_driver(&f);
+    for (; depth < MOB_COUNT(chain); depth++) {
+        fake_want(&f, owner, (struct fake_ask){ .count = 1, .depth = depth });
+        fake_all_up(&f);
+        if (!fake_grant(&f, f.process[owner].link, &chain[depth]))
+            break;
+        owner = chain[depth].worker;
+        fake_blocked(&f, owner, true);
+        fake_forget_sent(&f);
+    }
+    ck_assert_uint_eq(depth, 1025);     /* the last one waits without lending its CPU */
+    fake_want(&f, owner, (struct fake_ask){ .count = 0, .depth = depth });
+    for (; depth > 1; depth--) {
+        fake_return(&f, chain[depth - 2].worker, chain[depth - 1].lease);
+        fake_blocked(&f, chain[depth - 2].worker, false);
+        fake_forget_sent(&f);
+    }
+    ck_assert_int_eq(fake_free(&f, "CPU"), 0);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_blocked_worker_dies)
 {
     struct fake_grant g;
@@ -211,7 +240,7 @@ START_TEST(test_worker_that_hangs_at_its_start_is_killed)
 }
 END_TEST
 
-UNIT_MAIN("raylet_pool", test_prestart_and_reaping, test_blocked_cpu, test_blocked_worker_dies, test_gpus,
+UNIT_MAIN("raylet_pool", test_prestart_and_reaping, test_blocked_cpu, test_deep_chain, test_blocked_worker_dies, test_gpus,
           test_fractions_leave_whole_gpus_whole,
           test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start,
           test_worker_that_hangs_at_its_start_is_killed)

@@ -77,7 +77,8 @@ static void answer(struct scene *s, const struct mob_task_frame *frame)
     struct mob_answer_frame *a = mob_channel_reply(s->worker, 8, &body);
 
     ck_assert_ptr_nonnull(a);
-    *a = (struct mob_answer_frame){ .task = frame->task, .attempt = frame->attempt, .body_size = 8, .returns = 1, .epoch = frame->epoch };
+    *a = (struct mob_answer_frame){ .task = frame->task, .attempt = frame->attempt, .body_size = 8, .returns = 1,
+                                    .epoch = frame->epoch };
     memset(body, 1, 8);
     mob_channel_reply_commit(s->worker);
 }
@@ -202,7 +203,8 @@ START_TEST(test_answers_before_lease_over)
     answer(s, &frame);
     fake_exit(&s->f, s->grant.worker, SIGSEGV);
     for (size_t i = 0; i < s->f.sent_count; i++) {
-        Mobula__Envelope *e = s->f.sent[i].bytes == NULL ? NULL : mob_wire_unpack(s->f.wire, s->f.sent[i].bytes, s->f.sent[i].size, NULL);
+        struct fake_sent *sent = &s->f.sent[i];
+        Mobula__Envelope *e = sent->bytes == NULL ? NULL : mob_wire_unpack(s->f.wire, sent->bytes, sent->size, NULL);
 
         if (e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_ANSWER_FRAMES)
             answers = i + 1;

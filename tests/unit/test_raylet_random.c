@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random events by seed: drivers, workers that own tasks themselves, peers and a head that place, withdraw, die and come back. After each
- * step the core checks itself; in the end everyone goes, and nothing may be left. */
+/* Random events by seed: drivers, workers that own tasks themselves, peers and a head that place, withdraw, die and come back.
+ * After each step the core checks itself; in the end everyone goes, and nothing may be left. */
 #include <signal.h>
 
 #include "raylet_fake.h"
@@ -190,7 +190,8 @@ static void reap(struct chaos *c)
 static void step(struct chaos *c)
 {
     static void (*const events[])(struct chaos *c) = {
-        want, want, want, give_back, give_back, die, fail_to_start, peers, place, withdraw, head, block, block, pass, pass, up, up, reap,
+        want, want, want, give_back, give_back, die, fail_to_start, peers, place, withdraw, head, block, block, pass, pass,
+        up, up, reap,
     };
 
     if (pick(c, 40) == 0)

@@ -150,7 +150,7 @@ START_TEST(test_a_large_want_is_not_passed_over_for_ever)
 }
 END_TEST
 
-/* Leases of the one who has most, wanted by the other; how many that has in the end (one that came back may go round once more). */
+/* Leases of the one who has most, wanted by the other; how many that has in the end (one that came back may go round again). */
 static const struct { uint32_t cpus, has, waits; size_t share; } recalls[] = {
     { 4, 4, 4, 2 }, { 4, 4, 1, 1 }, { 1, 1, 3, 1 }, { 2, 2, 9, 1 },
 };
