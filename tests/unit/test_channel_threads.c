@@ -138,7 +138,7 @@ int main(void)
     int failed;
 
     tcase_set_timeout(c, 110);
-    tcase_add_loop_test(c, test_storm_of_take_backs, 0, 5);
+    tcase_add_loop_test(c, test_storm_of_take_backs, 0, 2);
     suite_add_tcase(suite, c);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
