@@ -30,6 +30,14 @@ void mob_cancel_drop(struct worker *w)
     mob_list_remove(&w->cancel.link);
 }
 
+void mob_cancel_forget(struct mob_raylet *r, struct worker *w)
+{
+    if (w->cancel.marked)
+        r->world->cancel_mark(r->world, w->process->address.process, 0, 0);
+    w->cancel.marked = false;
+    w->cancel.state = CANCEL_NONE;
+}
+
 bool mob_cancel_signalled(const struct worker *w)
 {
     return w->cancel.state == CANCEL_TERMINATED || w->cancel.state == CANCEL_KILLED;
@@ -81,6 +89,7 @@ void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a)
     c->task = m->task;
     c->attempt = m->attempt;
     c->force = m->force;
+    c->marked = true;
     r->world->cancel_mark(r->world, w->process->address.process, m->task, m->attempt);
     if (!m->force)
         wait_until(r, w, r->now + r->config.cancel_grace_ms * MS);

@@ -16,7 +16,7 @@ struct cancel {
     enum cancel_state state;
     uint64_t task;
     uint32_t attempt;
-    bool force;
+    bool force, marked;                 /* marked: the page names a task */
     int64_t due;                        /* ns; the next step */
     struct mob_link link;               /* in r->cancels while a step is due */
 };
@@ -24,6 +24,8 @@ struct cancel {
 void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a);
 /* The task has ended with its lease or worker: nothing more is due. */
 void mob_cancel_drop(struct worker *w);
+/* It is lent to another: the page names no task any more, for the other's may have the same number. */
+void mob_cancel_forget(struct mob_raylet *r, struct worker *w);
 /* Was the worker ended by a cancel? */
 bool mob_cancel_signalled(const struct worker *w);
 /* Take the steps that are due. Returns when to come again. */

@@ -264,7 +264,7 @@ void mob_pool_unmatch(struct mob_raylet *r, struct lease *l)
 uint32_t mob_pool_lend(struct mob_raylet *r, struct worker *w, struct lease *l)
 {
     w->lease = l;
-    w->cancel.state = CANCEL_NONE;
+    mob_cancel_forget(r, w);
     move(r, w, WORKER_LENT);
     return ++w->epoch;
 }

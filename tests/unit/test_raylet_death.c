@@ -232,6 +232,22 @@ START_TEST(test_cancel_that_comes_late_hits_nobody)
 }
 END_TEST
 
+/* Found by the simulator: tasks of two owners may have the same number, and a worker is lent to one after the other. */
+START_TEST(test_cancel_ends_with_its_lease)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    fake_runs(&f, &g, 5, 1);
+    cancel(p, g.lease, 5, false);
+    ck_assert_uint_eq(f.mark_task, 5);
+    fake_return(&f, p, g.lease);
+    fake_want(&f, p, (struct fake_ask){ .count = 2, .seen = 1 });       /* both workers */
+    ck_assert_uint_eq(f.mark_task, 0);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_forced_cancel_of_a_task_that_is_just_claimed)
 {
     struct fake_grant g;
@@ -263,6 +279,7 @@ int main(void)
     tcase_add_test(tcase, test_cancel_by_steps);
     tcase_add_test(tcase, test_cancel_by_force);
     tcase_add_test(tcase, test_cancel_that_comes_late_hits_nobody);
+    tcase_add_test(tcase, test_cancel_ends_with_its_lease);
     tcase_add_test(tcase, test_forced_cancel_of_a_task_that_is_just_claimed);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
