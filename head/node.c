@@ -249,17 +249,16 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
     n = mob_map_get(&h->nodes.by_incarnation, incarnation_key(reg.facts.incarnation));
     if (n != NULL && n->m.now != NODE_DEAD) {
         come_back(n, l);
-    } else if (n != NULL || reg.node != 0) {
+    } else if (reg.node != 0) {
         struct mob_envelope env;
         Mobula__NodeDown down;
-        uint32_t number = n != NULL ? n->place.number : reg.node;
 
-        put_node_down(&env, &down, number, n != NULL ? n->reason : (char *)"this head does not know the node");
-        mob_info("node %u is dead and came back: it is told to join as a new one", number);
+        put_node_down(&env, &down, reg.node, n != NULL ? n->reason : (char *)"this head does not know the node");
+        mob_info("node %u is dead and came back: it is told to join as a new one", reg.node);
         mob_head_send(h, l->number, &env.e);
         mob_head_hang_up(h, l);
     } else {
-        join(h, l, &reg);
+        join(h, l, &reg);               /* or one that died before it heard its number: it has nothing to end */
     }
 }
 

@@ -164,6 +164,11 @@ START_TEST(test_dead_node_learns_it)
     a.number = 0;
     fake_register(&f, &a, fake_link(&f));
     ck_assert_uint_eq(a.number, 2);
+    /* It died before it heard its number, and comes as what it was. */
+    fake_pass(&f, 3000);
+    a.number = 0;
+    fake_register(&f, &a, fake_link(&f));
+    ck_assert_uint_eq(a.number, 3);
     fake_fini(&f);
 }
 END_TEST
