@@ -1,21 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tasks.c -- what a task costs: one at a time, 1,000 in flight, and a private cluster from nothing to its first result. One
- * JSON line each. */
+/* tasks.c -- one figure a run, printed as a number: what an empty task costs one at a time (us, median) and with 1,000 in flight (/s),
+ * how well sleeping tasks fill the cluster's CPUs (% of ideal), and how long a private cluster takes to its first result (ms).
+ *
+ *     bench_tasks first | one [STRATEGY] | flight [STRATEGY] | sleep MS        cluster: $MOBULA_ADDRESS, else a private one of 1 CPU */
 #include <mobula.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define IN_FLIGHT 1000
+#define ONE_COUNT 20000
+#define FLIGHT_SECONDS 2.0
+#define SLEEP_ROUNDS 20                 /* tasks a CPU */
 
 static int empty(struct mob_task *t, struct mob_error *err)
 {
-    (void)t;
-    (void)err;
+    (void)t, (void)err;
     return 0;
 }
 MOB_TASK(empty)
+
+static int pause_ms(struct mob_task *t, struct mob_error *err)
+{
+    struct timespec pause = { 0 };
+    uint32_t ms;
+
+    if (mob_arg_copy(t, 0, &ms, sizeof ms, err) < 0)
+        return -1;
+    pause.tv_sec = ms / 1000;
+    pause.tv_nsec = (long)(ms % 1000) * 1000000;
+    nanosleep(&pause, NULL);
+    return 0;
+}
+MOB_TASK(pause_ms)
 
 static double now_s(void)
 {
@@ -27,16 +46,18 @@ static double now_s(void)
 
 static _Noreturn void fail(const char *what, const struct mob_error *err)
 {
-    fprintf(stderr, "tasks: %s: %s\n", what, err->text);
+    fprintf(stderr, "bench_tasks: %s: %s\n", what, err->text);
     exit(1);
 }
 
-static void call(struct mob_fn *fn, struct mob_ref **ret)
+static struct mob_ref *call(struct mob_fn *fn, const struct mob_value *args, size_t count)
 {
     struct mob_error err;
+    struct mob_ref *ref;
 
-    if (mob_call(fn, NULL, 0, ret, &err) < 0)
+    if (mob_call(fn, args, count, &ref, &err) < 0)
         fail("call", &err);
+    return ref;
 }
 
 static void get(struct mob_ref *ref)
@@ -55,58 +76,99 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void one_at_a_time(struct mob_fn *fn, int count)
+static double one_at_a_time(struct mob_fn *fn)
 {
-    double *us = calloc((size_t)count, sizeof *us);
-    struct mob_ref *ref;
+    static double us[ONE_COUNT];
 
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < ONE_COUNT; i++) {
         double start = now_s();
-
-        call(fn, &ref);
-        get(ref);
+        get(call(fn, NULL, 0));
         us[i] = (now_s() - start) * 1e6;
     }
-    qsort(us, (size_t)count, sizeof *us, compare);
-    printf("{\"bench\": \"one_at_a_time\", \"unit\": \"us\", \"p50\": %.2f, \"p99\": %.2f, \"tasks\": %d}\n", us[count / 2],
-           us[count * 99 / 100], count);
-    free(us);
+    qsort(us, ONE_COUNT, sizeof *us, compare);
+    return us[ONE_COUNT / 2];
 }
 
-static void in_flight(struct mob_fn *fn, int count)
+static double in_flight(struct mob_fn *fn)
 {
     struct mob_ref *refs[IN_FLIGHT];
-    double start = now_s(), seconds;
+    double start = now_s(), seconds = 0;
+    long done = 0;
 
-    for (int i = 0; i < count + IN_FLIGHT; i++) {
-        if (i >= IN_FLIGHT)
-            get(refs[i % IN_FLIGHT]);
-        if (i < count)
-            call(fn, &refs[i % IN_FLIGHT]);
+    for (int i = 0; i < IN_FLIGHT; i++)
+        refs[i] = call(fn, NULL, 0);
+    while (seconds < FLIGHT_SECONDS) {
+        for (int i = 0; i < IN_FLIGHT; i++, done++) {
+            get(refs[i]);
+            refs[i] = call(fn, NULL, 0);
+        }
+        seconds = now_s() - start;
     }
+    for (int i = 0; i < IN_FLIGHT; i++)
+        get(refs[i]);
+    return (double)done / seconds;
+}
+
+static int cluster_cpus(void)
+{
+    char total[1024];
+    struct mob_error err;
+
+    if (mob_resources(total, NULL, sizeof total, &err) < 0)
+        fail("resources", &err);
+    return strstr(total, "CPU=") != NULL ? atoi(strstr(total, "CPU=") + 4) : 1;
+}
+
+static double sleeping(uint32_t ms)
+{
+    struct mob_error err;
+    struct mob_fn *fn = mob_fn("pause_ms", NULL, &err);
+    int cpus = cluster_cpus(), count = cpus * SLEEP_ROUNDS;
+    struct mob_ref **refs = calloc((size_t)count, sizeof *refs);
+    double start, seconds;
+
+    if (fn == NULL)
+        fail("function", &err);
+    for (int i = 0; i < cpus; i++)      /* warm workers */
+        refs[i] = call(fn, &MOB_BYTES(&ms, sizeof ms), 1);
+    for (int i = 0; i < cpus; i++)
+        get(refs[i]);
+    start = now_s();
+    for (int i = 0; i < count; i++)
+        refs[i] = call(fn, &MOB_BYTES(&ms, sizeof ms), 1);
+    for (int i = 0; i < count; i++)
+        get(refs[i]);
     seconds = now_s() - start;
-    printf("{\"bench\": \"in_flight\", \"unit\": \"1/s\", \"rate\": %.0f, \"in_flight\": %d, \"tasks\": %d}\n", count / seconds,
-           IN_FLIGHT, count);
+    free(refs);
+    mob_fn_destroy(fn);
+    return 100.0 * SLEEP_ROUNDS * ms / 1000.0 / seconds;
 }
 
 int main(int argc, char **argv)
 {
-    struct mob_init_options options = { .size = sizeof options, .resources = argc > 1 ? argv[1] : "CPU=1" };
-    int count = argc > 2 ? atoi(argv[2]) : 2000000;
-    double start = now_s();
+    const char *what = argc > 1 ? argv[1] : "";
+    struct mob_init_options options = { .size = sizeof options };
+    struct mob_options task_options = { .size = sizeof task_options, .strategy = argc > 2 ? argv[2] : NULL };
+    double start = now_s(), figure;
     struct mob_error err;
-    struct mob_ref *ref;
     struct mob_fn *fn;
 
-    if (mob_init(argc, argv, &options, &err) < 0 || (fn = mob_fn("empty", NULL, &err)) == NULL)
+    if (getenv("MOBULA_ADDRESS") == NULL)
+        options.resources = "CPU=1";
+    if (mob_init(argc, argv, &options, &err) < 0)
         fail("init", &err);
-    call(fn, &ref);
-    get(ref);
-    printf("{\"bench\": \"first_result\", \"unit\": \"ms\", \"value\": %.1f}\n", (now_s() - start) * 1e3);
-    one_at_a_time(fn, 1000);            /* warm */
-    one_at_a_time(fn, count / 100 + 1);
-    in_flight(fn, count);
-    mob_fn_destroy(fn);
+    if (strcmp(what, "sleep") == 0) {
+        figure = sleeping(argc > 2 ? (uint32_t)atoi(argv[2]) : 100);
+    } else {
+        if ((fn = mob_fn("empty", &task_options, &err)) == NULL)
+            fail("function", &err);
+        get(call(fn, NULL, 0));
+        figure = (now_s() - start) * 1e3;
+        if (strcmp(what, "first") != 0)
+            figure = strcmp(what, "one") == 0 ? one_at_a_time(fn) : in_flight(fn);
+        mob_fn_destroy(fn);
+    }
+    printf("%.2f\n", figure);
     mob_shutdown();
     return 0;
 }
