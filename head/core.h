@@ -53,7 +53,7 @@ static inline int64_t mob_head_lived_ns(const struct mob_head *h)
 }
 
 void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e);
-/* To every live node with a link but `except` (may be NULL). */
+/* To every live node with a link but `except` (may be NULL). `e` has room for the receiver's address. */
 void mob_head_broadcast(struct mob_head *h, const Mobula__Envelope *e, const struct node *except);
 /* End the link: nothing more is read from it. */
 void mob_head_hang_up(struct mob_head *h, struct link *l);

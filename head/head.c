@@ -81,13 +81,13 @@ void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e)
 
 void mob_head_broadcast(struct mob_head *h, const Mobula__Envelope *e, const struct node *except)
 {
-    size_t size;
-    const void *frame = mob_wire_pack(h->wire, e, &size);
     struct node *n;
 
     mob_list_each(n, &h->nodes.heard, struct node, by_heard) {
-        if (n->link != 0 && n != except)
-            h->world->send(h->world, n->link, frame, size);
+        if (n->link == 0 || n == except)
+            continue;
+        mob_wire_put_address(e->to, (struct mob_address){ n->place.number, 0 });
+        mob_head_send(h, n->link, e);
     }
 }
 

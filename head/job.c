@@ -61,13 +61,13 @@ void mob_head_job_started(struct node *n, struct mob_address driver, const char 
     mob_info("job %u.%u (%s) starts", driver.node, driver.process, j->name);
 }
 
-static void put_over(struct mob_envelope *env, Mobula__JobOver *m, Mobula__Address *address, const struct job *j)
+static void put_over(struct mob_envelope *env, uint32_t to, Mobula__JobOver *m, Mobula__Address *address, const struct job *j)
 {
     mobula__job_over__init(m);
     mobula__address__init(address);
     mob_wire_put_address(address, j->driver);
     m->job = address;
-    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
+    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ to, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
     env->e.job_over = m;
 }
 
@@ -87,7 +87,7 @@ void mob_head_job_over(struct mob_head *h, struct mob_address driver)
     h->jobs.over_count++;
     mob_info("job %u.%u (%s) is over", driver.node, driver.process, j->name);
     mob_head_demand_drop_job(h, driver);
-    put_over(&env, &m, &address, j);
+    put_over(&env, 0, &m, &address, j);
     mob_head_broadcast(h, &env.e, NULL);
     if (h->jobs.over_count > OVER_KEPT) {
         job_destroy(h, mob_list_first(&h->jobs.over, struct job, in_list));
@@ -126,7 +126,7 @@ void mob_head_job_tell(struct node *n, int64_t since_ns)
 
         if (j->over_ns < since_ns)
             continue;
-        put_over(&env, &m, &address, j);
+        put_over(&env, n->place.number, &m, &address, j);
         mob_head_send(n->head, n->link, &env.e);
     }
 }

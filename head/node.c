@@ -133,16 +133,18 @@ static void tell_node_up(struct node *n)
     mob_head_broadcast(n->head, &env.e, n);
 }
 
+/* To itself, as it stands here; a broadcast has other receivers. */
 static void put_node_down(struct mob_envelope *env, Mobula__NodeDown *m, uint32_t number, char *reason)
 {
     mobula__node_down__init(m);
     m->node = number;
     m->reason = reason;
-    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ number, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     env->e.node_down = m;
 }
 
-static void tell_refused(struct mob_head *h, struct link *l, const struct mob_error *why)
+/* `number` is what the raylet believes to be, 0 if it has no number yet. */
+static void tell_refused(struct mob_head *h, struct link *l, uint32_t number, const struct mob_error *why)
 {
     Mobula__Refused m = MOBULA__REFUSED__INIT;
     Mobula__Error error;
@@ -151,7 +153,7 @@ static void tell_refused(struct mob_head *h, struct link *l, const struct mob_er
     mob_warn("link %" PRIu64 ": a raylet is refused: %s", l->number, why->text);
     mob_wire_put_error(&error, why);
     m.error = &error;
-    mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REFUSED);
+    mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ number, 0 }, MOBULA__ENVELOPE__BODY_REFUSED);
     env.e.refused = &m;
     mob_head_send(h, l->number, &env.e);
     mob_head_hang_up(h, l);
@@ -243,7 +245,7 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
     struct node *n;
 
     if (registration_unpack(&reg, m, &err) < 0) {
-        tell_refused(h, l, &err);
+        tell_refused(h, l, m->node, &err);
         return;
     }
     n = mob_map_get(&h->nodes.by_incarnation, incarnation_key(reg.facts.incarnation));

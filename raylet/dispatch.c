@@ -117,8 +117,8 @@ static bool identify(struct mob_raylet *r, struct arrival *a)
         return c->peer != NULL && said.node == c->peer->is.node && a->to.node == r->self.node;
     case MOB_LINK_HEAD:
         a->from = (struct mob_address){ 0, 0 };
-        if (a->to.node == 0 || r->self.node == 0)
-            a->to = r->self;            /* it, or we, do not know our number yet */
+        if (r->self.node == 0)
+            a->to = r->self;            /* the number comes with this */
         return a->to.node == r->self.node;
     }
     return false;

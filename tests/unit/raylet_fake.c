@@ -215,7 +215,7 @@ void fake_join(struct fake *f)
     }
     m.n_nodes = 2;
     m.nodes = peers;
-    fake_say(f, f->head, fake_at(0, 0), fake_at(0, 0), MOBULA__ENVELOPE__BODY_REGISTERED, &m);
+    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_REGISTERED, &m);
     fake_tick(f);
 }
 
