@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cluster.c -- what the shells do: the head, raylets that start, end and start again, processes that say Hello and exit, channels.
+ *
+ * The ends of a process are told in the shells' order: its socket is read to the end, then it is reaped. A raylet that ends takes its
+ * workers with it (the guard's work); a driver goes on and finds its raylet lost.
+ */
+#include "sim.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_RAYLET_PORT 7000u
+#define RESTART_NS (300 * SIM_MS)
+
+static int64_t take_dirty(struct mob_doorbell *bell, uint64_t dirty[MOB_DIRTY_BITS / 64])
+{
+    uint64_t any = 0;
+
+    for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++)
+        any |= dirty[i] |= mob_doorbell_take(bell, i);
+    return any != 0;
+}
+
+static struct mob_doorbell new_bell(struct sim *s)
+{
+    struct mob_page *page = sim_memory(s, sizeof *page);
+
+    page->magic = MOB_PAGE_MAGIC;
+    page->version = MOB_PAGE_VERSION;
+    return (struct mob_doorbell){ .page = page, .fd = -1 };
+}
+
+/* -- the head -------------------------------------------------------------------------------------------------------------- */
+
+static void head_link_up(struct actor *a, uint64_t link, enum end_kind kind)
+{
+    (void)kind;
+    mob_head_link_up(a->sim->head, link);
+}
+
+static void head_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
+{
+    mob_head_receive(a->sim->head, link, frame, size);
+}
+
+static void head_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
+{
+    (void)why;
+    mob_head_link_lost(a->sim->head, link, refused);
+}
+
+static int64_t head_turn(struct actor *a)
+{
+    return mob_head_tick(a->sim->head);
+}
+
+static void head_start(struct sim *s)
+{
+    struct mob_head_config config = { .cluster = "the sim", .beat_ms = 500, .dead_ms = 2500, .first_node = 1 };
+    struct actor *a = mob_new(struct actor);
+
+    actor_init(s, a, ACTOR_HEAD, &s->hosts[0]);
+    a->port = SIM_HEAD_PORT;
+    a->link_up = head_link_up;
+    a->receive = head_receive;
+    a->link_lost = head_link_lost;
+    a->turn = head_turn;
+    s->head_actor = a;
+    s->head = mob_head_create(&a->world, &config);
+    actor_poke(a);
+}
+
+/* -- raylets --------------------------------------------------------------------------------------------------------------- */
+
+static struct raylet *raylet_of(struct actor *a)
+{
+    assert(a->kind == ACTOR_RAYLET);
+    return MOB_CONTAINER(a, struct raylet, a);
+}
+
+static struct raylet *raylet_of_world(struct mob_world *w)
+{
+    return raylet_of(MOB_CONTAINER(w, struct actor, world));
+}
+
+static struct process *find_process(struct raylet *r, uint32_t number)
+{
+    struct process *p;
+
+    mob_list_each(p, &r->a.host->processes, struct process, by_host) {
+        if (p->raylet == r && p->number == number && p->state != PROCESS_GONE)
+            return p;
+    }
+    return NULL;
+}
+
+static void raylet_link_up(struct actor *a, uint64_t link, enum end_kind kind)
+{
+    mob_raylet_link_up(raylet_of(a)->core, link, kind == END_HEAD ? MOB_LINK_HEAD : MOB_LINK_PEER);
+}
+
+static void raylet_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
+{
+    mob_raylet_receive(raylet_of(a)->core, link, frame, size);
+}
+
+static void run_exited(struct event *e)
+{
+    struct process *p = e->arg;
+    struct mob_exit exit = { .status = (int)e->n, .last_lines = "", .why = "it could not be started" };
+
+    mob_raylet_process_exited(raylet_of(e->actor)->core, p->number, &exit);
+}
+
+static void raylet_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
+{
+    struct raylet *r = raylet_of(a);
+    struct process *p;
+
+    (void)refused;
+    mob_raylet_link_lost(r->core, link, why);
+    mob_list_each(p, &a->host->processes, struct process, by_host) {
+        if (p->raylet != r || p->raylet_link != link)
+            continue;
+        p->raylet_link = 0;
+        if (!p->a.alive || p->driver)
+            sim_after(a->sim, (int64_t)sim_below(a->sim, 2 * SIM_MS), a, run_exited, p)->n = p->driver ? 0 : SIGKILL;
+    }
+}
+
+static int64_t raylet_turn(struct actor *a)
+{
+    struct raylet *r = raylet_of(a);
+    uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
+
+    if (take_dirty(&r->bell, dirty))
+        mob_raylet_drain(r->core, dirty);
+    return mob_raylet_tick(r->core);
+}
+
+static void raylet_registered(void *arg, uint32_t node, const uint8_t cluster[16])
+{
+    struct raylet *r = arg;
+
+    (void)cluster;
+    r->node = node;
+    sim_trace(r->a.sim, "host %u is node %u", r->a.host->index, node);
+}
+
+static void run_restart(struct event *e)
+{
+    struct host *h = e->arg;
+
+    h->off = false;
+    raylet_start(h);
+}
+
+static void run_end(struct event *e)
+{
+    struct raylet *r = e->arg;
+
+    if (r->a.alive)
+        raylet_kill(r->a.host, false);
+}
+
+static void raylet_over(void *arg, const struct mob_error *why)
+{
+    struct raylet *r = arg;
+
+    sim_trace(r->a.sim, "node %u ends: %s", r->node, why->text);
+    sim_after(r->a.sim, SIM_MS, NULL, run_end, r);
+}
+
+void raylet_kill(struct host *h, bool silently)
+{
+    struct raylet *r = h->raylet;
+    struct process *p;
+
+    sim_trace(h->sim, "node %u on host %u dies%s", r->node, h->index, silently ? " with its machine" : "");
+    h->raylet = NULL;
+    h->off = silently;
+    actor_die(&r->a, silently);
+    mob_list_each(p, &h->processes, struct process, by_host) {
+        if (p->raylet != r || p->state == PROCESS_GONE || (p->driver && !silently))
+            continue;
+        if (p->driver)
+            program_gone(p->program);
+        process_die(p, SIGKILL, silently);
+    }
+    mob_raylet_destroy(r->core);
+    r->core = NULL;
+    sim_after(h->sim, silently ? 5 * SIM_S + (int64_t)sim_below(h->sim, 10 * SIM_S) : RESTART_NS, NULL, run_restart, h);
+}
+
+/* -- what a raylet asks of its world ------------------------------------------------------------------------------------------ */
+
+static void run_hello(struct event *e);
+
+static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
+{
+    struct raylet *r = raylet_of_world(w);
+    struct sim *s = r->a.sim;
+    struct process *p = mob_new(struct process);
+
+    actor_init(s, &p->a, ACTOR_PROCESS, r->a.host);
+    p->raylet = r;
+    p->number = ask->process;
+    p->nonce = ask->nonce;
+    p->job = ask->job;
+    p->executable = ask->executable;
+    p->pid = ++s->next_pid;
+    p->bell = new_bell(s);
+    p->a.page = p->bell.page;
+    mob_list_append(&r->a.host->processes, &p->by_host);
+    if (s->config.faults && sim_chance(s, 2)) {
+        p->state = PROCESS_GONE;
+        p->a.alive = false;
+        sim_after(s, SIM_MS, &r->a, run_exited, p)->n = (uint64_t)-1;
+        return;
+    }
+    sim_after(s, SIM_MS + (int64_t)sim_below(s, 9 * SIM_MS), &r->a, run_hello, p);
+}
+
+static void run_kill(struct event *e)
+{
+    process_die(e->arg, (int)e->n, false);
+}
+
+/* As worker_main.c's handler: a SIGTERM is for the task that the page names, if one is named. */
+static bool survives_sigterm(const struct process *p)
+{
+    const struct mob_page *page = p->bell.page;
+    uint64_t cancelled = atomic_load(&page->cancel_task);
+
+    return cancelled != 0 && !(atomic_load(&page->claimed_ns) != 0 && atomic_load(&page->task) == cancelled
+                               && atomic_load(&page->attempt) == atomic_load(&page->cancel_attempt));
+}
+
+static void world_kill(struct mob_world *w, uint32_t number, int signal)
+{
+    struct raylet *r = raylet_of_world(w);
+    struct sim *s = r->a.sim;
+    struct process *p = find_process(r, number);
+
+    if (p == NULL || (signal == SIGTERM && survives_sigterm(p)))
+        return;
+    sim_trace(s, "node %u sends signal %d to process %u", r->node, signal, number);
+    if (p->driver)
+        r->a.world.hang_up(w, p->raylet_link);
+    else
+        sim_after(s, 10 * SIM_US, NULL, run_kill, p)->n = (uint64_t)signal;
+}
+
+/* A ChannelOpen on its way. */
+struct opening {
+    void *memory;
+    uint32_t owner, worker;
+    struct mob_doorbell peer;
+};
+
+static struct process *process_of(struct actor *a)
+{
+    assert(a->kind == ACTOR_PROCESS);
+    return MOB_CONTAINER(a, struct process, a);
+}
+
+static void run_channel(struct event *e)
+{
+    struct opening *o = e->arg;
+    struct process *p = process_of(e->actor);
+    unsigned bit = p->next_bit++ % (MOB_DIRTY_BITS - 1);
+
+    if (p->number == o->owner)
+        mob_owner_channel(p->owner, o->worker, mob_channel_on_memory(o->memory, &o->peer, MOB_CHANNEL_OWNER, bit), bit);
+    else
+        mob_executor_channel(p->executor, (struct mob_address){ p->self.node, o->owner },
+                             mob_channel_on_memory(o->memory, &o->peer, MOB_CHANNEL_WORKER, bit));
+}
+
+static void run_own_channel(struct event *e)
+{
+    struct opening *o = e->arg;
+    struct raylet *r = raylet_of(e->actor);
+
+    if (find_process(r, o->worker) != NULL)
+        mob_raylet_channel(r->core, o->worker, mob_channel_on_memory(o->memory, &o->peer, MOB_CHANNEL_OWNER,
+                                                                     o->worker % (MOB_DIRTY_BITS - 1)));
+}
+
+static void world_connect(struct mob_world *w, uint32_t owner, uint32_t worker)
+{
+    struct raylet *r = raylet_of_world(w);
+    struct sim *s = r->a.sim;
+    struct process *from = owner != 0 ? find_process(r, owner) : NULL, *to = find_process(r, worker);
+    struct opening *for_owner, *for_worker;
+
+    if (to == NULL || to->raylet_link == 0 || (owner != 0 && (from == NULL || from->raylet_link == 0)))
+        return;
+    for_owner = sim_memory(s, sizeof *for_owner);
+    for_worker = sim_memory(s, sizeof *for_worker);
+    *for_owner = (struct opening){ .memory = sim_memory(s, mob_channel_memory_size()), .owner = owner, .worker = worker, .peer = to->bell };
+    *for_worker = *for_owner;
+    for_worker->peer = from != NULL ? from->bell : r->bell;
+    link_event(s, to->raylet_link, run_channel, for_worker, 0);
+    if (from != NULL)
+        link_event(s, from->raylet_link, run_channel, for_owner, 0);
+    else
+        sim_after(s, SIM_US, &r->a, run_own_channel, for_owner);
+}
+
+static void world_cancel_mark(struct mob_world *w, uint32_t number, uint64_t task, uint32_t attempt)
+{
+    struct process *p = find_process(raylet_of_world(w), number);
+
+    if (p == NULL)
+        return;
+    atomic_store(&p->bell.page->cancel_attempt, attempt);
+    atomic_store(&p->bell.page->cancel_task, task);
+}
+
+static void raylet_resources(struct raylet *r)
+{
+    char text[128];
+    struct mob_resources *own = &r->config.resources;
+    unsigned i = r->a.host->index;
+    int parsed;
+
+    snprintf(text, sizeof text, "CPU=%u,node:%s=1%s", 2 + i % 3, r->a.host->ip, i % 2 == 0 ? ",gold=2" : "");
+    parsed = mob_resources_parse(text, own, NULL);
+    assert(parsed == 0);
+    mob_resources_set(own, "GPU", i % 3 == 1 ? SIM_GPUS * MOB_UNITS : 0);
+    for (uint32_t g = 0; g < SIM_GPUS; g++)
+        r->config.gpus[g] = g;
+}
+
+void raylet_start(struct host *h)
+{
+    struct sim *s = h->sim;
+    struct raylet *r = mob_new(struct raylet);
+    struct mob_raylet_config *c = &r->config;
+    uint64_t half = sim_random(s);
+
+    actor_init(s, &r->a, ACTOR_RAYLET, h);
+    r->a.world.spawn = world_spawn;
+    r->a.world.kill = world_kill;
+    r->a.world.connect = world_connect;
+    r->a.world.cancel_mark = world_cancel_mark;
+    r->a.link_up = raylet_link_up;
+    r->a.receive = raylet_receive;
+    r->a.link_lost = raylet_link_lost;
+    r->a.turn = raylet_turn;
+    r->a.port = FIRST_RAYLET_PORT + h->starts++;
+    r->bell = new_bell(s);
+    r->a.page = r->bell.page;
+    raylet_resources(r);
+    mob_copy(c->ip, sizeof c->ip, h->ip);
+    mob_copy(c->host, sizeof c->host, h->ip);
+    mob_copy(c->head_ip, sizeof c->head_ip, s->hosts[0].ip);
+    memcpy(c->incarnation, &half, sizeof half);
+    c->port = r->a.port;
+    c->pid = ++s->next_pid;
+    c->head_port = SIM_HEAD_PORT;
+    c->headless_ms = 60000;
+    c->idle_worker_ms = 1000;
+    c->cancel_grace_ms = 500;
+    c->session_dir = "";
+    c->registered = raylet_registered;
+    c->over = raylet_over;
+    c->arg = r;
+    r->core = mob_raylet_create(&r->a.world, c);
+    h->raylet = r;
+    actor_poke(&r->a);
+}
+
+/* -- processes --------------------------------------------------------------------------------------------------------------- */
+
+static void process_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
+{
+    struct process *p = process_of(a);
+    struct mob_wire *wire;
+    Mobula__Envelope *e;
+
+    (void)link;
+    wire = mob_wire_create();
+    e = mob_wire_unpack(wire, frame, size, NULL);
+    assert(e != NULL);
+    if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
+        mob_executor_receive(p->executor, frame, size);
+    else
+        mob_owner_receive(p->owner, frame, size);
+    mob_wire_destroy(wire);
+}
+
+static void process_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
+{
+    struct process *p = process_of(a);
+
+    (void)link;
+    (void)refused;
+    p->link = 0;
+    if (!p->driver) {
+        process_die(p, 0, false);
+        return;
+    }
+    mob_owner_raylet_lost(p->owner, why);
+    program_raylet_lost(p->program);
+}
+
+static int64_t process_turn(struct actor *a)
+{
+    struct process *p = process_of(a);
+    uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
+
+    if (take_dirty(&p->bell, dirty)) {
+        while (mob_owner_drain(p->owner, dirty, 8))
+            continue;
+    }
+    if (!p->driver)
+        work_turn(p);
+    return p->a.alive ? mob_owner_flush(p->owner) : INT64_MAX;
+}
+
+static int come_in(struct process *p)
+{
+    struct raylet *r = p->raylet;
+    struct mob_hello hello = { .driver = p->driver, .process = p->number, .pid = p->pid, .executable = p->executable };
+    struct mob_owner_config owner = { .cluster = 1, .executable = p->executable };
+    uint32_t depth;
+
+    p->a.receive = process_receive;
+    p->a.link_lost = process_link_lost;
+    p->a.turn = process_turn;
+    link_pair(&r->a, END_LOCAL, &p->raylet_link, &p->a, END_LOCAL, &p->link);
+    mob_raylet_link_up(r->core, p->raylet_link, MOB_LINK_LOCAL);
+    if (mob_raylet_process_up(r->core, p->raylet_link, &hello, &p->self, &p->job, &depth, NULL) < 0)
+        return -1;
+    p->state = PROCESS_UP;
+    p->number = p->self.process;
+    mob_raylet_page(r->core, p->number, p->bell.page);
+    owner.self = p->self;
+    owner.job = p->job;
+    owner.raylet = p->link;
+    p->owner = mob_owner_create(&p->a.world, &owner);
+    if (!p->driver) {
+        struct mob_executor_config executor = { .cluster = 1, .self = p->self, .raylet = p->link, .page = p->bell.page };
+        p->executor = mob_executor_create(&p->a.world, &executor);
+    }
+    return 0;
+}
+
+static void run_hello(struct event *e)
+{
+    struct process *p = e->arg;
+
+    if (p->state == PROCESS_STARTING && come_in(p) < 0)
+        process_die(p, 1, false);
+}
+
+struct process *driver_start(struct host *h, struct program *program)
+{
+    struct sim *s = h->sim;
+    struct raylet *r = h->raylet;
+    struct process *p;
+
+    if (r == NULL || r->node == 0)
+        return NULL;
+    p = mob_new(struct process);
+    actor_init(s, &p->a, ACTOR_PROCESS, h);
+    p->driver = true;
+    p->raylet = r;
+    p->program = program;
+    p->pid = ++s->next_pid;
+    p->bell = new_bell(s);
+    p->a.page = p->bell.page;
+    p->executable.bytes[0] = (uint8_t)p->pid;
+    mob_list_append(&h->processes, &p->by_host);
+    if (come_in(p) == 0)
+        return p;
+    process_die(p, 1, false);
+    return NULL;
+}
+
+/* The raylet hears the end of its socket, then of its death (raylet_link_lost). */
+void process_die(struct process *p, int status, bool silently)
+{
+    bool had_socket = p->raylet_link != 0;
+
+    if (p->state == PROCESS_GONE)
+        return;
+    sim_trace(p->a.sim, "process %u of node %u dies", p->number, p->raylet->node);
+    p->state = PROCESS_GONE;
+    actor_die(&p->a, silently);
+    if (p->work != NULL)
+        work_abandon(p);
+    mob_owner_destroy(p->owner);
+    mob_executor_destroy(p->executor);
+    p->owner = NULL;
+    p->executor = NULL;
+    if (!had_socket && p->raylet->a.alive)
+        sim_after(p->a.sim, SIM_MS, &p->raylet->a, run_exited, p)->n = (uint64_t)status;
+}
+
+void process_leave(struct process *p)
+{
+    process_die(p, 0, false);
+}
+
+/* -- the whole --------------------------------------------------------------------------------------------------------------- */
+
+struct sim *sim_create(const struct sim_config *config)
+{
+    struct sim *s = mob_new(struct sim);
+
+    assert(config->nodes >= 1 && config->nodes <= SIM_HOSTS_MAX);
+    s->config = *config;
+    s->random = config->seed * UINT64_C(0x5851f42d4c957f2d) + 1;
+    s->now = 100 * SIM_S;
+    mob_list_init(&s->actors);
+    mob_list_init(&s->programs);
+    for (unsigned i = 0; i <= config->nodes; i++) {
+        struct host *h = &s->hosts[i];
+        h->sim = s;
+        h->index = i;
+        snprintf(h->ip, sizeof h->ip, "10.0.0.%u", i + 1);
+        mob_list_init(&h->processes);
+    }
+    head_start(s);
+    for (unsigned i = 1; i <= config->nodes; i++)
+        raylet_start(&s->hosts[i]);
+    for (unsigned i = 0; i < config->drivers; i++)
+        program_create(s, &s->hosts[1 + i % config->nodes]);
+    if (config->faults)
+        faults_plan(s);
+    return s;
+}
+
+static void process_free(struct process *p)
+{
+    if (p->work != NULL)
+        work_abandon(p);
+    mob_owner_destroy(p->owner);
+    mob_executor_destroy(p->executor);
+}
+
+void sim_destroy(struct sim *s)
+{
+    struct actor *a;
+    void *end;
+    size_t at = 0;
+
+    programs_destroy(s);
+    mob_list_each(a, &s->actors, struct actor, link) {
+        if (a->kind == ACTOR_PROCESS)
+            process_free(process_of(a));
+        else if (a->kind == ACTOR_RAYLET)
+            mob_raylet_destroy(raylet_of(a)->core);
+        else
+            mob_head_destroy(s->head);
+    }
+    mob_list_each(a, &s->actors, struct actor, link)
+        free(a);                        /* the first member of what it is */
+    for (size_t i = 0; i < s->heap_count; i++)
+        free(s->heap[i]);
+    while ((end = mob_map_next(&s->ends, &at, NULL)) != NULL)
+        free(end);
+    mob_map_fini(&s->ends);
+    mob_map_fini(&s->runs);
+    for (size_t i = 0; i < s->memory_count; i++)
+        free(s->memory[i]);
+    free(s->memory);
+    free(s->heap);
+    free(s);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sim.h -- a cluster in one process, on a virtual clock: the cores of the daemons and of libmobula as they are, in a world made here.
+ *
+ *   world.c    the clock, the queue of events, links and the world's table
+ *   cluster.c  hosts, the head, raylets, processes and their channels: what the shells do
+ *   program.c  drivers' programs, and what they may see
+ *   work.c     the functions that workers run
+ *   faults.c   what goes wrong, and when
+ *   check.c    what must be true after each step, and at the end
+ *
+ * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks: so the
+ * faults are delay, broken links, dead workers, raylets and machines, frozen and slow nodes, and programs that do not start.
+ */
+#ifndef MOB_TESTS_SIM_H
+#define MOB_TESTS_SIM_H
+
+#include <stdbool.h>
+
+#include "common/list.h"
+#include "common/map.h"
+#include "common/wire.h"
+#include "head/head.h"
+#include "raylet/raylet.h"
+#include "worker/executor.h"
+#include "worker/owner.h"
+
+#define SIM_US INT64_C(1000)
+#define SIM_MS INT64_C(1000000)
+#define SIM_S INT64_C(1000000000)
+#define SIM_HOSTS_MAX 64
+#define SIM_HEAD_PORT 1u
+#define SIM_GPUS 2                      /* of a host that has any */
+
+struct sim_config {
+    uint64_t seed;
+    unsigned nodes, drivers, tasks;     /* tasks: of each driver */
+    bool faults, trace;
+};
+
+struct sim;
+struct host;
+struct actor;
+
+/* -- world.c --------------------------------------------------------------------------------------------------------------- */
+
+enum actor_kind { ACTOR_HEAD, ACTOR_RAYLET, ACTOR_PROCESS };
+
+/* How a link looks to who has it. */
+enum end_kind { END_HEAD, END_PEER, END_LOCAL };
+
+/* Whoever has a core, and so a world: its facts and its turn. Lives until the sim ends; dead ones get no events. */
+struct actor {
+    struct mob_world world;
+    struct sim *sim;
+    struct host *host;
+    enum actor_kind kind;
+    bool alive;
+    uint32_t port;
+    void (*link_up)(struct actor *a, uint64_t link, enum end_kind kind);
+    void (*receive)(struct actor *a, uint64_t link, const void *frame, size_t size);
+    void (*link_lost)(struct actor *a, uint64_t link, const struct mob_error *why, bool refused);
+    int64_t (*turn)(struct actor *a);   /* do what is due; returns when to come again */
+    struct mob_page *page;              /* its doorbell; NULL: none */
+    int64_t turn_at;                    /* the turn that is planned; INT64_MAX: none */
+    uint64_t turn_number;
+    int64_t busy_until;                 /* no turn before */
+    struct mob_link link;               /* in sim.actors */
+};
+
+/* A thing that happens later. Not to the dead; to the frozen when they thaw. */
+struct event {
+    int64_t at;
+    uint64_t number;
+    struct actor *actor;                /* NULL: the world itself */
+    void (*run)(struct event *e);
+    void *arg;
+    uint64_t n;
+    size_t size;
+    unsigned char bytes[];
+};
+
+struct host {
+    struct sim *sim;
+    unsigned index;                     /* 0: the head's */
+    char ip[32];
+    bool off;                           /* the machine is dead: nothing comes back from it, not even a refusal */
+    int64_t frozen_until, slow_until;
+    struct raylet *raylet;              /* NULL: none runs */
+    unsigned starts;                    /* of raylets here */
+    struct mob_link processes;
+};
+
+struct sim {
+    struct sim_config config;
+    int64_t now;
+    uint64_t random;
+    struct event **heap;
+    size_t heap_count, heap_room;
+    uint64_t next_event, next_link, steps;
+    struct mob_map ends;                /* link number -> struct end */
+    struct mob_link actors;
+    struct host hosts[SIM_HOSTS_MAX + 1];
+    struct actor *stepped;              /* of the last step; NULL: the world */
+    struct actor *head_actor;
+    struct mob_head *head;
+    void **memory;                      /* pages and channels: theirs until the end of the sim, as mapped files are */
+    size_t memory_count;
+    struct mob_link programs;           /* program.c: one a driver */
+    unsigned programs_running;
+    struct mob_map runs;                /* seed of a call -> how often it began (as a pointer) */
+    int64_t faults_until;               /* nothing new goes wrong after this */
+    uint64_t functions_run, tasks_right, tasks_failed;
+    uint32_t next_pid;
+};
+
+uint64_t sim_random(struct sim *s);
+uint64_t sim_below(struct sim *s, uint64_t limit);              /* 0 .. limit-1 */
+bool sim_chance(struct sim *s, unsigned percent);
+void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg);
+struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
+                             const void *bytes, size_t size);
+bool sim_step(struct sim *s);                                   /* one event; false: none is left */
+void *sim_memory(struct sim *s, size_t size);
+
+void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct host *host);
+void actor_poke(struct actor *a);                               /* give it a turn soon */
+/* It is gone: peers lose their links after what it sent; `silently`: after ten seconds, as when its machine died. */
+void actor_die(struct actor *a, bool silently);
+void world_init(struct mob_world *w);
+
+/* A pair of ends that are up at once (a local socket). */
+void link_pair(struct actor *a, enum end_kind a_kind, uint64_t *ret_a, struct actor *b, enum end_kind b_kind, uint64_t *ret_b);
+/* Run at the far end of `link`, after all that was sent on it before. False: it is gone. */
+bool link_event(struct sim *s, uint64_t link, void (*run)(struct event *e), void *arg, uint64_t n);
+void link_break(struct sim *s, uint64_t link);
+bool link_is_between_daemons(const struct sim *s, uint64_t link);
+
+/* -- cluster.c ------------------------------------------------------------------------------------------------------------- */
+
+struct raylet {
+    struct actor a;
+    struct mob_raylet *core;
+    struct mob_raylet_config config;
+    uint64_t head_link;
+    uint32_t node;
+    struct mob_doorbell bell;
+};
+
+enum process_state { PROCESS_STARTING, PROCESS_UP, PROCESS_GONE };
+
+struct program;
+struct process {
+    struct actor a;
+    enum process_state state;
+    bool driver;
+    struct raylet *raylet;
+    uint32_t number, pid;
+    uint64_t nonce, link, raylet_link;  /* both ends of its socket */
+    struct mob_address self, job;
+    struct mob_hash executable;
+    struct mob_doorbell bell;
+    unsigned next_bit;
+    struct mob_owner *owner;
+    struct mob_executor *executor;
+    struct program *program;            /* of a driver */
+    struct work *work;                  /* the function that runs */
+    struct mob_link by_host;
+};
+
+struct sim *sim_create(const struct sim_config *config);
+void sim_destroy(struct sim *s);
+
+void raylet_start(struct host *h);
+void raylet_kill(struct host *h, bool silently);
+struct process *driver_start(struct host *h, struct program *p);        /* NULL: its raylet has not joined */
+void process_die(struct process *p, int status, bool silently);
+void process_leave(struct process *p);                                  /* a driver ends well */
+
+/* -- program.c, work.c ----------------------------------------------------------------------------------------------------- */
+
+void program_create(struct sim *s, struct host *h);
+void programs_destroy(struct sim *s);
+/* A worker's turn: claim and run. */
+void work_turn(struct process *p);
+void work_abandon(struct process *p);                                   /* it dies */
+bool work_gpus(const struct process *p, const uint32_t **ret_gpus, size_t *ret_count, int64_t *ret_units);  /* of what it runs */
+uint64_t call_runs(const struct sim *s, uint64_t seed);
+void program_raylet_lost(struct program *p);
+void program_gone(struct program *p);                                   /* its machine died with it */
+
+/* -- faults.c, check.c ----------------------------------------------------------------------------------------------------- */
+
+void faults_plan(struct sim *s);
+void check_step(struct sim *s);
+void check_gpus(const struct host *h);
+void check_end(struct sim *s);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* work.c -- a worker's user function, in virtual time: what worker_main.c and pump.c do around one, and what it computes.
+ *
+ *   claim --> (thinks: duration) --> finish, fail, or die
+ *         '-> NEST: submit children --> Blocked --(all ready)--> Unblocked --> finish
+ */
+#include "user.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct child {
+    struct mob_waiter waiter;
+    struct work *work;
+    uint64_t ref;
+};
+
+struct work {
+    struct process *process;
+    struct mob_run run;
+    struct call call;
+    uint64_t value;
+    struct child children[CHILDREN_MAX];
+    uint32_t waiting;
+    bool blocked;
+};
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    a = (a ^ b) * UINT64_C(0x9fb21c651e98df25);
+    return a ^ a >> 29;
+}
+
+struct call call_child(const struct call *c, uint32_t i)
+{
+    return (struct call){
+        .seed = mix(c->seed, i + 1), .function = c->levels > 1 ? FUNCTION_NEST : FUNCTION_LEAF, .children = c->children,
+        .levels = c->levels - 1, .result_size = 8, .duration_ns = c->duration_ns / 2,
+    };
+}
+
+uint64_t call_value(const struct call *c, const uint64_t *args, size_t arg_count)
+{
+    uint64_t value = mix(c->seed, 1);
+
+    for (size_t i = 0; i < arg_count; i++)
+        value = mix(value, args[i]);
+    for (uint32_t i = 0; c->function == FUNCTION_NEST && i < c->children; i++) {
+        struct call child = call_child(c, i);
+        value += call_value(&child, NULL, 0);
+    }
+    return value;
+}
+
+int call_submit(struct process *p, const struct call *c, const struct mob_shape *shape, const uint64_t *refs, size_t ref_count,
+                uint32_t depth, int32_t max_retries, uint64_t *ret_ref)
+{
+    struct mob_arg args[8] = { { .data = c, .size = sizeof *c } };
+    struct mob_submit submit = {
+        .shape = mob_owner_shape(p->owner, shape), .depth = depth, .function = c->function, .name = "call", .returns = 1,
+        .max_retries = max_retries, .args = args, .arg_count = 1 + ref_count,
+    };
+
+    assert(ref_count < MOB_COUNT(args));
+    for (size_t i = 0; i < ref_count; i++)
+        args[1 + i].ref = refs[i];
+    return mob_owner_submit(p->owner, &submit, ret_ref, NULL);
+}
+
+/* -- ends ------------------------------------------------------------------------------------------------------------------ */
+
+static void work_over(struct work *w)
+{
+    w->process->work = NULL;
+    free(w);
+    /* The next claim is made by the next turn, which follows each event. */
+}
+
+void work_abandon(struct process *p)
+{
+    free(p->work);                      /* its waiters and refs go with the owner core */
+    p->work = NULL;
+}
+
+static void fail(struct work *w, const struct mob_error *why)
+{
+    mob_executor_fail(w->process->executor, &w->run, why);
+    work_over(w);
+}
+
+static void run_finish(struct event *e)
+{
+    struct process *p = e->arg;
+    struct work *w = p->work;
+    unsigned char bytes[4096] = { 0 };
+    struct mob_result result = { .kind = MOB_VALUE_INLINE, .data = bytes, .size = w->call.result_size };
+    struct mob_error why;
+
+    assert(result.size >= sizeof w->value && result.size <= sizeof bytes);
+    if (mob_executor_cancelled(p->executor, &w->run)) {
+        mob_error_set(&why, MOB_ERR_CANCELLED, "cancelled");
+        fail(w, &why);
+        return;
+    }
+    memcpy(bytes, &w->value, sizeof w->value);
+    if (!mob_executor_finish(p->executor, &w->run, &result)) {
+        sim_after(p->a.sim, 100 * SIM_US, &p->a, run_finish, p);        /* no room for the answer yet */
+        return;
+    }
+    work_over(w);
+}
+
+static void run_crash(struct event *e)
+{
+    struct process *p = e->arg;
+
+    if (p->work->run.attempt == 0)
+        process_die(p, SIGSEGV, false);
+    else
+        run_finish(e);
+}
+
+static void run_fail(struct event *e)
+{
+    struct process *p = e->arg;
+    struct mob_error why;
+
+    mob_error_set(&why, MOB_ERR_TASK, "it fails by design");
+    why.user_code = FAIL_CODE;
+    fail(p->work, &why);
+}
+
+/* -- nested calls ------------------------------------------------------------------------------------------------------------ */
+
+static void say(struct process *p, Mobula__Envelope__BodyCase body)
+{
+    Mobula__Blocked blocked = MOBULA__BLOCKED__INIT;
+    Mobula__Unblocked unblocked = MOBULA__UNBLOCKED__INIT;
+    struct mob_wire *wire = mob_wire_create();
+    struct mob_envelope e;
+    const void *bytes;
+    size_t size;
+
+    mob_envelope_init(&e, p->self, (struct mob_address){ p->self.node, 0 }, body);
+    if (body == MOBULA__ENVELOPE__BODY_BLOCKED)
+        e.e.blocked = &blocked;
+    else
+        e.e.unblocked = &unblocked;
+    bytes = mob_wire_pack(wire, &e.e, &size);
+    p->a.world.send(&p->a.world, p->link, bytes, size);
+    mob_wire_destroy(wire);
+}
+
+/* All children are ready: awake again, take their values. */
+static void run_awake(struct event *e)
+{
+    struct process *p = e->arg;
+    struct work *w = p->work;
+    struct mob_error why = { .code = MOB_OK };
+
+    assert(w->waiting == 0);
+    if (w->blocked) {
+        atomic_store(&p->bell.page->state, MOB_WORKER_RUNNING);
+        say(p, MOBULA__ENVELOPE__BODY_UNBLOCKED);
+    }
+    for (uint32_t i = 0; i < w->call.children; i++) {
+        struct mob_object_info info;
+        int looked = mob_owner_look(p->owner, w->children[i].ref, &info, NULL);
+
+        assert(looked == 0 && info.state != MOB_OBJECT_PENDING);
+        if (info.state == MOB_OBJECT_ERROR) {
+            why = *info.error;
+        } else {
+            uint64_t value;
+            assert(info.state == MOB_OBJECT_INLINE && info.size == sizeof value);
+            memcpy(&value, info.data, sizeof value);
+            w->value += value;
+        }
+        mob_owner_drop(p->owner, w->children[i].ref, NULL);
+    }
+    if (why.code != MOB_OK)
+        fail(w, &why);
+    else
+        run_finish(e);
+}
+
+static void child_ready(struct mob_waiter *waiter)
+{
+    struct child *c = MOB_CONTAINER(waiter, struct child, waiter);
+    struct process *p = c->work->process;
+
+    assert(c->work->waiting > 0);
+    if (--c->work->waiting == 0)
+        sim_after(p->a.sim, SIM_US, &p->a, run_awake, p);
+}
+
+static void run_nest(struct event *e)
+{
+    struct process *p = e->arg;
+    struct work *w = p->work;
+    struct mob_shape shape = { .strategy = MOB_HYBRID };
+
+    mob_resources_set(&shape.resources, "CPU", MOB_UNITS);
+    for (uint32_t i = 0; i < w->call.children; i++) {
+        struct call call = call_child(&w->call, i);
+        struct child *c = &w->children[i];
+        int submitted = call_submit(p, &call, &shape, NULL, 0, w->run.lease->depth + 1, -1, &c->ref);
+
+        assert(submitted == 0);
+        c->work = w;
+        c->waiter.ready = child_ready;
+        mob_list_init(&c->waiter.link);
+    }
+    for (uint32_t i = 0; i < w->call.children; i++)
+        w->waiting += mob_owner_wait(p->owner, w->children[i].ref, &w->children[i].waiter);
+    assert(w->waiting == w->call.children);     /* nothing is ready before the next turn */
+    w->blocked = true;
+    atomic_store(&p->bell.page->state, MOB_WORKER_BLOCKED);
+    say(p, MOBULA__ENVELOPE__BODY_BLOCKED);
+}
+
+/* -- claiming ---------------------------------------------------------------------------------------------------------------- */
+
+static void read_arguments(struct work *w)
+{
+    const struct mob_run *run = &w->run;
+    uint64_t values[8];
+
+    assert(run->arg_count >= 1 && run->arg_count <= MOB_COUNT(values) && run->args[0].size == sizeof w->call);
+    memcpy(&w->call, run->args[0].data, sizeof w->call);
+    assert(w->call.function == run->function && run->returns == 1);
+    for (size_t i = 1; i < run->arg_count; i++) {
+        assert(run->args[i].kind == MOB_VALUE_INLINE && run->args[i].size >= sizeof(uint64_t));
+        memcpy(&values[i - 1], run->args[i].data, sizeof(uint64_t));
+    }
+    w->value = mix(w->call.seed, 1);
+    for (size_t i = 1; i < run->arg_count; i++)
+        w->value = mix(w->value, values[i - 1]);
+}
+
+uint64_t call_runs(const struct sim *s, uint64_t seed)
+{
+    return (uintptr_t)mob_map_get(&s->runs, seed);
+}
+
+bool work_gpus(const struct process *p, const uint32_t **ret_gpus, size_t *ret_count, int64_t *ret_units)
+{
+    const struct mob_executor_lease *l = p->work != NULL ? p->work->run.lease : NULL;
+
+    if (l == NULL || l->gpu_count == 0)
+        return false;
+    *ret_gpus = l->gpus;
+    *ret_count = l->gpu_count;
+    *ret_units = mob_resources_get(&l->resources, "GPU") / (int64_t)l->gpu_count;
+    return true;
+}
+
+void work_turn(struct process *p)
+{
+    static void (*const begin[])(struct event *e) = {
+        [FUNCTION_LEAF] = run_finish, [FUNCTION_NEST] = run_nest, [FUNCTION_CRASH] = run_crash, [FUNCTION_FAIL] = run_fail,
+    };
+    struct mob_run run;
+    struct work *w;
+
+    if (p->work != NULL || !mob_executor_claim(p->executor, &run))
+        return;
+    w = p->work = mob_new(struct work);
+    w->process = p;
+    w->run = run;
+    read_arguments(w);
+    p->a.sim->functions_run++;
+    mob_map_set(&p->a.sim->runs, w->call.seed, (void *)(uintptr_t)(call_runs(p->a.sim, w->call.seed) + 1));
+    check_gpus(p->a.host);
+    sim_after(p->a.sim, w->call.duration_ns, &p->a, begin[w->call.function], p);
+}

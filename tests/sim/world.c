@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* world.c -- the virtual clock, the queue of events, and links.
+ *
+ * A link has two ends, each with a number of its own. What an end sends arrives in order, after a delay that varies; its end (hang up,
+ * death) arrives after that. A broken link loses what is under way. A frozen host's events wait until it thaws; those of the dead are
+ * dropped. After each event its actor gets a turn, a little later: so a batch of facts is one turn, as in the daemons.
+ */
+#include "sim.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DIAL_NS (2 * SIM_S)
+#define SILENCE_NS (10 * SIM_S)         /* until a link to a dead machine is given up */
+
+struct end {
+    uint64_t number;
+    struct actor *actor;
+    struct end *peer;                   /* NULL: not up, or the other end is gone */
+    enum end_kind kind;
+    bool deaf;                          /* hung up: hears nothing but its loss */
+    int64_t last_at;                    /* when what it sent last arrives */
+};
+
+static const char *const actor_kinds[] = { "head", "raylet", "process" };
+
+/* -- chance ---------------------------------------------------------------------------------------------------------------- */
+
+uint64_t sim_random(struct sim *s)
+{
+    uint64_t z = s->random += UINT64_C(0x9e3779b97f4a7c15);     /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+uint64_t sim_below(struct sim *s, uint64_t limit)
+{
+    return sim_random(s) % limit;
+}
+
+bool sim_chance(struct sim *s, unsigned percent)
+{
+    return sim_below(s, 100) < percent;
+}
+
+void sim_trace(struct sim *s, const char *format, ...)
+{
+    va_list args;
+
+    if (!s->config.trace)
+        return;
+    printf("%10.6f  ", (double)s->now / 1e9);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+void *sim_memory(struct sim *s, size_t size)
+{
+    void *p = calloc(1, size);
+
+    assert(p != NULL);
+    s->memory = mob_realloc(s->memory, (s->memory_count + 1) * sizeof *s->memory);
+    return s->memory[s->memory_count++] = p;
+}
+
+/* -- events ---------------------------------------------------------------------------------------------------------------- */
+
+static bool sooner(const struct event *a, const struct event *b)
+{
+    return a->at != b->at ? a->at < b->at : a->number < b->number;
+}
+
+static void heap_put(struct sim *s, struct event *e)
+{
+    size_t i = s->heap_count++;
+
+    if (s->heap_count > s->heap_room) {
+        s->heap_room = s->heap_room * 2 + 256;
+        s->heap = mob_realloc(s->heap, s->heap_room * sizeof(struct event *));
+    }
+    for (; i > 0 && sooner(e, s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap[i] = e;
+}
+
+static struct event *heap_take(struct sim *s)
+{
+    struct event *first = s->heap[0], *last = s->heap[--s->heap_count];
+    size_t i = 0, child;
+
+    while ((child = 2 * i + 1) < s->heap_count) {
+        if (child + 1 < s->heap_count && sooner(s->heap[child + 1], s->heap[child]))
+            child++;
+        if (!sooner(s->heap[child], last))
+            break;
+        s->heap[i] = s->heap[child];
+        i = child;
+    }
+    s->heap[i] = last;
+    return first;
+}
+
+struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
+                             const void *bytes, size_t size)
+{
+    struct event *e = mob_alloc(sizeof *e + size);
+
+    e->at = s->now + delay;
+    e->number = s->next_event++;
+    e->actor = a;
+    e->run = run;
+    e->arg = arg;
+    e->size = size;
+    if (size > 0)
+        memcpy(e->bytes, bytes, size);
+    heap_put(s, e);
+    return e;
+}
+
+struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg)
+{
+    return sim_after_with(s, delay, a, run, arg, NULL, 0);
+}
+
+/* -- actors ---------------------------------------------------------------------------------------------------------------- */
+
+static void run_turn(struct event *e)
+{
+    struct actor *a = e->actor;
+    int64_t due;
+
+    if (e->n != a->turn_number)
+        return;                         /* a sooner one was planned instead */
+    a->turn_at = INT64_MAX;
+    due = a->turn(a);
+    if (a->alive && due < a->turn_at) {
+        int64_t soonest = a->sim->now + SIM_US;
+        a->turn_at = due > soonest ? due : soonest;
+        sim_after(a->sim, a->turn_at - a->sim->now, a, run_turn, NULL)->n = ++a->turn_number;
+    }
+}
+
+void actor_poke(struct actor *a)
+{
+    int64_t at = a->sim->now + 1 + (int64_t)sim_below(a->sim, 20 * SIM_US);
+
+    if (a->kind == ACTOR_PROCESS && sim_chance(a->sim, 5))
+        a->busy_until = at + (int64_t)sim_below(a->sim, 5 * SIM_MS);    /* it computes, and looks at its rings later */
+    if (at < a->busy_until)
+        at = a->busy_until;
+    if (!a->alive || a->turn_at <= at)
+        return;
+    a->turn_at = at;
+    sim_after(a->sim, at - a->sim->now, a, run_turn, NULL)->n = ++a->turn_number;
+}
+
+void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct host *host)
+{
+    a->sim = s;
+    a->host = host;
+    a->kind = kind;
+    a->alive = true;
+    a->turn_at = INT64_MAX;
+    world_init(&a->world);
+    mob_list_append(&s->actors, &a->link);
+}
+
+static bool page_is_dirty(const struct mob_page *page)
+{
+    for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++) {
+        if (atomic_load_explicit(&page->dirty[i], memory_order_relaxed) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Doorbells ring within a host only. */
+static void hear_doorbells(struct host *h)
+{
+    struct process *p;
+
+    if (h->raylet != NULL && page_is_dirty(h->raylet->a.page))
+        actor_poke(&h->raylet->a);
+    mob_list_each(p, &h->processes, struct process, by_host) {
+        if (p->a.alive && page_is_dirty(p->a.page))
+            actor_poke(&p->a);
+    }
+}
+
+bool sim_step(struct sim *s)
+{
+    struct event *e;
+    struct actor *a;
+
+    if (s->heap_count == 0)
+        return false;
+    e = heap_take(s);
+    a = e->actor;
+    assert(e->at >= s->now);
+    s->now = e->at;
+    s->steps++;
+    s->stepped = a;
+    if (a != NULL && a->alive && a->host->frozen_until > s->now) {
+        e->at = a->host->frozen_until;  /* its number keeps the order */
+        heap_put(s, e);
+        return true;
+    }
+    if (a == NULL || a->alive) {
+        e->run(e);
+        if (a != NULL && a->alive && e->run != run_turn)
+            actor_poke(a);
+        if (a != NULL)
+            hear_doorbells(a->host);
+    }
+    free(e);
+    return true;
+}
+
+/* -- links ----------------------------------------------------------------------------------------------------------------- */
+
+static int64_t delay_between(struct sim *s, const struct actor *a, const struct actor *b)
+{
+    int64_t delay = a->host == b->host ? 5 * SIM_US + (int64_t)sim_below(s, 40 * SIM_US)
+                                       : 30 * SIM_US + (int64_t)sim_below(s, 300 * SIM_US);
+
+    if (s->config.faults && sim_chance(s, 2))
+        delay += (int64_t)sim_below(s, 5 * SIM_MS);
+    if (a->host->slow_until > s->now || b->host->slow_until > s->now)
+        delay *= 30;
+    return delay;
+}
+
+/* When the next thing sent from `e` arrives: never before what was sent earlier. */
+static int64_t arrival(struct sim *s, struct end *e, const struct actor *to)
+{
+    int64_t at = s->now + delay_between(s, e->actor, to);
+
+    e->last_at = at > e->last_at ? at : e->last_at + 1;
+    return e->last_at - s->now;
+}
+
+static struct end *end_create(struct sim *s, struct actor *a, enum end_kind kind)
+{
+    struct end *e = mob_new(struct end);
+
+    e->number = ++s->next_link;
+    e->actor = a;
+    e->kind = kind;
+    mob_map_set(&s->ends, e->number, e);
+    return e;
+}
+
+static struct end *end_find(const struct sim *s, uint64_t number)
+{
+    return mob_map_get(&s->ends, number);
+}
+
+static void end_destroy(struct sim *s, struct end *e)
+{
+    if (e->peer != NULL)
+        e->peer->peer = NULL;
+    mob_map_remove(&s->ends, e->number);
+    free(e);
+}
+
+/* The loss of a link, told to its end. n: 1 refused. */
+static void run_lost(struct event *e)
+{
+    struct sim *s = e->actor->sim;
+    struct end *end = end_find(s, (uint64_t)(uintptr_t)e->arg);
+    struct mob_error why;
+    uint64_t number;
+
+    if (end == NULL)
+        return;
+    number = end->number;
+    end_destroy(s, end);
+    mob_error_set(&why, MOB_ERR_UNREACHABLE, e->n ? "the port refuses" : "the connection ended");
+    e->actor->link_lost(e->actor, number, &why, e->n != 0);
+}
+
+static void lose(struct sim *s, struct end *e, int64_t delay, bool refused)
+{
+    e->deaf = true;
+    sim_after(s, delay, e->actor, run_lost, (void *)(uintptr_t)e->number)->n = refused;
+}
+
+/* The other end hears of it after all that was sent; it can hear that much. */
+static void lose_peer(struct sim *s, struct end *e, int64_t at_least)
+{
+    struct end *peer = e->peer;
+    int64_t delay;
+
+    if (peer == NULL)
+        return;
+    delay = arrival(s, e, peer->actor);
+    sim_after(s, delay > at_least ? delay : at_least, peer->actor, run_lost, (void *)(uintptr_t)peer->number);
+}
+
+static void trace_frame(struct event *e)
+{
+    struct sim *s = e->actor->sim;
+    struct mob_wire *wire = s->config.trace ? mob_wire_create() : NULL;
+    const Mobula__Envelope *m = wire != NULL ? mob_wire_unpack(wire, e->bytes, e->size, NULL) : NULL;
+
+    if (m != NULL)
+        sim_trace(s, "host %u, %s: %s from %u.%u to %u.%u", e->actor->host->index, actor_kinds[e->actor->kind],
+                  protobuf_c_message_descriptor_get_field(&mobula__envelope__descriptor, m->body_case)->name,
+                  m->from != NULL ? m->from->node : 0, m->from != NULL ? m->from->process : 0,
+                  m->to != NULL ? m->to->node : 0, m->to != NULL ? m->to->process : 0);
+    if (wire != NULL)
+        mob_wire_destroy(wire);
+}
+
+static void run_deliver(struct event *e)
+{
+    struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
+
+    if (end == NULL || end->deaf)
+        return;
+    trace_frame(e);
+    e->actor->receive(e->actor, end->number, e->bytes, e->size);
+}
+
+bool link_event(struct sim *s, uint64_t link, void (*run)(struct event *e), void *arg, uint64_t n)
+{
+    struct end *e = end_find(s, link);
+
+    if (e == NULL || e->peer == NULL || e->deaf)
+        return false;
+    sim_after(s, arrival(s, e, e->peer->actor), e->peer->actor, run, arg)->n = n;
+    return true;
+}
+
+void link_pair(struct actor *a, enum end_kind a_kind, uint64_t *ret_a, struct actor *b, enum end_kind b_kind, uint64_t *ret_b)
+{
+    struct end *x = end_create(a->sim, a, a_kind), *y = end_create(a->sim, b, b_kind);
+
+    x->peer = y;
+    y->peer = x;
+    *ret_a = x->number;
+    *ret_b = y->number;
+}
+
+bool link_is_between_daemons(const struct sim *s, uint64_t link)
+{
+    const struct end *e = end_find(s, link);
+
+    return e != NULL && e->kind != END_LOCAL && e->peer != NULL && !e->deaf;
+}
+
+/* What is under way is lost: both ends are deaf at once. */
+void link_break(struct sim *s, uint64_t link)
+{
+    struct end *e = end_find(s, link);
+
+    sim_trace(s, "link %lu breaks", (unsigned long)link);
+    lose(s, e->peer, (int64_t)sim_below(s, 50 * SIM_MS), false);
+    lose(s, e, (int64_t)sim_below(s, 50 * SIM_MS), false);
+}
+
+void actor_die(struct actor *a, bool silently)
+{
+    struct sim *s = a->sim;
+    struct end *e;
+    size_t at = 0;
+
+    a->alive = false;
+    while ((e = mob_map_next(&s->ends, &at, NULL)) != NULL) {
+        if (e->actor != a)
+            continue;
+        lose_peer(s, e, silently ? SILENCE_NS : 0);
+        end_destroy(s, e);
+    }
+}
+
+/* -- dialing --------------------------------------------------------------------------------------------------------------- */
+
+static struct actor *listener(struct sim *s, const char *ip, uint32_t port, bool *ret_off)
+{
+    *ret_off = false;
+    if (strcmp(ip, s->hosts[0].ip) == 0 && port == SIM_HEAD_PORT)
+        return s->head_actor;
+    for (unsigned i = 1; i <= s->config.nodes; i++) {
+        struct host *h = &s->hosts[i];
+        if (strcmp(ip, h->ip) != 0)
+            continue;
+        *ret_off = h->off;
+        return h->raylet != NULL && h->raylet->a.port == port ? &h->raylet->a : NULL;
+    }
+    return NULL;
+}
+
+static void run_up(struct event *e)
+{
+    struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
+
+    if (end != NULL && !end->deaf)
+        e->actor->link_up(e->actor, end->number, end->kind);
+}
+
+/* At the listener: the dialer may have given up meanwhile. */
+static void run_accept(struct event *e)
+{
+    struct sim *s = e->actor->sim;
+    struct end *dialer = end_find(s, (uint64_t)(uintptr_t)e->arg), *mine;
+
+    if (dialer == NULL || dialer->deaf)
+        return;
+    mine = end_create(s, e->actor, END_PEER);
+    mine->peer = dialer;
+    dialer->peer = mine;
+    sim_after(s, arrival(s, mine, dialer->actor), dialer->actor, run_up, e->arg);
+    e->actor->link_up(e->actor, mine->number, END_PEER);
+}
+
+static void run_give_up(struct event *e)
+{
+    struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
+
+    if (end != NULL && end->peer == NULL)
+        run_lost(e);
+}
+
+/* -- the table --------------------------------------------------------------------------------------------------------------- */
+
+static struct actor *actor_of(struct mob_world *w)
+{
+    return MOB_CONTAINER(w, struct actor, world);
+}
+
+static int64_t world_now(struct mob_world *w)
+{
+    return actor_of(w)->sim->now;
+}
+
+static uint64_t world_random(struct mob_world *w)
+{
+    return sim_random(actor_of(w)->sim);
+}
+
+static void world_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    struct sim *s = actor_of(w)->sim;
+    struct end *e = end_find(s, link);
+
+    if (e == NULL || e->peer == NULL || e->deaf)
+        return;
+    assert(e->actor == actor_of(w));
+    sim_after_with(s, arrival(s, e, e->peer->actor), e->peer->actor, run_deliver, (void *)(uintptr_t)e->peer->number, frame, size);
+}
+
+static void world_hang_up(struct mob_world *w, uint64_t link)
+{
+    struct sim *s = actor_of(w)->sim;
+    struct end *e = end_find(s, link);
+
+    if (e == NULL || e->deaf)
+        return;
+    assert(e->actor == actor_of(w));
+    lose_peer(s, e, 0);
+    lose(s, e, SIM_US, false);
+}
+
+static uint64_t world_dial(struct mob_world *w, const char *ip, uint32_t port)
+{
+    struct actor *a = actor_of(w);
+    struct sim *s = a->sim;
+    struct end *e = end_create(s, a, port == SIM_HEAD_PORT ? END_HEAD : END_PEER);
+    void *number = (void *)(uintptr_t)e->number;
+    bool off;
+    struct actor *to = listener(s, ip, port, &off);
+
+    if (to != NULL && !off) {
+        sim_after(s, arrival(s, e, to), to, run_accept, number);
+        sim_after(s, DIAL_NS, a, run_give_up, number);
+    } else {
+        sim_after(s, off ? DIAL_NS : 100 * SIM_US, a, run_lost, number)->n = !off;
+    }
+    return e->number;
+}
+
+void world_init(struct mob_world *w)
+{
+    *w = (struct mob_world){
+        .now_ns = world_now, .random = world_random, .send = world_send, .hang_up = world_hang_up, .dial = world_dial,
+    };
+}
