@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Programs that do what one must not do; the scripts 3*.sh run them.
-foreach(name words tasks bytes bystander)
-    if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/bad_${name}.c)
-        add_executable(bad_${name} ${CMAKE_CURRENT_LIST_DIR}/bad_${name}.c)
-        target_link_libraries(bad_${name} PRIVATE mobula Threads::Threads)
-    endif()
-endforeach()
+function(mob_bad_program name)
+    add_executable(bad_${name} ${CMAKE_CURRENT_LIST_DIR}/bad_${name}.c)
+    target_link_libraries(bad_${name} PRIVATE ${ARGN} Threads::Threads)
+endfunction()
+mob_bad_program(words mobula)
+mob_bad_program(tasks mobula)
+mob_bad_program(bystander mobula)
+mob_bad_program(bytes mob_common mob_proto)
+mob_bad_program(link mob_rpc mob_common mob_proto PkgConfig::GRPC)
