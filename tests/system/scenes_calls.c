@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scenes_calls.c -- what goes in comes out: arguments, results, waits, nested tasks, big values, many threads. */
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tasks.h"
+
+#define MANY_ARGS 10000
+
+/* -- results ----------------------------------------------------------------------------------------------------------------- */
+
+static int results(char **words)
+{
+    struct mob_options three = { .size = sizeof three, .returns = 3 };
+    struct mob_error err;
+    struct mob_view view;
+    struct mob_ref *refs[3], *put, *none;
+    struct mob_fn *fn;
+    uint64_t count = 3, seven = 7;
+
+    (void)words;
+    put = mob_put(&seven, sizeof seven, &err);
+    CHECK(put != NULL);
+    CHECK(take_u64(call("echo", &MOB_REF(put), 1)) == 7);
+    CHECK(take_u64(call("sum", (struct mob_value[]){ MOB_REF(put), MOB_BYTES(&seven, 8), MOB_REF(put) }, 3)) == 21);
+    CHECK(take_u64(call("sum", NULL, 0)) == 0);
+    none = call("echo", &MOB_BYTES("", 0), 1);
+    CHECK_OK(mob_get(none, MOB_FOREVER, &view, &err), &err);
+    CHECK(view.size == 0);
+    mob_view_release(&view);
+    mob_ref_drop(none);
+
+    fn = mob_fn("squares", &three, &err);
+    CHECK(fn != NULL);
+    CHECK_OK(mob_call(fn, &MOB_BYTES(&count, sizeof count), 1, refs, &err), &err);
+    for (uint64_t i = 3; i-- > 0;)
+        CHECK(take_u64(refs[i]) == i * i);
+    count = 2;                                  /* the third result is not set: it is empty */
+    CHECK_OK(mob_call(fn, &MOB_BYTES(&count, sizeof count), 1, refs, &err), &err);
+    CHECK_OK(mob_get(refs[2], MOB_FOREVER, &view, &err), &err);
+    CHECK(view.size == 0);
+    mob_view_release(&view);
+    for (int i = 0; i < 3; i++)
+        mob_ref_drop(refs[i]);
+    mob_fn_destroy(fn);
+    mob_ref_drop(put);
+    return 0;
+}
+
+static int arguments(char **words)
+{
+    struct mob_value *args = calloc(MANY_ARGS, sizeof *args);
+    uint64_t *numbers = calloc(MANY_ARGS, sizeof *numbers), wanted = 0;
+    struct mob_ref **refs = calloc(MANY_ARGS, sizeof *refs);
+    struct mob_error err;
+
+    (void)words;
+    CHECK(args != NULL && numbers != NULL && refs != NULL);
+    for (uint64_t i = 0; i < MANY_ARGS; i++) {
+        numbers[i] = i * 3 + 1;
+        wanted += numbers[i];
+        args[i] = MOB_BYTES(&numbers[i], sizeof numbers[i]);
+    }
+    CHECK(take_u64(call("sum", args, MANY_ARGS)) == wanted);
+    for (size_t i = 0; i < MANY_ARGS; i++) {
+        refs[i] = i % 10 == 0 ? call("echo", &args[i], 1) : mob_put(&numbers[i], sizeof numbers[i], &err);
+        CHECK(refs[i] != NULL);
+        args[i] = MOB_REF(refs[i]);
+    }
+    CHECK(take_u64(call("sum", args, MANY_ARGS)) == wanted);
+    for (size_t i = 0; i < MANY_ARGS; i++)
+        mob_ref_drop(refs[i]);
+    free(refs);
+    free(numbers);
+    free(args);
+    return 0;
+}
+
+/* -- waits ------------------------------------------------------------------------------------------------------------------- */
+
+static void get_many(void)
+{
+    struct mob_ref *refs[200];
+    struct mob_view views[200];
+    struct mob_error err;
+
+    for (uint64_t i = 0; i < 200; i++)
+        refs[i] = call_u64("echo", i);
+    CHECK_OK(mob_get_many(refs, 200, MOB_FOREVER, views, &err), &err);
+    for (uint64_t i = 0; i < 200; i++) {
+        CHECK(views[i].size == sizeof i && memcmp(views[i].data, &i, sizeof i) == 0);
+        mob_view_release(&views[i]);
+        mob_ref_drop(refs[i]);
+    }
+}
+
+/* One task stands at the gate, the others pass. */
+static void wait_some(const char *folder)
+{
+    struct mob_ref *refs[5] = { call_gate("gate", NULL, folder, "wait") };
+    struct mob_error err;
+    struct mob_view view;
+    unsigned char ready[5];
+
+    for (uint64_t i = 1; i < 5; i++)
+        refs[i] = call_u64("echo", i);
+    CHECK(mob_wait(refs, 5, 4, MOB_FOREVER, ready, &err) == 4);
+    CHECK(ready[0] == 0 && ready[1] == 1 && ready[2] == 1 && ready[3] == 1 && ready[4] == 1);
+    CHECK(mob_wait(refs, 5, 5, 50, ready, &err) == 4);
+    CHECK(mob_get(refs[0], 50, &view, &err) < 0 && err.code == MOB_ERR_TIMEOUT);
+    CHECK(mob_get(refs[0], 0, &view, &err) < 0 && err.code == MOB_ERR_TIMEOUT);
+    make_file(folder, "open", "");
+    CHECK(mob_wait(refs, 5, 5, MOB_FOREVER, ready, &err) == 5);
+    for (int i = 0; i < 5; i++)
+        mob_ref_drop(refs[i]);
+}
+
+static void waitset(void)
+{
+    struct mob_error err;
+    struct mob_waitset *set = mob_waitset_create(&err);
+    struct mob_ref *ref;
+    uint64_t seen = 0, values[50];
+    void *user;
+
+    CHECK(set != NULL);
+    CHECK(mob_waitset_next(set, 0, &ref, &user, &err) == 0);
+    for (uint64_t i = 0; i < 50; i++) {
+        values[i] = i;
+        ref = call_u64("echo", i);
+        CHECK_OK(mob_waitset_add(set, ref, &values[i], &err), &err);
+        mob_ref_drop(ref);
+    }
+    for (int left = 50; left > 0; left--) {
+        struct pollfd fd = { .fd = mob_waitset_fd(set), .events = POLLIN };
+        CHECK(poll(&fd, 1, 20000) == 1);
+        CHECK(mob_waitset_next(set, 0, &ref, &user, &err) == 1);
+        CHECK(take_u64(ref) == *(uint64_t *)user);
+        seen |= UINT64_C(1) << *(uint64_t *)user;
+    }
+    CHECK(seen == (UINT64_C(1) << 50) - 1);
+    CHECK(mob_waitset_next(set, MOB_FOREVER, &ref, &user, &err) == 0);
+    ref = call_u64("sleep_ms", 100);
+    CHECK_OK(mob_waitset_add(set, ref, NULL, &err), &err);
+    CHECK(mob_waitset_next(set, 1, &ref, &user, &err) < 0 && err.code == MOB_ERR_TIMEOUT);
+    mob_ref_drop(ref);
+    mob_waitset_destroy(set);
+}
+
+static int waits(char **words)
+{
+    get_many();
+    wait_some(words[0]);
+    waitset();
+    return 0;
+}
+
+/* -- nested, big, threads ---------------------------------------------------------------------------------------------------- */
+
+static int nested(char **words)
+{
+    (void)words;
+    CHECK(take_u64(call_u64("chain", 20)) == 20);
+    CHECK(take_u64(call_u64("fibonacci", 9)) == 34);
+    return 0;
+}
+
+/* Out of a task and into another, by each way to make a big value. */
+static int big(char **words)
+{
+    static const char *const makers[] = { "blob_bytes", "blob_buffer", "blob_sealed" };
+    struct mob_options apart = { .size = sizeof apart, .strategy = "spread" };
+    const size_t sizes[] = { 102400, 102401, 5000000 };
+    unsigned char *wanted = malloc(5000000);
+    struct mob_error err;
+
+    (void)words;
+    CHECK(wanted != NULL);
+    for (size_t i = 0; i < 9; i++) {
+        uint64_t size = sizes[i / 3];
+        struct mob_ref *ref = call_with(makers[i % 3], &apart, &MOB_BYTES(&size, sizeof size), 1), *put;
+        struct mob_view view;
+        fill_pattern(wanted, size, size);
+        for (int k = 0; k < 4; k++)
+            CHECK(take_u64(call_with("checksum", &apart, &MOB_REF(ref), 1)) == checksum_of(wanted, size));
+        CHECK_OK(mob_get(ref, MOB_FOREVER, &view, &err), &err);
+        CHECK(view.size == size && memcmp(view.data, wanted, size) == 0);
+        mob_view_release(&view);
+        mob_ref_drop(ref);
+        put = mob_put(wanted, size, &err);
+        CHECK(put != NULL);
+        CHECK(take_u64(call_with("checksum", &apart, &MOB_REF(put), 1)) == checksum_of(wanted, size));
+        mob_ref_drop(put);
+        CHECK(take_u64(call_with("checksum", &apart, &MOB_BYTES(wanted, size), 1)) == checksum_of(wanted, size));
+    }
+    free(wanted);
+    return 0;
+}
+
+static void *submit_and_get(void *arg)
+{
+    uint64_t base = (uint64_t)(uintptr_t)arg, total = 0;
+    struct mob_ref *refs[50];
+
+    for (int round = 0; round < 10; round++) {
+        for (uint64_t i = 0; i < 50; i++)
+            refs[i] = call_u64("echo", base + i);
+        for (uint64_t i = 0; i < 50; i++)
+            total += take_u64(refs[i]) == base + i;
+    }
+    return (void *)(uintptr_t)total;
+}
+
+static int threads(char **words)
+{
+    pthread_t all[16];
+
+    (void)words;
+    for (uintptr_t i = 0; i < 16; i++)
+        CHECK(pthread_create(&all[i], NULL, submit_and_get, (void *)(i * 1000)) == 0);
+    for (int i = 0; i < 16; i++) {
+        void *right;
+        CHECK(pthread_join(all[i], &right) == 0);
+        CHECK((uintptr_t)right == 500);
+    }
+    return 0;
+}
+
+/* A forked child of a driver, and of a task, is told what it may not do; the parent goes on. */
+static int forks(char **words)
+{
+    struct mob_ref *ref = call_u64("echo", 5);
+    int status;
+    pid_t child = fork();
+
+    (void)words;
+    if (child == 0) {
+        struct mob_error err;
+        struct mob_view view;
+        bool told = mob_get(ref, MOB_FOREVER, &view, &err) < 0 && err.code == MOB_ERR_INVALID && strstr(err.text, "fork") != NULL;
+        mob_shutdown();
+        _exit(told ? 0 : 1);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    CHECK(take_u64(ref) == 5);
+    CHECK(take_u64(call("forked", NULL, 0)) == 0);
+    return 0;
+}
+
+const struct scene scenes_calls[] = {
+    { "results", "", results },     { "arguments", "", arguments }, { "waits", "FOLDER", waits }, { "nested", "", nested },
+    { "big", "", big },             { "threads", "", threads },     { "forks", "", forks },       { 0 },
+};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scenes_cancel.c -- a task is stopped in each state it can be in, and nobody else is. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasks.h"
+
+static void check_cancelled(struct mob_ref *ref, int line)
+{
+    struct mob_error err;
+    struct mob_view view;
+
+    if (mob_get(ref, MOB_FOREVER, &view, &err) == 0)
+        fail_at(__FILE__, line, "a value instead of a cancelled task", NULL);
+    if (err.code != MOB_ERR_CANCELLED)
+        fail_at(__FILE__, line, "not cancelled", &err);
+    mob_ref_drop(ref);
+}
+
+static void cancel(struct mob_ref *ref, int force)
+{
+    struct mob_error err;
+
+    CHECK_OK(mob_cancel(ref, force, &err), &err);
+}
+
+/* A task that waits for an argument, one that waits for a resource, and one that stands behind others never run. */
+static int cancels_unstarted(char **words)
+{
+    struct mob_options nowhere = { .size = sizeof nowhere, .resources = "unobtainable=1" };
+    struct gate trace = { .name = "unstarted" };
+    struct mob_ref *gates[32] = { NULL }, *waiting, *starved, *queued;
+    char total[512];
+    struct mob_error err;
+    int cpus;
+
+    snprintf(trace.folder, sizeof trace.folder, "%s", words[0]);
+    CHECK_OK(mob_resources(total, NULL, sizeof total, &err), &err);
+    CHECK(strstr(total, "CPU=") != NULL);
+    cpus = atoi(strstr(total, "CPU=") + 4);
+    CHECK(cpus > 0 && cpus <= 32);
+    for (int i = 0; i < cpus; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "busy%d", i);
+        gates[i] = call_gate("gate", NULL, words[0], name);
+    }
+    waiting = call("touch", (struct mob_value[]){ MOB_BYTES(&trace, sizeof trace), MOB_REF(gates[0]) }, 2);
+    starved = call_with("touch", &nowhere, &MOB_BYTES(&trace, sizeof trace), 1);
+    for (int i = 0; i < cpus; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "busy%d", i);
+        await_file(words[0], name, ".started");
+    }
+    queued = call("touch", &MOB_BYTES(&trace, sizeof trace), 1);
+    cancel(waiting, 0);
+    cancel(starved, 0);
+    cancel(queued, 0);
+    check_cancelled(waiting, __LINE__);
+    check_cancelled(starved, __LINE__);
+    check_cancelled(queued, __LINE__);
+    make_file(words[0], "open", "");
+    for (int i = 0; i < cpus; i++)
+        CHECK(take_u64(gates[i]) == 1);
+    CHECK(take_u64(call_u64("echo", 1)) == 1);
+    CHECK(count_lines(words[0], "unstarted") == 0);
+    return 0;
+}
+
+/* The flag reaches a running task, and its dependents fail as it does; an ended one keeps its value. */
+static int cancels_running(char **words)
+{
+    struct mob_ref *ref = call_gate("gate", NULL, words[0], "heeds"), *child = call("echo", &MOB_REF(ref), 1);
+    struct mob_ref *ended = call_u64("echo", 4);
+    uint64_t value;
+    struct mob_error err;
+
+    await_file(words[0], "heeds", ".started");
+    cancel(ref, 0);
+    check_cancelled(ref, __LINE__);
+    check_cancelled(child, __LINE__);
+    await_file(words[0], "heeds", ".cancelled");
+    CHECK_OK(mob_get_copy(ended, MOB_FOREVER, &value, sizeof value, &err), &err);
+    cancel(ended, 1);
+    CHECK(take_u64(ended) == 4);
+    return 0;
+}
+
+/* cancels-stubborn FOLDER FORCE: a task that hears nothing is killed; those that stood behind it on its worker run. */
+static int cancels_stubborn(char **words)
+{
+    struct mob_ref *behind[64], *ref = call_gate("stubborn", NULL, words[0], "stubborn");
+
+    for (uint64_t i = 0; i < 64; i++)
+        behind[i] = call_u64("echo", i);
+    await_file(words[0], "stubborn", ".started");
+    cancel(ref, atoi(words[1]));
+    check_cancelled(ref, __LINE__);
+    for (uint64_t i = 0; i < 64; i++)
+        CHECK(take_u64(behind[i]) == i);
+    CHECK(count_lines(words[0], "stubborn") == 1);
+    return 0;
+}
+
+const struct scene scenes_cancel[] = {
+    { "cancels-unstarted", "FOLDER", cancels_unstarted },
+    { "cancels-running", "FOLDER", cancels_running },
+    { "cancels-stubborn", "FOLDER FORCE", cancels_stubborn },
+    { 0 },
+};

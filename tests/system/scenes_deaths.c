@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scenes_deaths.c -- drivers for scripts that kill: they say by files how far they are, and check what they get. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasks.h"
+
+/* "node=10.0.0.1" becomes the node's number; all else stays. */
+static void resolve(const char *strategy, char *ret, size_t size)
+{
+    const char *ip = strchr(strategy, '=');
+    char node[40];
+
+    if (ip == NULL) {
+        snprintf(ret, size, "%s", strategy);
+        return;
+    }
+    node_at(ip + 1, node, sizeof node);
+    snprintf(ret, size, "%.*s=%s", (int)(ip - strategy), strategy, node);
+}
+
+/* stands FOLDER FUNCTION COUNT STRATEGY RETRIES CODE: tasks g0, g1 ... stand at the gate; "ready" says that all have started. Each
+ * must end with CODE (0: passed); what an error says is printed. */
+static int stands(char **words)
+{
+    char strategy[64], name[32];
+    struct mob_options options = { .size = sizeof options, .strategy = strategy, .max_retries = atoi(words[4]) };
+    int count = atoi(words[2]), code = atoi(words[5]);
+    struct mob_ref *refs[64];
+
+    CHECK(count <= 64);
+    if (options.max_retries < 0)
+        options.max_retries = MOB_NO_RETRY;
+    resolve(words[3], strategy, sizeof strategy);
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        refs[i] = call_gate(words[1], &options, words[0], name);
+    }
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        await_file(words[0], name, ".started");
+    }
+    make_file(words[0], "ready", "");
+    for (int i = 0; i < count; i++) {
+        struct mob_view view;
+        struct mob_error err = { 0 };
+        int rc = mob_get(refs[i], MOB_FOREVER, &view, &err);
+        if (rc < 0)
+            printf("error %d of %s on %s, pid %d, attempt %d: %s\n", err.code, err.function, err.node, err.pid, err.attempt,
+                   err.text);
+        if (err.code != code)
+            fail_at(__FILE__, __LINE__, "ended otherwise", &err);
+        if (rc == 0)
+            mob_view_release(&view);
+        mob_ref_drop(refs[i]);
+    }
+    return 0;
+}
+
+/* keeps FOLDER IP: a big value is made there and stays there; after "dead" its get fails by name, now and later; all else works. */
+static int keeps(char **words)
+{
+    char pin[64], strategy[64];
+    struct mob_options options = { .size = sizeof options, .strategy = strategy };
+    uint64_t size = 3000000;
+    struct mob_error err;
+    struct mob_ref *ref;
+    unsigned char ready;
+
+    snprintf(pin, sizeof pin, "node=%s", words[1]);
+    resolve(pin, strategy, sizeof strategy);
+    ref = call_with("blob_buffer", &options, &MOB_BYTES(&size, sizeof size), 1);
+    CHECK(mob_wait(&ref, 1, 1, MOB_FOREVER, &ready, &err) == 1);
+    make_file(words[0], "ready", "");
+    await_file(words[0], "dead", "");
+    for (int i = 0; i < 2; i++) {
+        refused(ref, &err);
+        printf("error %d: %s\n", err.code, err.text);
+        CHECK(err.code == MOB_ERR_OBJECT_LOST || err.code == MOB_ERR_NODE_DIED);
+    }
+    mob_ref_drop(ref);
+    CHECK(take_u64(call_u64("echo", 8)) == 8);
+    return 0;
+}
+
+/* floods FOLDER COUNT: gates that run here and there, and COUNT tasks queued behind them; never ends by itself. */
+static int floods(char **words)
+{
+    struct mob_options spread = { .size = sizeof spread, .strategy = "spread" };
+    uint64_t count = strtoull(words[1], NULL, 10), word = 1;
+    struct mob_error err;
+    struct mob_fn *echo = mob_fn("echo", NULL, &err);
+    struct mob_ref *ref;
+
+    CHECK(echo != NULL);
+    for (int i = 0; i < 8; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "flood%d", i);
+        call_gate("grandparent", &spread, words[0], name);
+    }
+    await_file(words[0], "flood0", ".started");
+    for (uint64_t i = 0; i < count; i++)
+        CHECK_OK(mob_call(echo, (struct mob_value[]){ MOB_BYTES(&word, sizeof word) }, 1, &ref, &err), &err);
+    make_file(words[0], "ready", "");
+    for (;;)
+        pause_ms(1000);
+}
+
+/* works FOLDER: task after task, each right, until "stop" is there. */
+static int works(char **words)
+{
+    uint64_t done = 0;
+
+    while (!file_there(words[0], "stop", "")) {
+        CHECK(take_u64(call_u64("echo", done)) == done);
+        done++;
+        make_file(words[0], "working", "");
+        pause_ms(2);
+    }
+    printf("done %d\n", (int)done);
+    return 0;
+}
+
+const struct scene scenes_deaths[] = {
+    { "stands", "FOLDER FUNCTION COUNT STRATEGY RETRIES CODE", stands },
+    { "keeps", "FOLDER IP", keeps },
+    { "floods", "FOLDER COUNT", floods },
+    { "works", "FOLDER", works },
+    { 0 },
+};

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scenes_places.c -- tasks run where they were asked to, and hold no more than there is. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasks.h"
+
+#define HOLDERS 12
+
+static struct mob_ref *call_hold(const struct mob_options *options, uint64_t ms)
+{
+    return call_with("hold", options, &MOB_BYTES(&ms, sizeof ms), 1);
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct witness *x = a, *y = b;
+
+    return (x->from > y->from) - (x->from < y->from);
+}
+
+static void hold_all(const struct mob_options *options, uint64_t ms, struct witness *ret, size_t count)
+{
+    struct mob_ref *refs[64];
+
+    for (size_t i = 0; i < count; i++)
+        refs[i] = call_hold(options, ms);
+    for (size_t i = 0; i < count; i++)
+        take_witness(refs[i], &ret[i]);
+    qsort(ret, count, sizeof *ret, by_start);
+}
+
+/* spreads HOSTS: each host gets its part. */
+static int spreads(char **words)
+{
+    struct mob_options options = { .size = sizeof options, .strategy = "spread" };
+    int hosts = atoi(words[0]), seen = 0;
+    struct witness all[64];
+    size_t count = (size_t)hosts * 2;
+
+    CHECK(count <= 64);
+    hold_all(&options, 200, all, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t k = 0;
+        while (strcmp(all[k].ip, all[i].ip) != 0)
+            k++;
+        seen += k == i;
+    }
+    CHECK(seen == hosts);
+    return 0;
+}
+
+/* pinned IP: asked for by its number; softly as long as it has room, so that comes first. */
+static int pinned(char **words)
+{
+    static const char *const forms[] = { "node~=%s", "node=%s" };
+    char node[40], strategy[64];
+    struct mob_options options = { .size = sizeof options, .strategy = strategy };
+    struct witness all[6];
+
+    node_at(words[0], node, sizeof node);
+    for (size_t f = 0; f < 2; f++) {
+        size_t count = f == 0 ? 1 : 6;
+        snprintf(strategy, sizeof strategy, forms[f], node);
+        hold_all(&options, 0, all, count);
+        for (size_t i = 0; i < count; i++)
+            if (strcmp(all[i].ip, words[0]) != 0 || strcmp(all[i].node, node) != 0) {
+                fprintf(stderr, "%s ran on %s (node %s)\n", strategy, all[i].ip, all[i].node);
+                CHECK(false);
+            }
+    }
+    return 0;
+}
+
+/* overflows IP: softly pinned tasks that do not fit there go elsewhere, without waiting. */
+static int overflows(char **words)
+{
+    char node[40], strategy[64];
+    struct mob_options options = { .size = sizeof options, .strategy = strategy };
+    struct witness all[8];
+    int elsewhere = 0;
+
+    node_at(words[0], node, sizeof node);
+    snprintf(strategy, sizeof strategy, "node~=%s", node);
+    hold_all(&options, 300, all, 8);
+    for (int i = 0; i < 8; i++)
+        elsewhere += strcmp(all[i].ip, words[0]) != 0;
+    CHECK(elsewhere > 0 && elsewhere < 8);
+    return 0;
+}
+
+/* labelled LABELS IP: only where the labels are. */
+static int labelled(char **words)
+{
+    struct mob_options options = { .size = sizeof options, .labels = words[0] };
+    struct witness all[6];
+
+    hold_all(&options, 0, all, 6);
+    for (int i = 0; i < 6; i++)
+        CHECK(strcmp(all[i].ip, words[1]) == 0);
+    return 0;
+}
+
+/* holds RESOURCES MOST: of twelve that ask for so much, at most MOST hold it at once, and more than one if MOST allows; a whole GPU
+ * never has two holders, and CUDA_VISIBLE_DEVICES says the same as mob_task_self(). */
+static int holds(char **words)
+{
+    struct mob_options options = { .size = sizeof options, .resources = words[0] };
+    bool whole_gpus = strstr(words[0], "GPU=") != NULL && strstr(words[0], "GPU=0") == NULL;
+    bool gpus = strstr(words[0], "GPU=") != NULL;
+    struct witness all[HOLDERS];
+    int most = 0, limit = atoi(words[1]);
+
+    hold_all(&options, 60, all, HOLDERS);
+    for (int i = 0; i < HOLDERS; i++) {
+        int now = 0;
+        for (int k = 0; k < HOLDERS; k++) {
+            bool overlaps = all[k].from <= all[i].from && all[i].from < all[k].to;
+            bool same = strcmp(all[k].ip, all[i].ip) == 0 && strcmp(all[k].gpus, all[i].gpus) == 0;
+            now += overlaps;
+            CHECK(!(whole_gpus && overlaps && same && k != i));
+        }
+        most = now > most ? now : most;
+        CHECK(strcmp(all[i].gpus, gpus ? all[i].visible : "") == 0);
+        CHECK(!gpus || all[i].gpus[0] != '\0');
+    }
+    printf("holds %s: at most %d of %d at once\n", words[0], most, limit);
+    CHECK(most <= limit && (limit == 1 || most > 1));
+    return 0;
+}
+
+/* waits-for RESOURCES FOLDER IP: nobody has it: the task waits; the file "asked" says so; then it runs on the node that came. */
+static int waits_for(char **words)
+{
+    struct mob_options options = { .size = sizeof options, .resources = words[0] };
+    struct mob_ref *ref = call_hold(&options, 0);
+    struct mob_error err;
+    struct mob_view view;
+    struct witness w;
+
+    CHECK(mob_get(ref, 300, &view, &err) < 0 && err.code == MOB_ERR_TIMEOUT);
+    make_file(words[1], "asked", "");
+    take_witness(ref, &w);
+    CHECK(strcmp(w.ip, words[2]) == 0);
+    return 0;
+}
+
+/* gone NODE: a node that is not there any more cannot be waited for; softly asked for it does not matter. */
+static int gone(char **words)
+{
+    char strategy[64];
+    struct mob_options options = { .size = sizeof options, .strategy = strategy };
+    struct mob_error err;
+    struct mob_ref *ref;
+    struct witness w;
+
+    snprintf(strategy, sizeof strategy, "node=%s", words[0]);
+    ref = call_hold(&options, 0);
+    refused(ref, &err);
+    if ((err.code != MOB_ERR_INFEASIBLE && err.code != MOB_ERR_NODE_DIED) || strstr(err.text, words[0]) == NULL)
+        fail_at(__FILE__, __LINE__, "a node that is gone", &err);
+    mob_ref_drop(ref);
+    snprintf(strategy, sizeof strategy, "node~=%s", words[0]);
+    take_witness(call_hold(&options, 0), &w);
+    return 0;
+}
+
+/* where COUNT: prints on how many hosts COUNT tasks of 100 ms ran, and by which program. */
+static int where(char **words)
+{
+    struct mob_options options = { .size = sizeof options, .strategy = "spread" };
+    int count = atoi(words[0]);
+    struct witness all[64];
+
+    CHECK(count <= 64);
+    hold_all(&options, 100, all, (size_t)count);
+    for (int i = 0; i < count; i++)
+        printf("ran on %s by %s\n", all[i].ip, all[i].program);
+    return 0;
+}
+
+const struct scene scenes_places[] = {
+    { "spreads", "HOSTS", spreads },
+    { "pinned", "IP", pinned },
+    { "overflows", "IP", overflows },
+    { "labelled", "LABELS IP", labelled },
+    { "holds", "RESOURCES MOST", holds },
+    { "waits-for", "RESOURCES FOLDER IP", waits_for },
+    { "gone", "NODE", gone },
+    { "where", "COUNT", where },
+    { 0 },
+};
