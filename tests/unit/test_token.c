@@ -69,4 +69,15 @@ START_TEST(test_what_is_no_token)
 }
 END_TEST
 
-UNIT_MAIN("token", test_made_once_and_read_again, test_option_before_variable_before_home, test_what_is_no_token)
+START_TEST(test_equal_is_all_bytes)
+{
+    ck_assert(mob_token_equal("0123abcd", "0123abcd"));
+    ck_assert(mob_token_equal("", ""));
+    ck_assert(!mob_token_equal("0123abcd", "0123abce"));
+    ck_assert(!mob_token_equal("1123abcd", "0123abcd"));
+    ck_assert(!mob_token_equal("0123abcd", "0123abc"));
+    ck_assert(!mob_token_equal("0123abc", "0123abcd"));
+}
+END_TEST
+
+UNIT_MAIN("token", test_made_once_and_read_again, test_option_before_variable_before_home, test_what_is_no_token, test_equal_is_all_bytes)
