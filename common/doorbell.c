@@ -23,10 +23,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/mem.h"
 
 #define PAGE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)       /* without them a peer could take the memory away under us: SIGBUS */
 
@@ -96,6 +99,20 @@ void mob_doorbell_close(struct mob_doorbell *bell)
         close(bell->fd);
     bell->page = NULL;
     bell->fd = -1;
+}
+
+void mob_page_set_name(struct mob_page *page, const char *name)
+{
+    mob_copy(page->name, sizeof page->name, name);
+}
+
+void mob_page_name(const struct mob_page *page, char ret_name[MOB_PAGE_NAME_SIZE])
+{
+    memcpy(ret_name, page->name, MOB_PAGE_NAME_SIZE);
+    ret_name[MOB_PAGE_NAME_SIZE - 1] = '\0';
+    for (char *at = ret_name; *at != '\0'; at++)
+        if (*at < 0x20 || *at > 0x7e)
+            *at = '?';
 }
 
 bool mob_doorbell_ring(const struct mob_doorbell *bell, unsigned bit, bool urgent)

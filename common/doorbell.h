@@ -18,7 +18,8 @@
 
 #define MOB_PAGE_SIZE 4096
 #define MOB_PAGE_MAGIC 0x4d4f4250u
-#define MOB_PAGE_VERSION 1u
+#define MOB_PAGE_VERSION 2u
+#define MOB_PAGE_NAME_SIZE 64
 #ifndef MOB_DIRTY_BITS          /* the interleaver has one word of them */
 #define MOB_DIRTY_BITS 256      /* one a channel of the process; the last one: "look at all" */
 #endif
@@ -39,6 +40,7 @@ struct mob_page {
     _Atomic uint64_t task;                      /* the one that runs */
     _Atomic uint32_t attempt;
     _Atomic int64_t claimed_ns;                 /* CLOCK_BOOTTIME; 0: none runs */
+    char name[MOB_PAGE_NAME_SIZE];              /* of the function that runs, or ran last; for people: may be read half written */
     /* written by the raylet: stop (task, attempt) */
     _Alignas(64) _Atomic uint64_t cancel_task;  /* 0: none */
     _Atomic uint32_t cancel_attempt;
@@ -59,6 +61,10 @@ int mob_doorbell_create(int *ret_page_fd, int *ret_event_fd, struct mob_error *e
 /* Map a page and take over `event_fd`; closes page_fd in any case. Checks size, seals, magic and version. */
 int mob_doorbell_open(struct mob_doorbell *ret_bell, int page_fd, int event_fd, struct mob_error *err);
 void mob_doorbell_close(struct mob_doorbell *bell);
+
+/* The name of what runs, by the process itself; and as another reads it: ended, and printable whatever stands there. */
+void mob_page_set_name(struct mob_page *page, const char *name);
+void mob_page_name(const struct mob_page *page, char ret_name[MOB_PAGE_NAME_SIZE]);
 
 /* Set dirty bit `bit` and wake the owner of the page if it sleeps (dozes: only if urgent). Returns true if it made the system call. */
 bool mob_doorbell_ring(const struct mob_doorbell *bell, unsigned bit, bool urgent);

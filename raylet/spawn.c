@@ -107,8 +107,12 @@ static void tell_driver(void *arg, bool error, const char *text, size_t size, ui
 {
     struct mob_resident *r = arg;
     Mobula__Output m = MOBULA__OUTPUT__INIT;
+    char name[MOB_PAGE_NAME_SIZE] = "";
     struct mob_envelope e;
 
+    if (r->bell.page != NULL)
+        mob_page_name(r->bell.page, name);
+    m.name = name;
     m.pid = r->shown_pid;
     m.ip = r->shell->config.ip;
     m.error = error;

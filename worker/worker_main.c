@@ -45,9 +45,13 @@ static void install_sigterm(struct mob_runtime *r)
 
 static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mob_run *run)
 {
+    const struct mob_function *function = mob_function_find(run->function);
+
+    if (function != NULL && function != t->function)
+        mob_page_set_name(r->bell.page, function->name);        /* what it prints is told under this name */
     t->r = r;
     t->run = *run;
-    t->function = mob_function_find(run->function);
+    t->function = function;
     t->fetches = NULL;
     t->args = run->arg_count > 0 ? mob_alloc(run->arg_count * sizeof *t->args) : NULL;
     t->one_result = (struct task_result){ .set = false };

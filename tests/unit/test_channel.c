@@ -270,6 +270,24 @@ START_TEST(test_rubbish_from_a_peer_breaks_the_channel_and_nothing_else)
 }
 END_TEST
 
+START_TEST(test_name_on_a_page_ends_and_is_printable)
+{
+    struct mob_page *page = aligned_alloc(64, sizeof *page);
+    char name[MOB_PAGE_NAME_SIZE];
+
+    mob_page_set_name(page, "square");
+    mob_page_name(page, name);
+    ck_assert_str_eq(name, "square");
+    memset(page->name, 'x', sizeof page->name);
+    page->name[3] = '\n';
+    page->name[4] = '\x1b';
+    mob_page_name(page, name);
+    ck_assert_uint_eq(strlen(name), sizeof name - 1);
+    ck_assert_int_eq(strncmp(name, "xxx??xx", 7), 0);
+    free(page);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("channel");
@@ -286,6 +304,7 @@ int main(void)
     tcase_add_test(c, test_frames_of_another_epoch_are_not_claimed);
     tcase_add_test(c, test_ring_sets_the_bit_the_peer_chose_and_wakes_it_once);
     tcase_add_test(c, test_open_maps_sealed_memory_and_refuses_all_else);
+    tcase_add_test(c, test_name_on_a_page_ends_and_is_printable);
     tcase_add_loop_test(c, test_rubbish_from_a_peer_breaks_the_channel_and_nothing_else, 0, 10);
     suite_add_tcase(suite, c);
     runner = srunner_create(suite);
