@@ -43,6 +43,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_WATCH] = { { AT(Watch, object) }, "Watch" },
     [MOBULA__ENVELOPE__BODY_WATCHED] = { { AT(Watched, object) }, "Watched" },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { { 0 }, "Events" },
+    [MOBULA__ENVELOPE__BODY_OWNER_OVER] = { { 0 }, "OwnerOver" },
     [MOBULA__ENVELOPE__BODY_CREATE] = { { AT(Create, object) }, "Create" },
     [MOBULA__ENVELOPE__BODY_CREATED] = { { AT(Created, object) }, "Created" },
     [MOBULA__ENVELOPE__BODY_SEAL] = { { AT(Seal, object) }, "Seal" },

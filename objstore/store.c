@@ -198,6 +198,14 @@ struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process)
     return c->pins;
 }
 
+void mob_store_client_job(struct mob_store *s, uint32_t process, struct mob_address job)
+{
+    struct client *c = mob_map_get(&s->clients, process);
+
+    assert(c != NULL);
+    c->job = job;
+}
+
 /* What it was writing is half written for ever. */
 static void free_unsealed(struct mob_store *s, uint32_t process)
 {
@@ -228,14 +236,24 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process)
     mob_room_retry(s, UINT64_MAX);
 }
 
-void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
+static bool is_owned_by(const struct object *o, struct mob_address owner)
+{
+    return o->id.node == owner.node && o->id.process == owner.process;
+}
+
+static bool is_of_job(const struct object *o, struct mob_address job)
+{
+    return mob_address_eq(o->job, job);
+}
+
+static void free_all(struct mob_store *s, bool (*is_its)(const struct object *o, struct mob_address whose), struct mob_address whose)
 {
     uint64_t freed = 0;
 
     for (uint32_t i = 0; i < s->entries_used; i++) {
         struct object *o = s->objects[i];
 
-        if (o == NULL || o->id.node != owner.node || o->id.process != owner.process)
+        if (o == NULL || !is_its(o, whose))
             continue;
         freed += o->m.now == OBJECT_SEALED;
         mob_object_free(o);
@@ -243,9 +261,25 @@ void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
     mob_room_retry(s, freed);
 }
 
-void mob_store_tick(struct mob_store *s)
+void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
+{
+    free_all(s, is_owned_by, owner);
+}
+
+void mob_store_job_over(struct mob_store *s, struct mob_address job)
+{
+    free_all(s, is_of_job, job);
+}
+
+bool mob_store_waits(const struct mob_store *s)
+{
+    return s->count[OBJECT_DOOMED] > 0;
+}
+
+bool mob_store_tick(struct mob_store *s)
 {
     mob_room_retry(s, UINT64_MAX);
+    return mob_store_waits(s);
 }
 
 /* -- books -------------------------------------------------------------------------------------------------------------- */

@@ -40,6 +40,8 @@ int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int 
 /* Of a store made in memory, whose descriptors are -1: what its client `process` works on (mob_store_client_on_memory). */
 const struct mob_store_meta *mob_store_metadata(const struct mob_store *s);
 struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process);
+/* Whose job `process` works for: what it makes or brings here ends with the job. */
+void mob_store_client_job(struct mob_store *s, uint32_t process, struct mob_address job);
 /* After its socket was read to the end: unsealed space is freed, pins are dropped, what it owned is freed. A repeat does nothing. */
 void mob_store_client_gone(struct mob_store *s, uint32_t process);
 
@@ -49,8 +51,13 @@ void mob_store_pulled(struct mob_store *s, const struct mob_object_id *id, const
 void mob_store_node_died(struct mob_store *s, uint32_t node);
 /* A process is gone, here or elsewhere: its objects are freed. (mob_store_client_gone and mob_store_node_died do it for theirs.) */
 void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
-/* Now and then (100 ms): frees what was pinned when its owner freed it, and no message has come since the pin went. */
-void mob_store_tick(struct mob_store *s);
+/* A job is over: all that its processes made or brought here is freed. A repeat frees what came since. */
+void mob_store_job_over(struct mob_store *s, struct mob_address job);
+/* Now and then (100 ms): frees what was pinned when its owner freed it, and no message has come since the pin went. True: come
+ * again, something is still pinned. */
+bool mob_store_tick(struct mob_store *s);
+/* Is there anything for mob_store_tick()? */
+bool mob_store_waits(const struct mob_store *s);
 
 /* For bulk: where a sealed object lies; keeps it from being freed until _done(). False: not here. */
 bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size);

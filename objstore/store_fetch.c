@@ -86,6 +86,7 @@ static void start_pull(struct mob_store *s, uint32_t process, const struct mob_o
     }
     o->copy = true;
     o->source = node;
+    o->job = mob_client_job(s, process);
     wait_for(o, process);
     if (size == 0)
         mob_object_seal(o);             /* there is nothing to bring */

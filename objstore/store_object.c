@@ -155,6 +155,13 @@ struct object *mob_object_create(struct mob_store *s, const struct mob_object_id
     return o;
 }
 
+struct mob_address mob_client_job(const struct mob_store *s, uint32_t process)
+{
+    const struct client *c = mob_map_get(&s->clients, process);
+
+    return c != NULL ? c->job : (struct mob_address){ 0, 0 };
+}
+
 void mob_object_seal(struct object *o)
 {
     struct object *older = mob_object_find(o->store, &o->id, OBJECT_SEALED, OBJECT_SEALED), *pull;

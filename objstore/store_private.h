@@ -24,6 +24,7 @@ enum object_state {
 
 struct client {
     uint32_t process;
+    struct mob_address job;             /* {0, 0}: nobody said */
     struct mob_pin_page *pins;
 };
 
@@ -40,6 +41,7 @@ struct object {
     struct mob_extent *extent;          /* NULL: no bytes */
     uint64_t size;
     uint32_t maker;                     /* who writes a CREATED one; 0: pulled */
+    struct mob_address job;             /* of the maker, or of who asked first for a pulled one */
     bool copy;                          /* pulled: the object is elsewhere, too */
     unsigned serving;                   /* bulk reads it, so many times */
     struct object *next_same;           /* chain of store->by_id */
@@ -76,6 +78,8 @@ struct object *mob_object_create(struct mob_store *s, const struct mob_object_id
 /* Of this id in one of two states. */
 struct object *mob_object_find(const struct mob_store *s, const struct mob_object_id *id, enum object_state a, enum object_state b);
 void mob_object_goto(struct object *o, enum object_state state);
+/* {0, 0}: not a client, or nobody said. */
+struct mob_address mob_client_job(const struct mob_store *s, uint32_t process);
 /* Clients may pin it from here on. An older sealed one of the same id is doomed; a pull of it is discarded; all who wait are told. */
 void mob_object_seal(struct object *o);
 /* Its owner needs it no more. If it is sealed, it is doomed now, the first of the list: mob_room_retry() must follow. */

@@ -53,8 +53,10 @@ static void on_create(struct mob_store *s, uint32_t process, const Mobula__Creat
         bad(s, process, "Create", &id, "not a client of this store");
         return;
     }
-    if ((o = mob_object_create(s, &id, m->size, OBJECT_CREATED, &err)) != NULL)
+    if ((o = mob_object_create(s, &id, m->size, OBJECT_CREATED, &err)) != NULL) {
         o->maker = process;
+        o->job = mob_client_job(s, process);
+    }
     answer_created(s, process, &id, o, &err);
 }
 

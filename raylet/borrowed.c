@@ -65,6 +65,7 @@ bool mob_borrowed_granted(struct mob_raylet *r, const struct arrival *a)
     }
     mob_map_set(&b->lender->borrowed, b->lease, b);
     mob_list_append(&owner->borrowed, &b->of_owner);
+    mob_map_set(&owner->lenders, b->lender->is.node, b->lender);
     w = mob_want_find(r, owner->address, m->shape);
     if (w != NULL) {
         mob_demand_unplace(r, w, a->from.node, 1);
@@ -126,10 +127,25 @@ void mob_borrowed_lender_lost(struct mob_raylet *r, struct peer *lender, const c
     }
 }
 
+/* What an owner's tasks left in the store of a node that lent to it once is of no use to anyone now. */
+static void say_owner_over(struct mob_raylet *r, uint32_t lender, uint32_t owner)
+{
+    Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
+    struct mob_envelope e;
+
+    m.process = owner;
+    mob_envelope_init(&e, r->self, (struct mob_address){ lender, 0 }, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    e.e.owner_over = &m;
+    mob_route_send(r, &e.e);
+}
+
 void mob_borrowed_owner_gone(struct mob_raylet *r, struct process *owner)
 {
+    const struct peer *lender;
     struct borrowed *b;
 
+    for (size_t at = 0; (lender = mob_map_next(&owner->lenders, &at, NULL)) != NULL;)
+        say_owner_over(r, lender->is.node, owner->address.process);
     mob_list_each(b, &owner->borrowed, struct borrowed, of_owner) {
         say_over(r, (struct mob_address){ b->lender->is.node, 0 }, b, MOB_ERR_OWNER_DIED, "the owner is gone");
         forget(b);

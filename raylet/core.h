@@ -49,6 +49,7 @@ struct mob_raylet {
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
     struct mob_map watches;             /* questions for owners, on their way (watch.c) */
     struct mob_link cancels;            /* workers with a cancel under way */
+    int64_t store_look_at;              /* ns: when what was freed and is still pinned is looked at again */
 };
 
 /* An envelope, and who sent it. Lives as long as its handler. */

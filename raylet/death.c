@@ -99,6 +99,8 @@ static void bury_lease(struct mob_raylet *r, struct lease *l, const struct mob_e
         mob_proxy_drain(r, l->proxy);
     if (l->machine.now != LEASE_ENDING || l->tell_owner)
         say_lease_over(r, l, exit);
+    if (l->owner_gone && r->config.store != NULL)
+        mob_store_owner_gone(r->config.store, mob_lease_owner(l));      /* what the worker sealed since the owner's end */
     mob_lease_worker_gone(r, l);
 }
 
@@ -216,6 +218,8 @@ void mob_death_of_job(struct mob_raylet *r, struct mob_address job)
 {
     bury_wanters(r, is_of_job, job);
     mob_pool_end_job(r, job);
+    if (r->config.store != NULL)
+        mob_store_job_over(r->config.store, job);
     mob_wants_serve(r);
 }
 

@@ -21,6 +21,9 @@ struct rule {
 };
 
 static void hear_store(struct mob_raylet *r, const struct arrival *a);
+static void hear_free(struct mob_raylet *r, const struct arrival *a);
+static bool passes_free(struct mob_raylet *r, const struct arrival *a);
+static void hear_owner_over(struct mob_raylet *r, const struct arrival *a);
 static void hear_nothing(struct mob_raylet *r, const struct arrival *a);
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a);
 
@@ -49,7 +52,8 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_SEAL] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ABANDON] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_FETCH] = { .hear = hear_store, .from = LOCAL },
-    [MOBULA__ENVELOPE__BODY_FREE] = { .hear = hear_store, .from = LOCAL | PEER, .pass_from = LOCAL },
+    [MOBULA__ENVELOPE__BODY_FREE] = { hear_free, passes_free, LOCAL | PEER, LOCAL },
+    [MOBULA__ENVELOPE__BODY_OWNER_OVER] = { .hear = hear_owner_over, .from = PEER },
     [MOBULA__ENVELOPE__BODY_REGISTERED] = { .hear = mob_membership_on_registered, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_REFUSED] = { .hear = mob_membership_on_refused, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_NODE_UP] = { .hear = mob_membership_on_node_up, .from = HEAD },
@@ -71,6 +75,31 @@ static void hear_store(struct mob_raylet *r, const struct arrival *a)
 {
     if (r->config.store != NULL)
         mob_store_receive(r->config.store, a->connection->process != NULL ? a->connection->process->address.process : 0, a->e);
+}
+
+/* Elsewhere only the owner may free. */
+static bool passes_free(struct mob_raylet *r, const struct arrival *a)
+{
+    (void)r;
+    for (size_t i = 0; i < a->e->free->n_objects; i++) {
+        struct mob_object_id id = mob_wire_object(a->e->free->objects[i]);
+
+        if (!mob_address_eq(a->from, (struct mob_address){ id.node, id.process }))
+            return false;
+    }
+    return true;
+}
+
+static void hear_free(struct mob_raylet *r, const struct arrival *a)
+{
+    if (a->connection->kind == MOB_LINK_LOCAL || passes_free(r, a))
+        hear_store(r, a);               /* who frees here what is another's is found out by the store */
+}
+
+static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
+{
+    if (r->config.store != NULL && a->from.process == 0)
+        mob_store_owner_gone(r->config.store, (struct mob_address){ a->from.node, a->e->owner_over->process });
 }
 
 /* A question without a head is answered here: nobody waits in vain. */

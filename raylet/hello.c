@@ -57,6 +57,7 @@ static int send_welcome(struct mob_resident *r, struct mob_stream *c, struct mob
 
     if (mob_store_client(s->store, r->number, &fds[2], &fds[3], &fds[4], err) < 0)
         return -1;
+    mob_store_client_job(s->store, r->number, r->job);
     mob_wire_put_address(&self_address, self);
     mob_wire_put_address(&job_address, r->job);
     w.cluster = s->cluster;

@@ -302,6 +302,8 @@ void mob_lease_on_owner_gone(struct mob_raylet *r, const struct arrival *a)
 {
     struct lease *l = mob_map_get(&r->leases.by_number, a->e->lease_over->lease);
 
-    if (l != NULL && l->machine.now != LEASE_MATCHING && a->from.process == 0 && mob_lease_owner(l).node == a->from.node)
+    if (l != NULL && l->machine.now != LEASE_MATCHING && a->from.process == 0 && mob_lease_owner(l).node == a->from.node) {
+        l->owner_gone = true;
         mob_lease_end(r, l, false, NULL);
+    }
 }

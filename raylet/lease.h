@@ -28,6 +28,7 @@ struct lease {
     int64_t held_since;                 /* ns */
     struct proxy *proxy;                /* the owner is on another node; else NULL */
     bool tell_owner;                    /* ENDING: LeaseOver is due when the worker is reaped */
+    bool owner_gone;                    /* ... and not only out of reach: what it owns here goes with the lease */
     struct mob_error why;               /* ENDING: code not MOB_OK: instead of the death certificate */
     struct mob_link of_want;
     struct mob_link in_line;            /* MATCHING: waits in its kind; HELD: in leases.held */

@@ -102,6 +102,8 @@ void mob_pool_kind_release(struct mob_raylet *r, struct kind *k)
     if (k->wants > 0 || !mob_list_empty(&k->workers))
         return;
     assert(mob_list_empty(&k->waiting));
+    if (k->over && r->config.store != NULL)
+        mob_store_job_over(r->config.store, k->job);    /* what its workers sealed on their way out */
     mob_map_remove(&r->pool.kinds, mob_address_key(k->job));
     free(k);
 }

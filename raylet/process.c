@@ -11,8 +11,10 @@ void mob_processes_fini(struct mob_raylet *r)
 {
     struct process *p;
 
-    for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;)
+    for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;) {
+        mob_map_fini(&p->lenders);
         free(p);
+    }
     mob_map_fini(&r->processes.by_number);
 }
 
@@ -45,6 +47,7 @@ void mob_process_forget(struct mob_raylet *r, struct process *p)
         mob_route_hang_up(r, c);
     }
     mob_map_remove(&r->processes.by_number, p->address.process);
+    mob_map_fini(&p->lenders);
     free(p);
 }
 

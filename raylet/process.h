@@ -17,6 +17,7 @@ struct process {
     struct mob_page *page;              /* mapped by the shell; NULL: not here yet */
     struct worker *worker;              /* NULL: a driver */
     struct mob_link borrowed;           /* leases it holds on other nodes */
+    struct mob_map lenders;             /* node -> struct peer: has lent to it once, and may hold what it owns */
     struct mob_link watches;            /* of anyone, waiting for this owner */
 };
 

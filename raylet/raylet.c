@@ -11,6 +11,8 @@
 
 #include "raylet/core.h"
 
+#define STORE_LOOK_NS (100 * MS)
+
 struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_raylet_config *config)
 {
     struct mob_raylet *r = mob_new(struct mob_raylet);
@@ -132,6 +134,19 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Views that readers let go send no message: look for them while anything waits for that. */
+static int64_t tick_store(struct mob_raylet *r)
+{
+    if (r->config.store == NULL || !mob_store_waits(r->config.store))
+        return INT64_MAX;
+    if (r->now >= r->store_look_at) {
+        r->store_look_at = r->now + STORE_LOOK_NS;
+        if (!mob_store_tick(r->config.store))
+            return INT64_MAX;
+    }
+    return r->store_look_at;
+}
+
 int64_t mob_raylet_tick(struct mob_raylet *r)
 {
     int64_t next;
@@ -144,6 +159,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_cancel_tick(r));
     next = earlier(next, mob_proxies_tick(r));
     next = earlier(next, mob_recall_tick(r));
+    next = earlier(next, tick_store(r));
     mob_demand_flush(r);
     return earlier(next, mob_report_tick(r));
 }

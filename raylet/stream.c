@@ -207,7 +207,7 @@ static int read_once(struct mob_stream *c)
     ssize_t n = recvmsg(c->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
     if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : end_badly(c, MOB_ERR_UNREACHABLE, strerror(errno));
+        return errno == EINTR ? 1 : errno == EAGAIN ? 0 : end_badly(c, MOB_ERR_UNREACHABLE, strerror(errno));
     if (n == 0)
         return end_badly(c, MOB_ERR_UNREACHABLE, "it closed its socket");
     if (take_fds(c, &m) < 0)

@@ -227,9 +227,17 @@ static void pull(void *arg, const struct mob_object_id *id, uint32_t node, uint6
     mob_bulk_get(s->bulk, peer->ip, peer->bulk_port, id, (char *)mob_store_arena(s->store) + offset, size, pull_done, p);
 }
 
+static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
+{
+    struct mob_resident *r = mob_resident_find(arg, process);
+
+    if (r != NULL && r->stream != NULL)
+        mob_stream_end(r->stream, err); /* hello.c says who, and why */
+}
+
 struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
 {
-    return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .arg = s };
+    return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .bad = end_liar, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */
