@@ -138,7 +138,8 @@ static bool row_is_asked(json_t *row, json_t *filter)
 
 static bool first_word_on(struct event_query *q, const struct mob_event *e)
 {
-    uint64_t key = (mob_address_key((struct mob_address){ e->owner_node, e->owner_process }) * UINT64_C(0x9e3779b97f4a7c15)) ^ e->task;
+    struct mob_address owner = { e->owner_node, e->owner_process };
+    uint64_t key = mob_address_key(owner) * UINT64_C(0x9e3779b97f4a7c15) ^ e->task;
 
     if (mob_map_get(&q->seen, key) != NULL)
         return false;
@@ -171,7 +172,7 @@ static bool step_tasks(struct event_query *q)
     if (q->text == NULL)
         put_string(q, "{\"tasks\":[");
     /* The range may lie in both halves: two reads. */
-    while (first + n < q->at && (got = mob_event_reader_get(&q->reader, first + n, q->records + n, (size_t)(q->at - first) - n)) > 0)
+    while ((got = mob_event_reader_get(&q->reader, first + n, q->records + n, (size_t)(q->at - first) - n)) > 0)
         n += got;
     while (n > 0 && q->rows < q->limit)
         tell_task(q, &q->records[--n]);

@@ -15,6 +15,7 @@
 #include "head/core.h"
 
 #define OVER_KEPT 1000
+#define TELL_NS INT64_C(60000000000)     /* a broken link is noticed long before, and what was under way on it is lost */
 
 static void job_destroy(struct mob_head *h, struct job *j)
 {
@@ -115,7 +116,7 @@ void mob_head_job_all_named(struct node *n)
     }
 }
 
-void mob_head_job_tell(struct node *n, int64_t since_ns)
+void mob_head_job_tell(struct node *n)
 {
     struct job *j;
 
@@ -124,7 +125,7 @@ void mob_head_job_tell(struct node *n, int64_t since_ns)
         Mobula__JobOver m;
         Mobula__Address address;
 
-        if (j->over_ns < since_ns)
+        if (j->over_ns < n->head->now_ns - TELL_NS)
             continue;
         put_over(&env, n->place.number, &m, &address, j);
         mob_head_send(n->head, n->link, &env.e);

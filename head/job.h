@@ -34,7 +34,7 @@ void mob_head_job_all_named(struct node *n);
 /* Its demands end, every raylet is told. Unknown or over already: no-op. */
 void mob_head_job_over(struct mob_head *h, struct mob_address driver);
 void mob_head_job_node_dead(struct node *n);
-/* A node came back: tell it of jobs that ended while it was away. */
-void mob_head_job_tell(struct node *n, int64_t since_ns);
+/* A node came back: tell it of the jobs that ended lately; it may have missed it. */
+void mob_head_job_tell(struct node *n);
 
 #endif

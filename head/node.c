@@ -223,7 +223,6 @@ static void join(struct mob_head *h, struct link *l, const struct registration *
 static void come_back(struct node *n, struct link *l)
 {
     struct link *old = n->link != 0 ? mob_head_link(n->head, n->link) : NULL;
-    int64_t silent_since_ns = n->head->now_ns - (mob_head_lived_ns(n->head) - n->heard_ns);
 
     if (old != NULL) {
         mob_head_hang_up(n->head, old);
@@ -235,7 +234,7 @@ static void come_back(struct node *n, struct link *l)
     mob_info("node %u is back", n->place.number);
     tell_registered(n);
     mob_head_view_open(n);
-    mob_head_job_tell(n, silent_since_ns);      /* after the places, which may be of such jobs */
+    mob_head_job_tell(n);               /* after the places, which may be of such jobs */
 }
 
 void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Register *m)

@@ -255,7 +255,27 @@ START_TEST(test_job_that_is_not_named_again_is_over)
 }
 END_TEST
 
+/* Found by the simulator: what the head heard last from a node says nothing of what the node heard from it. */
+START_TEST(test_node_that_comes_back_hears_of_ended_jobs)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    start_job(&f, &b, 1);
+    mob_head_link_lost(f.head, b.link, true);
+    fake_pass(&f, 100);
+    fake_report(&f, &a, 1, "CPU=4", 0);
+    mob_head_link_lost(f.head, a.link, false);
+    fake_register(&f, &a, fake_link(&f));
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("membership", test_join_is_told_to_all, test_silence_is_death, test_refusing_port_is_death_at_once,
           test_broken_link_is_forgiven, test_cut_and_silent_is_death, test_own_stall_is_no_silence, test_dead_node_learns_it,
           test_nonsense_ends_the_link, test_job_ends_with_its_node,
-          test_job_that_is_not_named_again_is_over)
+          test_job_that_is_not_named_again_is_over, test_node_that_comes_back_hears_of_ended_jobs)
