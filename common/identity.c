@@ -25,6 +25,13 @@ static bool read_text(const char *path, char *text, size_t size)
     return true;
 }
 
+pid_t mob_identity_own_pid(void)
+{
+    char self[16] = "";
+
+    return readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) > 0 ? atoi(self) : getpid();
+}
+
 bool mob_identity_parse_stat(const char *text, char *ret_state, uint64_t *ret_start_ticks)
 {
     const char *at = strrchr(text, ')');        /* the name may hold brackets and blanks; nothing after it does */

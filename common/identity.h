@@ -17,6 +17,9 @@ struct mob_identity {
     char boot[MOB_BOOT_ID_SIZE];        /* /proc/sys/kernel/random/boot_id */
 };
 
+/* The own pid as people see it: a process in a PID namespace of its own may have the /proc of the outer one. */
+pid_t mob_identity_own_pid(void);
+
 /* -1: no such process (or a zombie). */
 int mob_identity_of(pid_t pid, struct mob_identity *ret, struct mob_error *err);
 bool mob_identity_alive(const struct mob_identity *identity);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/identity.h"
 #include "common/log.h"
 #include "raylet/resident.h"
 
@@ -69,7 +70,6 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
 {
     const struct mob_raylet_options *o = s->options;
     struct mob_raylet_config *c = &s->config;
-    char self[32] = "";
 
     find_library(s);
     c->resources = o->resources;
@@ -77,7 +77,7 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
     memcpy(c->gpus, o->gpus, o->gpu_count * sizeof *o->gpus);
     mob_copy(c->ip, sizeof c->ip, o->ip);
     mob_copy(c->host, sizeof c->host, machine->host);
-    c->pid = readlink("/proc/self", self, sizeof self - 1) > 0 ? (uint32_t)atoi(self) : (uint32_t)getpid();     /* as people see it */
+    c->pid = (uint32_t)mob_identity_own_pid();
     for (size_t i = 0; i < sizeof c->incarnation; i += sizeof(uint64_t))
         memcpy(c->incarnation + i, &(uint64_t){ mob_random() }, sizeof(uint64_t));
     mob_copy(c->head_ip, sizeof c->head_ip, o->head_ip);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "worker/join.h"
@@ -79,7 +80,7 @@ static int say_hello(struct mob_runtime *r, const struct place *at, const char *
     m.kind = at->worker ? MOBULA__HELLO__KIND__WORKER : MOBULA__HELLO__KIND__DRIVER;
     m.process = at->process;
     m.nonce = at->nonce;
-    m.pid = (uint32_t)getpid();
+    m.pid = (uint32_t)r->pid;
     m.program = program;
     m.name = (char *)(uintptr_t)(name != NULL ? name : strrchr(program, '/') != NULL ? strrchr(program, '/') + 1 : program);
     mob_envelope_init(&out, nobody, nobody, MOBULA__ENVELOPE__BODY_HELLO);
@@ -131,10 +132,20 @@ static void warn_user(void *arg, const char *text)
     mob_output_warn(arg, text);
 }
 
+/* What to add to our clock for the wall clock's time. */
+static int64_t wall_offset_ns(void)
+{
+    struct timespec wall;
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec - mob_runtime_now();
+}
+
 static void make_cores(struct mob_runtime *r)
 {
     struct mob_owner_config owner = {
         .cluster = r->cluster, .self = r->self, .job = r->job, .executable = r->executable, .raylet = RAYLET_LINK,
+        .wall_offset_ns = wall_offset_ns(),
         .linger_ns = r->worker ? WORKER_LINGER_NS : 0, .warn = warn_user, .arg = r,
     };
     struct mob_executor_config executor = { .cluster = r->cluster, .self = r->self, .raylet = RAYLET_LINK, .page = r->bell.page };

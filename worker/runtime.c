@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/identity.h"
 #include "worker/store_call.h"
 
 #define LEAVE_ANSWERS_MAX 64            /* drained on the way out of a call */
@@ -163,7 +164,7 @@ int mob_runtime_open(struct mob_runtime *r, struct mob_error *err)
 {
     assert(r->state == MOB_RUNTIME_DOWN);
     r->era++;
-    r->pid = getpid();
+    r->pid = mob_identity_own_pid();
     r->main_thread = pthread_self();
     r->can_spin = more_than_one_cpu();
     r->due_ns = r->pump_due_ns = r->service_due_ns = MOB_NEVER;
