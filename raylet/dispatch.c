@@ -8,6 +8,8 @@
  *
  * `from` is never believed: a process speaks for itself, a peer for its node's processes, the head for itself.
  */
+#include <string.h>
+
 #include "raylet/core.h"
 
 #define LOCAL (1u << MOB_LINK_LOCAL)
@@ -25,7 +27,9 @@ static void hear_free(struct mob_raylet *r, const struct arrival *a);
 static bool passes_free(struct mob_raylet *r, const struct arrival *a);
 static void hear_owner_over(struct mob_raylet *r, const struct arrival *a);
 static void hear_nothing(struct mob_raylet *r, const struct arrival *a);
+static void hear_query(struct mob_raylet *r, const struct arrival *a);
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a);
+static bool passes_query(struct mob_raylet *r, const struct arrival *a);
 
 static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_WANT] = { .hear = mob_want_on_want, .from = LOCAL },
@@ -46,8 +50,8 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_WATCH] = { .passes = mob_watch_asked, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_WATCHED] = { .passes = mob_watch_answered, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
-    [MOBULA__ENVELOPE__BODY_QUERY] = { .passes = passes_to_head, .pass_from = LOCAL },
-    [MOBULA__ENVELOPE__BODY_REPLY] = { .pass_from = HEAD },
+    [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER, LOCAL },
+    [MOBULA__ENVELOPE__BODY_REPLY] = { .passes = mob_borrowed_from_lender, .pass_from = HEAD | PEER },
     [MOBULA__ENVELOPE__BODY_CREATE] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_SEAL] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ABANDON] = { .hear = hear_store, .from = LOCAL },
@@ -77,6 +81,7 @@ static void hear_store(struct mob_raylet *r, const struct arrival *a)
         mob_store_receive(r->config.store, a->connection->process != NULL ? a->connection->process->address.process : 0, a->e);
 }
 
+<<<<<<< Updated upstream
 /* Elsewhere only the owner may free. */
 static bool passes_free(struct mob_raylet *r, const struct arrival *a)
 {
@@ -103,26 +108,61 @@ static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
 }
 
 /* A question without a head is answered here: nobody waits in vain. */
+=======
+>>>>>>> Stashed changes
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)
+{
+    return a->to.node == 0 && mob_membership_joined(r);
+}
+
+/* -- questions ----------------------------------------------------------------------------------------------------------- */
+
+/* An empty last Reply, or why there is none. */
+static void answer(struct mob_raylet *r, const struct arrival *a, const struct mob_error *why)
 {
     Mobula__Reply m = MOBULA__REPLY__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
-    struct mob_error why;
     struct mob_envelope e;
 
-    if (a->to.node != 0 || mob_membership_joined(r))
-        return a->to.node == 0;
-    if (a->e->body_case == MOBULA__ENVELOPE__BODY_QUERY) {
-        mob_error_set(&why, MOB_ERR_UNREACHABLE, "the head at %s:%u is away; ask again later",
-                      r->config.head_ip, r->config.head_port);
-        mob_wire_put_error(&error, &why);
-        m.id = a->e->query->id;
-        m.last = true;
+    m.id = a->e->query->id;
+    m.last = true;
+    if (why != NULL) {
+        mob_wire_put_error(&error, why);
         m.error = &error;
-        mob_envelope_init(&e, r->self, a->from, MOBULA__ENVELOPE__BODY_REPLY);
-        e.e.reply = &m;
-        mob_route_send(r, &e.e);
     }
+    mob_envelope_init(&e, r->self, a->from, MOBULA__ENVELOPE__BODY_REPLY);
+    e.e.reply = &m;
+    mob_route_send(r, &e.e);
+}
+
+/* "output": the asker is a driver; the Reply follows what its workers have printed. */
+static void hear_query(struct mob_raylet *r, const struct arrival *a)
+{
+    struct mob_error why;
+
+    if (strcmp(a->e->query->verb, "output") != 0) {
+        mob_error_set(&why, MOB_ERR_INVALID, "a raylet has no answer to \"%.40s\"", a->e->query->verb);
+        answer(r, a, &why);
+        return;
+    }
+    if (r->config.flush_output != NULL)
+        r->config.flush_output(r->config.arg, a->from);
+    answer(r, a, NULL);
+}
+
+/* To whoever cannot be reached: answered here, so that nobody waits in vain. */
+static bool passes_query(struct mob_raylet *r, const struct arrival *a)
+{
+    const struct mob_peer *peer = mob_raylet_peer(r, a->to.node);
+    struct mob_error why;
+
+    if (a->to.node == 0 ? mob_membership_joined(r) : a->to.process == 0 && peer != NULL && peer->alive)
+        return true;
+    if (a->to.node == 0)
+        mob_error_set(&why, MOB_ERR_UNREACHABLE, "the head at %s:%u is away; ask again later", r->config.head_ip, r->config.head_port);
+    else
+        mob_error_set(&why, MOB_ERR_UNREACHABLE, "node %u is not there to answer", a->to.node);
+    answer(r, a, &why);
     return false;
 }
 

@@ -20,6 +20,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 
+#define READ_MAX (16 << 10)
+
 struct stream {
     struct mob_output *output;
     int fd;                             /* -1: at its end */
@@ -185,7 +187,7 @@ static void stream_close(struct stream *s)
 /* True if there may be more. */
 static bool stream_read(struct stream *s)
 {
-    char bytes[16 << 10];
+    char bytes[READ_MAX];
     ssize_t n = read(s->fd, bytes, sizeof bytes);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -236,15 +238,25 @@ struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_
     return o;
 }
 
-const char *mob_output_finish(struct mob_output *o)
+void mob_output_flush(struct mob_output *o)
 {
     for (int i = 0; i < 2; i++) {
-        /* Bounded: a child of the worker that escaped its group may still print. */
-        for (int turns = 0; turns < 256 && o->streams[i].fd >= 0 && stream_read(&o->streams[i]); turns++)
-            if (o->streams[i].used == MOB_OUTPUT_TEXT_MAX)
-                tell(&o->streams[i], false);
-        tell(&o->streams[i], true);
+        struct stream *s = &o->streams[i];
+
+        /* Bounded: the worker, or a child of it that escaped its group, may go on printing. */
+        for (int turns = 0; turns < 256 && s->fd >= 0; turns++) {
+            if (MOB_OUTPUT_TEXT_MAX - s->used < READ_MAX)
+                tell(s, false);
+            if (!stream_read(s))
+                break;
+        }
+        tell(s, true);
     }
+}
+
+const char *mob_output_finish(struct mob_output *o)
+{
+    mob_output_flush(o);
     return last_lines(o);
 }
 

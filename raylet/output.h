@@ -22,7 +22,9 @@ typedef void mob_output_tell(void *arg, bool error, const char *text, size_t siz
 
 /* Takes over the read ends of a worker's pipes. `path` is that of the log files, without ".out" and ".err". */
 struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, const char *path, mob_output_tell *tell, void *arg);
-/* Read what is left in the pipes, tell all of it, and the last lines of stderr (lives as long as the output). */
+/* Read what is in the pipes now, and tell all of it. */
+void mob_output_flush(struct mob_output *o);
+/* The same at the worker's end: the last lines of stderr (live as long as the output). */
 const char *mob_output_finish(struct mob_output *o);
 void mob_output_destroy(struct mob_output *o);          /* tells nothing more; freed by the loop. NULL is fine */
 

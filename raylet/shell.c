@@ -41,6 +41,17 @@ static void lease_changed(void *shell, uint32_t process, struct mob_address owne
         r->job = job;
 }
 
+/* The driver is about to end: what its workers have printed must be on its way before our answer is. */
+static void flush_output(void *shell, struct mob_address job)
+{
+    struct mob_shell *s = shell;
+    struct mob_resident *r;
+
+    for (size_t at = 0; (r = mob_map_next(&s->residents, &at, NULL)) != NULL;)
+        if (r->output != NULL && mob_address_eq(r->job, job))
+            mob_output_flush(r->output);
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
     mob_info("ends by signal %d", number);
@@ -91,6 +102,7 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
     c->registered = mob_session_registered;
     c->over = over;
     c->lease_changed = lease_changed;
+    c->flush_output = flush_output;
     c->arg = s;
 }
 

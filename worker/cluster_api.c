@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster_api.c -- questions to the head, through the raylet: Query, and its Reply in parts. Answers are JSON (head/query.c). */
+/* cluster_api.c -- questions to the head, through the raylet: Query, and its Reply in parts. Answers are JSON (head/query.c). And one
+ * question to raylets: mob_query_output(). */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "worker/runtime.h"
 
 #define ANSWER_MS 10000                 /* the head answers at once, or is away */
+#define OUTPUT_MS 2000                  /* a raylet that is slower loses its workers' last lines to us */
 #define ANSWER_BYTES_MAX (256u << 20)
 
 struct query {
@@ -22,16 +24,18 @@ struct query {
 
 /* -- asking ------------------------------------------------------------------------------------------------------------------ */
 
-static void send_query(struct mob_runtime *r, uint64_t id, const char *verb, const char *argument)
+static void query_begin(struct mob_runtime *r, struct query *q, struct mob_address to, const char *verb, const char *argument)
 {
     Mobula__Query m = MOBULA__QUERY__INIT;
-    struct mob_address head = { 0, 0 };
     struct mob_envelope out;
 
-    m.id = id;
+    *q = (struct query){ .id = ++r->last_query };
+    mob_wait_init(&q->wait);
+    mob_list_append(&r->queries, &q->link);
+    m.id = q->id;
     m.verb = (char *)(uintptr_t)verb;
     m.argument = (char *)(uintptr_t)argument;
-    mob_envelope_init(&out, r->self, head, MOBULA__ENVELOPE__BODY_QUERY);
+    mob_envelope_init(&out, r->self, to, MOBULA__ENVELOPE__BODY_QUERY);
     out.e.query = &m;
     mob_runtime_send(r, &out.e);
     mob_socket_flush(r->socket);
@@ -74,15 +78,12 @@ void mob_query_fail_all(struct mob_runtime *r, const struct mob_error *why)
 static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
 {
     struct mob_runtime *r = mob_enter(err);
-    struct query q = { 0 };
+    struct query q;
     json_t *answer = NULL;
 
     if (r == NULL)
         return NULL;
-    q.id = ++r->last_query;
-    mob_wait_init(&q.wait);
-    mob_list_append(&r->queries, &q.link);
-    send_query(r, q.id, verb, argument);
+    query_begin(r, &q, (struct mob_address){ 0, 0 }, verb, argument);
     if (!mob_wait_until(r, &q.wait, mob_runtime_deadline(timeout_ms)))
         mob_error_set(&q.why, MOB_ERR_TIMEOUT,
                       "the head of the cluster did not answer in time; `mobula status` says whether it runs");
@@ -96,6 +97,23 @@ static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, s
     }
     free(q.text);
     return answer;
+}
+
+void mob_query_output(struct mob_runtime *r)
+{
+    int64_t deadline = mob_runtime_deadline(OUTPUT_MS);
+    size_t count = r->printers.count, i = 0;
+    struct query *all = mob_alloc((count + 1) * sizeof *all);
+    uint64_t node;
+
+    for (size_t at = 0; mob_map_next(&r->printers, &at, &node) != NULL;)
+        query_begin(r, &all[i++], (struct mob_address){ (uint32_t)node, 0 }, "output", "");
+    for (i = 0; i < count; i++) {
+        mob_wait_until(r, &all[i].wait, deadline);
+        mob_list_remove(&all[i].link);
+        free(all[i].text);
+    }
+    free(all);
 }
 
 /* -- the API ----------------------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,8 @@ static int on_channel_open(struct mob_runtime *r, const Mobula__ChannelOpen *m, 
 
 static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void *bytes, size_t size, struct mob_error *err)
 {
+    if (e->body_case == MOBULA__ENVELOPE__BODY_GRANT || e->body_case == MOBULA__ENVELOPE__BODY_OUTPUT)
+        mob_map_set(&r->printers, mob_wire_address(e->from).node, r);
     switch (e->body_case) {
     case MOBULA__ENVELOPE__BODY_CHANNEL_OPEN:
         return on_channel_open(r, e->channel_open, err);

@@ -294,11 +294,24 @@ int mob_init(int argc, char **argv, const struct mob_init_options *opt, struct m
     return -1;
 }
 
-void mob_shutdown(void)
+/* What the tasks printed before their answers came is printed by us before we end. */
+static void collect_output(void)
 {
-    struct mob_runtime *r = mob_runtime_lock();
+    struct mob_runtime *r = mob_enter(NULL);
 
     if (r == NULL)
+        return;
+    if (!r->worker && !r->quiet)
+        mob_query_output(r);
+    mob_leave(r);
+}
+
+void mob_shutdown(void)
+{
+    struct mob_runtime *r;
+
+    collect_output();
+    if ((r = mob_runtime_lock()) == NULL)
         return;
     if (r->worker || (r->state != MOB_RUNTIME_UP && r->state != MOB_RUNTIME_LOST)) {
         mob_runtime_unlock(r);
@@ -311,4 +324,19 @@ void mob_shutdown(void)
     mob_service_stop(r);
     mob_output_print(r);
     undo(r);
+}
+
+/* A program that simply ends shuts down, too. Not from inside a call of ours, though: exit() in a signal handler must not wait for
+ * the call that it interrupted. */
+__attribute__((destructor)) static void at_exit(void)
+{
+    struct mob_runtime *r = mob_runtime_lock_soon();
+    bool idle;
+
+    if (r == NULL)
+        return;
+    idle = r->inside == 0;
+    mob_runtime_unlock(r);
+    if (idle)
+        mob_shutdown();
 }

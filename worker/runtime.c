@@ -54,6 +54,15 @@ struct mob_runtime *mob_runtime_lock(void)
     return &the_runtime;
 }
 
+struct mob_runtime *mob_runtime_lock_soon(void)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    return !foreign && pthread_mutex_timedlock(&the_runtime.lock, &until) == 0 ? &the_runtime : NULL;
+}
+
 void mob_runtime_unlock(struct mob_runtime *r)
 {
     pthread_mutex_unlock(&r->lock);
@@ -199,6 +208,7 @@ void mob_runtime_close(struct mob_runtime *r)
         mob_doorbell_close(&r->bell);
     mob_socket_close(r->socket);
     mob_wire_destroy(r->wire);
+    mob_map_fini(&r->printers);
     for (size_t i = 0; i < 4; i++) {
         int fd = (int[]){ r->kick_fd, r->poke_fd, r->pump_epoll, r->service_epoll }[i];
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "common/list.h"
+#include "common/map.h"
 #include "common/wire.h"
 #include "common/world.h"
 #include "objstore/client.h"
@@ -73,6 +74,7 @@ struct mob_runtime {
     uint64_t last_query;
     struct mob_link output;             /* of tasks, to be printed by the service thread */
     size_t output_bytes, output_dropped;
+    struct mob_map printers;            /* nodes that lent to us, or sent output: where tasks of ours may have printed */
     struct mob_hint { struct mob_object_id id; uint32_t entry, generation; } hints[MOB_HINTS];
 
     /* under the lock: who waits, who pumps (worker/pump.c) */
@@ -102,6 +104,7 @@ void mob_leave_lazily(struct mob_runtime *r);
 
 /* For mob_init() and mob_shutdown() alone: the struct in state DOWN or any, locked. NULL: a forked child. */
 struct mob_runtime *mob_runtime_lock(void);
+struct mob_runtime *mob_runtime_lock_soon(void);       /* NULL as well if another keeps the lock for a second */
 void mob_runtime_unlock(struct mob_runtime *r);
 /* Make and end the organs that need no raylet: descriptors, world, lists. */
 int mob_runtime_open(struct mob_runtime *r, struct mob_error *err);
@@ -153,6 +156,8 @@ void mob_output_print(struct mob_runtime *r);
 
 /* -- cluster_api.c ----------------------------------------------------------------------------------------------------------- */
 
+/* Wait, 2 s at most, until all that the tasks have printed so far has come. Between mob_enter() and mob_leave(). */
+void mob_query_output(struct mob_runtime *r);
 void mob_query_receive(struct mob_runtime *r, const Mobula__Reply *m);
 void mob_query_fail_all(struct mob_runtime *r, const struct mob_error *why);
 

@@ -79,6 +79,14 @@ static void on_over(void *arg, const struct mob_error *why)
     ((struct fake *)arg)->over = *why;
 }
 
+static void on_flush_output(void *arg, struct mob_address job)
+{
+    struct fake *f = arg;
+
+    f->flushed = job;
+    f->flushed_after = f->sent_count;
+}
+
 void fake_init(struct fake *f, const char *resources)
 {
     memset(f, 0, sizeof *f);
@@ -90,7 +98,8 @@ void fake_init(struct fake *f, const char *resources)
     f->process = calloc(FAKE_PROCESSES, sizeof *f->process);
     memset(f->executable.bytes, 7, sizeof f->executable.bytes);
     f->config = (struct mob_raylet_config){ .ip = "127.0.0.1", .host = "here", .port = 9, .head_ip = "127.0.0.1", .head_port = 8,
-        .headless_ms = 60000, .idle_worker_ms = 1000, .cancel_grace_ms = 5000, .over = on_over, .arg = f };
+        .headless_ms = 60000, .idle_worker_ms = 1000, .cancel_grace_ms = 5000, .over = on_over, .flush_output = on_flush_output,
+        .arg = f };
     for (uint32_t i = 0; i < 64; i++)
         f->config.gpus[i] = 10 + i;
     ck_assert_int_eq(mob_resources_parse(resources, &f->config.resources, NULL), 0);

@@ -41,6 +41,8 @@ struct fake {
     uint64_t hung_up, dialed;           /* the last */
     uint32_t dials, hang_ups;
     uint64_t mark_task;
+    struct mob_address flushed;         /* whose output was asked for last */
+    size_t flushed_after;               /* how many messages had been sent by then */
     struct mob_error over;              /* code MOB_OK: not over */
     struct mob_hash executable;
 };

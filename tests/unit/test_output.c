@@ -90,6 +90,26 @@ START_TEST(test_only_whole_lines_until_the_end)
 }
 END_TEST
 
+START_TEST(test_flush_tells_all_that_was_printed)
+{
+    char line[1000];
+
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    print(out, "first\n");               /* from here on the pace holds the rest back */
+    told_used = 0;
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(write(out, line, sizeof line), (ssize_t)sizeof line);
+    ck_assert_int_eq(write(err, "half", 4), 4);
+    mob_output_flush(output);
+    ck_assert_uint_eq(told_used, 60 * sizeof line + 4);
+    print(out, "goes on\n");
+    mob_output_finish(output);
+    ck_assert_uint_eq(told_used, 60 * sizeof line + 4 + 8);
+    ck_assert_uint_eq(told_dropped, 0);
+}
+END_TEST
+
 START_TEST(test_too_fast_is_counted)
 {
     char line[1024];
@@ -168,6 +188,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, test_first_line_is_told_at_once);
     tcase_add_test(t, test_only_whole_lines_until_the_end);
+    tcase_add_test(t, test_flush_tells_all_that_was_printed);
     tcase_add_test(t, test_too_fast_is_counted);
     tcase_add_test(t, test_log_file_is_bounded);
     tcase_add_test(t, test_last_lines_of_stderr);

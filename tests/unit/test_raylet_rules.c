@@ -198,6 +198,38 @@ START_TEST(test_queries)
 }
 END_TEST
 
+/* A driver of this node and one of another ask for their output; and one asks a node that is not there. */
+START_TEST(test_output_is_flushed_before_the_answer)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Query q = MOBULA__QUERY__INIT;
+
+    open_two(p, g);
+    q.id = 7;
+    q.verb = "output";
+    say(p[0], fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    ck_assert(mob_address_eq(f.flushed, fake_at(FAKE_NODE, p[0])));
+    ck_assert_uint_eq(f.flushed_after, 0);
+    Mobula__Envelope *e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert(e != NULL && e->reply->id == 7 && e->reply->last && e->reply->error == NULL);
+    uint64_t peer = fake_peer(&f, 3);
+    fake_say(&f, peer, fake_at(3, 8), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    ck_assert(mob_address_eq(f.flushed, fake_at(3, 8)));
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert(e != NULL && e->to->process == 8);
+    say(p[0], fake_at(77, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert(e != NULL && e->reply->error->code == MOB_ERR_UNREACHABLE);
+    q.verb = "nonsense";
+    say(p[0], fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert(e != NULL && e->reply->error->code == MOB_ERR_INVALID);
+    ck_assert_uint_eq(f.hang_ups, 0);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_watches)
 {
     uint32_t p[2];
@@ -269,6 +301,7 @@ int main(void)
     tcase_add_test(tcase, test_blocked_by_who_is_not_lent);
     tcase_add_test(tcase, test_unexpected_worker);
     tcase_add_test(tcase, test_queries);
+    tcase_add_test(tcase, test_output_is_flushed_before_the_answer);
     tcase_add_test(tcase, test_watches);
     tcase_add_test(tcase, test_dialing);
     suite_add_tcase(suite, tcase);
