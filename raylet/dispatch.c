@@ -81,7 +81,6 @@ static void hear_store(struct mob_raylet *r, const struct arrival *a)
         mob_store_receive(r->config.store, a->connection->process != NULL ? a->connection->process->address.process : 0, a->e);
 }
 
-<<<<<<< Updated upstream
 /* Elsewhere only the owner may free. */
 static bool passes_free(struct mob_raylet *r, const struct arrival *a)
 {
@@ -107,9 +106,6 @@ static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
         mob_store_owner_gone(r->config.store, (struct mob_address){ a->from.node, a->e->owner_over->process });
 }
 
-/* A question without a head is answered here: nobody waits in vain. */
-=======
->>>>>>> Stashed changes
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)
 {
     return a->to.node == 0 && mob_membership_joined(r);
