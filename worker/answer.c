@@ -165,6 +165,7 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt)
         return;
     measure(o, t, l, f);
+    l->answered_ns = o->now_ns;
     mob_owner_lease_forget(o, l, t);
     mob_owner_lease_answered(o, l);
     if (t->cancelled) {

@@ -106,7 +106,7 @@ static bool add_running(struct mob_owner *o)
             continue;
         }
         t->told_running = true;
-        mob_owner_event_add(o, MOB_EVENT_RUNNING, t, MOB_OK, t->pushed_ns, 0);
+        mob_owner_event_add(o, MOB_EVENT_RUNNING, t, MOB_OK, t->pushed_ns > l->answered_ns ? t->pushed_ns : l->answered_ns, 0);
     }
     return later;
 }

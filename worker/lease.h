@@ -39,7 +39,7 @@ struct lease {
     uint32_t count;
     int64_t load_ns;                    /* their expected durations */
     uint64_t bytes;                     /* elsewhere: of their frames */
-    int64_t idle_since_ns, check_ns;
+    int64_t idle_since_ns, check_ns, answered_ns;       /* answered_ns: when its last answer came; 0: none did */
     /* facts */
     bool recalled, over;
     bool used;                          /* it had a task */

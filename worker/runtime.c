@@ -201,7 +201,9 @@ void mob_runtime_close(struct mob_runtime *r)
     uint64_t era = r->era;
 
     assert(!r->has_service && (r->waits.next == NULL || mob_list_empty(&r->waits)));
-    mob_owner_destroy(r->owner);
+    mob_owner_destroy(r->owner);        /* sends what it still has to tell */
+    if (r->socket != NULL)
+        mob_socket_flush(r->socket);
     mob_executor_destroy(r->executor);
     mob_store_client_close(r->store);
     if (r->bell.page != NULL)

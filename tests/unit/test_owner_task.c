@@ -362,7 +362,36 @@ START_TEST(test_events_tell_what_ran_when)
 }
 END_TEST
 
+/* A task that stood behind another runs since that one's answer, not since it was pushed. */
+START_TEST(test_events_of_a_task_behind_another)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    struct mob_task_frame t[2];
+    struct mob_event e;
+    const void *body;
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t[0], &body));
+    f.now_ns += 50 * FAKE_MS;
+    fake_reply_value(&f, 0, &t[0], 1, 50 * FAKE_MS);
+    fake_drain(&f);
+    int64_t answered_ns = f.now_ns;
+    ck_assert(fake_claim(&f, 0, &t[1], &body));
+    f.now_ns += 150 * FAKE_MS;
+    mob_owner_flush(f.o);
+    const Mobula__Events *m = f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+    memcpy(&e, m->records.data + m->records.len - sizeof e, sizeof e);
+    ck_assert_uint_eq(e.kind, MOB_EVENT_RUNNING);
+    ck_assert_uint_eq(e.task, t[1].task);
+    ck_assert_int_eq(e.started_ns, answered_ns);
+    finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
           test_ten_thousand_arguments, test_65535_returns, test_bad_submits_change_nothing, test_events_are_bounded_and_counted,
-          test_events_tell_what_ran_when)
+          test_events_tell_what_ran_when, test_events_of_a_task_behind_another)
