@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/here.h"
+#include "common/here.h"
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/token.h"
@@ -188,13 +188,13 @@ int ask_resolve(const char *address, char ip[64], uint32_t *ret_port, struct mob
 int ask_address(const struct args *a, char ip[64], uint32_t *ret_port, struct mob_error *err)
 {
     const char *address = args_text(a, "address");
-    struct here_daemon found;
+    struct mob_here_daemon found;
 
     if (address == NULL)
         address = getenv("MOBULA_ADDRESS");
     if (address != NULL && *address != '\0' && strcmp(address, "auto") != 0)
         return ask_resolve(address, ip, ret_port, err);
-    if (here_find(&found, err) < 0)
+    if (mob_here_find(&found, err) < 0)
         return -1;
     return ask_resolve(found.record.head, ip, ret_port, err);
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/here.h"
 #include "cli/verbs.h"
+#include "common/here.h"
 
 static const struct option options[] = { { 0 } };
 
@@ -56,11 +56,11 @@ static size_t session_logs(const char *session, const char *pattern)
 
 static int run(const struct args *a)
 {
-    static struct here_daemon all[HERE_DAEMONS_MAX];
+    static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
     struct mob_error err;
     size_t count, matched = 0;
 
-    if (here_list(all, &count, &err) < 0)
+    if (mob_here_list(all, &count, &err) < 0)
         return args_failed(&err);
     for (size_t i = 0; i < count; i++) {
         bool seen = false;

@@ -9,11 +9,11 @@
 #include <time.h>
 
 #include "cli/ask.h"
-#include "cli/daemon_log.h"
-#include "cli/here.h"
 #include "cli/holder.h"
-#include "cli/launch.h"
 #include "cli/verbs.h"
+#include "common/daemon_log.h"
+#include "common/here.h"
+#include "common/launch.h"
 #include "common/resources.h"
 #include "common/token.h"
 
@@ -95,12 +95,12 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
         || (args_text(a, "labels") != NULL && mob_labels_parse(args_text(a, "labels"), &labels, err) < 0)
         || mob_token_path(args_text(a, "token-file"), p->token_file, err) < 0)
         return -1;
-    if (told != NULL && !here_is_ours(told))
+    if (told != NULL && !mob_here_is_ours(told))
         return mob_error_set(err, MOB_ERR_INVALID, "--node-ip-address=%s is no address of this machine", told);
     if (told != NULL)
         snprintf(p->ip, sizeof p->ip, "%s", told);
     else
-        here_address(p->head ? NULL : p->head_ip, p->ip);
+        mob_here_address(p->head ? NULL : p->head_ip, p->ip);
     snprintf(p->port, sizeof p->port, "%" PRId64, p->head ? 0 : port);
     snprintf(p->head_port, sizeof p->head_port, "%" PRId64, port);
     address_text(p->head_address, sizeof p->head_address, p->head_ip, head_port);
@@ -113,13 +113,13 @@ static int launch(const char *daemon, const char *const *words, struct mob_launc
     char log[MOB_PATH_SIZE];
     struct mob_launch l = { .options = words, .log_file = log, .private_fd = -1, .timeout_ms = START_MS };
 
-    if (daemon_log_begin(daemon, log, err) < 0)
+    if (mob_daemon_log_begin(daemon, log, err) < 0)
         return -1;
     if (mob_launch(daemon, &l, ret, err) < 0) {
-        daemon_log_drop(log, err);
+        mob_daemon_log_drop(log, err);
         return -1;
     }
-    daemon_log_keep(log, daemon, ret->cluster, ret->ip);
+    mob_daemon_log_keep(log, daemon, ret->cluster, ret->ip);
     return 0;
 }
 
@@ -169,10 +169,10 @@ static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_err
 /* The head of a node whose raylet could not start must not stay behind. */
 static void undo(const struct plan *p)
 {
-    static struct here_daemon all[HERE_DAEMONS_MAX];
+    static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
     size_t count = 0;
 
-    if (!p->head || here_list(all, &count, NULL) < 0)
+    if (!p->head || mob_here_list(all, &count, NULL) < 0)
         return;
     for (size_t i = 0; i < count; i++)
         if (strcmp(all[i].record.role, "head") == 0 && strcmp(all[i].record.head, p->head_address) == 0)
@@ -192,7 +192,7 @@ static void tell(const struct plan *p, const struct mob_launched *raylet)
 /* Stay until the node's daemons are gone, or a signal comes: then stop them. */
 static int block(const struct plan *p)
 {
-    static struct here_daemon all[HERE_DAEMONS_MAX];
+    static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
     struct timespec pause = { .tv_sec = 1 };
     sigset_t ends;
     size_t count, mine;
@@ -205,7 +205,7 @@ static int block(const struct plan *p)
     fflush(stdout);
     do {
         mine = 0;
-        if (here_list(all, &count, NULL) < 0)
+        if (mob_here_list(all, &count, NULL) < 0)
             return 1;
         for (size_t i = 0; i < count; i++) {
             bool head = strcmp(all[i].record.role, "head") == 0;

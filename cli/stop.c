@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "cli/ask.h"
-#include "cli/here.h"
 #include "cli/verbs.h"
+#include "common/here.h"
 
 #define STOP_GRACE_MS 10000
 #define STOP_KILL_MS 5000
@@ -19,7 +19,7 @@ static const struct option options[] = {
     { 0 },
 };
 
-static size_t alive(const struct here_daemon *all, size_t count, const char *role)
+static size_t alive(const struct mob_here_daemon *all, size_t count, const char *role)
 {
     size_t n = 0;
 
@@ -28,7 +28,7 @@ static size_t alive(const struct here_daemon *all, size_t count, const char *rol
     return n;
 }
 
-static void signal_all(const struct here_daemon *all, size_t count, const char *role, int signal_number)
+static void signal_all(const struct mob_here_daemon *all, size_t count, const char *role, int signal_number)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(all[i].record.role, role) == 0)
@@ -36,7 +36,7 @@ static void signal_all(const struct here_daemon *all, size_t count, const char *
 }
 
 /* Poll: these are no children of ours, and a pidfd is not everywhere. */
-static size_t wait_gone(const struct here_daemon *all, size_t count, const char *role, int64_t ms)
+static size_t wait_gone(const struct mob_here_daemon *all, size_t count, const char *role, int64_t ms)
 {
     struct timespec pause = { .tv_nsec = 5000000 };
     size_t left;
@@ -46,7 +46,7 @@ static size_t wait_gone(const struct here_daemon *all, size_t count, const char 
     return left;
 }
 
-static size_t stop_role(const struct here_daemon *all, size_t count, const char *role, bool force)
+static size_t stop_role(const struct mob_here_daemon *all, size_t count, const char *role, bool force)
 {
     size_t left;
 
@@ -59,7 +59,7 @@ static size_t stop_role(const struct here_daemon *all, size_t count, const char 
 }
 
 /* Keep those of one cluster: the one asked for, or the only one. */
-static int choose(const struct args *a, struct here_daemon *all, size_t *count, struct mob_error *err)
+static int choose(const struct args *a, struct mob_here_daemon *all, size_t *count, struct mob_error *err)
 {
     const char *address = args_text(a, "address");
     char wanted[80] = "", ip[64];
@@ -85,11 +85,11 @@ static int choose(const struct args *a, struct here_daemon *all, size_t *count, 
 
 static int run(const struct args *a)
 {
-    static struct here_daemon all[HERE_DAEMONS_MAX];
+    static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
     struct mob_error err;
     size_t count, left;
 
-    if (here_list(all, &count, &err) < 0 || (!args_flag(a, "all") && choose(a, all, &count, &err) < 0))
+    if (mob_here_list(all, &count, &err) < 0 || (!args_flag(a, "all") && choose(a, all, &count, &err) < 0))
         return args_failed(&err);
     if (count == 0) {
         printf("Nothing of yours runs here.\n");

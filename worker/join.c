@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/here.h"
-#include "cli/launch.h"
+#include "common/here.h"
+#include "common/launch.h"
 #include "common/mem.h"
 #include "common/resources.h"
 #include "common/token.h"
@@ -54,11 +54,11 @@ static int own_pidfd(struct mob_error *err)
 /* Remember whom to end: the daemons whose record names this cluster, and this socket if it is a raylet. */
 static struct mob_cluster *remember(const struct mob_launched *raylet, bool head_too)
 {
-    struct here_daemon *all = mob_alloc(HERE_DAEMONS_MAX * sizeof *all);
+    struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
     struct mob_cluster *c = mob_new(struct mob_cluster);
     size_t count = 0;
 
-    if (here_list(all, &count, NULL) < 0)
+    if (mob_here_list(all, &count, NULL) < 0)
         count = 0;
     for (size_t i = 0; i < count && c->count < MOB_COUNT(c->daemons); i++) {
         const struct mob_daemon_record *d = &all[i].record;
@@ -198,10 +198,10 @@ static int resolve(const char *address, char *ret, size_t size, struct mob_error
  * found. */
 static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_error *err)
 {
-    struct here_daemon *all = mob_alloc(HERE_DAEMONS_MAX * sizeof *all);
+    struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
     const struct mob_daemon_record *found = NULL;
     size_t count = 0;
-    int rc = here_list(all, &count, err);
+    int rc = mob_here_list(all, &count, err);
 
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const struct mob_daemon_record *d = &all[i].record;

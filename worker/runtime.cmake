@@ -3,9 +3,8 @@
 set(MOB_RUNTIME_SOURCES
     runtime.c pump.c inbox.c socket.c store_call.c world.c output.c
     init.c join.c worker_main.c
-    function.c call_api.c object_api.c get_api.c waitset.c task_api.c cluster_api.c
-    ${CMAKE_SOURCE_DIR}/cli/here.c)
-set(MOB_RUNTIME_LIBRARIES mob_owner mob_store mob_launch mob_common mob_proto PkgConfig::JANSSON Threads::Threads ${CMAKE_DL_LIBS})
+    function.c call_api.c object_api.c get_api.c waitset.c task_api.c cluster_api.c)
+set(MOB_RUNTIME_LIBRARIES mob_owner mob_store mob_common mob_proto PkgConfig::JANSSON Threads::Threads ${CMAKE_DL_LIBS})
 
 add_library(mobula SHARED ${MOB_RUNTIME_SOURCES})
 target_link_libraries(mobula PRIVATE ${MOB_RUNTIME_LIBRARIES})

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "cli/args.h"
-#include "cli/daemon_log.h"
 #include "cli/holder.h"
+#include "common/daemon_log.h"
 
 static int run_nothing(const struct args *a)
 {
@@ -142,20 +142,20 @@ START_TEST(test_logs)
 
     ck_assert_ptr_nonnull(mkdtemp(run));
     setenv("XDG_RUNTIME_DIR", run, 1);
-    ck_assert_int_eq(daemon_log_begin("mobula-fake", path, &err), 0);
+    ck_assert_int_eq(mob_daemon_log_begin("mobula-fake", path, &err), 0);
     write_log(path, "one\ntwo\n");
     mob_error_set(&err, MOB_ERR_SYSTEM, "mobula-fake ended before it served; its log says why");
-    daemon_log_drop(path, &err);
+    mob_daemon_log_drop(path, &err);
     ck_assert_str_eq(err.text, "mobula-fake ended before it served: two");
     ck_assert_int_eq(access(path, F_OK), -1);
 
     mob_error_set(&err, MOB_ERR_DENIED, "wrong token");
     write_log(path, "two\n");
-    daemon_log_drop(path, &err);
+    mob_daemon_log_drop(path, &err);
     ck_assert_str_eq(err.text, "wrong token");
 
     write_log(path, "one\n");
-    daemon_log_keep(path, "mobula-fake", "0123456789abcdef", "127.0.0.1");
+    mob_daemon_log_keep(path, "mobula-fake", "0123456789abcdef", "127.0.0.1");
     snprintf(kept, sizeof kept, "%s/mobula/01234567@127.0.0.1/logs/mobula-fake.log", run);
     ck_assert_int_eq(access(kept, F_OK), 0);
     ck_assert_int_eq(access(path, F_OK), -1);

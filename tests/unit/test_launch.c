@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/launch.h"
+#include "common/launch.h"
 #include "common/identity.h"
 #include "common/loop.h"
 #include "common/paths.h"

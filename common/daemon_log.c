@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* daemon_log.c -- the log of a daemon moves into its session folder by a rename: the daemon goes on writing to the same file. */
-#include "cli/daemon_log.h"
+#include "common/daemon_log.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-int daemon_log_begin(const char *daemon, char ret_path[MOB_PATH_SIZE], struct mob_error *err)
+int mob_daemon_log_begin(const char *daemon, char ret_path[MOB_PATH_SIZE], struct mob_error *err)
 {
     char run[MOB_PATH_SIZE];
 
@@ -18,7 +18,7 @@ int daemon_log_begin(const char *daemon, char ret_path[MOB_PATH_SIZE], struct mo
     return 0;
 }
 
-void daemon_log_keep(const char *path, const char *daemon, const char *cluster, const char *ip)
+void mob_daemon_log_keep(const char *path, const char *daemon, const char *cluster, const char *ip)
 {
     char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE], kept[2 * MOB_PATH_SIZE];
 
@@ -28,7 +28,7 @@ void daemon_log_keep(const char *path, const char *daemon, const char *cluster, 
     rename(path, kept);
 }
 
-void daemon_log_drop(const char *path, struct mob_error *err)
+void mob_daemon_log_drop(const char *path, struct mob_error *err)
 {
     FILE *f = fopen(path, "re");
     char line[400], last[400] = "", said[sizeof err->text];

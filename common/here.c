@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* here.c -- reads the run folder; sweeps what dead daemons left. */
-#include "cli/here.h"
+#include "common/here.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/mem.h"
+
 static const char *const record_names[] = { "raylet.json", "head.json" };
 
 struct listing {
-    struct here_daemon *list;
+    struct mob_here_daemon *list;
     size_t count;
 };
 
@@ -36,7 +39,7 @@ static socklen_t numeric(const char *ip, uint16_t port, struct sockaddr_storage 
     return 0;
 }
 
-bool here_is_ours(const char *ip)
+bool mob_here_is_ours(const char *ip)
 {
     struct sockaddr_storage address;
     socklen_t size = numeric(ip, 0, &address);
@@ -51,7 +54,7 @@ bool here_is_ours(const char *ip)
 }
 
 /* Connecting a datagram socket sends nothing: it only asks the kernel for the route. */
-void here_address(const char *towards, char ip[64])
+void mob_here_address(const char *towards, char ip[64])
 {
     struct sockaddr_storage address;
     socklen_t size = numeric(towards != NULL ? towards : "192.0.2.1", 9, &address);
@@ -75,10 +78,10 @@ static void visit(void *arg, const char *path)
     const char *at = strrchr(path, '@');
     bool alive = false;
 
-    if (at == NULL || !here_is_ours(at + 1))
+    if (at == NULL || !mob_here_is_ours(at + 1))
         return;
     for (size_t i = 0; i < 2; i++) {
-        struct here_daemon d;
+        struct mob_here_daemon d;
         char file[MOB_PATH_SIZE + 16];
 
         snprintf(file, sizeof file, "%s/%s", path, record_names[i]);
@@ -86,14 +89,14 @@ static void visit(void *arg, const char *path)
             continue;
         alive = true;
         snprintf(d.session, sizeof d.session, "%s", path);
-        if (l->count < HERE_DAEMONS_MAX)
+        if (l->count < MOB_HERE_DAEMONS_MAX)
             l->list[l->count++] = d;
     }
     if (!alive)
         mob_paths_remove(path, NULL);
 }
 
-int here_list(struct here_daemon *ret, size_t *ret_count, struct mob_error *err)
+int mob_here_list(struct mob_here_daemon *ret, size_t *ret_count, struct mob_error *err)
 {
     char run[MOB_PATH_SIZE];
     struct listing l = { ret, 0 };
@@ -104,25 +107,26 @@ int here_list(struct here_daemon *ret, size_t *ret_count, struct mob_error *err)
     return 0;
 }
 
-int here_find(struct here_daemon *ret, struct mob_error *err)
+int mob_here_find(struct mob_here_daemon *ret, struct mob_error *err)
 {
-    static struct here_daemon all[HERE_DAEMONS_MAX];
-    const struct here_daemon *found = NULL;
-    size_t count;
+    struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
+    const struct mob_here_daemon *found = NULL;
+    size_t count = 0;
+    int rc = mob_here_list(all, &count, err);
 
-    if (here_list(all, &count, err) < 0)
-        return -1;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         if (all[i].record.is_private)
             continue;
         if (found != NULL && strcmp(found->record.cluster, all[i].record.cluster) != 0)
-            return mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here (%s and %s); say which with --address",
-                                 found->record.head, all[i].record.head);
+            rc = mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here (%s and %s); say which with --address",
+                               found->record.head, all[i].record.head);
         found = &all[i];
     }
-    if (found == NULL)
-        return mob_error_set(err, MOB_ERR_UNREACHABLE, "no cluster of yours runs on this machine; start one with mobula start --head, "
-                             "or name one with --address=HOST:PORT");
-    *ret = *found;
-    return 0;
+    if (rc == 0 && found == NULL)
+        rc = mob_error_set(err, MOB_ERR_UNREACHABLE, "no cluster of yours runs on this machine; start one with mobula start --head, "
+                           "or name one with --address=HOST:PORT");
+    if (rc == 0)
+        *ret = *found;
+    free(all);
+    return rc;
 }

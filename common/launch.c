@@ -8,7 +8,7 @@
  * Both clones share the caller's memory and stop it until exec: nothing is copied, however large the caller is. Between clone and
  * exec only system calls are made.
  */
-#include "cli/launch.h"
+#include "common/launch.h"
 
 #include <dlfcn.h>
 #include <errno.h>

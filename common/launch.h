@@ -5,8 +5,8 @@
  * /dev/null at 0 and 1. It reports through a pipe with one line of JSON; see head/main.c and raylet/main.c. Any thread may call; no
  * signal handler of the caller runs in between, and a large caller is not copied.
  */
-#ifndef MOB_CLI_LAUNCH_H
-#define MOB_CLI_LAUNCH_H
+#ifndef MOB_COMMON_LAUNCH_H
+#define MOB_COMMON_LAUNCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
