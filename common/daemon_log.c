@@ -31,7 +31,7 @@ void mob_daemon_log_keep(const char *path, const char *daemon, const char *clust
 void mob_daemon_log_drop(const char *path, struct mob_error *err)
 {
     FILE *f = fopen(path, "re");
-    char line[400], last[400] = "", said[sizeof err->text];
+    char line[400], last[400] = "", said[sizeof err->text] = "";
 
     if (f == NULL)
         return;
@@ -41,7 +41,8 @@ void mob_daemon_log_drop(const char *path, struct mob_error *err)
     fclose(f);
     unlink(path);
     last[strcspn(last, "\n")] = '\0';
-    memcpy(said, err->text, sizeof said);
+    if (err != NULL)
+        memcpy(said, err->text, sizeof said);
     if (strstr(said, "its log says") != NULL && last[0] != '\0')
         mob_error_set(err, err->code, "%.*s: %s", (int)strcspn(said, ";"), said, last);
 }

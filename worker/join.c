@@ -5,7 +5,8 @@
  *   "auto"          the raylet whose record is in this user's run folder
  *   "host:port"     a raylet of the cluster with that head on this machine; none: one that lends nothing, for as long as we live
  *
- * Daemons started here watch a pidfd of this process: however it dies, they end. */
+ * Daemons started here watch a pidfd of this process: however it dies, they end. Their logs stand in the raylet's own folder, which ends
+ * with it. */
 #include "worker/join.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/daemon_log.h"
 #include "common/here.h"
 #include "common/launch.h"
 #include "common/mem.h"
@@ -51,6 +53,30 @@ static int own_pidfd(struct mob_error *err)
                                           "`mobula start --head`");
 }
 
+/* Its log stands in the run folder until the raylet has a folder. */
+static int launch(const char *daemon, const char *const *options, int private_fd, char ret_log[MOB_PATH_SIZE],
+                  struct mob_launched *ret, struct mob_error *err)
+{
+    struct mob_launch l = { .options = options, .log_file = ret_log, .private_fd = private_fd, .timeout_ms = LAUNCH_MS };
+
+    if (mob_daemon_log_begin(daemon, ret_log, err) < 0)
+        return -1;
+    if (mob_launch(daemon, &l, ret, err) == 0)
+        return 0;
+    mob_daemon_log_drop(ret_log, err);
+    return -1;
+}
+
+/* Beside <name>.sock the raylet has <name>.d. */
+static void keep_log(const char *log, const char *daemon, const struct mob_launched *raylet)
+{
+    const char *end = strrchr(raylet->socket, '.');
+    char *kept = mob_printf("%.*s.d/%s.log", (int)(end != NULL ? end - raylet->socket : 0), raylet->socket, daemon);
+
+    rename(log, kept);
+    free(kept);
+}
+
 /* Remember whom to end: the daemons whose record names this cluster, and this socket if it is a raylet. */
 static struct mob_cluster *remember(const struct mob_launched *raylet, bool head_too)
 {
@@ -75,8 +101,7 @@ static int start_raylet(const struct mob_init_options *o, const char *head, cons
                         int private_fd, bool driver_only, struct mob_launched *ret, struct mob_error *err)
 {
     const char *list[16];
-    struct mob_launch launch = { .options = list, .private_fd = private_fd, .timeout_ms = LAUNCH_MS };
-    char store[24];
+    char store[24], log[MOB_PATH_SIZE];
     size_t n = 0;
 
     list[n++] = "--head", list[n++] = head;
@@ -92,22 +117,27 @@ static int start_raylet(const struct mob_init_options *o, const char *head, cons
         list[n++] = "--store-bytes", list[n++] = store;
     }
     list[n] = NULL;
-    return mob_launch("mobula-raylet", &launch, ret, err);
+    if (launch("mobula-raylet", list, private_fd, log, ret, err) < 0)
+        return -1;
+    keep_log(log, "mobula-raylet", ret);
+    return 0;
 }
 
 static int start_private(const struct mob_init_options *o, const char *token_file, int pidfd, struct mob_launched *ret,
                          struct mob_error *err)
 {
     const char *options[] = { "--ip", "127.0.0.1", "--port", "0", "--token-file", token_file, NULL };
-    struct mob_launch launch = { .options = options, .private_fd = pidfd, .timeout_ms = LAUNCH_MS };
     struct mob_launched head;
-    char address[80];
+    char address[80], log[MOB_PATH_SIZE];
 
-    if (mob_launch("mobula-head", &launch, &head, err) < 0)
+    if (launch("mobula-head", options, pidfd, log, &head, err) < 0)
         return -1;
     address_text(address, sizeof address, head.ip, head.port);
-    if (start_raylet(o, address, "127.0.0.1", token_file, pidfd, false, ret, err) == 0)
+    if (start_raylet(o, address, "127.0.0.1", token_file, pidfd, false, ret, err) == 0) {
+        keep_log(log, "mobula-head", ret);
         return 0;
+    }
+    mob_daemon_log_drop(log, NULL);
     mob_copy(ret->cluster, sizeof ret->cluster, head.cluster);
     ret->socket[0] = '\0';
     mob_cluster_end(remember(ret, true));       /* the head alone is of no use */
