@@ -17,6 +17,17 @@ target_include_directories(mobula INTERFACE ${CMAKE_SOURCE_DIR}/include)
 add_library(mobula_static STATIC ${MOB_RUNTIME_SOURCES})
 target_link_libraries(mobula_static PUBLIC ${MOB_RUNTIME_LIBRARIES})
 
+# libmobula.a: the library and its parts in one archive. A program takes of it what it needs, which is neither libuv nor libcrypto.
+set(MOB_ARCHIVE ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/libmobula.a)
+set(script "create ${MOB_ARCHIVE}\n")
+foreach(part mobula_static mob_owner mob_store mob_common mob_proto)
+    string(APPEND script "addlib $<TARGET_FILE:${part}>\n")
+endforeach()
+file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/libmobula.mri CONTENT "${script}save\nend\n")
+add_custom_command(OUTPUT ${MOB_ARCHIVE} COMMAND ${CMAKE_AR} -M < ${CMAKE_CURRENT_BINARY_DIR}/libmobula.mri
+    DEPENDS mobula_static mob_owner mob_store mob_common mob_proto ${CMAKE_CURRENT_BINARY_DIR}/libmobula.mri)
+add_custom_target(mobula_archive ALL DEPENDS ${MOB_ARCHIVE})
+
 # pkg-config, for what is installed and (./run env) for the build tree.
 function(mob_pkgconfig to prefix libdir includedir)
     set(MOB_PC_PREFIX ${prefix})
@@ -25,8 +36,10 @@ function(mob_pkgconfig to prefix libdir includedir)
     configure_file(${CMAKE_CURRENT_SOURCE_DIR}/mobula.pc.in ${to} @ONLY)
 endfunction()
 mob_pkgconfig(${CMAKE_BINARY_DIR}/pkgconfig/mobula.pc ${CMAKE_BINARY_DIR} ${CMAKE_LIBRARY_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR}/include)
-mob_pkgconfig(${CMAKE_BINARY_DIR}/install/mobula.pc ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+# What is installed may be moved: its paths are told from where the file stands.
+mob_pkgconfig(${CMAKE_BINARY_DIR}/install/mobula.pc "\${pcfiledir}/../.." "\${prefix}/${CMAKE_INSTALL_LIBDIR}" "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 
 install(TARGETS mobula LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${MOB_ARCHIVE} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${CMAKE_SOURCE_DIR}/include/mobula.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_BINARY_DIR}/install/mobula.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
