@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 110-places.sh -- spread, labels, affinity; a task that fits nowhere waits, is explained, and starts when a node comes that has what it
-# needs; a node that is gone cannot be asked for.
+# 110-places.sh -- spread, labels, affinity; a task that fits nowhere waits, is explained, and starts when a node comes that has what
+# it needs; a node that is gone cannot be asked for.
 . "$(dirname "$0")/tasks.sh"
 in_lab 4 "$@"
 
 cluster_start 2 --num-cpus 2 >/dev/null
 node_start h2 --num-cpus 2 --labels=disk=ssd,zone=a >/dev/null
 wait_until 10 node_count_is 3
-expect scene h0 spreads 3 >/dev/null
-expect scene h1 spreads 3 >/dev/null
+spreads h0 3
+spreads h1 3
 expect scene h0 labelled disk=ssd,zone=a "$("$lab" ip h2)" >/dev/null
 for host in h0 h1 h2; do
     expect scene h0 pinned "$("$lab" ip "$host")" >/dev/null

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 140-cancel.sh -- tasks are stopped before they start and while they run, here and on another node; those beside them are not harmed.
+# 140-cancel.sh -- tasks are stopped before they start and while they run, here and elsewhere; those beside them are not harmed.
 . "$(dirname "$0")/tasks.sh"
 in_lab 2 "$@"
 

@@ -7,6 +7,7 @@
 #include "tasks.h"
 
 #define HOLDERS 12
+#define NODES_MAX 16
 
 static struct mob_ref *call_hold(const struct mob_options *options, uint64_t ms)
 {
@@ -31,23 +32,42 @@ static void hold_all(const struct mob_options *options, uint64_t ms, struct witn
     qsort(ret, count, sizeof *ret, by_start);
 }
 
-/* spreads HOSTS: each host gets its part. */
+/* Where the task NAME of a meeting has started. */
+static void started_at(const char *folder, const char *name, char ret_ip[64])
+{
+    char path[256];
+    FILE *f;
+
+    await_file(folder, name, ".started");
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    f = fopen(path, "r");
+    CHECK(f != NULL);
+    CHECK(fscanf(f, "%*d %63s", ret_ip) == 1);
+    fclose(f);
+}
+
+/* spreads FOLDER HOSTS: of as many tasks as there are hosts, each host gets one, though two would fit. */
 static int spreads(char **words)
 {
     struct mob_options options = { .size = sizeof options, .strategy = "spread" };
-    int hosts = atoi(words[0]), seen = 0;
-    struct witness all[64];
-    size_t count = (size_t)hosts * 2;
+    int hosts = atoi(words[1]);
+    char name[32], ips[NODES_MAX][64];
+    struct mob_ref *refs[NODES_MAX];
 
-    CHECK(count <= 64);
-    hold_all(&options, 200, all, count);
-    for (size_t i = 0; i < count; i++) {
-        size_t k = 0;
-        while (strcmp(all[k].ip, all[i].ip) != 0)
-            k++;
-        seen += k == i;
+    CHECK(hosts <= NODES_MAX);
+    for (int i = 0; i < hosts; i++) {
+        snprintf(name, sizeof name, "spread%d", i);
+        refs[i] = call_gate("gate", &options, words[0], name);
     }
-    CHECK(seen == hosts);
+    for (int i = 0; i < hosts; i++) {
+        snprintf(name, sizeof name, "spread%d", i);
+        started_at(words[0], name, ips[i]);
+        for (int k = 0; k < i; k++)
+            CHECK(strcmp(ips[k], ips[i]) != 0);
+    }
+    make_file(words[0], "open", "");
+    for (int i = 0; i < hosts; i++)
+        CHECK(take_u64(refs[i]) == 1);
     return 0;
 }
 
@@ -181,7 +201,7 @@ static int where(char **words)
 }
 
 const struct scene scenes_places[] = {
-    { "spreads", "HOSTS", spreads },
+    { "spreads", "FOLDER HOSTS", spreads },
     { "pinned", "IP", pinned },
     { "overflows", "IP", overflows },
     { "labelled", "LABELS IP", labelled },

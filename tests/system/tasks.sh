@@ -11,6 +11,7 @@
 
 tasks=$MOB_BUILD/tests/mobula-tasks
 if [ ! -x "$tasks" ]; then skip "no $tasks"; fi
+hash=$(sha256sum <"$tasks" | cut -d' ' -f1)
 
 scene() {
     local host=$1
@@ -21,7 +22,7 @@ scene() {
 private() {
     local host=$1
     shift
-    on "$host" env TASKS_PRIVATE="${TASKS_PRIVATE:-CPU=2,GPU=2,licence=3}" timeout 60 "$tasks" "$@"
+    on "$host" env -u MOBULA_ADDRESS TASKS_PRIVATE="${TASKS_PRIVATE:-CPU=2,GPU=2,licence=3}" timeout 60 "$tasks" "$@"
 }
 
 meeting() { meet=$(mktemp -d "$MOB_LAB/share/meet.XXXXXX") && chmod 777 "$meet"; }
@@ -36,20 +37,41 @@ ends() {
     expect_eq "$status" "${2:-0}" "status of the driver"
 }
 
-# raylet_pid HOST, guard_pid HOST, head_pid HOST: as the host counts. The guard is the raylet's parent and runs the same program.
-raylet_pids() { on "$1" sh -c 'for f in /proc/[0-9]*; do case $(readlink "$f/exe" 2>/dev/null) in */mobula-raylet) echo "${f#/proc/}" ;; esac; done'; }
+# running HOST PATTERN: the processes there whose executable is so named, as the host counts.
+running() {
+    on "$1" sh -c "for f in /proc/[0-9]*; do case \$(readlink \$f/exe 2>/dev/null) in $2) echo \${f#/proc/} ;; esac; done"
+}
+
+# spreads HOST COUNT: tasks submitted there run on COUNT hosts.
+spreads() {
+    meeting
+    expect scene "$1" spreads "$meet" "$2" >/dev/null
+}
+
+# raylet_pid HOST, guard_pid HOST, head_pid HOST. The guard is the raylet's parent and runs the same program.
 parent_of() { on "$1" sed -n 's/^PPid:[^0-9]*//p' "/proc/$2/status"; }
 raylet_pid() {
     local pid all
-    all=$(raylet_pids "$1")
+    all=$(running "$1" '*/mobula-raylet')
     for pid in $all; do
         # shellcheck disable=SC2076
         [[ " "$(echo $all)" " =~ " $(parent_of "$1" "$pid") " ]] && echo "$pid"
     done
 }
 guard_pid() { parent_of "$1" "$(raylet_pid "$1")"; }
-head_pid() { on "$1" sh -c 'for f in /proc/[0-9]*; do case $(readlink "$f/exe" 2>/dev/null) in */mobula-head) echo "${f#/proc/}" ;; esac; done'; }
+head_pid() { running "$1" '*/mobula-head'; }
 
-# Processes of drivers and workers on HOST, grandchildren of tasks included.
-task_processes() { on "$1" sh -c 'for f in /proc/[0-9]*; do case $(readlink "$f/exe" 2>/dev/null) in *mobula-tasks*) echo "${f#/proc/}" ;; esac; done'; }
+# Processes of drivers and workers on HOST, grandchildren of tasks included. Where the program was fetched it is named by its hash.
+task_processes() { running "$1" "*/mobula-tasks* | */$hash*"; }
 no_tasks() { [ -z "$(task_processes "$1")" ]; }
+
+# starts NAME: how often a task of the meeting has started. worker_of NAME: pid and ip of its last start.
+starts() { wc -l <"$meet/$1" 2>/dev/null || echo 0; }
+started_times() { [ "$(starts "$1")" = "$2" ]; }
+worker_of() { tail -n 1 "$meet/$1" | cut -d' ' -f1,2; }
+host_of() { echo "h$((${1##*.} - 10))"; }
+kill_worker() {
+    local pid ip
+    read -r pid ip < <(worker_of "$1")
+    on "$(host_of "$ip")" kill "${2:--KILL}" "$pid"
+}
