@@ -76,6 +76,7 @@ static int begin_half(struct event_file *f, unsigned half, struct mob_error *err
     if (write_all(fd, &header, sizeof header, 0) < 0) {
         mob_error_errno(err, "cannot write %s", f->path[half]);
         close(fd);
+        unlink(f->path[half]);
         return -1;
     }
     if (f->fd[half] >= 0)

@@ -203,8 +203,8 @@ int main(int argc, char **argv)
     }
     if (start(&s, &err) < 0) {
         mob_error_log("cannot start: %s", err.text);
+        finish(&s);                     /* first: who hears the word may end us at once */
         say(s.options.ready_fd, json_pack("{s:b, s:s, s:i}", "ok", 0, "error", err.text, "code", (int)err.code));
-        finish(&s);
         return 1;
     }
     mob_info("serves cluster %s at %s", s.record.cluster, s.record.head);

@@ -269,6 +269,27 @@ START_TEST(test_full_disk)
 }
 END_TEST
 
+/* From the start: a refusal that leaves no file. */
+START_TEST(test_full_disk_from_the_start)
+{
+    struct rlimit before, full = { 0, 0 };
+    char *folder = unit_folder();
+    struct mob_error err;
+    struct event_file *f;
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    full.rlim_max = before.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &full);
+    f = mob_event_file_create(folder, 1 << 20, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_ptr_null(f);
+    ck_assert_int_eq(err.code, MOB_ERR_SYSTEM);
+    ck_assert_int_eq(rmdir(folder), 0);
+    free(folder);
+}
+END_TEST
+
 /* A link that goes away while its answer is made; and the end of everything meanwhile. */
 START_TEST(test_asker_goes)
 {
@@ -286,4 +307,5 @@ START_TEST(test_asker_goes)
 END_TEST
 
 UNIT_MAIN("events", test_tasks_by_their_newest_word, test_timeline_is_streamed, test_rotation,
-          test_reader_outlives_rotation_and_refuses_a_bad_header, test_full_disk, test_asker_goes)
+          test_reader_outlives_rotation_and_refuses_a_bad_header, test_full_disk, test_full_disk_from_the_start,
+          test_asker_goes)
