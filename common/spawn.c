@@ -63,6 +63,8 @@ CHILD_CODE static void bind_to_parent(struct child *c)
         give_up(c, "starting a session");
     if (plan->new_group && !plan->new_session && syscall(SYS_setpgid, 0, 0) < 0)
         give_up(c, "starting a process group");
+    if (plan->adopts && syscall(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        give_up(c, "becoming the parent of orphans");
     if (plan->death_signal == 0)
         return;
     if (syscall(SYS_prctl, PR_SET_PDEATHSIG, plan->death_signal, 0, 0, 0) < 0)

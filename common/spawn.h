@@ -24,6 +24,7 @@ struct mob_spawn_plan {
     int death_signal;                   /* sent when the *thread* that spawned ends; 0: none */
     bool new_group;                     /* leads a process group of its own */
     bool new_session;                   /* ... and a session: no terminal's signals */
+    bool adopts;                        /* becomes the parent of descendants that outlive their own (PR_SET_CHILD_SUBREAPER) */
     bool new_pid_namespace;             /* is process 1 of one; MOB_ERR_DENIED where that is not allowed */
 };
 

@@ -3,7 +3,9 @@
  *
  *   guard --> raylet --> workers --> what they start
  *
- * The guard has no state and does nothing but wait for the raylet. Whoever dies takes those below along:
+ * The guard has no state and does nothing but wait: for the raylet's end, for a signal, or for the end of the driver whose private
+ * cluster this is (private_fd). On the last two it asks the raylet to end, and kills it after GRACE_MS: a raylet that hangs or was
+ * stopped is no reason to stay. Whoever dies takes those below along:
  *   - a worker dies with the raylet, the raylet with the guard (PR_SET_PDEATHSIG);
  *   - with a PID namespace the raylet is its process 1: its end is the end of all in it, by the kernel;
  *   - without, orphans become the guard's (PR_SET_CHILD_SUBREAPER), and it kills them when the raylet has ended.
@@ -15,9 +17,9 @@
 #include "raylet/guard.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,61 +28,22 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
+#include "raylet/family.h"
 
 #define ROUND_NS 5000000                /* between two looks for descendants that are still dying */
+#define GRACE_MS 5000                   /* from the word to end to SIGKILL */
 
 /* -- descendants ------------------------------------------------------------------------------------------------------------------ */
 
-struct family {
-    pid_t pid, parent;
-};
-
-static pid_t parent_of(const char *pid_text)
-{
-    char path[64], text[512];
-    int parent = 0;
-
-    snprintf(path, sizeof path, "/proc/%.20s/stat", pid_text);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *end = strrchr(text, ')');       /* the name before it may hold anything */
-    return end != NULL && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
-}
-
-/* All processes and their parents; the caller frees it. */
-static struct family *list_processes(size_t *ret_count)
-{
-    struct family *list = NULL;
-    size_t count = 0;
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-
-    while (proc != NULL && (entry = readdir(proc)) != NULL) {
-        int pid = atoi(entry->d_name);
-
-        if (pid <= 0)
-            continue;
-        if (count % 256 == 0)
-            list = mob_realloc(list, (count + 256) * sizeof *list);
-        list[count].pid = pid;
-        list[count++].parent = parent_of(entry->d_name);
-    }
-    if (proc != NULL)
-        closedir(proc);
-    *ret_count = count;
-    return list;
-}
-
-static bool descends(const struct family *list, size_t count, size_t i, pid_t from)
+static bool descends(const struct mob_relative *list, size_t count, size_t i, pid_t from)
 {
     for (size_t depth = 0; depth < count; depth++) {
         pid_t parent = list[i].parent;
@@ -102,7 +65,7 @@ void mob_guard_kill_descendants(void)
 
     while (any_left) {
         size_t count;
-        struct family *list = list_processes(&count);
+        struct mob_relative *list = mob_family_list(&count);
 
         for (size_t i = 0; i < count; i++)
             if (descends(list, count, i, getpid()))
@@ -165,22 +128,59 @@ static pid_t start_raylet(int (*raylet)(void *arg, struct mob_guard_notes *notes
     return pid;
 }
 
-static int wait_for_raylet(pid_t pid, const sigset_t *signals)
+/* -1: it runs. Orphans that are ours now are reaped on the way. */
+static int exit_code(pid_t pid)
 {
-    int status, signal;
+    int status;
+    pid_t ended;
 
-    for (;;) {
-        pid_t ended;
-
-        while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
-            if (ended == pid && WIFSIGNALED(status))
-                mob_error_log("the raylet was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-            if (ended == pid)
-                return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-        }
-        if (sigwait(signals, &signal) == 0 && signal != SIGCHLD)
-            kill(pid, SIGTERM);
+    while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (ended == pid && WIFSIGNALED(status))
+            mob_error_log("the raylet was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        if (ended == pid)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
+    return -1;
+}
+
+/* Was it told to end, by a signal or by the end of whose private cluster this is? Waits for either, or for a child's end. */
+static bool wait_for_word(int signal_fd, int private_fd, int patience_ms)
+{
+    struct pollfd p[] = { { .fd = signal_fd, .events = POLLIN }, { .fd = private_fd, .events = POLLIN } };
+    struct signalfd_siginfo info;
+    bool told = false;
+
+    if (poll(p, MOB_COUNT(p), patience_ms) <= 0)
+        return false;
+    while (read(signal_fd, &info, sizeof info) == sizeof info)
+        told |= info.ssi_signo != SIGCHLD;
+    return told || p[1].revents != 0;
+}
+
+/* A raylet that hangs, or was stopped, does not outlive its grace. */
+static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd)
+{
+    bool told = false, killed = false;
+    int64_t told_ns = 0;
+    int code;
+
+    while ((code = exit_code(pid)) < 0) {
+        int64_t left_ms = !told || killed ? -1 : GRACE_MS - (mob_now_ns() - told_ns) / 1000000;
+
+        if (told && !killed && left_ms <= 0) {
+            mob_error_log("the raylet did not end within %d ms and is killed", GRACE_MS);
+            kill(pid, SIGKILL);
+            killed = true;
+            left_ms = -1;
+        }
+        if (!wait_for_word(signal_fd, told ? -1 : private_fd, (int)left_ms))
+            continue;
+        kill(pid, SIGTERM);
+        if (!told)
+            told_ns = mob_now_ns();     /* a repeat does not restart the grace */
+        told = true;
+    }
+    return told && code == MOB_GUARD_AGAIN ? 0 : code;
 }
 
 static void clear_away(const struct mob_guard_notes *notes)
@@ -197,11 +197,11 @@ static void clear_away(const struct mob_guard_notes *notes)
     rmdir(notes->session);
 }
 
-int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd)
+int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd)
 {
     struct mob_guard_notes *notes = mmap(NULL, sizeof *notes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     sigset_t signals, before;
-    int code;
+    int code, signal_fd;
 
     assert(notes != MAP_FAILED);
     sigemptyset(&signals);
@@ -210,6 +210,8 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, &before);
+    signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    assert(signal_fd >= 0);
     for (int first = 1;; first = 0) {
         memset(notes, 0, sizeof *notes);
         notes->guard_pid = getpid();
@@ -220,7 +222,7 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
         }
         if (first && ready_fd >= 0)
             close(ready_fd);            /* who waits for the raylet's word sees its end with the raylet */
-        code = wait_for_raylet(pid, &signals);
+        code = wait_for_raylet(pid, signal_fd, private_fd);
         mob_guard_kill_descendants();
         clear_away(notes);
         if (code != MOB_GUARD_AGAIN)

@@ -17,8 +17,9 @@ struct mob_guard_notes {
 
 /* Become the guard, and run raylet() in a child: as process 1 of a PID namespace where that is allowed, else with this process as
  * subreaper. Returns the exit code when the raylet has ended and everything below it is gone. first: 0 in a raylet that joins again.
- * ready_fd is the raylet's alone: closed here. */
-int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd);
+ * ready_fd is the raylet's alone: closed here. When private_fd (-1: none) becomes readable, or SIGTERM, SIGINT or SIGHUP comes, the
+ * raylet is asked to end, and killed if it has not within 5 s. */
+int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd);
 
 /* Kill every descendant of this process and wait for them (a subreaper). */
 void mob_guard_kill_descendants(void);

@@ -58,7 +58,7 @@ struct seen {
 struct mob_programs {
     struct mob_shell *shell;
     struct mob_link all;
-    unsigned fetched;
+    unsigned fetched, checking;
     struct seen seen[SEEN_MAX];
     unsigned seen_next;
 };
@@ -267,7 +267,9 @@ static void check_done(uv_work_t *work, int status)
     struct mob_programs *p = g->programs;
 
     (void)status;
-    assert(g->state == PROGRAM_CHECKING);
+    assert(g->state == PROGRAM_CHECKING && p->checking > 0);
+    p->checking--;
+    mob_reap_strangers(p->shell);
     if (g->check_result < 0) {
         program_failed(g, &g->check_error);
         return;
@@ -276,6 +278,11 @@ static void check_done(uv_work_t *work, int status)
     p->fetched++;
     tell_waiters(g, &(struct mob_program_file){ g->path, -1, g->path }, NULL);
     drop_oldest(p);
+}
+
+unsigned mob_programs_checking(const struct mob_programs *p)
+{
+    return p->checking;
 }
 
 static void fetch_done(void *arg, const struct mob_error *err)
@@ -288,6 +295,7 @@ static void fetch_done(void *arg, const struct mob_error *err)
         return;
     }
     g->state = PROGRAM_CHECKING;
+    g->programs->checking++;
     uv_queue_work(mob_loop_uv(g->programs->shell->loop), &g->check, check_in_thread, check_done);
 }
 

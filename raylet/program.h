@@ -35,6 +35,9 @@ struct mob_program_waiter {
 void mob_program_need(struct mob_programs *p, const struct mob_hash *hash, uint32_t node, struct mob_program_waiter *w);
 void mob_program_cancel(struct mob_program_waiter *w);
 
+/* Fetched ones that are being examined just now, each by a child process of a thread's. */
+unsigned mob_programs_checking(const struct mob_programs *p);
+
 /* For another node: an open descriptor (the caller's), or -1. */
 int mob_program_open(struct mob_programs *p, const struct mob_hash *hash, struct mob_error *err);
 

@@ -4,16 +4,21 @@
  * SIGCHLD, not a pidfd a worker: the raylet is the parent of all its workers, so a pid stays theirs until it is reaped here; it works on
  * every kernel; and as process 1 of its namespace the raylet must reap orphans that it never started, which only SIGCHLD announces.
  *
+ * Each worker adopts what its tasks leave behind (PR_SET_CHILD_SUBREAPER), so a child of ours that is no worker is the orphan of a worker
+ * that died: it is killed, and so are its children, which come to us then. No descendant of a task outlives its job.
+ *
  * A dead worker is looked at (WNOWAIT), its process group is killed while its pid still names it, its pipes and its socket are read to
  * the end, and it is reaped with its usage of memory and CPU: the death certificate.
  */
 #include <assert.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "raylet/family.h"
 #include "raylet/resident.h"
 
 static int64_t cpu_ns(const struct rusage *use)
@@ -54,6 +59,19 @@ static bool reap_one(struct mob_shell *s, int wait)
     return true;
 }
 
+void mob_reap_strangers(struct mob_shell *s)
+{
+    size_t count;
+
+    if (mob_programs_checking(s->programs) > 0)
+        return;                         /* a child of its own, in another thread: comes again when that is done */
+    pid_t *children = mob_family_children(s->residents_by_pid.count, &count);
+    for (size_t i = 0; i < count; i++)
+        if (mob_map_get(&s->residents_by_pid, (uint64_t)children[i]) == NULL)
+            kill(children[i], SIGKILL);
+    free(children);
+}
+
 static void on_child(uv_signal_t *signal, int number)
 {
     struct mob_shell *s = MOB_CONTAINER(signal, struct mob_shell, child_signal);
@@ -61,10 +79,12 @@ static void on_child(uv_signal_t *signal, int number)
     (void)number;
     while (reap_one(s, WNOHANG))
         ;
+    mob_reap_strangers(s);
 }
 
 void mob_reap_start(struct mob_shell *s)
 {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);   /* as process 1 it is one anyway */
     uv_signal_init(mob_loop_uv(s->loop), &s->child_signal);
     uv_signal_start(&s->child_signal, on_child, SIGCHLD);
 }

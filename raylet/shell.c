@@ -58,12 +58,6 @@ static void on_signal(uv_signal_t *signal, int number)
     mob_shell_end(signal->data, 0);
 }
 
-static void on_private(uv_poll_t *poll, int status, int events)
-{
-    (void)status, (void)events;
-    mob_shell_end(MOB_CONTAINER(poll, struct mob_shell, private_poll), 0);
-}
-
 /* Workers link the libmobula of their node, which stands beside the raylet. */
 static void find_library(struct mob_shell *s)
 {
@@ -108,15 +102,10 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
 
 void mob_shell_watch(struct mob_shell *s)
 {
-    int fd = s->options->private_fd;
-
     mob_reap_start(s);
     uv_signal_init(mob_loop_uv(s->loop), &s->term_signal);
     uv_signal_init(mob_loop_uv(s->loop), &s->int_signal);
     s->term_signal.data = s->int_signal.data = s;
     uv_signal_start(&s->term_signal, on_signal, SIGTERM);
     uv_signal_start(&s->int_signal, on_signal, SIGINT);
-    if (fd < 0 || uv_poll_init(mob_loop_uv(s->loop), &s->private_poll, fd) < 0)
-        return;
-    uv_poll_start(&s->private_poll, UV_READABLE | UV_DISCONNECT, on_private);
 }

@@ -6,6 +6,7 @@ add_library(mob_raylet_shell STATIC
     ${CMAKE_CURRENT_LIST_DIR}/elf.c
     ${CMAKE_CURRENT_LIST_DIR}/output.c
     ${CMAKE_CURRENT_LIST_DIR}/options.c
+    ${CMAKE_CURRENT_LIST_DIR}/family.c
     ${CMAKE_CURRENT_LIST_DIR}/guard.c)
 target_link_libraries(mob_raylet_shell PUBLIC mob_common)
 add_executable(mobula-raylet

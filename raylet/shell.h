@@ -37,7 +37,6 @@ struct mob_shell {
     struct mob_raylet *core;
     struct mob_ticker *ticker;
     uv_signal_t child_signal, term_signal, int_signal;
-    uv_poll_t private_poll;
 
     uint64_t head_link;                 /* the newest one dialed to the head */
     uint64_t cluster;                   /* the first 8 bytes of its id: in object ids and Welcome */
@@ -86,6 +85,7 @@ void mob_spawn_give_up(struct mob_resident *r, const struct mob_error *why);
 
 /* reap.c: workers that died, and strangers that were left to us as process 1. */
 void mob_reap_start(struct mob_shell *s);
+void mob_reap_strangers(struct mob_shell *s);   /* kill what dead workers left behind */
 void mob_reap_all(struct mob_shell *s);         /* kill every worker and wait for it */
 
 /* session.c: what the node shows in its session folder, from registering on. */

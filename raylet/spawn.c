@@ -131,7 +131,7 @@ static int start(struct mob_resident *r, const struct mob_program_file *file, in
     char *argv[] = { (char *)file->name, NULL };
     char **environment = environment_create(r);
     struct mob_spawn_plan plan = { .path = file->path, .fd = file->fd, .argv = argv, .envp = environment, .fds = fds,
-                                   .fd_count = MOB_COUNT(fds), .death_signal = SIGKILL, .new_group = true };
+                                   .fd_count = MOB_COUNT(fds), .death_signal = SIGKILL, .new_group = true, .adopts = true };
     int pidfd;
     int result = mob_spawn(&plan, &r->pid, &pidfd, err);
 

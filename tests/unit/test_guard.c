@@ -3,6 +3,7 @@
 #include <check.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 
 /* Each process of a family holds `alive[1]`; its end is seen as the end of file on alive[0], when all of them are gone. */
 static int alive[2], said[2];
+static int word[2] = { -1, -1 };         /* the guard's private_fd, and what ends it */
 
 static void start_family(void)
 {
@@ -64,7 +66,8 @@ static pid_t start_guard(int (*raylet)(void *, struct mob_guard_notes *, int), v
         close(alive[0]);
         close(said[0]);
         signal(SIGTERM, SIG_DFL);       /* Check's handler would end the test */
-        _exit(mob_guard_run(raylet, arg, -1));
+        close(word[1]);
+        _exit(mob_guard_run(raylet, arg, -1, word[0]));
     }
     close(alive[1]);
     close(said[1]);
@@ -116,21 +119,66 @@ START_TEST(test_guard_is_killed)
 }
 END_TEST
 
-START_TEST(test_guard_is_told_to_end)
+static void on_term(int signal)
+{
+    (void)signal;
+    _exit(5);
+}
+
+static int raylet_that_obeys(void *arg, struct mob_guard_notes *notes, int first)
+{
+    signal(SIGTERM, on_term);
+    return raylet_that_is_killed(arg, notes, first);
+}
+
+/* Hears nothing; and would join again if it did. */
+static int raylet_that_hangs(void *arg, struct mob_guard_notes *notes, int first)
+{
+    (void)arg, (void)notes, (void)first;
+    signal(SIGTERM, SIG_IGN);
+    start_family();
+    if (getpid() != 1)
+        raise(SIGSTOP);                 /* a namespace's process 1 cannot stop itself */
+    while (pause() < 0)
+        ;
+    return MOB_GUARD_AGAIN;
+}
+
+/* Told by a signal, or by the end of the one whose private cluster it is. */
+static void tell_to_end(bool by_signal, int (*raylet)(void *, struct mob_guard_notes *, int), int *ret_status)
 {
     pid_t pid;
+
+    ck_assert_int_eq(pipe(word), 0);
+    pid_t guard = start_guard(raylet, NULL);
+    ck_assert_int_eq(read(said[0], &pid, sizeof pid), sizeof pid);
+    if (by_signal)
+        kill(guard, SIGTERM);
+    else
+        close(word[1]);
+    ck_assert_int_eq(waitpid(guard, ret_status, 0), guard);
+    wait_until_gone();
+}
+
+START_TEST(test_told_to_end)
+{
     int status;
 
-    mode(_i);
-    pid_t guard = start_guard(raylet_that_is_killed, NULL);
-    ck_assert_int_eq(read(said[0], &pid, sizeof pid), sizeof pid);
-    if (pid == 1) {                     /* process 1 without a handler hears no SIGTERM */
-        kill(guard, SIGKILL);
-    } else {
-        kill(guard, SIGTERM);
-    }
-    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
-    wait_until_gone();
+    mode(_i % 2);
+    tell_to_end(_i / 2 == 0, raylet_that_obeys, &status);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 5);
+}
+END_TEST
+
+START_TEST(test_one_that_hangs_is_killed)
+{
+    int status;
+
+    mode(_i % 2);
+    tell_to_end(_i / 2 == 0, raylet_that_hangs, &status);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 128 + SIGKILL);
 }
 END_TEST
 
@@ -157,7 +205,8 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_exit_code_and_joining_again, 0, 2);
     tcase_add_loop_test(t, test_guard_is_killed, 0, 2);
-    tcase_add_loop_test(t, test_guard_is_told_to_end, 0, 2);
+    tcase_add_loop_test(t, test_told_to_end, 0, 4);
+    tcase_add_loop_test(t, test_one_that_hangs_is_killed, 0, 4);
     tcase_add_loop_test(t, test_files_go_when_the_raylet_was_killed, 0, 2);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_ENV);
