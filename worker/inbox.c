@@ -4,11 +4,23 @@
 
 #include "worker/store_call.h"
 
+/* Are we the owner's end of it? A worker that left nested tasks behind may be lent to itself: then both ends are ours, the worker's
+ * is opened first. */
+static bool is_owner_end(struct mob_runtime *r, struct mob_address owner, struct mob_address worker)
+{
+    if (!mob_address_eq(owner, r->self))
+        return false;
+    if (!mob_address_eq(worker, r->self))
+        return true;
+    r->own_half_open = !r->own_half_open;
+    return !r->own_half_open;
+}
+
 /* A ring to a peer on this node. Descriptors: the channel, the peer's page, the peer's doorbell. */
 static int on_channel_open(struct mob_runtime *r, const Mobula__ChannelOpen *m, struct mob_error *err)
 {
     struct mob_address owner = mob_wire_address(m->owner), worker = mob_wire_address(m->worker);
-    bool ours = mob_address_eq(owner, r->self);
+    bool ours = is_owner_end(r, owner, worker);
     unsigned bit = r->next_bit++ % (MOB_DIRTY_BITS - 1);        /* channels may share one: it only says where to look */
     struct mob_channel *channel;
     int fds[3];

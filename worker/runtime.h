@@ -67,6 +67,7 @@ struct mob_runtime {
     struct mob_cluster *cluster_of_ours;        /* daemons that end with us; join.c */
     uint64_t dirty[MOB_DIRTY_BITS / 64];        /* taken from the page, not drained yet */
     unsigned next_bit;
+    bool own_half_open;                 /* of a channel to ourselves, the worker's end came */
     int64_t due_ns;                     /* when the owner core wants to be flushed again */
     uint32_t depth;                     /* of what is submitted now */
     bool running;                       /* a worker's: inside a task */

@@ -160,6 +160,24 @@ static int fibonacci(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(fibonacci)
 
+/* A nested task so deep; nobody waits for it, its ref is the result. */
+static int leave_behind(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_ref *ref;
+    uint64_t depth;
+    int rc;
+
+    if (mob_arg_copy(t, 0, &depth, sizeof depth, err) < 0)
+        return -1;
+    if (depth == 0)
+        return return_u64(t, 77, err);
+    ref = call_u64("leave_behind", depth - 1);
+    rc = mob_return(t, 0, MOB_REF(ref), err);
+    mob_ref_drop(ref);
+    return rc;
+}
+MOB_TASK(leave_behind)
+
 /* -- endings ----------------------------------------------------------------------------------------------------------------- */
 
 static int refuse(struct mob_task *t, struct mob_error *err)
