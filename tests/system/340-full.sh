@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 340-full.sh -- the run folder is on a disk that becomes full: tasks run on, what cannot be kept is counted and said, and when there is
-# room again the cluster is whole. A disk that is full from the start is a clear refusal.
+# room again the cluster is whole. The same where logs cannot be written. A disk that is full from the start is a clear refusal.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/bad.sh"
 in_lab 2 "$@"
@@ -27,6 +27,15 @@ says "No space left on device" on h0 bad_words          # a private cluster need
 empty
 expect on h0 bad_words
 expect driver_on h0 bad_words
+
+# The folder of the logs cannot be written.
+logs=$(on h0 sh -c 'echo /tmp/mobula-0/*@*/logs')
+on h0 mount -t tmpfs -o ro none "$logs"
+rm -f "$MOB_LAB/share/forwards.end"
+expect driver_on h0 bad_tasks "$MOB_LAB/share"
+on h0 umount "$logs"
+expect grep -q "$logs.*Read-only file system" <(on h0 cat "$logs/mobula-raylet.log")
+
 bystander_end
 expect on h0 mobula list tasks --limit 3 >/dev/null
 expect_eq "$(node_count)" 2 "nodes after all this"
