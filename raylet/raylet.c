@@ -23,6 +23,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     r->wire = mob_wire_create();
     r->now = r->started = w->now_ns(w);
     mob_membership_init(r);
+    mob_routes_init(r);
     mob_wants_init(r);
     mob_node_resources_init(&r->resources, config->driver_only ? &nothing : &config->resources, config->gpus);
     mob_leases_init(r);
@@ -155,6 +156,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
         return INT64_MAX;
     r->now = r->world->now_ns(r->world);
     next = mob_membership_tick(r);
+    next = earlier(next, mob_routes_tick(r));
     next = earlier(next, mob_pool_tick(r));
     next = earlier(next, mob_cancel_tick(r));
     next = earlier(next, mob_proxies_tick(r));

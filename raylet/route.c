@@ -7,6 +7,9 @@
  * order holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up. When any stream of
  * a pair breaks, all of them are ended and the pair is reset: nothing above this file handles a lost or repeated message.
  *
+ * A peer that just failed is dialed again after a pause, which grows while that goes on: two raylets that cannot reach each other,
+ * or refuse each other, are placed on each other again and again by a head that reaches both.
+ *
  * A connection is freed when the transport says that it is lost, and not before; one that we hung up is marked `ended` till
  * then.
  */
@@ -17,6 +20,8 @@
 #include "raylet/core.h"
 
 #define QUEUED_BYTES_MAX (64u << 20)    /* for one peer, while it is dialed */
+#define RETRY_MIN_NS (50 * MS)          /* from the loss of a stream to the next dial; doubles while none lasts ... */
+#define RETRY_MAX_NS (1000 * MS)        /* ... as long as this */
 
 struct queued_frame {
     struct mob_link link;
@@ -33,6 +38,11 @@ static void drop_queued(struct peer *peer)
         free(f);
     }
     peer->queued_bytes = 0;
+}
+
+void mob_routes_init(struct mob_raylet *r)
+{
+    mob_list_init(&r->routes.to_dial);
 }
 
 void mob_routes_fini(struct mob_raylet *r)
@@ -153,9 +163,19 @@ void mob_route_peer_hello(struct mob_raylet *r, struct connection *c, const Mobu
     }
     if (c->peer == NULL) {
         c->peer = peer;
+        peer->dialed_at = r->now;
         mob_list_append(&peer->connections, &c->of_peer);
     }
     use_for_sending(r, c);
+}
+
+static void note_failure(struct mob_raylet *r, struct peer *peer)
+{
+    bool lasted = r->now - peer->dialed_at >= RETRY_MAX_NS;
+    int64_t longer = peer->retry_ns * 2 < RETRY_MAX_NS ? peer->retry_ns * 2 : RETRY_MAX_NS;
+
+    peer->retry_ns = lasted || peer->retry_ns == 0 ? RETRY_MIN_NS : longer;
+    peer->dial_at = r->now + peer->retry_ns;
 }
 
 /* What the loss of a connection means depends on who was behind it. */
@@ -167,8 +187,10 @@ static void tell_lost(struct mob_raylet *r, struct connection *c, const struct m
     c->peer = NULL;
     c->process = NULL;
     mob_list_remove(&c->of_peer);
-    if (peer != NULL)
+    if (peer != NULL) {
+        note_failure(r, peer);
         mob_route_reset(r, peer, why->text);
+    }
     if (process != NULL)
         mob_process_disconnected(r, process);
     if (c->kind == MOB_LINK_HEAD)
@@ -220,6 +242,7 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
         mob_list_init(&peer->connections);
         mob_list_init(&peer->queued);
         mob_list_init(&peer->watches);
+        mob_list_init(&peer->to_dial);
         mob_map_set(&r->routes.peers, said->node, peer);
     }
     if (said->port != 0) {
@@ -236,9 +259,31 @@ void mob_route_open(struct mob_raylet *r, uint32_t node)
 
     if (peer == NULL || !peer->is.alive || peer->is.port == 0 || !mob_list_empty(&peer->connections))
         return;
+    mob_list_remove(&peer->to_dial);
+    if (r->now < peer->dial_at) {
+        mob_list_append(&r->routes.to_dial, &peer->to_dial);
+        return;
+    }
+    peer->dialed_at = r->now;
     c = mob_route_dial(r, MOB_LINK_PEER, peer->is.ip, peer->is.port);
     c->peer = peer;
     mob_list_append(&peer->connections, &c->of_peer);
+}
+
+int64_t mob_routes_tick(struct mob_raylet *r)
+{
+    int64_t next = INT64_MAX;
+    struct peer *peer;
+
+    mob_list_each(peer, &r->routes.to_dial, struct peer, to_dial) {
+        if (!mob_list_empty(&peer->connections))
+            mob_list_remove(&peer->to_dial);    /* it dialed us */
+        else if (r->now >= peer->dial_at)
+            mob_route_open(r, peer->is.node);
+        else if (peer->dial_at < next)
+            next = peer->dial_at;
+    }
+    return next;
 }
 
 void mob_route_reset(struct mob_raylet *r, struct peer *peer, const char *why)
@@ -247,6 +292,7 @@ void mob_route_reset(struct mob_raylet *r, struct peer *peer, const char *why)
 
     peer->out = NULL;
     drop_queued(peer);
+    mob_list_remove(&peer->to_dial);    /* who still needs it asks again */
     mob_list_each(c, &peer->connections, struct connection, of_peer) {
         c->peer = NULL;
         mob_list_remove(&c->of_peer);

@@ -25,6 +25,9 @@ struct peer {
     struct connection *out;             /* and send on the one we used first; NULL: none is up */
     struct mob_link queued;             /* frames that wait for `out` */
     size_t queued_bytes;
+    int64_t dialed_at, dial_at;         /* ns; the last dial, theirs or ours; none of ours before */
+    int64_t retry_ns;                   /* from a loss to the next dial */
+    struct mob_link to_dial;            /* in routes.to_dial, when dial_at is still to come */
     struct mob_map borrowed;            /* lease number -> struct borrowed: what our processes hold there */
     struct mob_link watches;            /* of our processes, waiting for owners there */
 };
@@ -32,9 +35,13 @@ struct peer {
 struct routes {
     struct mob_map connections;         /* number -> struct connection */
     struct mob_map peers;               /* node -> struct peer */
+    struct mob_link to_dial;            /* peers that are wanted and failed a moment ago */
 };
 
+void mob_routes_init(struct mob_raylet *r);
 void mob_routes_fini(struct mob_raylet *r);
+/* Dial again whom it is time for. Returns when to come again. */
+int64_t mob_routes_tick(struct mob_raylet *r);
 
 /* Facts. */
 struct connection *mob_route_up(struct mob_raylet *r, uint64_t number, enum mob_link_kind kind);

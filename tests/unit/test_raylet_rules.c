@@ -287,6 +287,38 @@ START_TEST(test_dialing)
 }
 END_TEST
 
+/* A head that reaches both places leases on a peer that refuses us: it is dialed after 50, 100 ... 1000 ms, not in a circle. */
+START_TEST(test_redialing_rests)
+{
+    uint32_t p[2], dials;
+    struct fake_grant g[2];
+
+    open_two(p, g);
+    dials = f.dials;
+    fake_want(&f, p[0], (struct fake_ask){ .shape = 7, .count = 1, .strategy = MOB_SPREAD });
+    for (int ms = 0; ms < 10000; ms += 10) {
+        uint64_t last = f.dialed;
+
+        if (fake_demand(&f) > 0)
+            fake_placed(&f, p[0], 7, 3, 1);
+        fake_pass(&f, 10);
+        if (f.dialed != last)
+            fake_lose(&f, f.dialed);
+    }
+    ck_assert_uint_ge(f.dials - dials, 10);
+    ck_assert_uint_le(f.dials - dials, 16);
+    /* One that lasted a while ends the pauses. */
+    uint64_t link = fake_peer(&f, 3);
+    fake_pass(&f, 1000);
+    fake_lose(&f, link);
+    dials = f.dials;
+    fake_placed(&f, p[0], 7, 3, 1);
+    fake_pass(&f, 60);
+    ck_assert_uint_eq(f.dials, dials + 1);
+    fake_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raylet_rules");
@@ -304,6 +336,7 @@ int main(void)
     tcase_add_test(tcase, test_output_is_flushed_before_the_answer);
     tcase_add_test(tcase, test_watches);
     tcase_add_test(tcase, test_dialing);
+    tcase_add_test(tcase, test_redialing_rests);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
