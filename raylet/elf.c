@@ -85,14 +85,18 @@ int mob_elf_check(int fd, const char *host, char *ret_loader, size_t size, struc
 
 int mob_elf_missing(const char *listing, char *ret_name, size_t size)
 {
-    static const char mark[] = " => not found";
-    const char *end = strstr(listing, mark);
+    static const char listed[] = " => not found", said[] = "error while loading shared libraries: ";
+    const char *end = strstr(listing, listed), *start = strstr(listing, said);
 
-    if (end == NULL)
+    if (end != NULL) {
+        for (start = end; start > listing && start[-1] != '\n' && start[-1] != '\t' && start[-1] != ' ';)
+            start--;
+    } else if (start != NULL) {
+        start += sizeof said - 1;
+        end = start + strcspn(start, ":\n");
+    } else {
         return 0;
-    const char *start = end;
-    while (start > listing && start[-1] != '\n' && start[-1] != '\t' && start[-1] != ' ')
-        start--;
+    }
     snprintf(ret_name, size, "%.*s", (int)(end - start), start);
     return 1;
 }

@@ -13,7 +13,8 @@ int mob_elf_check(int fd, const char *host, char *ret_loader, size_t size, struc
  * own. `library_path`: becomes LD_LIBRARY_PATH. Error: names `host` and the first missing library. */
 int mob_elf_check_libraries(const char *path, const char *loader, const char *library_path, const char *host, struct mob_error *err);
 
-/* From what the loader lists ("\tlibx.so.1 => not found"): the first missing name into ret_name. Returns 1 if one is missing, else 0. */
+/* From what the loader lists ("\tlibx.so.1 => not found"), or says as it gives up ("... loading shared libraries: libx.so.1: ..."): the
+ * first missing name into ret_name. Returns 1 if one is missing, else 0. */
 int mob_elf_missing(const char *listing, char *ret_name, size_t size);
 
 #endif

@@ -86,6 +86,11 @@ START_TEST(test_missing_library_is_found_in_a_listing)
     ck_assert_str_eq(name, "libgone.so.3");
     ck_assert_int_eq(mob_elf_missing(" => not found", name, sizeof name), 1);
     ck_assert_str_eq(name, "");
+    ck_assert_int_eq(mob_elf_missing("/p: error while loading shared libraries: libgone.so.3: cannot open shared object file\n", name,
+                                     sizeof name), 1);
+    ck_assert_str_eq(name, "libgone.so.3");
+    ck_assert_int_eq(mob_elf_missing("/p: error while loading shared libraries: ", name, sizeof name), 1);
+    ck_assert_str_eq(name, "");
 }
 END_TEST
 
