@@ -120,14 +120,23 @@ static void discard_values(struct mob_owner *o, struct task *t, const struct mob
     }
 }
 
+/* An error as a worker told it: the end of its text may be cut off. */
+static bool read_error(const struct mob_answer_frame *f, const uint8_t *body, struct mob_error *ret)
+{
+    if (f->status == MOB_OK || f->body_size <= offsetof(struct mob_error, text) || f->body_size > sizeof *ret)
+        return false;
+    memset(ret, 0, sizeof *ret);
+    memcpy(ret, body, f->body_size);
+    ret->function[sizeof ret->function - 1] = ret->node[sizeof ret->node - 1] = ret->text[sizeof ret->text - 1] = '\0';
+    return true;
+}
+
 static void take_error(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
                        const uint8_t *body)
 {
     struct mob_error told, e = { .pid = (int32_t)l->pid, .attempt = t->attempt };
 
-    if (f->status != MOB_OK && f->body_size == sizeof told) {
-        memcpy(&told, body, sizeof told);
-        told.function[sizeof told.function - 1] = told.node[sizeof told.node - 1] = told.text[sizeof told.text - 1] = '\0';
+    if (read_error(f, body, &told)) {
         e.code = told.code != MOB_OK ? told.code : f->status;
         e.user_code = told.user_code;
         if (told.pid != 0)

@@ -391,7 +391,30 @@ START_TEST(test_events_of_a_task_behind_another)
 }
 END_TEST
 
+START_TEST(test_cut_error_is_told)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    struct mob_error why = { .code = MOB_ERR_TASK, .user_code = 42, .text = "a sentence" };
+    uint64_t cut = fake_submit(&f, shape, 3, NULL, 0), short_of = fake_submit(&f, shape, 3, NULL, 0);
+    struct mob_task_frame t;
+    const void *body;
+
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    fake_reply(&f, 0, &t, why.code, &why, MOB_CHANNEL_REPLY_MIN, 1000);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    fake_reply(&f, 0, &t, why.code, &why, offsetof(struct mob_error, text), 1000);
+    fake_drain(&f);
+    ck_assert_int_eq(fake_look(&f, cut).error->code, MOB_ERR_TASK);
+    ck_assert_int_eq(fake_look(&f, cut).error->user_code, 42);
+    ck_assert_str_eq(fake_look(&f, cut).error->text, "a sentence");
+    ck_assert_int_eq(fake_look(&f, short_of).error->code, MOB_ERR_PROTOCOL);
+    finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
           test_ten_thousand_arguments, test_65535_returns, test_bad_submits_change_nothing, test_events_are_bounded_and_counted,
-          test_events_tell_what_ran_when, test_events_of_a_task_behind_another)
+          test_events_tell_what_ran_when, test_events_of_a_task_behind_another, test_cut_error_is_told)
