@@ -21,6 +21,8 @@
 #include "raylet/family.h"
 #include "raylet/resident.h"
 
+#define TURN_NS INT64_C(100000000)
+
 static int64_t cpu_ns(const struct rusage *use)
 {
     return (use->ru_utime.tv_sec + use->ru_stime.tv_sec) * INT64_C(1000000000)
@@ -72,19 +74,43 @@ void mob_reap_strangers(struct mob_shell *s)
     free(children);
 }
 
+static void reap_again(struct mob_posted *posted);
+
+/* A burial looks at each object of the store. When many die at once, the rest of the loop has its turns in between. */
+static void reap_some(struct mob_shell *s)
+{
+    int64_t until = mob_now_ns() + TURN_NS;
+
+    while (reap_one(s, WNOHANG)) {
+        if (mob_now_ns() < until)
+            continue;
+        if (!s->reaping_posted)
+            mob_loop_post(s->loop, &s->reaping);
+        s->reaping_posted = true;
+        return;
+    }
+    mob_reap_strangers(s);
+}
+
+static void reap_again(struct mob_posted *posted)
+{
+    struct mob_shell *s = MOB_CONTAINER(posted, struct mob_shell, reaping);
+
+    s->reaping_posted = false;
+    reap_some(s);
+}
+
 static void on_child(uv_signal_t *signal, int number)
 {
-    struct mob_shell *s = MOB_CONTAINER(signal, struct mob_shell, child_signal);
-
     (void)number;
-    while (reap_one(s, WNOHANG))
-        ;
-    mob_reap_strangers(s);
+    reap_some(MOB_CONTAINER(signal, struct mob_shell, child_signal));
 }
 
 void mob_reap_start(struct mob_shell *s)
 {
     prctl(PR_SET_CHILD_SUBREAPER, 1);   /* as process 1 it is one anyway */
+    s->reaping.run = reap_again;
+    mob_list_init(&s->reaping.link);
     uv_signal_init(mob_loop_uv(s->loop), &s->child_signal);
     uv_signal_start(&s->child_signal, on_child, SIGCHLD);
 }

@@ -37,6 +37,8 @@ struct mob_shell {
     struct mob_raylet *core;
     struct mob_ticker *ticker;
     uv_signal_t child_signal, term_signal, int_signal;
+    bool reaping_posted;
+    struct mob_posted reaping;          /* more dead children than one turn buries */
 
     uint64_t head_link;                 /* the newest one dialed to the head */
     uint64_t cluster;                   /* the first 8 bytes of its id: in object ids and Welcome */
