@@ -4,8 +4,8 @@
  *   HELD --> RECALLED --> OVER
  *     '-------------------->^    returned after the linger, its worker died, its node or our raylet is gone
  *
- *   HELD      gets tasks (push.c). Without any it lingers LINGER_NS, so that call after call finds it warm; a new one that nobody
- *             needs goes back at once.
+ *   HELD      gets tasks (push.c). Without any it lingers LINGER_NS, so that call after call finds it warm, LINGER_SCARCE_NS while
+ *             another shape of ours waits; a new one that nobody needs goes back at once.
  *   RECALLED  others wait for it: gets no more, its unstarted tasks are taken back, and it goes back after the running one. No
  *             deadline: a raylet that cannot wait ends the worker, and LeaseOver comes.
  *   OVER      left to mob_owner_lease_end(), which forgets it
@@ -20,6 +20,7 @@
 #include "worker/core.h"
 
 #define LINGER_NS INT64_C(100000000)
+#define LINGER_SCARCE_NS INT64_C(1000000)       /* while another shape of ours waits for what this one has */
 
 static enum mob_next lease_held(struct mob_machine *m);
 static enum mob_next lease_recalled(struct mob_machine *m);
@@ -55,7 +56,9 @@ static enum mob_next lease_recalled(struct mob_machine *m)
 
 static int64_t linger_ns(const struct mob_owner *o)
 {
-    return o->config.linger_ns != 0 ? o->config.linger_ns : LINGER_NS;
+    int64_t ns = o->config.linger_ns != 0 ? o->config.linger_ns : LINGER_NS;
+
+    return o->shapes.unserved > 0 && ns > LINGER_SCARCE_NS ? LINGER_SCARCE_NS : ns;
 }
 
 /* -- its life -------------------------------------------------------------------------------------------------------------- */
@@ -89,7 +92,7 @@ void mob_owner_on_grant(struct mob_owner *o, const Mobula__Grant *m)
 
     if (sh != NULL) {
         sh->grants++;
-        sh->said -= sh->said > 0;
+        shape_said(&o->shapes, sh, sh->said - (sh->said > 0));
     }
     if (sh == NULL || mob_map_get(&o->leases.by_number, key(worker.node, m->lease)) != NULL
         || (worker.node == o->config.self.node && (channel == NULL || channel->lease != NULL))) {
@@ -143,6 +146,7 @@ static void recall(struct mob_owner *o, struct lease *l)
 {
     l->recalled = true;
     mob_machine_run(&l->m);
+    mob_owner_lease_stall(o, l, l->count > 0);  /* what is queued needs another */
     if (l->count == 0) {                        /* to the front: given back by this flush */
         mob_list_remove(&l->idle);
         mob_list_prepend(&o->leases.idle, &l->idle);

@@ -44,7 +44,7 @@ struct lease {
     bool recalled, over;
     bool used;                          /* it had a task */
     bool full;                          /* its ring refused a task; until its next answer */
-    bool stalled;                       /* it runs one long task, or is blocked in one; until its next answer */
+    bool stalled;                       /* it runs one long task, or is blocked in one; until its next answer. Or it is recalled */
     bool asked_back;                    /* elsewhere: TakeBack was sent, Taken will come */
 };
 

@@ -127,7 +127,7 @@ void mob_owner_lease_forget(struct mob_owner *o, struct lease *l, struct task *t
 void mob_owner_lease_answered(struct mob_owner *o, struct lease *l)
 {
     l->full = false;
-    mob_owner_lease_stall(o, l, false);
+    mob_owner_lease_stall(o, l, l->recalled && l->count > 0);
     shape_touch(&o->shapes, l->shape);
 }
 

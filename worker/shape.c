@@ -61,7 +61,7 @@ static void push(struct mob_owner *o, struct shape *sh)
         if (l == NULL)
             return;
         mob_owner_shape_remove(o, t);
-        if (!mob_owner_lease_push(o, l, t))
+        if (!mob_owner_task_lost_argument(o, t) && !mob_owner_lease_push(o, l, t))
             mob_owner_shape_add_front(o, t);    /* that ring is full: the lease knows, and is not picked again */
     }
 }
@@ -71,6 +71,7 @@ void mob_owner_shape_add(struct mob_owner *o, struct task *t)
     struct shape *sh = t->shape;
 
     shape_touch(&o->shapes, sh);
+    sh->newest = t->kind;
     if (sh->queued == 0) {
         struct lease *l = mob_owner_lease_pick(sh, t);
 
@@ -98,12 +99,21 @@ void mob_owner_shape_remove(struct mob_owner *o, struct task *t)
 
 /* -- how many leases --------------------------------------------------------------------------------------------------------- */
 
+/* A task of the shape: what its tasks took, but at least what the newest is expected to take. So the first task of an unknown kind
+ * is not taken for one more of a million short ones. */
+static int64_t expected_ns(const struct shape *sh)
+{
+    int64_t newest_ns = sh->newest != NULL ? kind_expected_ns(sh->newest) : 0;
+
+    return newest_ns > sh->mean_ns ? newest_ns : sh->mean_ns;
+}
+
 size_t mob_owner_shape_useful(const struct shape *sh)
 {
     size_t total = sh->queued + sh->pushed - sh->stalled;   /* what a stalled lease runs needs no other */
 
     if (sh->measured && total > 0) {
-        double worth = (double)total * (double)sh->mean_ns / (double)WORTH_NS + 1;
+        double worth = (double)total * (double)expected_ns(sh) / (double)WORTH_NS + 1;
 
         if (worth < (double)total)
             total = (size_t)worth;
@@ -131,7 +141,7 @@ static void send_want(struct mob_owner *o, struct shape *sh, uint32_t count)
     m.grants_seen = sh->grants;
     m.depth = sh->depth;
     mob_owner_send(o, (struct mob_address){ o->config.self.node, 0 }, MOBULA__ENVELOPE__BODY_WANT, &m);
-    sh->said = count;
+    shape_said(&o->shapes, sh, count);
     sh->said_ns = o->now_ns;
 }
 

@@ -8,6 +8,7 @@
 #include "common/wire.h"
 #include "worker/owner.h"
 
+struct kind;
 struct lease;
 struct task;
 
@@ -24,6 +25,7 @@ struct shape {
     bool hungry;                        /* a lease became idle, or is new: give it something at the next flush */
     int64_t mean_ns;                    /* of the durations of its tasks */
     bool measured;
+    const struct kind *newest;          /* of the task that became ready last */
     uint64_t grants;                    /* seen so far */
     uint32_t said;                      /* Want as it stands: last count, less the grants since */
     int64_t said_ns;
@@ -34,6 +36,7 @@ struct shape {
 struct shapes {
     struct shape **of;
     uint32_t count;
+    uint32_t unserved;                  /* of which a Want stands */
     struct mob_link dirty;
 };
 
@@ -51,6 +54,13 @@ void mob_owner_shapes_check(const struct mob_owner *o);
 
 /* How many leases the tasks it has now could use. */
 size_t mob_owner_shape_useful(const struct shape *sh);
+
+static inline void shape_said(struct shapes *all, struct shape *sh, uint32_t count)
+{
+    all->unserved += count > 0 && sh->said == 0;
+    all->unserved -= count == 0 && sh->said > 0;
+    sh->said = count;
+}
 
 static inline void shape_touch(struct shapes *all, struct shape *sh)
 {

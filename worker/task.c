@@ -125,12 +125,6 @@ static void create_returns(struct mob_owner *o, struct task *t, uint64_t *ret_re
     }
 }
 
-static void arguments_are_ready(struct mob_owner *o, struct task *t)
-{
-    task_goto(o, t, TASK_QUEUED);
-    mob_owner_shape_add(o, t);
-}
-
 static struct mob_error error_of(const struct task *t, enum mob_code code)
 {
     struct mob_error e = { .code = code, .attempt = t->attempt };
@@ -172,6 +166,21 @@ static void fail_by_argument(struct mob_owner *o, struct task *t, const struct o
     mob_owner_task_end(o, t);
 }
 
+bool mob_owner_task_lost_argument(struct mob_owner *o, struct task *t)
+{
+    const struct object *failed = t->refs > 0 ? mob_owner_body_failed(o, t) : NULL;
+
+    if (failed != NULL)
+        fail_by_argument(o, t, failed);
+    return failed != NULL;
+}
+
+static void arguments_are_ready(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_QUEUED);
+    mob_owner_shape_add(o, t);
+}
+
 int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *ret_refs, struct mob_error *err)
 {
     size_t body_size;
@@ -187,11 +196,7 @@ int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *
         mob_owner_body_fill(o, t, s);
     if (!event_skipped(o, &o->events, t))
         mob_owner_event_add(o, MOB_EVENT_SUBMITTED, t, MOB_OK, 0, 0);
-    const struct object *failed = t->refs > 0 ? mob_owner_body_failed(o, t) : NULL;
-
-    if (failed != NULL)
-        fail_by_argument(o, t, failed);
-    else if (t->waiting == 0)
+    if (!mob_owner_task_lost_argument(o, t) && t->waiting == 0)
         arguments_are_ready(o, t);
     return 0;
 }
@@ -205,7 +210,7 @@ void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object
             slab_give(&o->tasks.slab, t);
     } else if (arg->state == MOB_OBJECT_ERROR) {
         fail_by_argument(o, t, arg);
-    } else if (t->waiting == 0) {
+    } else if (t->waiting == 0 && !mob_owner_task_lost_argument(o, t)) {
         arguments_are_ready(o, t);
     }
 }

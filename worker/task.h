@@ -56,6 +56,8 @@ struct tasks {
 
 /* An argument became ready. */
 void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object *arg);
+/* Is an argument an error, perhaps since its stored value was lost? Then the task has failed by it. */
+bool mob_owner_task_lost_argument(struct mob_owner *o, struct task *t);
 /* It stands in a ring or in a batch for a lender. */
 void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l);
 /* Out of its lease (which forgot it) without an answer: QUEUED again, in front; or over, if it was cancelled. */

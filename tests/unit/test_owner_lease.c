@@ -328,8 +328,96 @@ START_TEST(test_unplaceable_warns_once_and_final_fails)
 }
 END_TEST
 
+static void submit_named(struct fake *f, uint32_t shape, const char *name)
+{
+    struct mob_submit s = { .shape = shape, .function = mob_name_hash(name), .name = name, .returns = 1 };
+    uint64_t ref;
+
+    ck_assert_int_eq(mob_owner_submit(f->o, &s, &ref, NULL), 0);
+}
+
+START_TEST(test_unknown_kind_among_short_ones_wants_a_lease_each)
+{
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    for (int i = 0; i < 8; i++)
+        submit_named(&f, shape, "perhaps long");
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(last_want(&f), 7);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_recalled_lease_is_no_help_to_what_is_queued)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));                /* so short that one lease is enough for all */
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));        /* but this one runs on and on */
+    fake_recall(&f, 1, FAKE_NODE);
+    for (int i = 0; i < 5; i++)
+        fake_submit(&f, shape, 3, NULL, 0);
+    f.now_ns += 2 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 5);
+    ck_assert_uint_eq(last_want(&f), 1);
+    mob_owner_check(f.o);
+    fake_reply_value(&f, 0, &t, 0, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_idle_lease_lingers_little_while_another_shape_waits)
+{
+    struct fake f;
+    struct mob_shape other = { .strategy = MOB_HYBRID };
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f), second;
+
+    mob_resources_set(&other.resources, "CPU", 2 * MOB_UNITS);
+    second = mob_owner_shape(f.o, &other);
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    f.now_ns += 50 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 1);
+    fake_submit(&f, second, 3, NULL, 0);
+    mob_owner_flush(f.o);                           /* says Want */
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_lease", test_wants_are_levels, test_short_tasks_want_few_leases_and_deep_pipelines,
           test_eight_long_tasks_on_four_leases_run_two_rounds, test_idle_lease_lingers_and_surplus_goes_at_once,
           test_recall_takes_back_and_returns_after_the_running_task, test_nothing_stays_behind_a_blocked_task,
           test_long_task_loses_what_is_behind_it_to_another_lease, test_idle_lease_takes_over_a_prefetched_long_task,
-          test_death_keeps_order_and_answers, test_unplaceable_warns_once_and_final_fails)
+          test_death_keeps_order_and_answers, test_unplaceable_warns_once_and_final_fails,
+          test_unknown_kind_among_short_ones_wants_a_lease_each, test_recalled_lease_is_no_help_to_what_is_queued,
+          test_idle_lease_lingers_little_while_another_shape_waits)

@@ -266,6 +266,39 @@ START_TEST(test_lost_raylet_fails_all_that_is_pending)
 }
 END_TEST
 
+START_TEST(test_argument_lost_after_it_was_ready_fails_the_task)
+{
+    struct fake f;
+    struct mob_object_id id;
+    struct mob_error lost = { .code = MOB_ERR_OBJECT_LOST, .text = "gone" };
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+    uint64_t value = mob_owner_put_begin(f.o, &id), late = fake_submit(&f, shape, 3, NULL, 0);
+    struct mob_arg args[] = { { .ref = value }, { .ref = late } };
+    struct mob_task_frame t;
+    const void *body;
+
+    mob_owner_put_stored(f.o, value, 3, 1000);
+    uint64_t queued = fake_submit(&f, shape, 3, args, 1), waiting = fake_submit(&f, shape, 3, args, 2);
+
+    mob_owner_lost(f.o, value, &lost);
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(t.task, late);
+    fake_reply_value(&f, 0, &t, 7, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    ck_assert(!fake_claim(&f, 0, &t, &body));
+    ck_assert_int_eq(fake_look(&f, queued).error->code, MOB_ERR_OBJECT_LOST);
+    ck_assert_int_eq(fake_look(&f, waiting).error->code, MOB_ERR_OBJECT_LOST);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_object", test_dropped_refs_are_refused_by_name, test_waiters_are_told_once, test_free_goes_to_each_node_with_a_copy,
           test_pending_objects_may_be_dropped, test_returned_references_are_asked_for_once, test_watches_of_others_are_answered,
-          test_lost_raylet_fails_all_that_is_pending)
+          test_lost_raylet_fails_all_that_is_pending, test_argument_lost_after_it_was_ready_fails_the_task)
