@@ -53,7 +53,7 @@ says "/tmp/closed/mobula: Read-only file system" on h1 env XDG_RUNTIME_DIR=/tmp/
 says "Connection refused" on h1 mobula start --address="$("$lab" ip h2):6379"
 says "Connection refused" on h1 env MOBULA_ADDRESS="$("$lab" ip h2):6379" bad_words
 "$lab" cut h2
-says "cannot be reached" on h1 timeout 20 mobula start --address="$("$lab" ip h2):6379"
+says "(head $("$lab" ip h2):6379)" on h1 timeout 20 mobula start --address="$("$lab" ip h2):6379"
 "$lab" mend h2
 objects=$(on h0 ss -Hltn | awk '$4 !~ /ffff/ { print $4 }')       # listens, but is no port to join at
 says "(head $objects)" on h1 timeout 20 mobula start --address="$objects"
