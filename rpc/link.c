@@ -22,6 +22,7 @@
 
 #include "rpc/internal.h"
 
+#define QUEUED_MAX (64u << 20)          /* keepalive finds a peer that is gone, not one that does not read */
 #define CLOSING_MS 5000                 /* a peer that does not take our last words is not waited for */
 
 enum { OPENING, OPEN, CLOSING, OVER, GONE };
@@ -171,8 +172,15 @@ void rpc_link_frame(struct rpc_link *l, const void *frame, size_t size)
         mob_error_set(&why, MOB_ERR_PROTOCOL, "a message of %zu bytes for %s: the most is %u", size, l->peer, MOB_ENVELOPE_MAX);
         rpc_link_hang_up(l, &why);
     }
-    if (l->hang_up_asked || l->machine.now > OPEN)
+    if (l->hang_up_asked || l->cut || l->machine.now > OPEN)
         return;
+    if (l->queued + size > QUEUED_MAX) {
+        mob_error_set(&why, MOB_ERR_UNREACHABLE, "%s left %u MiB of messages unread", l->peer, QUEUED_MAX >> 20);
+        set_why(l, &why);
+        l->cut = true;                  /* it reads nothing: no last words */
+        mob_machine_run(&l->machine);
+        return;
+    }
     f = mob_new(struct rpc_frame);
     slice = grpc_slice_from_copied_buffer(frame, size);
     f->bytes = grpc_raw_byte_buffer_create(&slice, 1);

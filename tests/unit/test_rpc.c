@@ -200,6 +200,26 @@ START_TEST(test_big_frame)
 END_TEST
 
 /* What was queued before it still arrives; the link ends at both. */
+/* Nothing is read while the loop does not turn: what is queued is bounded, and the loss is told from the loop, not from the call. */
+START_TEST(test_reader_that_does_not_read)
+{
+    struct fixture f;
+    size_t size = 3 << 20;
+    char *body = calloc(1, size);
+
+    fixture_init(&f);
+    connect_both(&f);
+    for (int i = 0; i < 40; i++)
+        mob_rpc_send(f.client.rpc, f.client.link, body, size);
+    ck_assert_uint_le(mob_rpc_queued(f.client.rpc, f.client.link), 64u << 20);
+    ck_assert_int_eq(f.client.losses, 0);
+    until(f.loop, &f.client.losses, 1);
+    ck_text(&f.client.why, MOB_ERR_UNREACHABLE, "unread");
+    fixture_fini(&f);
+    free(body);
+}
+END_TEST
+
 START_TEST(test_too_big_frame)
 {
     struct fixture f;
@@ -620,6 +640,7 @@ static Suite *suite(void)
     tcase_add_test(frames, test_echo);
     tcase_add_test(frames, test_order_of_many);
     tcase_add_test(frames, test_big_frame);
+    tcase_add_test(frames, test_reader_that_does_not_read);
     tcase_add_test(frames, test_too_big_frame);
     tcase_add_loop_test(frames, test_too_big_for_the_receiver, 0, 2);
     tcase_add_loop_test(entry, test_wrong_token, 0, 4);
