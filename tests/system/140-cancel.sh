@@ -7,7 +7,7 @@ in_lab 2 "$@"
 all_scenes() {
     for verb in cancels-unstarted cancels-running; do
         meeting
-        expect "$@" "$verb" "$meet" >/dev/null 2>&1
+        expect "$@" "$verb" "$meet" >/dev/null
     done
     meeting
     expect "$@" cancels-stubborn "$meet" 1 >/dev/null
