@@ -188,6 +188,8 @@ static int parse_arg(const char *body, size_t size, size_t *at, struct mob_run_a
     ret->size = head.size;
     if (head.kind == MOB_VALUE_STORED && head.size == sizeof ret->stored)
         memcpy(&ret->stored, body + *at, sizeof ret->stored);
+    else if (head.kind == MOB_VALUE_FORWARD && head.size == sizeof ret->forward)
+        memcpy(&ret->forward, body + *at, sizeof ret->forward);
     else if (head.kind != MOB_VALUE_INLINE)
         return -1;
     *at += mob_frame_pad(head.size) <= size - *at ? mob_frame_pad(head.size) : size - *at;

@@ -48,10 +48,11 @@ struct mob_executor_lease {
 };
 
 struct mob_run_arg {
-    uint32_t kind;                      /* MOB_VALUE_INLINE: data; MOB_VALUE_STORED: stored */
+    uint32_t kind;                      /* MOB_VALUE_INLINE: data; _STORED: stored; _FORWARD: forward, its owner has the value */
     const void *data;                   /* in the ring, until the task is finished */
     size_t size;
     struct mob_stored_value stored;
+    struct mob_object_id forward;
 };
 
 /* A claimed task; what it points to lives until finish or fail. */

@@ -83,8 +83,7 @@ static void ref_ready(struct mob_waiter *w)
         mob_wait_done(count->r, &count->wait);
 }
 
-/* Wait for `wanted` of the refs. The caller has checked that each is a ref. */
-static bool wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t deadline_ns)
+bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t deadline_ns)
 {
     struct ref_wait one_room, *each = count == 1 ? &one_room : mob_alloc(count * sizeof *each);
     struct ready_count ready = { .r = r, .missing = wanted };
@@ -218,7 +217,7 @@ static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, 
     struct mob_object_info info;
     bool stored = false;
 
-    if (!wait_refs(r, refs, count, count, deadline_ns))
+    if (!mob_wait_refs(r, refs, count, count, deadline_ns))
         return ended_error(r, "the value was not ready in time", err);
     for (size_t i = 0; i < count; i++) {
         if (look_ready(r, refs[i], &info, err) < 0)
@@ -330,7 +329,7 @@ static int wait_locked(struct mob_runtime *r, const uint64_t *refs, size_t count
 
     while (cloned < count && (rc = mob_owner_clone(r->owner, refs[cloned], err)) == 0)
         cloned++;
-    if (rc == 0 && !wait_refs(r, refs, count, wanted, deadline_ns) && r->state != MOB_RUNTIME_UP)
+    if (rc == 0 && !mob_wait_refs(r, refs, count, wanted, deadline_ns) && r->state != MOB_RUNTIME_UP)
         rc = ended_error(r, "", err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         mob_owner_look(r->owner, refs[i], &info, NULL);

@@ -137,6 +137,14 @@ void mob_owner_put_failed(struct mob_owner *o, uint64_t ref, const struct mob_er
     mob_owner_objects_tell(o);
 }
 
+uint64_t mob_owner_borrow(struct mob_owner *o, const struct mob_object_id *id)
+{
+    struct object *b = mob_owner_object_create(o, NULL);
+
+    mob_owner_watch(o, b, id);
+    return object_number(b);
+}
+
 int mob_owner_clone(struct mob_owner *o, uint64_t ref, struct mob_error *err)
 {
     struct object *b = mob_owner_object_ref(o, ref, err);

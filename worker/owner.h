@@ -62,6 +62,9 @@ uint64_t mob_owner_put_begin(struct mob_owner *o, struct mob_object_id *ret_id);
 void mob_owner_put_stored(struct mob_owner *o, uint64_t ref, uint32_t node, uint64_t size);
 void mob_owner_put_failed(struct mob_owner *o, uint64_t ref, const struct mob_error *why);
 
+/* Another owner's object, by its name: pending until that owner has told. The ref is the caller's. */
+uint64_t mob_owner_borrow(struct mob_owner *o, const struct mob_object_id *id);
+
 int mob_owner_clone(struct mob_owner *o, uint64_t ref, struct mob_error *err);      /* one more count on the same number */
 int mob_owner_drop(struct mob_owner *o, uint64_t ref, struct mob_error *err);
 

@@ -13,6 +13,7 @@ struct mob_task {
     const struct mob_function *function;        /* NULL: not in this program */
     struct mob_view *args;              /* resolved; run.arg_count */
     struct mob_fetch *fetches;          /* of stored arguments; NULL: there are none */
+    uint64_t *borrowed;                 /* refs, of arguments that their owner has; NULL: there are none */
     struct task_result {
         bool set;
         void *copy;                     /* INLINE: ours to free; NULL: in `few` */
@@ -23,7 +24,7 @@ struct mob_task {
     size_t few_used;
 };
 
-/* Pin or fetch the stored arguments. Lock held. */
+/* Ask owners for what the frame only names, pin or fetch the stored arguments. Lock held. */
 int mob_task_resolve(struct mob_task *t, struct mob_error *err);
 /* Seal result `i`, which is inline, in the store. Lock held. */
 int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err);

@@ -13,31 +13,73 @@
 
 /* -- life -------------------------------------------------------------------------------------------------------------------- */
 
+/* Ask the owner for each argument that is too much for a frame, and wait for all. */
+static void borrow_args(struct mob_task *t)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < t->run.arg_count; i++) {
+        if (t->run.args[i].kind != MOB_VALUE_FORWARD)
+            continue;
+        if (t->borrowed == NULL)
+            t->borrowed = mob_alloc(t->run.arg_count * sizeof *t->borrowed);
+        t->borrowed[count++] = mob_owner_borrow(t->r->owner, &t->run.args[i].forward);
+    }
+    if (count > 0)
+        mob_wait_refs(t->r, t->borrowed, count, count, MOB_NEVER);
+}
+
+/* Its value is ready: in memory as long as the ref; or stored, then the view is at NULL. */
+static int resolve_borrowed(struct mob_task *t, uint64_t ref, struct mob_view *ret_view, struct mob_stored_value *ret_stored,
+                            struct mob_error *err)
+{
+    struct mob_object_info info;
+
+    if (mob_owner_look(t->r->owner, ref, &info, err) < 0)
+        return -1;
+    if (info.state == MOB_OBJECT_ERROR) {
+        *err = *info.error;
+        return -1;
+    }
+    *ret_view = (struct mob_view){ info.data, info.size, NULL };
+    *ret_stored = (struct mob_stored_value){ .object = info.id, .size = info.size, .node = info.node };
+    return 0;
+}
+
+static void fetch_arg(struct mob_task *t, size_t i, const struct mob_stored_value *stored, struct mob_wait *wait, size_t *left)
+{
+    if (t->fetches == NULL)
+        t->fetches = mob_alloc(t->run.arg_count * sizeof *t->fetches);
+    t->fetches[i].id = stored->object;
+    t->fetches[i].size = stored->size;
+    t->fetches[i].node = stored->node;
+    mob_fetch_start(t->r, &t->fetches[i], wait, left);
+}
+
 int mob_task_resolve(struct mob_task *t, struct mob_error *err)
 {
     struct mob_wait wait;
-    size_t left = 1;
+    size_t left = 1, borrowed = 0;
 
+    borrow_args(t);
     mob_wait_init(&wait);
     for (size_t i = 0; i < t->run.arg_count; i++) {
         const struct mob_run_arg *a = &t->run.args[i];
+        struct mob_stored_value stored = a->stored;
 
         t->args[i] = (struct mob_view){ a->data, a->size, NULL };
-        if (a->kind != MOB_VALUE_STORED)
-            continue;
-        if (t->fetches == NULL)
-            t->fetches = mob_alloc(t->run.arg_count * sizeof *t->fetches);
-        t->fetches[i].id = a->stored.object;
-        t->fetches[i].size = a->stored.size;
-        t->fetches[i].node = a->stored.node;
-        mob_fetch_start(t->r, &t->fetches[i], &wait, &left);
+        if (a->kind == MOB_VALUE_FORWARD
+            && resolve_borrowed(t, t->borrowed[borrowed++], &t->args[i], &stored, err) < 0)
+            return -1;
+        if (t->args[i].data == NULL || a->kind == MOB_VALUE_STORED)
+            fetch_arg(t, i, &stored, &wait, &left);
     }
     if (--left > 0)
         mob_wait_until(t->r, &wait, MOB_NEVER);
     for (size_t i = 0; t->fetches != NULL && i < t->run.arg_count; i++) {
         const struct mob_fetch *f = &t->fetches[i];
 
-        if (t->run.args[i].kind != MOB_VALUE_STORED)
+        if (f->link.next == NULL)       /* it is no stored one */
             continue;
         if (f->data == NULL) {
             *err = f->why;
@@ -75,6 +117,9 @@ void mob_task_fini(struct mob_task *t, bool failed)
     }
     if (t->results != &t->one_result)
         free(t->results);
+    for (size_t i = 0; t->borrowed != NULL && i < t->run.arg_count && t->borrowed[i] != 0; i++)
+        mob_owner_drop(t->r->owner, t->borrowed[i], NULL);
+    free(t->borrowed);
     free(t->fetches);
     free(t->args);
 }

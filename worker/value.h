@@ -26,6 +26,9 @@ struct mob_buffer {
     char *small;
 };
 
+/* Wait for `wanted` of the refs; the caller has checked that each is one. False: the time is over, or everything ends. */
+bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t deadline_ns);
+
 /* Put a copy into the store whatever its size: a ref to it, or 0. */
 uint64_t mob_put_stored(struct mob_runtime *r, const void *data, size_t size, struct mob_error *err);
 

@@ -133,6 +133,20 @@ static int checksum(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(checksum)
 
+static int checksums(struct mob_task *t, struct mob_error *err)
+{
+    uint64_t total = 0;
+    struct mob_view v;
+
+    for (size_t i = 0; i < mob_arg_count(t); i++) {
+        if (mob_arg(t, i, &v, err) < 0)
+            return -1;
+        total += checksum_of(v.data, v.size);
+    }
+    return return_u64(t, total, err);
+}
+MOB_TASK(checksums)
+
 /* -- tasks that call tasks --------------------------------------------------------------------------------------------------- */
 
 static int chain(struct mob_task *t, struct mob_error *err)
