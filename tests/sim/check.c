@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "audit.h"
 #include "head/core.h"
 
 #define ALL_EACH_STEPS 256
@@ -20,12 +21,30 @@ static void check_actor(struct actor *a)
         mob_owner_check(MOB_CONTAINER(a, struct process, a)->owner);
 }
 
+/* What runs, runs on the lease that its raylet lent last, and the CPU of that lease is taken from what the node has. */
+static void check_running(const struct raylet *r)
+{
+    struct process *p;
+
+    mob_list_each(p, &r->a.host->processes, struct process, by_host) {
+        const struct mob_executor_lease *l = p->a.alive && p->raylet == r ? work_running(p) : NULL;
+        struct audit_lent lent;
+
+        if (l == NULL || !audit_lent(r->core, p->number, &lent))
+            continue;
+        assert(lent.lease == l->lease);
+        assert(lent.cpu == mob_resources_get(&l->resources, "CPU"));
+    }
+}
+
 void check_step(struct sim *s)
 {
-    struct actor *a;
+    struct actor *a = s->stepped;
 
-    if (s->stepped != NULL)
-        check_actor(s->stepped);
+    if (a != NULL)
+        check_actor(a);
+    if (a != NULL && a->kind == ACTOR_RAYLET && a->alive)
+        check_running(MOB_CONTAINER(a, struct raylet, a));
     if (s->steps % ALL_EACH_STEPS != 0)
         return;
     mob_list_each(a, &s->actors, struct actor, link)
@@ -52,6 +71,13 @@ void check_gpus(const struct host *h)
     }
     for (size_t i = 0; i < SIM_GPUS; i++)
         assert(used[i] <= MOB_UNITS);
+}
+
+/* A job that ended has no process, want or lease anywhere. */
+void check_job_gone(const struct sim *s, struct mob_address job)
+{
+    for (unsigned i = 1; i <= s->config.nodes; i++)
+        assert(audit_job_gone(s->hosts[i].raylet->core, job));
 }
 
 /* The head knows of no job, wants nothing for anyone, and sees all that is owned free again. */

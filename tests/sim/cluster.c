@@ -104,7 +104,12 @@ static void raylet_link_up(struct actor *a, uint64_t link, enum end_kind kind)
 
 static void raylet_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
 {
-    mob_raylet_receive(raylet_of(a)->core, link, frame, size);
+    struct raylet *r = raylet_of(a);
+    bool placed = places_hear(r, frame, size);
+
+    mob_raylet_receive(r->core, link, frame, size);
+    if (placed && a->sim->now < a->sim->faults_until && sim_chance(a->sim, 10) && link_is_between_daemons(a->sim, link))
+        link_break(a->sim, link);       /* before its Report: the Place is sent again */
 }
 
 static void run_exited(struct event *e)
@@ -199,6 +204,12 @@ void raylet_kill(struct host *h, bool silently)
 
 static void run_hello(struct event *e);
 
+static void raylet_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    places_say(raylet_of_world(w), frame, size);
+    link_send(w, link, frame, size);
+}
+
 static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
 {
     struct raylet *r = raylet_of_world(w);
@@ -273,7 +284,7 @@ static void run_channel(struct event *e)
     struct process *p = process_of(e->actor);
     unsigned bit = p->next_bit++ % (MOB_DIRTY_BITS - 1);
 
-    if (p->number == o->owner)
+    if (e->n == MOB_CHANNEL_OWNER)
         mob_owner_channel(p->owner, o->worker, mob_channel_on_memory(o->memory, &o->peer, MOB_CHANNEL_OWNER, bit), bit);
     else
         mob_executor_channel(p->executor, (struct mob_address){ p->self.node, o->owner },
@@ -304,9 +315,9 @@ static void world_connect(struct mob_world *w, uint32_t owner, uint32_t worker)
     *for_owner = (struct opening){ .memory = sim_memory(s, mob_channel_memory_size()), .owner = owner, .worker = worker, .peer = to->bell };
     *for_worker = *for_owner;
     for_worker->peer = from != NULL ? from->bell : r->bell;
-    link_event(s, to->raylet_link, run_channel, for_worker, 0);
+    link_event(s, to->raylet_link, run_channel, for_worker, MOB_CHANNEL_WORKER);
     if (from != NULL)
-        link_event(s, from->raylet_link, run_channel, for_owner, 0);
+        link_event(s, from->raylet_link, run_channel, for_owner, MOB_CHANNEL_OWNER);
     else
         sim_after(s, SIM_US, &r->a, run_own_channel, for_owner);
 }
@@ -344,6 +355,7 @@ void raylet_start(struct host *h)
     uint64_t half = sim_random(s);
 
     actor_init(s, &r->a, ACTOR_RAYLET, h);
+    r->a.world.send = raylet_send;
     r->a.world.spawn = world_spawn;
     r->a.world.kill = world_kill;
     r->a.world.connect = world_connect;
@@ -532,8 +544,7 @@ struct sim *sim_create(const struct sim_config *config)
         raylet_start(&s->hosts[i]);
     for (unsigned i = 0; i < config->drivers; i++)
         program_create(s, &s->hosts[1 + i % config->nodes]);
-    if (config->faults)
-        faults_plan(s);
+    faults_plan(s);
     return s;
 }
 
@@ -543,6 +554,12 @@ static void process_free(struct process *p)
         work_abandon(p);
     mob_owner_destroy(p->owner);
     mob_executor_destroy(p->executor);
+}
+
+static void raylet_free(struct raylet *r)
+{
+    mob_raylet_destroy(r->core);
+    places_fini(r);
 }
 
 void sim_destroy(struct sim *s)
@@ -556,7 +573,7 @@ void sim_destroy(struct sim *s)
         if (a->kind == ACTOR_PROCESS)
             process_free(process_of(a));
         else if (a->kind == ACTOR_RAYLET)
-            mob_raylet_destroy(raylet_of(a)->core);
+            raylet_free(raylet_of(a));
         else
             mob_head_destroy(s->head);
     }

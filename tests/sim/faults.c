@@ -52,7 +52,9 @@ static void run_fault(struct event *e)
     unsigned dice = (unsigned)sim_below(s, 100);
     struct host *h = some_host(s);
 
-    if (dice < 40)
+    if (dice < 2)
+        program_crash(s);
+    else if (dice < 40)
         kill_worker(s);
     else if (dice < 65)
         break_link(s);
@@ -66,8 +68,17 @@ static void run_fault(struct event *e)
         sim_after(s, (int64_t)sim_below(s, 300 * SIM_MS), NULL, run_fault, s);
 }
 
+static void run_crash(struct event *e)
+{
+    program_crash(e->arg);
+}
+
 void faults_plan(struct sim *s)
 {
+    if (s->config.crash)
+        sim_after(s, SIM_S / 2 + (int64_t)sim_below(s, 2 * SIM_S), NULL, run_crash, s);
+    if (!s->config.faults)
+        return;
     s->faults_until = s->now + 6 * SIM_S;
     sim_after(s, SIM_S / 2, NULL, run_fault, s);
 }

@@ -5,11 +5,13 @@
 #include "user.h"
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ARGS_MAX 3
+#define GONE_NS (3 * SIM_S)             /* after a driver's crash nothing of its job is left, when all else goes well */
 
 struct record {
     struct mob_waiter waiter;
@@ -46,6 +48,8 @@ static bool error_is_legal(const struct record *r, const struct mob_error *e)
     }
     if (r->call.function == FUNCTION_FAIL && e->code == MOB_ERR_TASK)
         return e->user_code == FAIL_CODE;
+    if (r->call.function == FUNCTION_FORWARD && (e->code == MOB_ERR_OWNER_DIED || (faults && e->code == MOB_ERR_NODE_DIED)))
+        return true;                    /* the worker that called the other was ended */
     if (r->cancelled && e->code == MOB_ERR_CANCELLED)
         return true;
     if (e->code == MOB_ERR_WORKER_CRASHED && strstr(e->text, "3 different workers") != NULL)
@@ -192,7 +196,10 @@ static void choose_call(struct program *p, struct record *r)
         r->call.function = FUNCTION_CRASH;
     } else if (dice < 24) {
         r->call.function = FUNCTION_FAIL;
-    } else if (dice < 34) {
+    } else if (dice < 30) {
+        r->call.function = FUNCTION_FORWARD;
+        r->call.levels = 1 + (uint32_t)sim_below(s, 3);
+    } else if (dice < 40) {
         r->call.result_size = 8 + (uint32_t)sim_below(s, 4088);
     }
     for (r->arg_count = 0; r->arg_count < ARGS_MAX && p->count > 0 && sim_chance(s, 25); r->arg_count++)
@@ -272,6 +279,34 @@ void program_gone(struct program *p)
 {
     p->process = NULL;
     p->sim->programs_running--;
+}
+
+static void run_check_gone(struct event *e)
+{
+    struct process *p = e->arg;
+
+    check_job_gone(p->a.sim, p->job);
+}
+
+bool program_crash(struct sim *s)
+{
+    struct program *p, *chosen = NULL;
+    struct process *process;
+    unsigned seen = 0;
+
+    mob_list_each(p, &s->programs, struct program, link) {
+        if (p->process != NULL && sim_below(s, ++seen) == 0)
+            chosen = p;
+    }
+    if (chosen == NULL || s->programs_running < 2)
+        return false;
+    sim_trace(s, "the program on host %u crashes", chosen->host->index);
+    process = chosen->process;
+    program_gone(chosen);
+    process_die(process, SIGKILL, false);
+    if (!s->config.faults)
+        sim_after(s, GONE_NS, NULL, run_check_gone, process);
+    return true;
 }
 
 void programs_destroy(struct sim *s)

@@ -6,10 +6,11 @@
  *   program.c  drivers' programs, and what they may see
  *   work.c     the functions that workers run
  *   faults.c   what goes wrong, and when
- *   check.c    what must be true after each step, and at the end
+ *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
+ *   places.c   what was placed at a node, and what it made of that
  *
  * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks: so the
- * faults are delay, broken links, dead workers, raylets and machines, frozen and slow nodes, and programs that do not start.
+ * * faults are delay, broken links, dead workers, drivers, raylets and machines, frozen and slow nodes, and programs that do not start.
  */
 #ifndef MOB_TESTS_SIM_H
 #define MOB_TESTS_SIM_H
@@ -34,7 +35,7 @@
 struct sim_config {
     uint64_t seed;
     unsigned nodes, drivers, tasks;     /* tasks: of each driver */
-    bool faults, trace;
+    bool faults, crash, trace;          /* crash: of the first driver, while all else goes well */
 };
 
 struct sim;
@@ -135,6 +136,7 @@ void link_pair(struct actor *a, enum end_kind a_kind, uint64_t *ret_a, struct ac
 /* Run at the far end of `link`, after all that was sent on it before. False: it is gone. */
 bool link_event(struct sim *s, uint64_t link, void (*run)(struct event *e), void *arg, uint64_t n);
 void link_break(struct sim *s, uint64_t link);
+void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t size);     /* world->send() */
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
 
 /* -- cluster.c ------------------------------------------------------------------------------------------------------------- */
@@ -146,6 +148,8 @@ struct raylet {
     uint64_t head_link;
     uint32_t node;
     struct mob_doorbell bell;
+    struct mob_map placed;              /* places.c */
+    uint64_t placed_seq;
 };
 
 enum process_state { PROCESS_STARTING, PROCESS_UP, PROCESS_GONE };
@@ -166,6 +170,7 @@ struct process {
     struct mob_executor *executor;
     struct program *program;            /* of a driver */
     struct work *work;                  /* the function that runs */
+    unsigned unheard;                   /* Blocked and Unblocked on their way to its raylet */
     struct mob_link by_host;
 };
 
@@ -187,14 +192,24 @@ void work_turn(struct process *p);
 void work_abandon(struct process *p);                                   /* it dies */
 bool work_gpus(const struct process *p, const uint32_t **ret_gpus, size_t *ret_count, int64_t *ret_units);  /* of what it runs */
 uint64_t call_runs(const struct sim *s, uint64_t seed);
+const struct mob_executor_lease *work_running(const struct process *p);  /* that its function runs on, and its raylet knows */
 void program_raylet_lost(struct program *p);
-void program_gone(struct program *p);                                   /* its machine died with it */
+void program_gone(struct program *p);                                   /* its process died under it */
+bool program_crash(struct sim *s);                                      /* some driver's; false: none, or the last */
+
+/* -- places.c -------------------------------------------------------------------------------------------------------------- */
+
+/* A raylet is about to hear, or says. True: a Place that it had not heard. */
+bool places_hear(struct raylet *r, const void *frame, size_t size);
+void places_say(struct raylet *r, const void *frame, size_t size);
+void places_fini(struct raylet *r);
 
 /* -- faults.c, check.c ----------------------------------------------------------------------------------------------------- */
 
 void faults_plan(struct sim *s);
 void check_step(struct sim *s);
 void check_gpus(const struct host *h);
+void check_job_gone(const struct sim *s, struct mob_address job);
 void check_end(struct sim *s);
 
 #endif

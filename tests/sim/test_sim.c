@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
- * [--tasks N] [--faults] [--trace]. The seed is printed before it runs, so that a run that aborts names it.
+ * [--tasks N] [--faults] [--crash] [--trace]. The seed is printed before it runs, so that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
  *   an owner ignores that it lost the compare-and-swap of a take-back        judge_runs(): a call ran twice
@@ -54,7 +54,7 @@ int main(int argc, char **argv)
     static const struct option known[] = {
         { "seed", required_argument, NULL, 's' }, { "seeds", required_argument, NULL, 'S' }, { "nodes", required_argument, NULL, 'n' },
         { "drivers", required_argument, NULL, 'd' }, { "tasks", required_argument, NULL, 't' }, { "faults", no_argument, NULL, 'f' },
-        { "trace", no_argument, NULL, 'T' }, { 0 },
+        { "crash", no_argument, NULL, 'c' }, { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60 };
     unsigned long seeds = 1;
@@ -69,6 +69,7 @@ int main(int argc, char **argv)
         case 'd': config.drivers = (unsigned)n; break;
         case 't': config.tasks = (unsigned)n; break;
         case 'f': config.faults = true; break;
+        case 'c': config.crash = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }

@@ -10,6 +10,7 @@ enum function {
     FUNCTION_NEST,                      /* calls others and waits for them */
     FUNCTION_CRASH,                     /* its first attempt kills the worker */
     FUNCTION_FAIL,                      /* returns an error of its own */
+    FUNCTION_FORWARD,                   /* calls another and returns its reference, unseen */
 };
 #define FAIL_CODE 7
 #define CHILDREN_MAX 4

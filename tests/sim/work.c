@@ -2,7 +2,8 @@
 /* work.c -- a worker's user function, in virtual time: what worker_main.c and pump.c do around one, and what it computes.
  *
  *   claim --> (thinks: duration) --> finish, fail, or die
- *         '-> NEST: submit children --> Blocked --(all ready)--> Unblocked --> finish
+ *         |-> NEST: submit children --> Blocked --(all ready)--> Unblocked --> (thinks again) --> finish
+ *         '-> FORWARD: submit one child --> finish with its name, and keep its ref as long as the worker lives
  */
 #include "user.h"
 
@@ -24,7 +25,8 @@ struct work {
     uint64_t value;
     struct child children[CHILDREN_MAX];
     uint32_t waiting;
-    bool blocked;
+    bool blocked, forwards;
+    struct mob_object_id forward;
 };
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -36,7 +38,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 struct call call_child(const struct call *c, uint32_t i)
 {
     return (struct call){
-        .seed = mix(c->seed, i + 1), .function = c->levels > 1 ? FUNCTION_NEST : FUNCTION_LEAF, .children = c->children,
+        .seed = mix(c->seed, i + 1), .function = c->levels > 1 ? c->function : FUNCTION_LEAF, .children = c->children,
         .levels = c->levels - 1, .result_size = 8, .duration_ns = c->duration_ns / 2,
     };
 }
@@ -45,6 +47,10 @@ uint64_t call_value(const struct call *c, const uint64_t *args, size_t arg_count
 {
     uint64_t value = mix(c->seed, 1);
 
+    if (c->function == FUNCTION_FORWARD) {
+        struct call child = call_child(c, 0);
+        return call_value(&child, NULL, 0);
+    }
     for (size_t i = 0; i < arg_count; i++)
         value = mix(value, args[i]);
     for (uint32_t i = 0; c->function == FUNCTION_NEST && i < c->children; i++) {
@@ -105,6 +111,8 @@ static void run_finish(struct event *e)
         return;
     }
     memcpy(bytes, &w->value, sizeof w->value);
+    if (w->forwards)
+        result = (struct mob_result){ .kind = MOB_VALUE_FORWARD, .forward = w->forward };
     if (!mob_executor_finish(p->executor, &w->run, &result)) {
         sim_after(p->a.sim, 100 * SIM_US, &p->a, run_finish, p);        /* no room for the answer yet */
         return;
@@ -134,6 +142,13 @@ static void run_fail(struct event *e)
 
 /* -- nested calls ------------------------------------------------------------------------------------------------------------ */
 
+static void run_heard(struct event *e)
+{
+    struct process *p = e->arg;
+
+    p->unheard--;
+}
+
 static void say(struct process *p, Mobula__Envelope__BodyCase body)
 {
     Mobula__Blocked blocked = MOBULA__BLOCKED__INIT;
@@ -150,6 +165,7 @@ static void say(struct process *p, Mobula__Envelope__BodyCase body)
         e.e.unblocked = &unblocked;
     bytes = mob_wire_pack(wire, &e.e, &size);
     p->a.world.send(&p->a.world, p->link, bytes, size);
+    p->unheard += link_event(p->a.sim, p->link, run_heard, p, 0);
     mob_wire_destroy(wire);
 }
 
@@ -164,6 +180,7 @@ static void run_awake(struct event *e)
     if (w->blocked) {
         atomic_store(&p->bell.page->state, MOB_WORKER_RUNNING);
         say(p, MOBULA__ENVELOPE__BODY_UNBLOCKED);
+        w->blocked = false;
     }
     for (uint32_t i = 0; i < w->call.children; i++) {
         struct mob_object_info info;
@@ -183,7 +200,7 @@ static void run_awake(struct event *e)
     if (why.code != MOB_OK)
         fail(w, &why);
     else
-        run_finish(e);
+        sim_after(p->a.sim, w->call.duration_ns, &p->a, run_finish, p);
 }
 
 static void child_ready(struct mob_waiter *waiter)
@@ -221,6 +238,26 @@ static void run_nest(struct event *e)
     say(p, MOBULA__ENVELOPE__BODY_BLOCKED);
 }
 
+static void run_forward(struct event *e)
+{
+    struct process *p = e->arg;
+    struct work *w = p->work;
+    struct mob_shape shape = { .strategy = sim_chance(p->a.sim, 50) ? MOB_SPREAD : MOB_HYBRID };
+    struct call call = call_child(&w->call, 0);
+    struct mob_object_info info;
+    uint64_t ref;
+    int done;
+
+    mob_resources_set(&shape.resources, "CPU", MOB_UNITS);
+    done = call_submit(p, &call, &shape, NULL, 0, w->run.lease->depth + 1, -1, &ref);
+    assert(done == 0);
+    done = mob_owner_look(p->owner, ref, &info, NULL);
+    assert(done == 0 && info.state == MOB_OBJECT_PENDING);
+    w->forward = info.id;
+    w->forwards = true;
+    run_finish(e);
+}
+
 /* -- claiming ---------------------------------------------------------------------------------------------------------------- */
 
 static void read_arguments(struct work *w)
@@ -245,6 +282,11 @@ uint64_t call_runs(const struct sim *s, uint64_t seed)
     return (uintptr_t)mob_map_get(&s->runs, seed);
 }
 
+const struct mob_executor_lease *work_running(const struct process *p)
+{
+    return p->work == NULL || p->work->blocked || p->unheard > 0 ? NULL : p->work->run.lease;
+}
+
 bool work_gpus(const struct process *p, const uint32_t **ret_gpus, size_t *ret_count, int64_t *ret_units)
 {
     const struct mob_executor_lease *l = p->work != NULL ? p->work->run.lease : NULL;
@@ -257,10 +299,20 @@ bool work_gpus(const struct process *p, const uint32_t **ret_gpus, size_t *ret_c
     return true;
 }
 
+/* A page names what runs: who buries the worker charges that, who cancels it signals that. */
+static void check_page(const struct process *p, const struct mob_run *run)
+{
+    const struct mob_page *page = p->bell.page;
+
+    assert(atomic_load(&page->epoch) == run->lease->epoch && atomic_load(&page->task) == run->task);
+    assert(atomic_load(&page->attempt) == run->attempt && atomic_load(&page->claimed_ns) != 0);
+}
+
 void work_turn(struct process *p)
 {
     static void (*const begin[])(struct event *e) = {
         [FUNCTION_LEAF] = run_finish, [FUNCTION_NEST] = run_nest, [FUNCTION_CRASH] = run_crash, [FUNCTION_FAIL] = run_fail,
+        [FUNCTION_FORWARD] = run_forward,
     };
     struct mob_run run;
     struct work *w;
@@ -274,5 +326,6 @@ void work_turn(struct process *p)
     p->a.sim->functions_run++;
     mob_map_set(&p->a.sim->runs, w->call.seed, (void *)(uintptr_t)(call_runs(p->a.sim, w->call.seed) + 1));
     check_gpus(p->a.host);
+    check_page(p, &run);
     sim_after(p->a.sim, w->call.duration_ns, &p->a, begin[w->call.function], p);
 }

@@ -446,7 +446,7 @@ static uint64_t world_random(struct mob_world *w)
     return sim_random(actor_of(w)->sim);
 }
 
-static void world_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
 {
     struct sim *s = actor_of(w)->sim;
     struct end *e = end_find(s, link);
@@ -490,6 +490,6 @@ static uint64_t world_dial(struct mob_world *w, const char *ip, uint32_t port)
 void world_init(struct mob_world *w)
 {
     *w = (struct mob_world){
-        .now_ns = world_now, .random = world_random, .send = world_send, .hang_up = world_hang_up, .dial = world_dial,
+        .now_ns = world_now, .random = world_random, .send = link_send, .hang_up = world_hang_up, .dial = world_dial,
     };
 }
