@@ -38,7 +38,7 @@ static void query_begin(struct mob_runtime *r, struct query *q, struct mob_addre
     mob_envelope_init(&out, r->self, to, MOBULA__ENVELOPE__BODY_QUERY);
     out.e.query = &m;
     mob_runtime_send(r, &out.e);
-    mob_socket_flush(r->socket);
+    mob_runtime_flush(r);
 }
 
 void mob_query_receive(struct mob_runtime *r, const Mobula__Reply *m)

@@ -100,7 +100,7 @@ static void say(struct mob_runtime *r, Mobula__Envelope__BodyCase body)
     else
         out.e.unblocked = &unblocked;
     mob_runtime_send(r, &out.e);
-    mob_socket_flush(r->socket);
+    mob_runtime_flush(r);
 }
 
 static void block(struct mob_runtime *r, struct mob_wait *w)
@@ -182,14 +182,9 @@ static void pump_sleep(struct mob_runtime *r, struct mob_wait *w, int64_t until_
     r->pump_sleeps = true;
     settle(r);
     if (!w->done && r->state == MOB_RUNTIME_UP) {
-        int ms;
-
         r->pump_due_ns = until_ns < r->due_ns ? until_ns : r->due_ns;
-        ms = milliseconds_until(r->pump_due_ns);
-        if (mob_socket_queued(r->socket) > 0 && (ms < 0 || ms > 1))
-            ms = 1;                     /* the socket was full: try again */
         mob_runtime_unlock(r);
-        count = epoll_wait(r->pump_epoll, events, MOB_COUNT(events), ms);
+        count = epoll_wait(r->pump_epoll, events, MOB_COUNT(events), milliseconds_until(r->pump_due_ns));
         pthread_mutex_lock(&r->lock);
         for (int i = 0; i < count; i++) {
             if (events[i].data.fd == r->kick_fd)
@@ -276,8 +271,10 @@ static void hand_over(struct mob_runtime *r)
         return;
     if (!mob_list_empty(&r->waits))
         pthread_cond_signal(&mob_list_first(&r->waits, struct mob_wait, link)->turn);
-    else if (!r->ticking)
+    else if (!r->ticking) {
         settle(r);
+        mob_pump_arm(r);                /* it wakes for what the pump would have woken for */
+    }
 }
 
 bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns)

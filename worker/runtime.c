@@ -25,6 +25,7 @@
 #include "worker/store_call.h"
 
 #define LEAVE_ANSWERS_MAX 64            /* drained on the way out of a call */
+#define SOCKET_RETRY_NS 1000000
 #define SOCKET_QUEUE_MAX (1u << 20)     /* bytes; beyond it a call waits for the socket, without the lock */
 
 static struct mob_runtime the_runtime = { .lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP };
@@ -245,7 +246,7 @@ bool mob_runtime_turn(struct mob_runtime *r, size_t limit)
     if (any && !mob_owner_drain(r->owner, r->dirty, limit))
         memset(r->dirty, 0, sizeof r->dirty);
     r->due_ns = mob_owner_flush(r->owner);
-    mob_socket_flush(r->socket);
+    mob_runtime_flush(r);
     if (r->idle != NULL && mob_executor_pending(r->executor))
         mob_wait_done(r, r->idle);
     return any;
@@ -254,6 +255,17 @@ bool mob_runtime_turn(struct mob_runtime *r, size_t limit)
 static void receive(void *arg, const void *bytes, size_t size)
 {
     mob_inbox_receive(arg, bytes, size);
+}
+
+void mob_runtime_flush(struct mob_runtime *r)
+{
+    int64_t again_ns;
+
+    if (mob_socket_flush(r->socket))
+        return;
+    again_ns = mob_runtime_now() + SOCKET_RETRY_NS;
+    if (again_ns < r->due_ns)
+        r->due_ns = again_ns;
 }
 
 void mob_runtime_read(struct mob_runtime *r)

@@ -68,7 +68,7 @@ struct mob_runtime {
     uint64_t dirty[MOB_DIRTY_BITS / 64];        /* taken from the page, not drained yet */
     unsigned next_bit;
     bool own_half_open;                 /* of a channel to ourselves, the worker's end came */
-    int64_t due_ns;                     /* when the owner core wants to be flushed again */
+    int64_t due_ns;                     /* when the owner core, or a full socket, wants to be flushed again */
     uint32_t depth;                     /* of what is submitted now */
     bool running;                       /* a worker's: inside a task */
     struct mob_link store_calls, fetches, queries;      /* asked, not answered */
@@ -116,6 +116,8 @@ bool mob_runtime_turn(struct mob_runtime *r, size_t limit);
 /* Read the socket and act on what came. */
 void mob_runtime_read(struct mob_runtime *r);
 void mob_runtime_lost(struct mob_runtime *r, const struct mob_error *why);
+/* Write what is queued for the raylet; what its socket has no room for, in a millisecond. */
+void mob_runtime_flush(struct mob_runtime *r);
 /* Pack and queue an envelope whose from and to are set. */
 void mob_runtime_send(struct mob_runtime *r, const Mobula__Envelope *e);
 struct mob_address mob_runtime_raylet(const struct mob_runtime *r);

@@ -93,7 +93,7 @@ void mob_store_call_created(struct mob_runtime *r, const Mobula__Created *m)
 void mob_store_seal(struct mob_runtime *r, const struct mob_room *room)
 {
     send_object(r, MOBULA__ENVELOPE__BODY_SEAL, &room->id, room->entry, 0);
-    mob_socket_flush(r->socket);        /* before any frame that names it */
+    mob_runtime_flush(r);        /* before any frame that names it */
 }
 
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/channel.h"
+#include "common/event.h"
 #include "common/mem.h"
 #include "common/paths.h"
 #include "common/record.h"
@@ -53,7 +54,8 @@ struct fake_raylet {
     int started;
     struct { struct mob_address owner; uint32_t shape, depth; unsigned count; } wants[8];
     uint64_t lease;
-    _Atomic int blocked, unblocked;
+    _Atomic int blocked, unblocked, events;
+    pthread_mutex_t reading;
 };
 
 extern char **environ;
@@ -313,6 +315,8 @@ static void on_message(struct fake_raylet *f, struct peer *p, const void *bytes,
         no_room(f, p, e->create);
     else if (e->body_case == MOBULA__ENVELOPE__BODY_QUERY)
         answer_query(f, p, e->query);
+    else if (e->body_case == MOBULA__ENVELOPE__BODY_EVENTS)
+        f->events += (int)(e->events->records.len / sizeof(struct mob_event));
     else if (e->body_case == MOBULA__ENVELOPE__BODY_BLOCKED)
         f->blocked++;
     else if (e->body_case == MOBULA__ENVELOPE__BODY_UNBLOCKED)
@@ -377,9 +381,11 @@ static void *run(void *arg)
             return NULL;
         if (p[1].revents != 0)
             accept_peer(f);
+        pthread_mutex_lock(&f->reading);
         for (int i = 0; i < PEERS; i++)
             if (p[2 + i].revents != 0)
                 read_peer(f, &f->peers[i]);
+        pthread_mutex_unlock(&f->reading);
     }
 }
 
@@ -411,6 +417,7 @@ struct fake_raylet *fake_raylet_create(const char *folder)
     for (int i = 0; i < PEERS; i++)
         f->peers[i].fd = f->peers[i].page_fd = f->peers[i].event_fd = -1;
     f->wire = mob_wire_create();
+    pthread_mutex_init(&f->reading, NULL);
     write_record(f, folder);
     mob_copy(address.sun_path, sizeof address.sun_path, f->socket_path);
     f->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -455,4 +462,19 @@ int fake_raylet_blocked(struct fake_raylet *f)
 int fake_raylet_unblocked(struct fake_raylet *f)
 {
     return f->unblocked;
+}
+
+void fake_raylet_freeze(struct fake_raylet *f)
+{
+    pthread_mutex_lock(&f->reading);
+}
+
+void fake_raylet_thaw(struct fake_raylet *f)
+{
+    pthread_mutex_unlock(&f->reading);
+}
+
+int fake_raylet_events(struct fake_raylet *f)
+{
+    return f->events;
 }

@@ -16,4 +16,10 @@ void fake_raylet_destroy(struct fake_raylet *f);
 int fake_raylet_blocked(struct fake_raylet *f);
 int fake_raylet_unblocked(struct fake_raylet *f);
 
+/* It reads nothing from now on; it reads again. */
+void fake_raylet_freeze(struct fake_raylet *f);
+void fake_raylet_thaw(struct fake_raylet *f);
+/* Task events it was told so far. */
+int fake_raylet_events(struct fake_raylet *f);
+
 #endif

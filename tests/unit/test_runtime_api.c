@@ -2,6 +2,7 @@
 /* libmobula against a pretended raylet: this program is driver and, started again by it, worker. */
 #include "unit.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -492,6 +493,44 @@ START_TEST(test_nested_tasks_say_blocked)
 }
 END_TEST
 
+/* The socket is full when the last call returns, and no other call comes: the rest must leave by itself. */
+START_TEST(test_full_socket_is_written_later)
+{
+    struct mob_options options = { .size = sizeof options };
+    enum { NAMES = 4000 };
+    struct mob_error err;
+    struct mob_ref *gated, *ref;
+    struct mob_fn *fn;
+    char *gate, name[32];
+    int gate_fd;
+
+    set_up();
+    gate = mob_printf("%s/gate", folder);
+    ck_assert_int_eq(mkfifo(gate, 0600), 0);
+    setenv("TEST_GATE", gate, 1);
+    fn = fn_of("task_gate", NULL);
+    ck_assert_int_eq(mob_call(fn, NULL, 0, &gated, &err), 0);
+    mob_fn_destroy(fn);
+    while ((gate_fd = open(gate, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
+        sched_yield();                          /* until it runs: its worker has nothing more to say */
+    fake_raylet_freeze(raylet);
+    for (int i = 0; i < NAMES; i++) {           /* each name is an event, at once */
+        snprintf(name, sizeof name, "name %d", i);
+        options.name = name;
+        fn = fn_of("task_add", &options);
+        ck_assert_int_eq(mob_call(fn, &MOB_REF(gated), 1, &ref, &err), 0);
+        mob_fn_destroy(fn);
+    }
+    nanosleep(&(struct timespec){ .tv_nsec = 700000000 }, NULL);        /* whatever else was due is over */
+    fake_raylet_thaw(raylet);
+    while (fake_raylet_events(raylet) < NAMES)
+        sched_yield();
+    close(gate_fd);
+    free(gate);
+    tear_down();
+}
+END_TEST
+
 START_TEST(test_nodes)
 {
     struct mob_node nodes[2] = { { .size = sizeof nodes[0] } };
@@ -584,7 +623,7 @@ int main(int argc, char **argv)
         test_second_init_is_refused_until_shutdown, test_forked_child_is_refused,
         test_lost_raylet_fails_every_call, test_wrong_words_are_named, test_dropped_ref_is_refused, test_call_and_get,
         test_many_in_flight, test_refs_as_arguments, test_error_of_a_task, test_many_returns_and_wrong_sizes,
-        test_full_store_is_an_error, test_timeouts, test_waitset, test_nested_tasks_say_blocked, test_nodes, test_threads,
+        test_full_store_is_an_error, test_timeouts, test_waitset, test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_threads,
         test_shutdown_ends_those_who_wait,
     };
 
