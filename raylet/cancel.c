@@ -38,9 +38,10 @@ void mob_cancel_forget(struct mob_raylet *r, struct worker *w)
     w->cancel.state = CANCEL_NONE;
 }
 
-bool mob_cancel_signalled(const struct worker *w)
+bool mob_cancel_signalled(const struct worker *w, uint64_t task, uint32_t attempt)
 {
-    return w->cancel.state == CANCEL_TERMINATED || w->cancel.state == CANCEL_KILLED;
+    return (w->cancel.state == CANCEL_TERMINATED || w->cancel.state == CANCEL_KILLED)
+        && w->cancel.task == task && w->cancel.attempt == attempt;
 }
 
 static void wait_until(struct mob_raylet *r, struct worker *w, int64_t due)

@@ -26,8 +26,8 @@ void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a);
 void mob_cancel_drop(struct worker *w);
 /* It is lent to another: the page names no task any more, for the other's may have the same number. */
 void mob_cancel_forget(struct mob_raylet *r, struct worker *w);
-/* Was the worker ended by a cancel? */
-bool mob_cancel_signalled(const struct worker *w);
+/* Was the worker ended by the cancel of this attempt? When it is reaped it may run the next task, which nobody cancelled. */
+bool mob_cancel_signalled(const struct worker *w, uint64_t task, uint32_t attempt);
 /* Take the steps that are due. Returns when to come again. */
 int64_t mob_cancel_tick(struct mob_raylet *r);
 

@@ -80,7 +80,8 @@ static void say_lease_over(struct mob_raylet *r, const struct lease *l, const st
 
     m.claimed = mob_process_runs(p, l->epoch, &m.task, &m.attempt);
     if (cause.code == MOB_OK)
-        write_certificate(r, p, exit, mob_cancel_signalled(l->worker) ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED, &cause);
+        write_certificate(r, p, exit, mob_cancel_signalled(l->worker, m.task, m.attempt) ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED,
+                          &cause);
     cause.attempt = (int32_t)m.attempt;
     mob_wire_put_error(&error, &cause);
     mob_wire_put_address(&worker, p->address);
