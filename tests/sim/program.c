@@ -33,6 +33,7 @@ struct program {
     struct record *records;
     unsigned count, ready;
     bool judged;                        /* and its refs dropped */
+    bool forced;                        /* cancelled by force: the kill may hit the task behind, which is charged and runs again */
     struct mob_link link;
 };
 
@@ -40,7 +41,7 @@ struct program {
 
 static bool error_is_legal(const struct record *r, const struct mob_error *e)
 {
-    bool faults = r->program->sim->config.faults;
+    bool faults = r->program->sim->config.faults || r->program->forced;
 
     for (uint32_t i = 0; i < r->arg_count; i++) {
         if (r->args[i]->failed)
@@ -66,7 +67,7 @@ static void judge_runs(const struct record *r)
 {
     uint64_t runs = call_runs(r->program->sim, r->call.seed);
 
-    if (r->program->sim->config.faults)
+    if (r->program->sim->config.faults || r->program->forced)
         return;
     assert(runs <= (r->call.function == FUNCTION_CRASH ? 2 : 1));
     assert(runs >= 1 || r->failed);
@@ -210,8 +211,10 @@ static void run_cancel(struct event *e)
 {
     struct record *r = e->arg;
 
-    if (r->program->process != NULL && !r->ready)
-        mob_owner_cancel(r->program->process->owner, r->ref, e->n != 0, NULL);
+    if (r->program->process == NULL || r->ready)
+        return;
+    r->program->forced |= e->n != 0;
+    mob_owner_cancel(r->program->process->owner, r->ref, e->n != 0, NULL);
 }
 
 static void submit(struct program *p)
@@ -237,7 +240,7 @@ static void submit(struct program *p)
         on_ready(&r->waiter);           /* its argument had failed already */
     if (sim_chance(p->sim, 3)) {
         r->cancelled = true;
-        sim_after(p->sim, (int64_t)sim_below(p->sim, 50 * SIM_MS), &p->process->a, run_cancel, r)->n = sim_chance(p->sim, 50);
+        sim_after(p->sim, (int64_t)sim_below(p->sim, 50 * SIM_MS), &p->process->a, run_cancel, r)->n = sim_chance(p->sim, 20);
     }
 }
 
