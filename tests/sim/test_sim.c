@@ -8,6 +8,15 @@
  *   an owner charges the unclaimed tasks of a dead worker, too               judge(): WORKER_CRASHED of a call that never ran
  *   an owner charges nobody                                                  the program does not end
  *   a raylet does not take the GPU indices it lends                          mob_raylet_check()
+ * and with --faults, from seed 1, in how many seeds:
+ *   a raylet does not regain the CPU on Unblocked               1   check_running(): the lease holds no CPU
+ *   a worker does not raise its page's epoch at Assign          1   check_page()
+ *   a raylet does not skip a Place that is sent again           1   places.c: it granted or declined more than was placed
+ *   a worker claims frames of any epoch                         4   the program does not end
+ *   a raylet does not end the workers of a job that is over     2   check_end(): a worker outlives its job (--crash: 1)
+ *   a raylet does not answer Watch for an owner that died      16   the program does not end
+ *   a raylet keeps the wants of a job that is over              -   the head still has a demand (--crash --drivers 3: 182)
+ * Not to be seen from here: claiming frames of older epochs only. No owner returns a lease before it took back what it pushed.
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
 #include <getopt.h>
 #include <stdio.h>
