@@ -73,6 +73,10 @@ size_t mob_channel_reply_room(const struct mob_channel *c);
 struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_size, void **ret_body);
 void mob_channel_reply_commit(struct mob_channel *c);
 
+/* Ring the owner's doorbell for answers, as mob_channel_ring() does; urgently, too, if no task of `epoch` is left in the ring, or the
+ * answers fill half of it. */
+void mob_channel_ring_answers(struct mob_channel *c, uint32_t epoch, bool urgent);
+
 /* True if an unclaimed task of `epoch` is there (cheap: one load in the common case). */
 bool mob_channel_pending(struct mob_channel *c, uint32_t epoch);
 
@@ -80,7 +84,7 @@ bool mob_channel_pending(struct mob_channel *c, uint32_t epoch);
 
 /* Ring the peer's doorbell for what was committed since the last ring. urgent wakes a dozing owner, too. No-op if nothing new. */
 void mob_channel_ring(struct mob_channel *c, bool urgent);
-bool mob_channel_half_full(struct mob_channel *c);              /* answers: the worker rings urgently then */
+bool mob_channel_half_full(struct mob_channel *c);              /* answers; the worker's */
 /* NULL, or what the peer did wrong. */
 const char *mob_channel_error(const struct mob_channel *c);
 const struct mob_doorbell *mob_channel_peer(const struct mob_channel *c);

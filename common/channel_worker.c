@@ -175,10 +175,23 @@ bool mob_channel_half_full(struct mob_channel *c)
 
     assert(c->role == MOB_CHANNEL_WORKER);
     for (int look = 0; look < 2 && c->error == NULL; look++) {
-        if (w->answer - 1 - w->answers_done < SLOTS / 2 && w->bytes_next - w->bytes_done < BYTES / 2)
+        if (w->answer - 1 - w->answers_done <= SLOTS / 2 && w->bytes_next - w->bytes_done < BYTES / 2)
             return false;
         if (look == 0)
             see_answers_done(c);
     }
     return true;
+}
+
+void mob_channel_ring_answers(struct mob_channel *c, uint32_t epoch, bool urgent)
+{
+    assert(c->role == MOB_CHANNEL_WORKER);
+    if (!urgent)
+        urgent = mob_channel_half_full(c) || !mob_channel_pending(c, epoch);
+    mob_channel_ring(c, urgent);
+    /* The owner may have taken the rest back since we looked, and doze: then it did not see our bit, and this was the last answer. */
+    if (!urgent && !mob_channel_pending(c, epoch)) {
+        c->news = true;
+        mob_channel_ring(c, true);
+    }
 }

@@ -258,11 +258,9 @@ bool mob_executor_pending(struct mob_executor *e)
 
 static void run_end(struct mob_executor *e)
 {
-    bool urgent = (e->flags & MOB_TASK_URGENT) != 0;
-
     e->running = false;
     page_end(e);
-    mob_channel_ring(e->channel, urgent || mob_channel_half_full(e->channel) || !mob_channel_pending(e->channel, e->lease.epoch));
+    mob_channel_ring_answers(e->channel, e->lease.epoch, (e->flags & MOB_TASK_URGENT) != 0);
     if (e->has_next) {
         e->has_next = false;
         begin_lease(e, &e->next);

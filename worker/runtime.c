@@ -103,7 +103,7 @@ struct mob_runtime *mob_enter_any(void)
 
     if (r == NULL)
         return NULL;
-    if (r->state == MOB_RUNTIME_UP || r->state == MOB_RUNTIME_LOST) {
+    if (r->state == MOB_RUNTIME_UP || r->state == MOB_RUNTIME_LOST || r->state == MOB_RUNTIME_ENDING) {
         r->inside++;
         return r;
     }

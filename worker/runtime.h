@@ -96,7 +96,8 @@ struct mob_runtime {
 
 /* Take the lock. NULL: not initialised, a forked child, or the raylet is gone; *err says which. */
 struct mob_runtime *mob_enter(struct mob_error *err);
-/* Take the lock even when the raylet is gone (to drop things). NULL: there is nothing. */
+/* Take the lock even when the raylet is gone, or mob_shutdown() waits for others (to drop things, never to wait). NULL: there is
+ * nothing. */
 struct mob_runtime *mob_enter_any(void);
 /* Flush what the call caused, drain a little, unlock. */
 void mob_leave(struct mob_runtime *r);

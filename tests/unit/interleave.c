@@ -327,7 +327,7 @@ static void scene_begin(void (*const runs[])(struct pair *, unsigned), unsigned 
 {
     memset(&m.scene, 0, sizeof(m.scene));
     m.now = -1;
-    m.pair = pair_create_with(-1, EVENT_FD);
+    m.pair = pair_create_with(EVENT_FD, EVENT_FD);
     for (unsigned i = 0; i < m.count; i++) {
         struct actor *a = &m.actors[i];
         char *stack = a->stack != NULL ? a->stack : malloc(STACK);

@@ -242,6 +242,50 @@ START_TEST(test_worker_never_sleeps_beside_a_task)
 }
 END_TEST
 
+/* The owner takes back what stands behind the running task, and dozes: the answer of that task is then the last. */
+static void owner_takes_back_and_dozes(struct pair *p, unsigned self)
+{
+    struct mob_doorbell bell = { &p->pages[0], EVENT_FD };
+
+    (void)self;
+    push(p, 1);
+    push(p, 2);
+    for (;;) {
+        mob_doorbell_take(&bell, 0);
+        read_answers(p);
+        take_back(p, 2);
+        if (!mob_doorbell_try_sleep(&bell, MOB_DOZING))
+            continue;
+        step_wait(sleep_ends);
+        mob_doorbell_wake_up(&bell);
+    }
+}
+
+static void worker_answers(struct pair *p, unsigned self)
+{
+    (void)self;
+    for (int i = 0; i < 2; i++)
+        if (run_task(p))
+            mob_channel_ring_answers(p->worker, 1, false);
+}
+
+static const char *all_answers_read(struct pair *p)
+{
+    (void)p;
+    for (unsigned task = 1; task < 3; task++)
+        if (scene()->answered[task] != scene()->runs[task])
+            return "the owner dozes beside the last answer";
+    return NULL;
+}
+
+static void (*const doze_scene[])(struct pair *, unsigned) = { owner_takes_back_and_dozes, worker_answers };
+
+START_TEST(test_owner_never_dozes_beside_the_last_answer)
+{
+    ck_assert_ptr_null(search(2, doze_scene, 0, all_answers_read, NOTHING, ""));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("interleave");
@@ -258,6 +302,7 @@ int main(void)
     tcase_add_test(c, test_without_fence_after_dirty);
     tcase_add_test(c, test_without_death_notice);
     tcase_add_test(c, test_worker_never_sleeps_beside_a_task);
+    tcase_add_test(c, test_owner_never_dozes_beside_the_last_answer);
     suite_add_tcase(suite, c);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
