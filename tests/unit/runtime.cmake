@@ -2,7 +2,6 @@
 mob_unit_test(executor mob_owner)
 mob_unit_test(runtime_api mobula_static)
 target_sources(test_runtime_api PRIVATE ${CMAKE_CURRENT_LIST_DIR}/fake_raylet.c)
-set_property(TEST unit/runtime_api APPEND PROPERTY LABELS threads)
 
 # The shared library exports what mobula.h declares and nothing else; the header is C++, too.
 mob_unit_test(runtime_symbols mobula ${CMAKE_DL_LIBS})
