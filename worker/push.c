@@ -156,6 +156,14 @@ bool mob_owner_lease_take_back(struct mob_owner *o, struct lease *l)
     return any;
 }
 
+/* What its tasks are expected to take by what is known now; they may have been pushed when it was less. */
+static int64_t work_ns(const struct lease *l)
+{
+    int64_t now_ns = l->count * kind_expected_ns(mob_list_first(&l->tasks, struct task, link)->kind);
+
+    return now_ns > l->load_ns ? now_ns : l->load_ns;
+}
+
 bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh)
 {
     struct lease *victim = NULL, *l;
@@ -170,7 +178,7 @@ bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh)
             continue;
         if (l->stalled)
             any |= mob_owner_lease_take_back(o, l);
-        else if (l->load_ns >= LONG_NS && (victim == NULL || l->load_ns > victim->load_ns))
+        else if (work_ns(l) >= LONG_NS && (victim == NULL || work_ns(l) > work_ns(victim)))
             victim = l;
     }
     if (any || victim == NULL)

@@ -414,10 +414,40 @@ START_TEST(test_idle_lease_lingers_little_while_another_shape_waits)
 }
 END_TEST
 
+START_TEST(test_tasks_that_turn_out_long_are_shared_out)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, FAKE_MS));
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    for (int i = 0; i < 6; i++)                     /* 1 ms each, it seems: three a lease */
+        fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 180 * FAKE_MS));
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    for (int i = 0; i < 3; i++)
+        ck_assert(run_one(&f, 1, 10 * FAKE_MS));
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 1, &t, &body));        /* it was behind the one that the first runs */
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_lease", test_wants_are_levels, test_short_tasks_want_few_leases_and_deep_pipelines,
           test_eight_long_tasks_on_four_leases_run_two_rounds, test_idle_lease_lingers_and_surplus_goes_at_once,
           test_recall_takes_back_and_returns_after_the_running_task, test_nothing_stays_behind_a_blocked_task,
           test_long_task_loses_what_is_behind_it_to_another_lease, test_idle_lease_takes_over_a_prefetched_long_task,
           test_death_keeps_order_and_answers, test_unplaceable_warns_once_and_final_fails,
           test_unknown_kind_among_short_ones_wants_a_lease_each, test_recalled_lease_is_no_help_to_what_is_queued,
-          test_idle_lease_lingers_little_while_another_shape_waits)
+          test_idle_lease_lingers_little_while_another_shape_waits,
+          test_tasks_that_turn_out_long_are_shared_out)
