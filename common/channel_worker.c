@@ -189,7 +189,7 @@ void mob_channel_ring_answers(struct mob_channel *c, uint32_t epoch, bool urgent
     if (!urgent)
         urgent = mob_channel_half_full(c) || !mob_channel_pending(c, epoch);
     mob_channel_ring(c, urgent);
-    /* The owner may have taken the rest back since we looked, and doze: then it did not see our bit, and this was the last answer. */
+    /* The owner may have taken the rest back since we looked, and doze: it did not see our bit, and this was the last answer. */
     if (!urgent && !mob_channel_pending(c, epoch)) {
         c->news = true;
         mob_channel_ring(c, true);

@@ -36,14 +36,16 @@ int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, 
         }
         if (a->size > MOB_INLINE_MAX)
             return mob_error_set(err, MOB_ERR_INVALID,
-                                 "argument %zu has %zu bytes; more than %d go through the store: put it first", i, a->size, MOB_INLINE_MAX);
+                                 "argument %zu has %zu bytes; more than %d go through the store: put it first", i, a->size,
+                                 MOB_INLINE_MAX);
         bytes += HEAD + mob_frame_pad(a->size);
         in_frame += HEAD + mob_frame_pad(a->size);
         inlined += a->size;
     }
     if (inlined > MOB_ARGS_INLINE_MAX)
         return mob_error_set(err, MOB_ERR_INVALID,
-                             "the arguments have %zu bytes; more than %d go through the store: put some first", inlined, MOB_ARGS_INLINE_MAX);
+                             "the arguments have %zu bytes; more than %d go through the store: put some first", inlined,
+                             MOB_ARGS_INLINE_MAX);
     if (in_frame > BODY_MAX)
         return mob_error_set(err, MOB_ERR_INVALID,
                              "%zu arguments are too many for one task: put some in one object", s->arg_count);

@@ -4,8 +4,8 @@
  *   HELD --> RECALLED --> OVER
  *     '-------------------->^    returned after the linger, its worker died, its node or our raylet is gone
  *
- *   HELD      gets tasks (push.c). Without any it lingers LINGER_NS, so that call after call finds it warm, LINGER_SCARCE_NS while
- *             another shape of ours waits; a new one that nobody needs goes back at once.
+ *   HELD      gets tasks (push.c). Without any it lingers LINGER_NS, so that call after call finds it warm (LINGER_SCARCE_NS
+ *             while another shape of ours waits); a new one that nobody needs goes back at once.
  *   RECALLED  others wait for it: gets no more, its unstarted tasks are taken back, and it goes back after the running one. No
  *             deadline: a raylet that cannot wait ends the worker, and LeaseOver comes.
  *   OVER      left to mob_owner_lease_end(), which forgets it

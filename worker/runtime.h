@@ -22,7 +22,6 @@ struct mob_cluster;
 #define MOB_NEVER INT64_MAX
 #define MOB_HINTS 1024                  /* remembered places of objects in the local store; a power of two */
 
-
 enum mob_runtime_state {
     MOB_RUNTIME_DOWN,                   /* before mob_init(), after mob_shutdown() */
     MOB_RUNTIME_GREETING,               /* waits for Welcome */

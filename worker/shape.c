@@ -99,8 +99,8 @@ void mob_owner_shape_remove(struct mob_owner *o, struct task *t)
 
 /* -- how many leases --------------------------------------------------------------------------------------------------------- */
 
-/* A task of the shape: what its tasks took, but at least what the newest is expected to take. So the first task of an unknown kind
- * is not taken for one more of a million short ones. */
+/* A task of the shape: what its tasks took, but at least what the newest is expected to take. So the first task of an unknown
+ * kind is not taken for one more of a million short ones. */
 static int64_t expected_ns(const struct shape *sh)
 {
     int64_t newest_ns = sh->newest != NULL ? kind_expected_ns(sh->newest) : 0;

@@ -5,8 +5,7 @@
  *      '-----------'------------------->^    an argument failed, cancelled, infeasible, the raylet is gone
  *
  *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes
- *   them
- *             always ends.
+ *             them always ends.
  *   QUEUED    in its shape's backlog, until a lease has room (lease.c). For ever, as long as the shape may become placeable.
  *   PUSHED    with a lease, until its answer, a take-back, or the death of its worker; then QUEUED again while it has retries
  *   DONE      its returns are set; the memory is free when no pending argument knows the task any more

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* world.c -- the outside of the owner and executor cores in a real process: the clock, random numbers, one link (the raylet's).
- * */
+/* world.c -- the outside of the owner and executor cores in a real process: the clock, random numbers, one link (the
+ * raylet's). */
 #include <sys/random.h>
 
 #include "worker/runtime.h"
