@@ -40,18 +40,35 @@ uint32_t mob_demand_placed_at(const struct want *w, uint32_t node)
     return p == NULL ? 0 : p->count;
 }
 
-static void place(struct want *w, uint32_t node, uint32_t count)
+static struct placed *make_placed(struct want *w, uint32_t node)
 {
     struct demand *d = &w->demand;
     struct placed *p = find_placed(w, node);
 
-    if (p == NULL) {
-        d->placed = mob_realloc(d->placed, (d->placed_count + 1) * sizeof *d->placed);
-        p = &d->placed[d->placed_count++];
-        *p = (struct placed){ .node = node };
-    }
-    p->count += count;
-    d->placed_sum += count;
+    if (p != NULL)
+        return p;
+    d->placed = mob_realloc(d->placed, (d->placed_count + 1) * sizeof *d->placed);
+    p = &d->placed[d->placed_count++];
+    *p = (struct placed){ .node = node };
+    return p;
+}
+
+static void forget_if_empty(struct demand *d, struct placed *p)
+{
+    if (p->count == 0 && p->early == 0)
+        *p = d->placed[--d->placed_count];
+}
+
+/* What was answered early is settled by this. */
+static void place(struct want *w, uint32_t node, uint32_t count)
+{
+    struct placed *p = make_placed(w, node);
+    uint32_t settled = p->early < count ? p->early : count;
+
+    p->early -= settled;
+    p->count += count - settled;
+    w->demand.placed_sum += count - settled;
+    forget_if_empty(&w->demand, p);
 }
 
 /* Take up to `count` off; returns how many. */
@@ -66,8 +83,7 @@ static uint32_t unplace(struct want *w, uint32_t node, uint32_t count)
         count = p->count;
     p->count -= count;
     d->placed_sum -= count;
-    if (p->count == 0)
-        *p = d->placed[--d->placed_count];
+    forget_if_empty(d, p);
     return count;
 }
 
@@ -77,9 +93,21 @@ void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uin
         mob_want_changed(r, w);
 }
 
+/* A Grant that crossed a Withdraw counts as early, too: then one lease too many is asked for, and returned. */
+void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count)
+{
+    uint32_t expected = unplace(w, node, count);
+
+    if (expected < count)
+        make_placed(w, node)->early += count - expected;
+    if (expected > 0)
+        mob_want_changed(r, w);
+}
+
 /* -- saying -------------------------------------------------------------------------------------------------------------- */
 
-static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t node, uint32_t level)
+/* A number and no level: it may cross a later Place, which comes from the head, and must not undo that. */
+static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t node, uint32_t count)
 {
     Mobula__Withdraw m = MOBULA__WITHDRAW__INIT;
     Mobula__Address address;
@@ -88,7 +116,7 @@ static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_
     mob_wire_put_address(&address, owner);
     m.owner = &address;
     m.shape = shape;
-    m.count = level;
+    m.count = count;
     mob_envelope_init(&e, r->self, (struct mob_address){ node, 0 }, MOBULA__ENVELOPE__BODY_WITHDRAW);
     e.e.withdraw = &m;
     mob_route_send(r, &e.e);
@@ -122,15 +150,24 @@ static void say_demand(struct mob_raylet *r, struct mob_address owner, uint32_t 
     mob_route_send(r, &e.e);
 }
 
+static uint32_t last_placed(const struct demand *d)
+{
+    size_t i = d->placed_count;
+
+    while (d->placed[i - 1].count == 0)         /* there is one: the sum is not 0 */
+        i--;
+    return d->placed[i - 1].node;
+}
+
 static void withdraw_surplus(struct mob_raylet *r, struct want *w, uint32_t open)
 {
     while (w->demand.placed_sum > open) {
         uint32_t surplus = w->demand.placed_sum - open;
-        uint32_t node = w->demand.placed[w->demand.placed_count - 1].node;
+        uint32_t node = last_placed(&w->demand);
 
-        unplace(w, node, surplus);
+        surplus = unplace(w, node, surplus);
         if (node != r->self.node)
-            say_withdraw(r, w->wanter->address, w->number, node, mob_demand_placed_at(w, node));
+            say_withdraw(r, w->wanter->address, w->number, node, surplus);
         else
             mob_want_changed(r, w);
     }
@@ -163,7 +200,8 @@ void mob_demand_flush(struct mob_raylet *r)
 static void withdraw_all(struct mob_raylet *r, struct want *w)
 {
     withdraw_surplus(r, w, 0);
-    assert(w->demand.placed_count == 0 && w->demand.placed_sum == 0);
+    assert(w->demand.placed_sum == 0);
+    w->demand.placed_count = 0;
 }
 
 void mob_demand_say_again(struct mob_raylet *r)
@@ -192,8 +230,13 @@ void mob_demand_node_lost(struct mob_raylet *r, uint32_t node)
 {
     struct want *w;
 
-    mob_list_each(w, &r->wants.all, struct want, all)
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        struct placed *p = find_placed(w, node);
+
+        if (p != NULL)
+            p->early = 0;
         mob_demand_unplace(r, w, node, UINT32_MAX);
+    }
 }
 
 /* -- hearing ------------------------------------------------------------------------------------------------------------- */
@@ -215,7 +258,7 @@ void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
     if (w == NULL || w->wanter->process == NULL) {      /* its owner died while this was under way */
         say_demand(r, owner, m->shape, NULL, 0);
         if (m->node != r->self.node)
-            say_withdraw(r, owner, m->shape, m->node, 0);
+            say_withdraw(r, owner, m->shape, m->node, m->count);
         return;
     }
     w->demand.placed_seen += m->count;
@@ -233,6 +276,8 @@ void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
     }
     mob_want_changed(r, w);
     mob_wants_serve(r);
+    if (!mob_want_fits_now(r, w))       /* the head's view was old: another node may be free meanwhile, so it is asked again */
+        mob_demand_unplace(r, w, r->self.node, UINT32_MAX);
 }
 
 void mob_demand_on_declined(struct mob_raylet *r, const struct arrival *a)
@@ -241,5 +286,5 @@ void mob_demand_on_declined(struct mob_raylet *r, const struct arrival *a)
     struct want *w = mob_want_find(r, mob_wire_address(m->owner), m->shape);
 
     if (w != NULL && w->wanter->process != NULL)
-        mob_demand_unplace(r, w, a->from.node, m->count);
+        mob_demand_answered(r, w, a->from.node, m->count);
 }

@@ -12,6 +12,7 @@ struct want;
 struct placed {
     uint32_t node;
     uint32_t count;                     /* granted not yet */
+    uint32_t early;                     /* answered before its Placed came: the head's word was overtaken */
 };
 
 /* outstanding = making + sum of placed + at_head, once mob_demand_flush() has said what changed. */
@@ -33,8 +34,10 @@ void mob_demand_say_again(struct mob_raylet *r);
 
 /* Of a want's leases, how many are placed at `node`. */
 uint32_t mob_demand_placed_at(const struct want *w, uint32_t node);
-/* `count` of those placed at `node` are not expected from there any more: granted, declined, or the node is lost. */
+/* `count` of those placed at `node` are not expected from there any more: served here, or asked of the head again. */
 void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
+/* `node` granted or declined `count`; the Placed for them may come later. */
+void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
 void mob_demand_node_lost(struct mob_raylet *r, uint32_t node);
 /* The want ends: the head and the nodes are told that nothing is wanted. */
 void mob_demand_end(struct mob_raylet *r, struct want *w);

@@ -349,13 +349,19 @@ static void say_declined(struct mob_raylet *r, struct mob_address owner, uint32_
     mob_route_send(r, &e.e);
 }
 
-/* More is placed here than the queue may hold, or what this node can never serve. */
+bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w)
+{
+    return mob_resources_fit(&r->resources.free, &w->shape.resources);
+}
+
+/* The head places by a view that may be old. What does not fit now goes back to it: another node may be free meanwhile. What fits
+ * and was not served (its program rests) stays, but no more than the queue may hold. */
 static void decline_surplus(struct mob_raylet *r, struct want *w)
 {
     uint32_t room = mob_node_resources_cpus(&r->resources), open = w->outstanding - w->making;
     uint32_t surplus = r->wants.placed_queued > room ? r->wants.placed_queued - room : 0;
 
-    if (!w->feasible)
+    if (!w->feasible || !mob_want_fits_now(r, w))
         surplus = open;
     if (surplus > open)
         surplus = open;
@@ -397,8 +403,8 @@ void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
     struct mob_address owner = mob_wire_address(m->owner);
     struct want *w = mob_want_find(r, owner, m->shape);
 
-    if (w == NULL || owner.node != a->from.node || w->outstanding <= m->count)
+    if (w == NULL || owner.node != a->from.node || w->outstanding == 0)
         return;
-    set_outstanding(r, w, m->count);
+    set_outstanding(r, w, w->outstanding > m->count ? w->outstanding - m->count : 0);
     mob_want_release(r, w);
 }

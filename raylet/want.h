@@ -60,6 +60,8 @@ struct wants {
 void mob_wants_init(struct mob_raylet *r);
 void mob_wants_fini(struct mob_raylet *r);
 
+/* Is what one lease of it asks free here? */
+bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w);
 /* How many more leases of it this node should lend now. */
 uint32_t mob_want_servable(const struct want *w);
 /* After any of its numbers changed: in or out of the queue, and demand looks at it again. */

@@ -37,6 +37,24 @@ static void run_until(struct sim *s, int64_t end, bool until_programs_end)
     }
 }
 
+/* What each process still has to do: who waits for whom when a program does not end. */
+static void say_stuck(struct sim *s)
+{
+    for (unsigned i = 0; i <= s->config.nodes; i++) {
+        struct process *p;
+        mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
+            struct mob_owner_counts c;
+            if (!p->a.alive || p->owner == NULL)
+                continue;
+            c = mob_owner_counts(p->owner);
+            fprintf(stderr, "  %u.%u on host %u%s: %lu tasks wait, %lu are queued, %lu pushed; %lu leases, %lu objects; %s\n",
+                    p->self.node, p->self.process, i, p->driver ? ", a driver" : "", (unsigned long)c.waiting,
+                    (unsigned long)c.queued, (unsigned long)c.pushed, (unsigned long)c.leases, (unsigned long)c.objects,
+                    p->work != NULL ? "runs a function" : "idle");
+        }
+    }
+}
+
 static int run(const struct sim_config *config)
 {
     struct sim *s = sim_create(config);
@@ -45,6 +63,7 @@ static int run(const struct sim_config *config)
     run_until(s, s->now + TIME_MAX, true);
     if (s->programs_running > 0) {
         fprintf(stderr, "seed %lu: %u programs did not end\n", (unsigned long)config->seed, s->programs_running);
+        say_stuck(s);
         result = 1;
     } else {
         int64_t quiet = s->now > s->faults_until ? s->now : s->faults_until;

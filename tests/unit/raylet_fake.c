@@ -39,9 +39,14 @@ static void world_hang_up(struct mob_world *w, uint64_t link)
 
 static uint64_t world_dial(struct mob_world *w, const char *ip, uint32_t port)
 {
-    (void)ip, (void)port;
-    fake_of(w)->dials++;
-    return fake_of(w)->dialed = ++fake_of(w)->next_link;
+    struct fake *f = fake_of(w);
+
+    (void)ip;
+    f->dials++;
+    f->dialed = ++f->next_link;
+    if (port == f->config.head_port)
+        f->dialed_head = f->dialed;
+    return f->dialed;
 }
 
 static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
@@ -109,7 +114,7 @@ void fake_start(struct fake *f)
 {
     f->raylet = mob_raylet_create(&f->world, &f->config);
     fake_tick(f);
-    f->head = f->dialed;
+    f->head = f->dialed_head;
 }
 
 void fake_fini(struct fake *f)

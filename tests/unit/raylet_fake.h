@@ -38,7 +38,7 @@ struct fake {
     size_t sent_count, sent_room;
     struct fake_process *process;       /* by number */
     uint32_t spawned, connected;
-    uint64_t hung_up, dialed;           /* the last */
+    uint64_t hung_up, dialed, dialed_head;      /* the last */
     uint32_t dials, hang_ups;
     uint64_t mark_task;
     struct mob_address flushed;         /* whose output was asked for last */

@@ -74,7 +74,7 @@ START_TEST(test_placed_granted_declined)
     ck_assert_int_eq(fake_demand(&f), -1);
     decline(link, 3, p, 2);
     ck_assert_int_eq(fake_demand(&f), 4);
-    decline(link, 3, p, 2);             /* more than was placed: counts nothing */
+    decline(link, 3, p, 2);             /* more than was placed: settled by the next Placed */
     ck_assert_int_eq(fake_demand(&f), -1);
     fake_want(&f, p, (struct fake_ask){ .count = 0, .seen = 4 });
     ck_assert_int_eq(fake_demand(&f), 0);
@@ -100,7 +100,7 @@ START_TEST(test_served_here_later)
     mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
     e = fake_take(&f, f.dialed, MOBULA__ENVELOPE__BODY_WITHDRAW);
     ck_assert_ptr_nonnull(e);
-    ck_assert_uint_eq(e->withdraw->count, 0);
+    ck_assert_uint_eq(e->withdraw->count, 1);
     ck_assert_int_eq(fake_demand(&f), -1);
     fake_fini(&f);
 }
@@ -130,25 +130,47 @@ START_TEST(test_as_lender)
     uint64_t link = fake_peer(&f, 3);
     fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 7 });
     e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
-    ck_assert_ptr_nonnull(e);           /* 2 in the making, 2 queued */
-    ck_assert_uint_eq(e->declined->count, 3);
+    ck_assert_ptr_nonnull(e);           /* 2 in the making; what does not fit now may fit elsewhere */
+    ck_assert_uint_eq(e->declined->count, 5);
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->declined->count, 1);
     fake_all_up(&f);
     ck_assert(fake_grant(&f, link, &g));
+    ck_assert(fake_grant(&f, link, &g));
+    Mobula__Return back = MOBULA__RETURN__INIT;
+    back.lease = g.lease;
+    fake_forget_sent(&f);
+    fake_say(&f, link, fake_at(3, 9), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_RETURN_LEASE, &back);
+    ck_assert(!fake_grant(&f, link, &g));       /* nothing was kept in a queue */
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
+    ck_assert(fake_grant(&f, link, &g));
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .shape = 1, .count = 2, .resources = "GPU=1" });
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
+    ck_assert_uint_eq(e->declined->count, 2);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A Place of the head overtook the Withdraw for the one before it: the later one stands. */
+START_TEST(test_withdraw_crosses_place)
+{
+    struct fake_grant g;
+
+    fake_open(&f, "CPU=2");
+    uint64_t link = fake_peer(&f, 3);
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
     Mobula__Withdraw w = MOBULA__WITHDRAW__INIT;
     Mobula__Address owner;
     mob_wire_put_address(&owner, fake_at(3, 9));
     w.owner = &owner;
     w.count = 1;
     fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WITHDRAW, &w);
-    Mobula__Return back = MOBULA__RETURN__INIT;
-    back.lease = g.lease;
-    fake_forget_sent(&f);
-    fake_say(&f, link, fake_at(3, 9), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_RETURN_LEASE, &back);
+    fake_all_up(&f);
     ck_assert(fake_grant(&f, link, &g));
     ck_assert(!fake_grant(&f, link, &g));
-    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .shape = 1, .count = 2, .resources = "GPU=1" });
-    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
-    ck_assert_uint_eq(e->declined->count, 2);
     fake_fini(&f);
 }
 END_TEST
@@ -203,7 +225,7 @@ START_TEST(test_owner_dies_while_placed)
     fake_exit(&f, p, 0);
     Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
     ck_assert_ptr_nonnull(e);
-    ck_assert_uint_eq(e->withdraw->count, 0);
+    ck_assert_uint_eq(e->withdraw->count, 2);
     ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
     pass_grant(link, 3, p, 8);          /* it crossed: its lender learns that nobody is there */
     e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
@@ -224,6 +246,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
     tcase_add_test(tcase, test_placed_granted_declined);
+    tcase_add_test(tcase, test_withdraw_crosses_place);
     tcase_add_test(tcase, test_served_here_later);
     tcase_add_test(tcase, test_placed_here);
     tcase_add_test(tcase, test_as_lender);

@@ -157,7 +157,7 @@ static void head(struct chaos *c)
         c->headless = true;
         fake_lose(&c->f, c->f.head);
         fake_pass(&c->f, 600);
-        c->f.head = c->f.dialed;
+        c->f.head = c->f.dialed_head;
     } else if (c->headless) {
         c->headless = false;
         fake_join(&c->f);
