@@ -218,8 +218,10 @@ void mob_pool_start_next(struct mob_raylet *r)
 void mob_pool_worker_up(struct mob_raylet *r, struct worker *w)
 {
     struct lease *for_one = w->lease;
+    bool rested = w->kind->failures > 0;
 
     w->kind->failures = 0;
+    w->kind->retry_at = 0;              /* its program starts: nobody would end the rest later */
     move(r, w, WORKER_IDLE);
     if (w->for_one) {
         assert(for_one != NULL);        /* when its lease ended before, it was killed */
@@ -228,6 +230,8 @@ void mob_pool_worker_up(struct mob_raylet *r, struct worker *w)
         mob_pool_take_back(r, w);
     }
     mob_pool_start_next(r);
+    if (rested)
+        mob_wants_serve(r);
 }
 
 /* -- lending ------------------------------------------------------------------------------------------------------------- */

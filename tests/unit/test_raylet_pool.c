@@ -228,6 +228,25 @@ START_TEST(test_program_that_does_not_start)
 }
 END_TEST
 
+/* One start fails, another succeeds: the rest that the first one began ends with it, not never. */
+START_TEST(test_rest_ends_when_a_worker_comes_up)
+{
+    fake_open(&f, "CPU=2");
+    uint32_t p = fake_driver(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 2 });
+    for (uint32_t i = 0; i < f.spawned; i++)
+        if (f.process[i].spawned) {
+            fake_exit(&f, i, -1);
+            break;
+        }
+    fake_all_up(&f);
+    fake_pass(&f, 300);
+    fake_all_up(&f);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), 2);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_worker_that_hangs_at_its_start_is_killed)
 {
     fake_open(&f, "CPU=1");
@@ -242,5 +261,5 @@ END_TEST
 
 UNIT_MAIN("raylet_pool", test_prestart_and_reaping, test_blocked_cpu, test_deep_chain, test_blocked_worker_dies, test_gpus,
           test_fractions_leave_whole_gpus_whole,
-          test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start,
+          test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start, test_rest_ends_when_a_worker_comes_up,
           test_worker_that_hangs_at_its_start_is_killed)
