@@ -90,6 +90,8 @@ bool mob_lease_make(struct mob_raylet *r, struct want *w)
     mob_list_append(&w->leases, &l->of_want);
     mob_map_set(&r->leases.by_number, l->number, l);
     w->making++;
+    if (w->wanter->process != NULL)     /* what the head placed here is used up now, not when the worker is there */
+        mob_demand_unplace(r, w, r->self.node, 1);
     w->since = r->now;
     mob_list_remove(&w->queued);        /* served: behind its equals */
     mob_want_changed(r, w);
@@ -207,8 +209,6 @@ void mob_lease_grant(struct mob_raylet *r, struct lease *l, struct worker *worke
         r->config.lease_changed(r->config.arg, worker->process->address.process, owner, w->shape.job);
     w->making--;
     w->held++;
-    if (w->wanter->process != NULL)
-        mob_demand_unplace(r, w, r->self.node, 1);
     mob_want_granted(r, w);
 }
 

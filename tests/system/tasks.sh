@@ -42,8 +42,10 @@ running() {
     on "$1" sh -c "for f in /proc/[0-9]*; do case \$(readlink \$f/exe 2>/dev/null) in $2) echo \${f#/proc/} ;; esac; done"
 }
 
-# spreads HOST COUNT: tasks submitted there run on COUNT hosts.
+all_free() { on h0 mobula status --format json | jq -e '.total.CPU == .available.CPU' >/dev/null; }
+# spreads HOST COUNT: tasks submitted there run on COUNT hosts, when nothing of an earlier driver is left in their way.
 spreads() {
+    wait_until 10 all_free
     meeting
     expect scene "$1" spreads "$meet" "$2" >/dev/null
 }
