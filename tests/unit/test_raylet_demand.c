@@ -175,6 +175,24 @@ START_TEST(test_withdraw_crosses_place)
 }
 END_TEST
 
+/* One place of the head on the owner's own node makes one lease, however long its worker takes to start. */
+START_TEST(test_placed_here_is_used_once)
+{
+    struct fake_grant g;
+
+    fake_open(&f, "CPU=4");
+    uint32_t p = fake_driver(&f);       /* its workers are not there yet */
+    fake_want(&f, p, (struct fake_ask){ .count = 2, .strategy = MOB_SPREAD });
+    ck_assert_int_eq(fake_demand(&f), 2);
+    fake_placed(&f, p, 0, FAKE_NODE, 1);
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[p].link, &g));
+    ck_assert(!fake_grant(&f, f.process[p].link, &g));
+    ck_assert_int_eq(fake_demand(&f), -1);      /* the other one is still the head's to place */
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_head_goes_and_comes_back)
 {
     uint32_t p = driver_with("CPU=1", (struct fake_ask){ .count = 3 });
@@ -247,6 +265,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
     tcase_add_test(tcase, test_placed_granted_declined);
     tcase_add_test(tcase, test_withdraw_crosses_place);
+    tcase_add_test(tcase, test_placed_here_is_used_once);
     tcase_add_test(tcase, test_served_here_later);
     tcase_add_test(tcase, test_placed_here);
     tcase_add_test(tcase, test_as_lender);
