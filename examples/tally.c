@@ -81,8 +81,11 @@ int cluster_cpus(void)
 
 void tally_print(const struct tally *y, double serial, double distributed, int cpus)
 {
-    printf("  serial %.2f s   distributed %.2f s   %.2f times   (%d CPUs in the cluster, %ld real cores)\n  tasks by host:", serial,
-           distributed, serial / distributed, cpus, sysconf(_SC_NPROCESSORS_ONLN));
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    double possible = cpus < cores ? (double)cpus : (double)cores;
+
+    printf("  serial %.2f s   distributed %.2f s   %.2f times of %.0f possible (%d CPUs in the cluster, %ld real cores)\n"
+           "  tasks by host:", serial, distributed, serial / distributed, possible, cpus, cores);
     for (int i = 0; i < y->count; i++)
         printf("  %s %d", y->hosts[i], y->tasks[i]);
     printf("\n");

@@ -85,15 +85,6 @@ static void add(struct words *w, const char *word, uint32_t length, uint32_t has
         grow(w);
 }
 
-static uint32_t hash_of(const char *word, uint32_t length)
-{
-    uint32_t hash = 2166136261u;
-
-    for (uint32_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)word[i]) * 16777619u;
-    return hash;
-}
-
 void words_count_text(struct words *w, const char *text, size_t size)
 {
     size_t i = 0;
@@ -111,50 +102,51 @@ void words_count_text(struct words *w, const char *text, size_t size)
     }
 }
 
-static const struct words *sorting;     /* qsort() has no argument for it; one thread sorts */
-
-static int by_word(const void *a, const void *b)
-{
-    const struct slot *x = *(struct slot *const *)a, *y = *(struct slot *const *)b;
-    uint32_t shorter = x->length < y->length ? x->length : y->length;
-    int c = memcmp(sorting->text + x->at, sorting->text + y->at, shorter);
-
-    return c != 0 ? c : (x->length > y->length) - (x->length < y->length);
-}
+/* A word: its count, its hash, its length, its bytes. */
+#define PACKED_HEAD (sizeof(uint64_t) + sizeof(uint32_t) + 1)
 
 char *words_pack(const struct words *w, size_t *ret_size)
 {
-    struct slot **sorted = must(malloc((w->used + 1) * sizeof *sorted));
-    size_t n = 0, at = 0;
-    char *packed = must(malloc(w->text_size + w->used * 9 + 1));
+    char *packed = must(malloc(w->text_size + w->used * PACKED_HEAD + 1)), *at = packed;
 
-    for (size_t i = 0; i < w->capacity; i++)
-        if (w->slots[i].count != 0)
-            sorted[n++] = &w->slots[i];
-    sorting = w;
-    qsort(sorted, n, sizeof *sorted, by_word);
-    for (size_t i = 0; i < n; i++) {
-        memcpy(packed + at, &sorted[i]->count, 8);
-        packed[at + 8] = (char)sorted[i]->length;
-        memcpy(packed + at + 9, w->text + sorted[i]->at, sorted[i]->length);
-        at += 9 + sorted[i]->length;
+    for (size_t i = 0; i < w->capacity; i++) {
+        const struct slot *s = &w->slots[i];
+        if (s->count == 0)
+            continue;
+        memcpy(at, &s->count, 8);
+        memcpy(at + 8, &s->hash, 4);
+        at[12] = (char)s->length;
+        memcpy(at + PACKED_HEAD, w->text + s->at, s->length);
+        at += PACKED_HEAD + s->length;
     }
-    free(sorted);
-    *ret_size = at;
+    *ret_size = (size_t)(at - packed);
     return packed;
 }
 
 void words_add_packed(struct words *w, const char *packed, size_t size)
 {
-    for (size_t at = 0; at + 9 <= size;) {
+    for (size_t at = 0; at + PACKED_HEAD <= size;) {
         uint64_t count;
-        uint32_t length = (unsigned char)packed[at + 8];
+        uint32_t hash, length = (unsigned char)packed[at + 12];
         memcpy(&count, packed + at, 8);
-        if (at + 9 + length > size || count == 0)
+        memcpy(&hash, packed + at + 8, 4);
+        if (length > size - at - PACKED_HEAD || count == 0)
             return;
-        add(w, packed + at + 9, length, hash_of(packed + at + 9, length), count);
-        at += 9 + length;
+        add(w, packed + at + PACKED_HEAD, length, hash, count);
+        at += PACKED_HEAD + length;
     }
+}
+
+int words_equal(const struct words *a, const struct words *b)
+{
+    if (a->used != b->used)
+        return 0;
+    for (size_t i = 0; i < a->capacity; i++) {
+        const struct slot *s = &a->slots[i];
+        if (s->count != 0 && find(b, a->text + s->at, s->length, s->hash)->count != s->count)
+            return 0;
+    }
+    return 1;
 }
 
 size_t words_different(const struct words *w)
