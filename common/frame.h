@@ -10,6 +10,7 @@
 #include "common/id.h"
 
 #define MOB_INLINE_MAX (100 * 1024)     /* a larger value lives in the store (Ray: max_direct_call_object_size) */
+#define MOB_OBJECT_MAX (INT64_C(1) << 46)       /* bytes */
 #define MOB_ARGS_INLINE_MAX (192 * 1024)        /* the sum of a task's inline arguments; beyond it, they are put in the store */
 
 /* A task. The body follows: `args` times a struct mob_arg_head and its bytes, each padded to 8. */
@@ -31,6 +32,10 @@ enum mob_value_kind {
     MOB_VALUE_INLINE,           /* bytes follow */
     MOB_VALUE_STORED,           /* struct mob_stored_value follows: in the store of `node` */
     MOB_VALUE_FORWARD,          /* struct mob_object_id follows: another object's value; ask its owner (Watch) */
+    MOB_VALUE_PACKED,           /* bytes follow, and they carry references (common/packed.h) */
+    /* In an answer, before the value that they belong to: a uint64_t and names of objects. The worker held each for the owner, under a
+     * ticket with this number, the next with the next; before a FORWARD, of that object (docs/protocol.md, References). */
+    MOB_VALUE_TICKETS,
 };
 
 struct mob_arg_head {           /* also before each value of an answer */

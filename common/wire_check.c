@@ -44,6 +44,10 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_WATCHED] = { { AT(Watched, object) }, "Watched" },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { { 0 }, "Events" },
     [MOBULA__ENVELOPE__BODY_OWNER_OVER] = { { 0 }, "OwnerOver" },
+    [MOBULA__ENVELOPE__BODY_REFERENCES] = { { 0 }, "References" },
+    [MOBULA__ENVELOPE__BODY_REFERENCES_DONE] = { { 0 }, "ReferencesDone" },
+    [MOBULA__ENVELOPE__BODY_MOURN] = { { 0 }, "Mourn" },
+    [MOBULA__ENVELOPE__BODY_MOURNED] = { { AT(Mourned, process) }, "Mourned" },
     [MOBULA__ENVELOPE__BODY_CREATE] = { { AT(Create, object) }, "Create" },
     [MOBULA__ENVELOPE__BODY_CREATED] = { { AT(Created, object) }, "Created" },
     [MOBULA__ENVELOPE__BODY_SEAL] = { { AT(Seal, object) }, "Seal" },
@@ -73,6 +77,18 @@ static const void *pointer_at(const void *base, size_t offset)
     return *(const void *const *)((const char *)base + offset);
 }
 
+/* Each change names who gave out its ticket; one that is held, the object and its holder, too. */
+static bool changes_are_whole(const Mobula__References *m)
+{
+    for (size_t i = 0; i < m->n_changes; i++) {
+        const Mobula__References__Change *c = m->changes[i];
+
+        if (c->issuer == NULL || (c->held && (c->object == NULL || c->holder == NULL)))
+            return false;
+    }
+    return true;
+}
+
 int mob_wire_check(const Mobula__Envelope *e, struct mob_error *err)
 {
     const struct body_rule *rule = (size_t)e->body_case < MOB_COUNT(rules) ? &rules[e->body_case] : NULL;
@@ -85,5 +101,7 @@ int mob_wire_check(const Mobula__Envelope *e, struct mob_error *err)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "%s lacks a part it must have", rule->name);
     if (e->body_case == MOBULA__ENVELOPE__BODY_WATCHED && e->watched->state_case == MOBULA__WATCHED__STATE__NOT_SET)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "Watched says neither value, place nor error");
+    if (e->body_case == MOBULA__ENVELOPE__BODY_REFERENCES && !changes_are_whole(e->references))
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "References has a change that lacks a part it must have");
     return 0;
 }

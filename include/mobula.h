@@ -49,27 +49,37 @@ struct mob_error {
     char function[64], node[64], text[880];
 };
 
-/* Read-only bytes, valid until mob_view_release(); of a big object they are the node's shared memory itself. */
+/* Read-only bytes, valid until mob_view_release(); of a big object they are the node's shared memory itself. A value may carry
+ * references beside its bytes: mob_view_ref() makes refs of them. */
 struct mob_view {
     const void *data;
-    size_t size;
+    size_t size, ref_count;
     void *pin;                  /* the library's */
 };
 
-/* An argument or result: bytes, copied by the call, or a reference. */
+/* An argument or result: bytes, copied by the call, and references that they carry (whoever reads the value gets them as refs); or a
+ * reference whose value it is (as an argument: the task waits for it, and sees the value). */
 struct mob_ref;
 struct mob_value {
     const void *data;
     size_t size;
     const struct mob_ref *ref;
+    struct mob_ref *const *refs;
+    size_t ref_count;
 };
 #ifdef __cplusplus
-static inline struct mob_value mob_value_bytes(const void *p, size_t n) { struct mob_value v = { p, n, 0 }; return v; }
-static inline struct mob_value mob_value_ref(const struct mob_ref *r) { struct mob_value v = { 0, 0, r }; return v; }
-#define MOB_BYTES(p, n) mob_value_bytes((p), (n))
+static inline struct mob_value mob_value_bytes(const void *p, size_t n, struct mob_ref *const *refs, size_t count)
+{
+    struct mob_value v = { p, n, 0, refs, count };
+    return v;
+}
+static inline struct mob_value mob_value_ref(const struct mob_ref *r) { struct mob_value v = { 0, 0, r, 0, 0 }; return v; }
+#define MOB_BYTES(p, n) mob_value_bytes((p), (n), 0, 0)
+#define MOB_BYTES_REFS(p, n, r, k) mob_value_bytes((p), (n), (r), (k))
 #define MOB_REF(r) mob_value_ref(r)
 #else
 #define MOB_BYTES(p, n) ((struct mob_value){ .data = (p), .size = (n) })
+#define MOB_BYTES_REFS(p, n, r, k) ((struct mob_value){ .data = (p), .size = (n), .refs = (r), .ref_count = (k) })
 #define MOB_REF(r) ((struct mob_value){ .ref = (r) })
 #endif
 
@@ -154,6 +164,9 @@ int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err);
 
 struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err);      /* one copy */
 struct mob_buffer *mob_create(size_t size, struct mob_error *err);                  /* write in place ... */
+/* The same of values that carry references, at most 16,384: those objects live as long as the new one does. */
+struct mob_ref *mob_put_refs(const void *data, size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err);
+struct mob_buffer *mob_create_refs(size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err);
 void *mob_buffer_data(struct mob_buffer *b);
 struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err);              /* ... then publish; consumes b */
 void mob_abandon(struct mob_buffer *b);                                             /* NULL is fine */
@@ -163,6 +176,9 @@ int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, 
 int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err);
 int mob_get_many(struct mob_ref *const *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views, struct mob_error *err);
 void mob_view_release(struct mob_view *view);
+/* The i-th reference that the value carries: a ref of its own, yours to drop, which may outlive the view. Of an argument: on the task's
+ * thread, before it returns; what is kept longer stays valid as long as it is kept. */
+struct mob_ref *mob_view_ref(const struct mob_view *view, size_t i, struct mob_error *err);
 
 /* Wait until `wanted` of the refs are ready (a value or an error). ret_ready[i] becomes 1 or 0. Returns how many are ready: fewer
  * than wanted after the timeout; -1 on error. */

@@ -162,6 +162,15 @@ struct mob_address mob_client_job(const struct mob_store *s, uint32_t process)
     return c != NULL ? c->job : (struct mob_address){ 0, 0 };
 }
 
+void mob_object_rename(struct object *o, const struct mob_object_id *id)
+{
+    assert(o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED);
+    chain_remove(o->store, o);
+    o->id = *id;
+    mob_object_entry(o)->object = *id;
+    chain_add(o->store, o);
+}
+
 void mob_object_seal(struct object *o)
 {
     struct object *older = mob_object_find(o->store, &o->id, OBJECT_SEALED, OBJECT_SEALED), *pull;

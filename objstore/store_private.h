@@ -80,6 +80,8 @@ struct object *mob_object_find(const struct mob_store *s, const struct mob_objec
 void mob_object_goto(struct object *o, enum object_state state);
 /* {0, 0}: not a client, or nobody said. */
 struct mob_address mob_client_job(const struct mob_store *s, uint32_t process);
+/* Before it is sealed. */
+void mob_object_rename(struct object *o, const struct mob_object_id *id);
 /* Clients may pin it from here on. An older sealed one of the same id is doomed; a pull of it is discarded; all who wait are told. */
 void mob_object_seal(struct object *o);
 /* Its owner needs it no more. If it is sealed, it is doomed now, the first of the list: mob_room_retry() must follow. */

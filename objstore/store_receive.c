@@ -84,6 +84,10 @@ static void on_seal(struct mob_store *s, uint32_t process, const Mobula__Seal *m
 
     if (o == NULL)
         return;
+    if (m->as != NULL) {
+        id = mob_wire_object(m->as);
+        mob_object_rename(o, &id);
+    }
     if (o->m.now == OBJECT_UNWANTED)
         mob_object_retire(o);
     else

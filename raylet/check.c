@@ -128,5 +128,5 @@ bool mob_raylet_quiet(const struct mob_raylet *r)
     for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
         if (peer->borrowed.count > 0)
             return false;
-    return r->leases.by_number.count == 0 && r->watches.count == 0;
+    return r->leases.by_number.count == 0 && !mob_questions_open(r);
 }

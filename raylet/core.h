@@ -20,12 +20,12 @@
 #include "raylet/pool.h"
 #include "raylet/process.h"
 #include "raylet/proxy.h"
+#include "raylet/question.h"
 #include "raylet/raylet.h"
 #include "raylet/recall.h"
 #include "raylet/report.h"
 #include "raylet/route.h"
 #include "raylet/want.h"
-#include "raylet/watch.h"
 
 #define MS INT64_C(1000000)
 
@@ -47,7 +47,7 @@ struct mob_raylet {
     struct pool pool;                   /* worker processes */
     struct recalls recalls;             /* leases asked back */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
-    struct mob_map watches;             /* questions for owners, on their way (watch.c) */
+    struct mob_map questions;           /* to processes, on their way (question.c) */
     struct mob_link cancels;            /* workers with a cancel under way */
     int64_t store_look_at;              /* ns: when what was freed and is still pinned is looked at again */
 };

@@ -123,7 +123,7 @@ static void bury_owner(struct mob_raylet *r, struct process *p)
     mob_leases_end_of(r, p->address);
     mob_wants_forget(r, p->address);
     mob_borrowed_owner_gone(r, p);
-    mob_watch_owner_gone(r, &p->watches, MOB_ERR_OWNER_DIED, "the process that owned it is gone");
+    mob_questions_gone(r, &p->questions, MOB_ERR_OWNER_DIED, "the process that owned it is gone");
 }
 
 void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit)
@@ -193,7 +193,7 @@ void mob_death_of_pair(struct mob_raylet *r, struct peer *peer, const char *why)
     mob_borrowed_lender_lost(r, peer, text);
     mob_demand_node_lost(r, peer->is.node);
     bury_wanters(r, is_of_node, (struct mob_address){ peer->is.node, 0 });
-    mob_watch_owner_gone(r, &peer->watches, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text);
+    mob_questions_gone(r, &peer->questions, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text);
     mob_wants_serve(r);
 }
 

@@ -4,7 +4,7 @@
  *   STARTING --> IDLE <--> LENT <--> BLOCKED          each of them --> ENDING --> GONE
  *
  *   STARTING  spawned; waits for its Hello, START_NS at most
- *   IDLE      waits for a lease of its job; one beyond the CPU count is ended after idle_worker_ms
+ *   IDLE      waits for a lease of its job; one beyond the CPU count is ended after idle_worker_ms, unless others hold what it made
  *   LENT      serves a lease: waits for Return, or the lease's end
  *   BLOCKED   the same, asleep: its CPU is free for others
  *   ENDING    told to end (END_NS later killed), or killed: waits to be reaped
@@ -482,6 +482,30 @@ static int64_t retry(struct mob_raylet *r)
     return next;
 }
 
+/* Others would lose what it made. */
+static bool is_needed(const struct worker *w)
+{
+    return w->process->page != NULL && atomic_load_explicit(&w->process->page->held, memory_order_relaxed) != 0;
+}
+
+/* Retire what is idle for long, at most `surplus`, the longest idle first. Returns when to look again. */
+static int64_t retire_surplus(struct mob_raylet *r, uint32_t surplus, int64_t idle_ns)
+{
+    struct worker *w;
+
+    mob_list_each(w, &r->pool.idle, struct worker, in_state) {
+        if (surplus == 0)
+            return INT64_MAX;
+        if (r->now - w->since < idle_ns)
+            return w->since + idle_ns;
+        if (is_needed(w))
+            continue;
+        mob_pool_retire(r, w);
+        surplus--;
+    }
+    return surplus > 0 ? r->now + idle_ns : INT64_MAX;
+}
+
 int64_t mob_pool_tick(struct mob_raylet *r)
 {
     uint32_t warm = mob_node_resources_cpus(&r->resources);
@@ -494,10 +518,8 @@ int64_t mob_pool_tick(struct mob_raylet *r)
     }
     if (w != NULL)
         next = earlier(next, w->since + START_NS);
-    while (r->pool.idle_count > warm && r->now - (w = oldest(&r->pool.idle))->since >= idle_ns)
-        mob_pool_retire(r, w);
     if (r->pool.idle_count > warm)
-        next = earlier(next, oldest(&r->pool.idle)->since + idle_ns);
+        next = earlier(next, retire_surplus(r, r->pool.idle_count - warm, idle_ns));
     while ((w = oldest(&r->pool.ending)) != NULL && r->now - w->since >= END_NS)
         mob_pool_kill(r, w);
     return w != NULL ? earlier(next, w->since + END_NS) : next;

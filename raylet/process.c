@@ -26,7 +26,7 @@ struct process *mob_process_add(struct mob_raylet *r, struct mob_address job, co
     p->job = job.node == 0 ? p->address : job;
     p->executable = *executable;
     mob_list_init(&p->borrowed);
-    mob_list_init(&p->watches);
+    mob_list_init(&p->questions);
     mob_map_set(&r->processes.by_number, p->address.process, p);
     return p;
 }
@@ -38,7 +38,7 @@ struct process *mob_process_find(const struct mob_raylet *r, uint32_t number)
 
 void mob_process_forget(struct mob_raylet *r, struct process *p)
 {
-    assert(mob_list_empty(&p->borrowed) && mob_list_empty(&p->watches));
+    assert(mob_list_empty(&p->borrowed) && mob_list_empty(&p->questions));
     if (p->connection != NULL) {
         struct connection *c = p->connection;
 

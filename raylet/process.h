@@ -18,7 +18,7 @@ struct process {
     struct worker *worker;              /* NULL: a driver */
     struct mob_link borrowed;           /* leases it holds on other nodes */
     struct mob_map lenders;             /* node -> struct peer: has lent to it once, and may hold what it owns */
-    struct mob_link watches;            /* of anyone, waiting for this owner */
+    struct mob_link questions;          /* of anyone, to this one */
 };
 
 struct processes {

@@ -38,7 +38,7 @@ void mob_raylet_destroy(struct mob_raylet *r)
     if (r == NULL)
         return;
     mob_proxies_fini(r);
-    mob_watches_fini(r);
+    mob_questions_fini(r);
     mob_leases_fini(r);
     mob_wants_fini(r);
     mob_pool_fini(r);

@@ -241,7 +241,7 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
         peer->is.alive = true;
         mob_list_init(&peer->connections);
         mob_list_init(&peer->queued);
-        mob_list_init(&peer->watches);
+        mob_list_init(&peer->questions);
         mob_list_init(&peer->to_dial);
         mob_map_set(&r->routes.peers, said->node, peer);
     }

@@ -4,8 +4,10 @@
  * (task, attempt) decides: an answer of an attempt that the lease does not have any more is ignored, so an answer that crosses a
  * take-back or a death is neither lost nor counted twice. All values are checked before the first is used.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/packed.h"
 #include "worker/core.h"
 
 #define DAY_NS INT64_C(86400000000000)
@@ -16,29 +18,68 @@ struct values {
 };
 
 struct value {
+    const uint8_t *lent;                /* the references that go with it: lent_count names */
+    size_t lent_count;
+    uint64_t ticket;                    /* of the first */
     uint32_t kind, size;
     const uint8_t *bytes;
     struct mob_stored_value stored;
     struct mob_object_id forward;
 };
 
+/* Its head and what follows. */
+static int next_part(struct values *v, struct mob_arg_head *ret_head, const uint8_t **ret_bytes)
+{
+    if ((size_t)(v->end - v->at) < sizeof *ret_head)
+        return -1;
+    memcpy(ret_head, v->at, sizeof *ret_head);
+    if (ret_head->size > (size_t)(v->end - v->at) - sizeof *ret_head
+        || mob_frame_pad(ret_head->size) > (size_t)(v->end - v->at) - sizeof *ret_head)
+        return -1;
+    *ret_bytes = v->at + sizeof *ret_head;
+    v->at += sizeof *ret_head + mob_frame_pad(ret_head->size);
+    return 0;
+}
+
+static struct mob_object_id lent_id(const struct value *v, size_t i)
+{
+    struct mob_object_id id;
+
+    memcpy(&id, v->lent + i * sizeof id, sizeof id);
+    return id;
+}
+
+static int read_tickets(const uint8_t *bytes, size_t size, struct value *ret)
+{
+    if (size < sizeof ret->ticket + sizeof(struct mob_object_id) || (size - sizeof ret->ticket) % sizeof(struct mob_object_id) != 0)
+        return -1;
+    memcpy(&ret->ticket, bytes, sizeof ret->ticket);
+    ret->lent = bytes + sizeof ret->ticket;
+    ret->lent_count = (size - sizeof ret->ticket) / sizeof(struct mob_object_id);
+    for (size_t i = 0; i < ret->lent_count; i++)
+        if (lent_id(ret, i).node == 0)
+            return -1;
+    return 0;
+}
+
 /* 0, or -1 if what comes is not a value of `expected`'s task and index. */
 static int next_value(struct values *v, const struct mob_object_id *expected, struct value *ret)
 {
     struct mob_arg_head head;
+    struct mob_packed packed;
 
-    if ((size_t)(v->end - v->at) < sizeof head)
+    ret->lent_count = 0;
+    if (next_part(v, &head, &ret->bytes) < 0)
         return -1;
-    memcpy(&head, v->at, sizeof head);
-    if (head.size > (size_t)(v->end - v->at) - sizeof head
-        || mob_frame_pad(head.size) > (size_t)(v->end - v->at) - sizeof head)
+    if (head.kind == MOB_VALUE_TICKETS
+        && (read_tickets(ret->bytes, head.size, ret) < 0 || next_part(v, &head, &ret->bytes) < 0))
         return -1;
     ret->kind = head.kind;
     ret->size = head.size;
-    ret->bytes = v->at + sizeof head;
-    v->at += sizeof head + mob_frame_pad(head.size);
     if (head.kind == MOB_VALUE_INLINE)
         return 0;
+    if (head.kind == MOB_VALUE_PACKED)
+        return mob_packed_read(ret->bytes, ret->size, &packed) ? 0 : -1;
     if (head.kind == MOB_VALUE_STORED && head.size == sizeof ret->stored) {
         memcpy(&ret->stored, ret->bytes, sizeof ret->stored);
         return mob_object_id_eq(&ret->stored.object, expected) && ret->stored.node != 0 ? 0 : -1;
@@ -73,13 +114,53 @@ static bool values_are_good(const struct mob_owner *o, const struct task *t, con
     return values.at == values.end;
 }
 
-static void set_value(struct mob_owner *o, struct object *b, const struct value *v)
+/* The references in a value are ours now; they live as long as b does. */
+static void take_lent(struct mob_owner *o, struct object *b, const struct value *v, struct mob_address worker)
 {
+    uint64_t *numbers = mob_alloc(v->lent_count * sizeof *numbers);
+
+    for (size_t i = 0; i < v->lent_count; i++) {
+        struct mob_object_id id = lent_id(v, i);
+
+        numbers[i] = mob_owner_accept(o, &id, worker, v->ticket + i);
+    }
+    mob_owner_contain(o, object_number(b), numbers, v->lent_count);
+    for (size_t i = 0; i < v->lent_count; i++)
+        mob_owner_drop(o, numbers[i], NULL);
+    free(numbers);
+}
+
+static void drop_lent(struct mob_owner *o, const struct value *v, struct mob_address worker)
+{
+    for (size_t i = 0; i < v->lent_count; i++) {
+        struct mob_object_id id = lent_id(v, i);
+
+        mob_owner_ticket_drop(o, &id, worker, v->ticket + i);
+    }
+}
+
+/* b has the value of another object, which it holds by the ticket. */
+static void set_forward(struct mob_owner *o, struct object *b, const struct value *v, struct mob_address worker)
+{
+    if (v->lent_count == 1) {
+        mob_owner_borrow_as(o, b, &v->forward, worker, v->ticket, true);
+        mob_owner_borrow_want(o, b);
+    } else {
+        mob_owner_watch(o, b, &v->forward);
+    }
+}
+
+static void set_value(struct mob_owner *o, struct object *b, const struct value *v, struct mob_address worker)
+{
+    if (v->kind == MOB_VALUE_FORWARD) {
+        set_forward(o, b, v, worker);
+        return;
+    }
+    if (v->lent_count > 0)
+        take_lent(o, b, v, worker);
     if (v->kind == MOB_VALUE_STORED) {
         mob_owner_object_set_stored(o, b, &v->stored.object, v->stored.node, v->stored.size);
-    } else if (v->kind == MOB_VALUE_FORWARD) {
-        mob_owner_watch(o, b, &v->forward);
-    } else if (mob_owner_object_set_inline(o, b, v->bytes, v->size) < 0) {
+    } else if (mob_owner_object_set_inline(o, b, v->bytes, v->size, v->kind == MOB_VALUE_PACKED) < 0) {
         struct mob_error e = { 0 };
 
         mob_error_set(&e, MOB_ERR_NO_SPACE, "no memory for a result of %u bytes", v->size);
@@ -90,7 +171,8 @@ static void set_value(struct mob_owner *o, struct object *b, const struct value 
     }
 }
 
-static void take_values(struct mob_owner *o, struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+static void take_values(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
+                        const uint8_t *body)
 {
     struct values values = { body, body + f->body_size };
     struct value v;
@@ -99,24 +181,25 @@ static void take_values(struct mob_owner *o, struct task *t, const struct mob_an
         struct mob_object_id id = id_of(o, t, i);
 
         next_value(&values, &id, &v);
-        set_value(o, mob_owner_task_return(o, t, i), &v);
+        set_value(o, mob_owner_task_return(o, t, i), &v, l->worker);
     }
     mob_owner_task_end(o, t);
 }
 
-/* A cancelled task was done before it noticed: nobody will see its values. */
-static void discard_values(struct mob_owner *o, struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+/* A cancelled task was done before it noticed, or the answer is of an attempt that was given up (`stale`: then a newer one may have
+ * stored values under the same names). Nobody will see these. */
+static void discard_values(struct mob_owner *o, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body,
+                           bool stale)
 {
     struct values values = { body, body + f->body_size };
+    struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
+                                .task = f->task };
     struct value v;
 
-    for (uint32_t i = 0; i < t->returns && f->status == MOB_OK; i++) {
-        struct mob_object_id id = id_of(o, t, i);
-
-        if (next_value(&values, &id, &v) < 0)
-            return;
-        if (v.kind == MOB_VALUE_STORED)
+    for (id.index = 0; id.index < f->returns && f->status == MOB_OK && next_value(&values, &id, &v) == 0; id.index++) {
+        if (v.kind == MOB_VALUE_STORED && !stale)
             mob_owner_copy_free(o, v.stored.node, &v.stored.object);
+        drop_lent(o, &v, l->worker);
     }
 }
 
@@ -171,17 +254,19 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     const struct object *b = mob_owner_object_at(o, f->task);
     struct task *t = b != NULL ? b->maker : NULL;
 
-    if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt)
+    if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt) {
+        discard_values(o, l, f, body, true);
         return;
+    }
     measure(o, t, l, f);
     l->answered_ns = o->now_ns;
     mob_owner_lease_forget(o, l, t);
     mob_owner_lease_answered(o, l);
     if (t->cancelled) {
-        discard_values(o, t, f, body);
+        discard_values(o, l, f, body, false);
         mob_owner_task_unpushed(o, t);
     } else if (f->status == MOB_OK && values_are_good(o, t, f, body)) {
-        take_values(o, t, f, body);
+        take_values(o, t, l, f, body);
     } else {
         take_error(o, t, l, f, body);
     }

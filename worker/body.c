@@ -2,7 +2,8 @@
 /* body.c -- a task's arguments: written once when it is submitted, and turned into a frame's body when it is pushed.
  *
  * A body is a sequence of struct mob_arg_head and its bytes, padded to 8. As submitted, a reference is an ARG_REF and the
- * number of its object; without references the body is the frame's as it stands. In a frame a reference is its value, if that
+ * number of its object, and before a packed value there are, as an ARG_CARRIED, the numbers of those that it carries; without
+ * either the body is the frame's as it stands. In a frame a reference is its value, if that
  * is small and the sum stays within MOB_ARGS_INLINE_MAX; else the place where it is stored; else, when even places would be too
  * many bytes for a ring, only its name (FORWARD: the worker asks us).
  */
@@ -10,7 +11,8 @@
 
 #include "worker/core.h"
 
-#define ARG_REF 0x100u                  /* never leaves this process */
+#define ARG_REF 0x100u                  /* these never leave this process */
+#define ARG_CARRIED 0x101u
 #define BODY_MAX (MOB_CHANNEL_BYTES / 2)        /* so that one fits an empty ring in one piece, wherever it begins */
 
 enum {
@@ -38,7 +40,7 @@ int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, 
             return mob_error_set(err, MOB_ERR_INVALID,
                                  "argument %zu has %zu bytes; more than %d go through the store: put it first", i, a->size,
                                  MOB_INLINE_MAX);
-        bytes += HEAD + mob_frame_pad(a->size);
+        bytes += HEAD + mob_frame_pad(a->size) + (a->carried_count > 0 ? HEAD + a->carried_count * sizeof a->carried[0] : 0);
         in_frame += HEAD + mob_frame_pad(a->size);
         inlined += a->size;
     }
@@ -65,6 +67,14 @@ static uint8_t *put(uint8_t *at, uint32_t kind, const void *bytes, size_t size)
     return at + HEAD + size + pad;
 }
 
+static uint8_t *put_carried(struct mob_owner *o, struct task *t, const struct mob_arg *a, uint8_t *at)
+{
+    for (size_t i = 0; i < a->carried_count; i++)
+        mob_owner_object_at(o, a->carried[i])->pins++;
+    t->carries = true;
+    return put(at, ARG_CARRIED, a->carried, a->carried_count * sizeof a->carried[0]);
+}
+
 void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s)
 {
     uint8_t *at = t->body;
@@ -72,8 +82,10 @@ void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_s
     for (size_t i = 0; i < s->arg_count; i++) {
         const struct mob_arg *a = &s->args[i];
 
+        if (a->carried_count > 0)
+            at = put_carried(o, t, a, at);
         if (a->ref == 0) {
-            at = put(at, MOB_VALUE_INLINE, a->data, a->size);
+            at = put(at, a->carried_count > 0 ? MOB_VALUE_PACKED : MOB_VALUE_INLINE, a->data, a->size);
             continue;
         }
         struct object *b = mob_owner_object_at(o, a->ref);
@@ -88,19 +100,27 @@ void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_s
     }
 }
 
-/* The next argument of a body as submitted: its head and bytes, and the object if it is a reference. */
+/* The next argument of a body as submitted: its head and bytes, the object if it is a reference, and the numbers it carries. */
 struct arg {
     struct mob_arg_head head;
-    const uint8_t *bytes;
+    const uint8_t *bytes, *carried;
+    size_t carried_count;
     struct object *object;
 };
 
 static struct arg next_arg(const struct mob_owner *o, const uint8_t **at)
 {
-    struct arg a = { .bytes = *at + HEAD };
+    struct arg a = { 0 };
     uint64_t number;
 
     memcpy(&a.head, *at, HEAD);
+    if (a.head.kind == ARG_CARRIED) {
+        a.carried = *at + HEAD;
+        a.carried_count = a.head.size / sizeof number;
+        *at += HEAD + mob_frame_pad(a.head.size);
+        memcpy(&a.head, *at, HEAD);
+    }
+    a.bytes = *at + HEAD;
     if (a.head.kind == ARG_REF) {
         memcpy(&number, a.bytes, sizeof number);
         a.object = mob_owner_object_at(o, number);
@@ -133,9 +153,11 @@ static uint8_t *put_ref(const struct mob_owner *o, const struct object *b, enum 
     struct mob_object_id id = mob_owner_object_id(o, b);
 
     if (kind == MOB_VALUE_INLINE)
-        return put(at, kind, b->data, b->size);
-    if (kind == MOB_VALUE_FORWARD)
+        return put(at, b->packed ? MOB_VALUE_PACKED : MOB_VALUE_INLINE, b->data, b->size);
+    if (kind == MOB_VALUE_FORWARD) {
+        id = mob_owner_object_name(o, b);
         return put(at, kind, &id, sizeof id);
+    }
     struct mob_stored_value v = { .object = id, .size = b->size, .node = b->stored->node };
 
     return put(at, kind, &v, sizeof v);
@@ -173,12 +195,12 @@ static size_t expand(const struct mob_owner *o, const struct task *t, uint8_t *t
 
 size_t mob_owner_body_frame_size(const struct mob_owner *o, const struct task *t)
 {
-    return t->refs == 0 ? t->body_size : expand(o, t, NULL);
+    return t->refs == 0 && !t->carries ? t->body_size : expand(o, t, NULL);
 }
 
 void mob_owner_body_frame(const struct mob_owner *o, const struct task *t, void *ret_bytes)
 {
-    if (t->refs > 0)
+    if (t->refs > 0 || t->carries)
         expand(o, t, ret_bytes);
     else if (t->body_size > 0)
         memcpy(ret_bytes, t->body, t->body_size);
@@ -211,9 +233,14 @@ void mob_owner_body_unpin(struct mob_owner *o, struct task *t)
 {
     const uint8_t *at = t->body;
 
-    for (uint32_t i = 0; i < t->args && t->refs > 0; i++) {
+    for (uint32_t i = 0; i < t->args; i++) {
         struct arg a = next_arg(o, &at);
+        uint64_t number;
 
+        for (size_t j = 0; j < a.carried_count; j++) {
+            memcpy(&number, a.carried + j * sizeof number, sizeof number);
+            object_unpin(o, mob_owner_object_at(o, number));
+        }
         if (a.object == NULL)
             continue;
         t->refs--;

@@ -132,23 +132,52 @@ void mob_fn_destroy(struct mob_fn *fn)
 
 /* -- submit ------------------------------------------------------------------------------------------------------------------ */
 
-static int one_arg(struct mob_runtime *r, const struct mob_value *value, size_t *inlined, struct mob_arg *ret, bool *ret_put,
+/* An argument on its way into the core, and what must be let go when it is there. */
+struct made_arg {
+    bool put;                           /* its ref is ours to drop */
+    struct mob_carried carried;
+    void *packed;
+};
+
+static int put_arg(struct mob_runtime *r, const struct mob_value *value, struct mob_arg *ret, struct made_arg *made,
                    struct mob_error *err)
 {
+    *ret = (struct mob_arg){ .ref = mob_put_stored(r, value->data, value->size, &made->carried, err) };
+    made->put = ret->ref != 0;
+    return made->put ? 0 : -1;
+}
+
+static int one_arg(struct mob_runtime *r, const struct mob_value *value, size_t *inlined, struct mob_arg *ret,
+                   struct made_arg *made, struct mob_error *err)
+{
+    size_t size = value->ref_count > 0 ? mob_packed_size(value->size, value->ref_count) : value->size;
+
+    *made = (struct made_arg){ 0 };
     *ret = (struct mob_arg){ .data = value->data, .size = value->size, .ref = mob_ref_number(value->ref) };
-    *ret_put = false;
     if (ret->ref != 0)
         return 0;
     if (value->data == NULL && value->size > 0)
         return mob_error_set(err, MOB_ERR_INVALID, "an argument of %zu bytes is at NULL", value->size);
-    if (value->size <= MOB_INLINE_MAX && *inlined + value->size <= MOB_ARGS_INLINE_MAX) {
-        *inlined += value->size;
-        return 0;
-    }
-    if ((ret->ref = mob_put_stored(r, value->data, value->size, err)) == 0)
+    if (mob_carried_init(r, &made->carried, value->refs, value->ref_count, err) < 0)
         return -1;
-    *ret_put = true;
+    if (size > MOB_INLINE_MAX || *inlined + size > MOB_ARGS_INLINE_MAX)
+        return put_arg(r, value, ret, made, err);
+    *inlined += size;
+    if (value->ref_count > 0) {
+        made->packed = mob_carried_pack(&made->carried, value->data, value->size, &ret->size);
+        ret->data = made->packed;
+        ret->carried = made->carried.numbers;
+        ret->carried_count = made->carried.count;
+    }
     return 0;
+}
+
+static void arg_done(struct mob_runtime *r, const struct mob_arg *arg, struct made_arg *made)
+{
+    if (made->put)
+        mob_owner_drop(r->owner, arg->ref, NULL);
+    mob_carried_fini(&made->carried);
+    free(made->packed);
 }
 
 static int submit(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_arg *args, size_t count, uint64_t *ret_refs,
@@ -167,20 +196,21 @@ static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struc
                      uint64_t *ret_refs, struct mob_error *err)
 {
     struct mob_arg few[FEW], *args = count <= FEW ? few : mob_alloc(count * sizeof *args);
-    bool few_put[FEW], *put = count <= FEW ? few_put : mob_alloc(count * sizeof *put);
-    size_t made = 0, inlined = 0;
+    struct made_arg few_made[FEW], *made = count <= FEW ? few_made : mob_alloc(count * sizeof *made);
+    size_t n = 0, inlined = 0;
     int rc = 0;
 
-    while (made < count && (rc = one_arg(r, &values[made], &inlined, &args[made], &put[made], err)) == 0)
-        made++;
+    while (n < count && rc == 0) {
+        rc = one_arg(r, &values[n], &inlined, &args[n], &made[n], err);
+        n++;
+    }
     if (rc == 0)
         rc = submit(r, fn, args, count, ret_refs, err);
-    while (made-- > 0)
-        if (put[made])
-            mob_owner_drop(r->owner, args[made].ref, NULL);
+    while (n-- > 0)
+        arg_done(r, &args[n], &made[n]);
     if (args != few) {
         free(args);
-        free(put);
+        free(made);
     }
     return rc;
 }

@@ -4,7 +4,9 @@
 #define MOB_WORKER_CORE_H
 
 #include "common/wire.h"
+#include "worker/borrow.h"
 #include "worker/event.h"
+#include "worker/hold.h"
 #include "worker/kind.h"
 #include "worker/lease.h"
 #include "worker/local.h"
@@ -26,6 +28,8 @@ struct mob_owner {
     struct bodies bodies;               /* of arguments and of values */
     struct objects objects;
     struct watches watches;             /* asked of other owners */
+    struct holds holds;                 /* of ours, by others */
+    struct borrows borrows;             /* of others, by us */
     struct kinds kinds;                 /* functions by name, how long they take */
     struct tasks tasks;
     struct shapes shapes;               /* the backlog */

@@ -190,7 +190,7 @@ static int parse_arg(const char *body, size_t size, size_t *at, struct mob_run_a
         memcpy(&ret->stored, body + *at, sizeof ret->stored);
     else if (head.kind == MOB_VALUE_FORWARD && head.size == sizeof ret->forward)
         memcpy(&ret->forward, body + *at, sizeof ret->forward);
-    else if (head.kind != MOB_VALUE_INLINE)
+    else if (head.kind != MOB_VALUE_INLINE && head.kind != MOB_VALUE_PACKED)
         return -1;
     *at += mob_frame_pad(head.size) <= size - *at ? mob_frame_pad(head.size) : size - *at;
     return 0;
@@ -283,18 +283,54 @@ static struct mob_answer_frame *answer_begin(struct mob_executor *e, const struc
     return a;
 }
 
+static bool is_bytes(const struct mob_result *r)
+{
+    return r->kind == MOB_VALUE_INLINE || r->kind == MOB_VALUE_PACKED;
+}
+
 static size_t result_size(const struct mob_result *r)
 {
-    if (r->kind == MOB_VALUE_INLINE)
+    if (is_bytes(r))
         return r->size;
     return r->kind == MOB_VALUE_STORED ? sizeof r->stored : sizeof r->forward;
 }
 
 static const void *result_bytes(const struct mob_result *r)
 {
-    if (r->kind == MOB_VALUE_INLINE)
+    if (is_bytes(r))
         return r->data;
     return r->kind == MOB_VALUE_STORED ? (const void *)&r->stored : (const void *)&r->forward;
+}
+
+static size_t answer_size(const struct mob_result *r)
+{
+    size_t tickets = r->lent_count > 0 ? sizeof(struct mob_arg_head) + sizeof r->ticket + r->lent_count * sizeof r->lent[0] : 0;
+
+    return tickets + sizeof(struct mob_arg_head) + mob_frame_pad(result_size(r));
+}
+
+static char *put_head(char *at, uint32_t kind, size_t size)
+{
+    struct mob_arg_head head = { kind, (uint32_t)size };
+
+    memcpy(at, &head, sizeof head);
+    return at + sizeof head;
+}
+
+static char *put_result(char *at, const struct mob_result *r)
+{
+    size_t size = result_size(r);
+
+    if (r->lent_count > 0) {
+        at = put_head(at, MOB_VALUE_TICKETS, sizeof r->ticket + r->lent_count * sizeof r->lent[0]);
+        memcpy(at, &r->ticket, sizeof r->ticket);
+        memcpy(at + sizeof r->ticket, r->lent, r->lent_count * sizeof r->lent[0]);
+        at += sizeof r->ticket + r->lent_count * sizeof r->lent[0];
+    }
+    at = put_head(at, r->kind, size);
+    if (size > 0)
+        memcpy(at, result_bytes(r), size);
+    return at + mob_frame_pad(size);
 }
 
 bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results)
@@ -305,7 +341,7 @@ bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, cons
 
     assert(e->running && e->channel != NULL);
     for (uint32_t i = 0; i < run->returns; i++)
-        size += sizeof(struct mob_arg_head) + mob_frame_pad(result_size(&results[i]));
+        size += answer_size(&results[i]);
     if (size > mob_channel_reply_room(e->channel) && mob_channel_error(e->channel) == NULL)
         return false;
     if ((a = answer_begin(e, run, size, &body)) == NULL && mob_channel_error(e->channel) == NULL)
@@ -313,14 +349,8 @@ bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, cons
     if (a != NULL) {
         a->status = MOB_OK;
         a->returns = (uint16_t)run->returns;
-        for (uint32_t i = 0; i < run->returns; i++) {
-            struct mob_arg_head head = { results[i].kind, (uint32_t)result_size(&results[i]) };
-
-            memcpy(body, &head, sizeof head);
-            if (head.size > 0)
-                memcpy((char *)body + sizeof head, result_bytes(&results[i]), head.size);
-            body = (char *)body + sizeof head + mob_frame_pad(head.size);
-        }
+        for (uint32_t i = 0; i < run->returns; i++)
+            body = put_result(body, &results[i]);
         mob_channel_reply_commit(e->channel);
     }
     run_end(e);

@@ -48,7 +48,7 @@ struct mob_executor_lease {
 };
 
 struct mob_run_arg {
-    uint32_t kind;                      /* MOB_VALUE_INLINE: data; _STORED: stored; _FORWARD: forward, its owner has the value */
+    uint32_t kind;                      /* MOB_VALUE_INLINE, _PACKED: data; _STORED: stored; _FORWARD: forward, its owner has the value */
     const void *data;                   /* in the ring, until the task is finished */
     size_t size;
     struct mob_stored_value stored;
@@ -71,10 +71,13 @@ bool mob_executor_pending(struct mob_executor *e);      /* would a claim find so
 
 struct mob_result {
     uint32_t kind;                      /* enum mob_value_kind */
-    const void *data;                   /* INLINE: size bytes */
+    const void *data;                   /* INLINE, PACKED: size bytes */
     size_t size;
     struct mob_stored_value stored;     /* STORED */
     struct mob_object_id forward;       /* FORWARD: another object's value */
+    uint64_t ticket;                    /* of the first of `lent` ... */
+    const struct mob_object_id *lent;   /* ... the references that go with it; of a FORWARD: itself */
+    size_t lent_count;
 };
 
 /* Answer with `run->returns` results. False: the answer ring has no room for so many bytes now, nothing happened: seal the large

@@ -14,45 +14,45 @@
 
 /* -- views ------------------------------------------------------------------------------------------------------------------- */
 
-/* What keeps a view's bytes alive. */
-struct pin {
-    uint64_t era;
-    uint64_t ref;                       /* inline: a clone */
-    uint32_t slot;                      /* stored: of the store's pins */
-};
-
-static struct pin *pin_ref(struct mob_runtime *r, uint64_t ref)
+/* A value in memory, or one that carries references, lives as long as its ref: the view has a clone. */
+static void view_of_inline(struct mob_runtime *r, uint64_t ref, const struct mob_object_info *info, struct mob_view *ret)
 {
-    struct pin *p = mob_new(struct pin);
+    struct mob_view_pin *p = mob_new(struct mob_view_pin);
 
-    p->era = r->era;
-    p->ref = ref;
+    *p = (struct mob_view_pin){ .era = r->era, .ref = ref, .packed = info->packed };
     mob_owner_clone(r->owner, ref, NULL);
-    return p;
+    *ret = (struct mob_view){ .data = info->data, .size = info->size, .ref_count = p->packed.refs, .pin = p };
 }
 
-static struct pin *pin_slot(struct mob_runtime *r, uint32_t slot)
+/* The pin in the store is the view's from here on. */
+static void view_of_stored(struct mob_runtime *r, uint64_t ref, struct mob_fetch *f, struct mob_view *ret)
 {
-    struct pin *p = mob_new(struct pin);
+    struct mob_view_pin *p = mob_new(struct mob_view_pin);
 
-    p->era = r->era;
-    p->slot = slot;
-    return p;
+    *p = (struct mob_view_pin){ .era = r->era, .stored = true, .slot = f->slot, .packed = f->packed };
+    if (p->packed.refs > 0) {
+        p->ref = ref;
+        mob_owner_clone(r->owner, ref, NULL);
+    }
+    *ret = (struct mob_view){ .data = f->data, .size = f->packed.data_size, .ref_count = p->packed.refs, .pin = p };
+    f->data = NULL;
 }
 
 void mob_view_release(struct mob_view *view)
 {
-    struct pin *p;
+    struct mob_view_pin *p;
     struct mob_runtime *r;
 
     if (view == NULL || (p = view->pin) == NULL)
         return;
     *view = (struct mob_view){ 0 };
+    if (p->of_task)
+        return;                         /* lives as long as the task */
     if ((r = mob_enter_any()) != NULL) {
+        if (p->era == r->era && p->stored)
+            mob_store_client_unpin(r->store, p->slot);
         if (p->era == r->era && p->ref != 0)
             mob_owner_drop(r->owner, p->ref, NULL);
-        else if (p->era == r->era)
-            mob_store_client_unpin(r->store, p->slot);
         mob_leave(r);
     }
     free(p);
@@ -185,13 +185,12 @@ static int make_views(struct mob_runtime *r, const uint64_t *refs, size_t count,
             return -1;
     for (size_t i = 0; i < count; i++) {
         if (fetches != NULL && fetches[i].data != NULL) {
-            ret_views[i] = (struct mob_view){ fetches[i].data, fetches[i].size, pin_slot(r, fetches[i].slot) };
-            fetches[i].data = NULL;     /* the pin is the view's */
+            view_of_stored(r, refs[i], &fetches[i], &ret_views[i]);
             continue;
         }
         look_ready(r, refs[i], &info, NULL);
         assert(info.state == MOB_OBJECT_INLINE);
-        ret_views[i] = (struct mob_view){ info.data, info.size, pin_ref(r, refs[i]) };
+        view_of_inline(r, refs[i], &info, &ret_views[i]);
     }
     return 0;
 }

@@ -63,7 +63,7 @@ struct object *mob_owner_object_create(struct mob_owner *o, struct task *maker)
     b->pins = maker != NULL;
     b->index = 0;
     b->state = MOB_OBJECT_PENDING;
-    b->lent = b->told = false;
+    b->borrowed = b->told = b->packed = b->contains = false;
     b->task = object_number(b);
     b->maker = maker;
     b->group = NULL;
@@ -108,12 +108,22 @@ struct object *mob_owner_object_ref(const struct mob_owner *o, uint64_t ref, str
     return NULL;
 }
 
-struct mob_object_id mob_owner_object_id(const struct mob_owner *o, const struct object *b)
+static struct mob_object_id own_name(const struct mob_owner *o, const struct object *b)
 {
-    if (b->state == MOB_OBJECT_STORED)
-        return b->stored->id;
     return (struct mob_object_id){ .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
                                    .task = b->task, .index = b->index };
+}
+
+struct mob_object_id mob_owner_object_name(const struct mob_owner *o, const struct object *b)
+{
+    const struct mob_object_id *borrowed = mob_owner_borrow_name(o, b);
+
+    return borrowed != NULL ? *borrowed : own_name(o, b);
+}
+
+struct mob_object_id mob_owner_object_id(const struct mob_owner *o, const struct object *b)
+{
+    return b->state == MOB_OBJECT_STORED ? b->stored->id : mob_owner_object_name(o, b);
 }
 
 /* -- values -------------------------------------------------------------------------------------------------------------- */
@@ -140,11 +150,13 @@ void mob_owner_fault_drop(struct fault *f)
         free(f);
 }
 
+/* The copies are ours to free if the bytes bear our name; else their owner does it. */
 static void free_stored(struct mob_owner *o, struct object *b)
 {
+    struct mob_object_id own = own_name(o, b);
     struct stored *s = b->stored;
 
-    if (s->id.node == o->config.self.node && s->id.process == o->config.self.process) {
+    if (mob_object_id_eq(&s->id, &own)) {
         mob_owner_copy_free(o, s->node, &s->id);
         for (uint32_t i = 0; i < s->more_count; i++)
             mob_owner_copy_free(o, s->more[i], &s->id);
@@ -169,9 +181,13 @@ void mob_owner_object_release(struct mob_owner *o, struct object *b)
 
     if ((b->refs | b->pins) != 0)
         return;
-    assert(b->state != MOB_OBJECT_PENDING);
+    assert(b->state != MOB_OBJECT_PENDING || b->borrowed);
     assert(b->followers == NULL);
     free_value(o, b);
+    if (b->borrowed)
+        mob_owner_borrow_end(o, b);
+    if (b->contains)
+        mob_owner_contents_end(o, b);
     struct object *first = b->index > 0 ? mob_owner_object_at(o, b->task) : NULL;
 
     if (first != NULL)
@@ -205,7 +221,7 @@ static void became_ready(struct mob_owner *o, struct object *b, enum mob_object_
     b->pins++;                                  /* until it is told */
 }
 
-int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const void *data, size_t size)
+int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const void *data, size_t size, bool packed)
 {
     void *to = b->small;
 
@@ -215,6 +231,7 @@ int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const voi
         memcpy(to, data, size);
     b->data = to;
     b->size = size;
+    b->packed = packed;
     became_ready(o, b, MOB_OBJECT_INLINE);
     return 0;
 }
@@ -308,6 +325,7 @@ void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task 
     struct follower *f = slab_take(&o->objects.followers);
 
     assert(b->state == MOB_OBJECT_PENDING);
+    mob_owner_borrow_want(o, b);
     *f = (struct follower){ .next = b->followers, .task = task, .asker = asker };
     b->followers = f;
 }
@@ -384,6 +402,8 @@ void mob_owner_objects_fini(struct mob_owner *o)
     free(os->chunks);
     free(os->told);
     free(os->copies);
+    free(os->unpinned);
+    mob_owner_contents_fini(o);
     mob_owner_slab_fini(&os->stored);
     mob_owner_slab_fini(&os->followers);
 }
@@ -399,7 +419,7 @@ void mob_owner_objects_check(const struct mob_owner *o)
             continue;
         alive++;
         assert(b->state == MOB_OBJECT_PENDING || b->maker == NULL);
-        assert(b->state != MOB_OBJECT_PENDING || b->pins > 0);
+        assert(b->state != MOB_OBJECT_PENDING || b->pins > 0 || b->borrowed);
         assert(b->state == MOB_OBJECT_PENDING || b->followers == NULL || b->told);
         if (b->index == 0 && b->group != NULL)
             for (uint32_t j = 1; j < b->group->count; j++)

@@ -4,6 +4,7 @@
 #define MOB_WORKER_OBJECT_H
 
 #include "common/list.h"
+#include "common/map.h"
 #include "worker/owner.h"
 #include "worker/slab.h"
 
@@ -43,8 +44,10 @@ struct object {
     uint32_t pins;                      /* ours: its task, tasks that take it, puts, Watches, the first's siblings */
     uint32_t index;                     /* return of its task */
     uint8_t state;                      /* enum mob_object_state */
-    bool lent;                          /* another process knows where it is stored: pinned until this process ends */
+    bool borrowed;                      /* stands for another owner's object: see borrow.c */
     bool told;                          /* in the list of those whose waiters are to be told */
+    bool packed;                        /* INLINE: the bytes carry references (common/packed.h) */
+    bool contains;                      /* keeps other objects alive: see contents.c */
     uint64_t task;                      /* number of its task: of its own number, if it is the first return */
     struct task *maker;                 /* that task, while it is pending; NULL: a put, or another owner's object */
     struct group *group;
@@ -78,6 +81,10 @@ struct objects {
     struct object **told;               /* became ready: their waiters are told, one after the other, without recursion */
     size_t told_count, told_room;
     bool telling;
+    struct mob_map contents;            /* number of an object -> struct contents */
+    uint64_t *unpinned;                 /* were kept by what has ended: to be let go, one after the other, without recursion */
+    size_t unpinned_count, unpinned_room;
+    bool unpinning;
     struct free_copy *copies;           /* to be freed, at the next flush */
     size_t copy_count, copy_room;
 };
@@ -94,6 +101,9 @@ struct object *mob_owner_object_of_slot(const struct mob_owner *o, uint32_t slot
 struct object *mob_owner_object_find(const struct mob_owner *o, const struct mob_object_id *id);
 /* The object a user's ref means, or NULL and *err. */
 struct object *mob_owner_object_ref(const struct mob_owner *o, uint64_t ref, struct mob_error *err);
+/* What it is called on the wire; of a borrowed one, what its owner calls it. */
+struct mob_object_id mob_owner_object_name(const struct mob_owner *o, const struct object *b);
+/* What the bytes of a STORED one are called: another name, if a task returned a reference. */
 struct mob_object_id mob_owner_object_id(const struct mob_owner *o, const struct object *b);
 
 static inline uint64_t object_number(const struct object *b)
@@ -110,8 +120,8 @@ static inline void object_unpin(struct mob_owner *o, struct object *b)
 }
 
 /* Make a pending object ready; those who wait are told before the outermost call returns. Big inline values: -1 if there is no
- * memory (nothing changed). */
-int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const void *data, size_t size);
+ * memory (nothing changed). `packed` ones were checked with mob_packed_read(). */
+int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const void *data, size_t size, bool packed);
 void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node,
                                  uint64_t size);
 void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fault *fault);
@@ -126,6 +136,10 @@ void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task 
 /* Say Free to the nodes with copies of what was freed. */
 void mob_owner_objects_flush(struct mob_owner *o);
 void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_object_id *id);
+
+/* contents.c: b ends, and what it kept alive may end with it. */
+void mob_owner_contents_end(struct mob_owner *o, struct object *b);
+void mob_owner_contents_fini(struct mob_owner *o);
 
 struct fault *mob_owner_fault(struct mob_owner *o, const struct mob_error *error);      /* one use is the caller's */
 void mob_owner_fault_drop(struct fault *f);

@@ -19,19 +19,50 @@ static uint64_t put_failed(struct mob_runtime *r, uint64_t ref, const struct mob
     return 0;
 }
 
-uint64_t mob_put_stored(struct mob_runtime *r, const void *data, size_t size, struct mob_error *err)
+uint64_t mob_put_stored(struct mob_runtime *r, const void *data, size_t size, const struct mob_carried *c, struct mob_error *err)
 {
     struct mob_object_id id;
     struct mob_error why;
-    uint64_t ref = mob_owner_put_begin(r->owner, &id);
+    uint64_t ref = mob_owner_put_begin(r->owner, &id), stored;
 
-    if (mob_store_write(r, &id, data, size, &why) < 0)
+    if (c->count > 0)
+        mob_owner_contain(r->owner, ref, c->numbers, c->count);
+    if (mob_store_write(r, &id, data, size, c->ids, c->count, &stored, &why) < 0)
         return put_failed(r, ref, &why, err);
-    mob_owner_put_stored(r->owner, ref, r->self.node, size);
+    mob_owner_put_stored(r->owner, ref, r->self.node, stored);
     return ref;
 }
 
-struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err)
+/* A small value with what it carries. */
+static uint64_t put_packed(struct mob_runtime *r, const void *data, size_t size, const struct mob_carried *c, struct mob_error *err)
+{
+    size_t packed_size;
+    void *packed = mob_carried_pack(c, data, size, &packed_size);
+    uint64_t ref = mob_owner_put_packed(r->owner, packed, packed_size, c->numbers, c->count, err);
+
+    free(packed);
+    return ref;
+}
+
+static uint64_t put(struct mob_runtime *r, const void *data, size_t size, struct mob_ref *const *refs, size_t count,
+                    struct mob_error *err)
+{
+    struct mob_carried c;
+    uint64_t ref;
+
+    if ((r->worker && mob_service_start(r, err) < 0) || mob_carried_init(r, &c, refs, count, err) < 0)
+        return 0;
+    if (size > MOB_INLINE_MAX || (count > 0 && mob_packed_size(size, count) > MOB_INLINE_MAX))
+        ref = mob_put_stored(r, data, size, &c, err);
+    else if (count > 0)
+        ref = put_packed(r, data, size, &c, err);
+    else
+        ref = mob_owner_put(r->owner, data, size, err);
+    mob_carried_fini(&c);
+    return ref;
+}
+
+struct mob_ref *mob_put_refs(const void *data, size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err)
 {
     struct mob_runtime *r;
     uint64_t ref;
@@ -42,14 +73,14 @@ struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err)
     }
     if ((r = mob_enter(err)) == NULL)
         return NULL;
-    if (r->worker && mob_service_start(r, err) < 0)
-        ref = 0;
-    else if (size > MOB_INLINE_MAX)
-        ref = mob_put_stored(r, data, size, err);
-    else
-        ref = mob_owner_put(r->owner, data, size, err);
+    ref = put(r, data, size, refs, count, err);
     mob_leave(r);
     return mob_ref_of(ref);
+}
+
+struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err)
+{
+    return mob_put_refs(data, size, NULL, 0, err);
 }
 
 /* -- buffers ----------------------------------------------------------------------------------------------------------------- */
@@ -62,32 +93,63 @@ static int buffer_room(struct mob_runtime *r, struct mob_buffer *b, struct mob_e
     if (r->worker && mob_service_start(r, err) < 0)
         return -1;
     b->ref = mob_owner_put_begin(r->owner, &id);
-    if (mob_store_room(r, &id, b->size, &b->room, &why) == 0)
+    if (mob_store_room(r, &id, mob_packed_size(b->size, b->carried.count), &b->room, &why) == 0)
         return 0;
     b->ref = put_failed(r, b->ref, &why, err);
     return -1;
 }
 
-struct mob_buffer *mob_create(size_t size, struct mob_error *err)
+/* What it carries is held by clones till it is sealed or given up. */
+static int buffer_init(struct mob_runtime *r, struct mob_buffer *b, struct mob_ref *const *refs, size_t count,
+                       struct mob_error *err)
+{
+    if (mob_carried_init(r, &b->carried, refs, count, err) < 0)
+        return -1;
+    if (b->size <= MOB_INLINE_MAX && (count == 0 || mob_packed_size(b->size, count) <= MOB_INLINE_MAX)) {
+        b->small = mob_alloc(b->size > 0 ? b->size : 1);
+    } else if (buffer_room(r, b, err) < 0) {
+        mob_carried_fini(&b->carried);
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        mob_owner_clone(r->owner, b->carried.numbers[i], NULL);
+    return 0;
+}
+
+void mob_buffer_free(struct mob_runtime *r, struct mob_buffer *b)
+{
+    for (size_t i = 0; r != NULL && b->era == r->era && i < b->carried.count; i++)
+        mob_owner_drop(r->owner, b->carried.numbers[i], NULL);
+    mob_carried_fini(&b->carried);
+    free(b->small);
+    free(b);
+}
+
+struct mob_buffer *mob_create_refs(size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err)
 {
     struct mob_runtime *r = mob_enter(err);
     struct mob_buffer *b;
-    int rc = 0;
 
     if (r == NULL)
         return NULL;
     b = mob_new(struct mob_buffer);
     b->era = r->era;
     b->size = size;
-    if (size <= MOB_INLINE_MAX)
-        b->small = mob_alloc(size > 0 ? size : 1);
-    else
-        rc = buffer_room(r, b, err);
+    if (size > MOB_OBJECT_MAX) {
+        mob_error_set(err, MOB_ERR_NO_SPACE, "an object of %zu bytes is larger than any store", size);
+        free(b);
+        b = NULL;
+    } else if (buffer_init(r, b, refs, count, err) < 0) {
+        free(b);
+        b = NULL;
+    }
     mob_leave(r);
-    if (rc == 0)
-        return b;
-    free(b);
-    return NULL;
+    return b;
+}
+
+struct mob_buffer *mob_create(size_t size, struct mob_error *err)
+{
+    return mob_create_refs(size, NULL, 0, err);
 }
 
 void *mob_buffer_data(struct mob_buffer *b)
@@ -97,16 +159,36 @@ void *mob_buffer_data(struct mob_buffer *b)
     return b->small != NULL ? b->small : b->room.data;
 }
 
+void mob_buffer_forget(struct mob_runtime *r, struct mob_buffer *b)
+{
+    struct mob_error why;
+
+    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "the buffer was abandoned");
+    b->ref = put_failed(r, b->ref, &why, NULL);
+}
+
+void mob_buffer_finish(struct mob_buffer *b)
+{
+    for (size_t i = 0; i < b->carried.count; i++)
+        mob_packed_put_id(b->room.data, b->size, i, &b->carried.ids[i]);
+    mob_packed_finish(b->room.data, b->size, b->carried.count);
+}
+
 static uint64_t buffer_seal(struct mob_runtime *r, struct mob_buffer *b, struct mob_error *err)
 {
     if (b->era != r->era) {
         mob_error_set(err, MOB_ERR_INVALID, "the buffer is of before mob_shutdown()");
         return 0;
     }
+    if (b->small != NULL && b->carried.count > 0)
+        return put_packed(r, b->small, b->size, &b->carried, err);
     if (b->small != NULL)
         return mob_owner_put(r->owner, b->small, b->size, err);
+    if (b->carried.count > 0)
+        mob_owner_contain(r->owner, b->ref, b->carried.numbers, b->carried.count);
+    mob_buffer_finish(b);
     mob_store_seal(r, &b->room);
-    mob_owner_put_stored(r->owner, b->ref, r->self.node, b->size);
+    mob_owner_put_stored(r->owner, b->ref, r->self.node, b->room.size);
     return b->ref;
 }
 
@@ -119,12 +201,11 @@ struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err)
         mob_error_set(err, MOB_ERR_INVALID, "mob_seal() of NULL");
         return NULL;
     }
-    if ((r = mob_enter(err)) != NULL) {
+    if ((r = mob_enter(err)) != NULL)
         ref = buffer_seal(r, b, err);
+    mob_buffer_free(r, b);
+    if (r != NULL)
         mob_leave(r);
-    }
-    free(b->small);
-    free(b);
     return mob_ref_of(ref);
 }
 
@@ -134,18 +215,14 @@ void mob_abandon(struct mob_buffer *b)
 
     if (b == NULL)
         return;
-    if (b->ref != 0 && (r = mob_enter(NULL)) != NULL) {
-        struct mob_error why;
-
-        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "the buffer was abandoned");
-        if (b->era == r->era) {
-            mob_store_abandon(r, &b->room);
-            put_failed(r, b->ref, &why, NULL);
-        }
-        mob_leave(r);
+    r = mob_enter_any();
+    if (b->ref != 0 && r != NULL && r->state == MOB_RUNTIME_UP && b->era == r->era) {
+        mob_store_abandon(r, &b->room);
+        mob_buffer_forget(r, b);
     }
-    free(b->small);
-    free(b);
+    mob_buffer_free(r, b);
+    if (r != NULL)
+        mob_leave(r);
 }
 
 /* -- refs -------------------------------------------------------------------------------------------------------------------- */

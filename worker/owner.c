@@ -28,6 +28,8 @@ struct mob_owner *mob_owner_create(struct mob_world *w, const struct mob_owner_c
     mob_list_init(&o->leases.idle);
     mob_list_init(&o->leases.unsent);
     o->leases.check_ns = INT64_MAX;
+    mob_owner_holds_init(o);
+    mob_owner_borrows_init(o);
     mob_list_init(&o->channels.all);
     mob_list_init(&o->channels.pushed);
     o->events.due_ns = INT64_MAX;
@@ -59,8 +61,10 @@ void mob_owner_destroy(struct mob_owner *o)
     mob_owner_channels_fini(o);
     mob_owner_shapes_fini(o);
     mob_owner_watches_fini(o);
+    mob_owner_holds_fini(o);
     mob_owner_events_fini(o);
     mob_owner_objects_fini(o);
+    mob_owner_borrows_fini(o);
     mob_owner_kinds_fini(o);
     mob_owner_slab_fini(&o->tasks.slab);
     mob_owner_bodies_fini(&o->bodies);
@@ -84,7 +88,7 @@ void mob_owner_send(struct mob_owner *o, struct mob_address to, Mobula__Envelope
 
 /* -- the user's objects -------------------------------------------------------------------------------------------------- */
 
-uint64_t mob_owner_put(struct mob_owner *o, const void *data, size_t size, struct mob_error *err)
+static uint64_t put(struct mob_owner *o, const void *data, size_t size, bool packed, struct mob_error *err)
 {
     if (size > MOB_INLINE_MAX) {
         mob_error_set(err, MOB_ERR_INVALID, "a value of %zu bytes goes through the store", size);
@@ -92,13 +96,28 @@ uint64_t mob_owner_put(struct mob_owner *o, const void *data, size_t size, struc
     }
     struct object *b = mob_owner_object_create(o, NULL);
 
-    if (mob_owner_object_set_inline(o, b, data, size) == 0)
+    if (mob_owner_object_set_inline(o, b, data, size, packed) == 0)
         return object_number(b);
     b->state = MOB_OBJECT_INLINE;               /* an empty one, and gone */
     b->refs = 0;
     mob_owner_object_release(o, b);
     mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for a value of %zu bytes", size);
     return 0;
+}
+
+uint64_t mob_owner_put(struct mob_owner *o, const void *data, size_t size, struct mob_error *err)
+{
+    return put(o, data, size, false, err);
+}
+
+uint64_t mob_owner_put_packed(struct mob_owner *o, const void *packed, size_t size, const uint64_t *refs, size_t count,
+                              struct mob_error *err)
+{
+    uint64_t ref = put(o, packed, size, true, err);
+
+    if (ref != 0)
+        mob_owner_contain(o, ref, refs, count);
+    return ref;
 }
 
 uint64_t mob_owner_put_begin(struct mob_owner *o, struct mob_object_id *ret_id)
@@ -175,12 +194,27 @@ int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *re
     if (b == NULL)
         return -1;
     *ret = (struct mob_object_info){ .state = b->state, .id = mob_owner_object_id(o, b), .size = b->size };
-    if (b->state == MOB_OBJECT_INLINE)
+    if (b->state == MOB_OBJECT_INLINE) {
         ret->data = b->data;
-    else if (b->state == MOB_OBJECT_STORED)
+        ret->packed.data_size = b->size;
+        if (b->packed)
+            mob_packed_read(b->data, b->size, &ret->packed);
+        ret->size = ret->packed.data_size;
+    }
+    if (b->state == MOB_OBJECT_STORED)
         ret->node = b->stored->node;
-    else if (b->state == MOB_OBJECT_ERROR)
+    if (b->state == MOB_OBJECT_ERROR)
         ret->error = &b->fault->error;
+    return 0;
+}
+
+int mob_owner_name(struct mob_owner *o, uint64_t ref, struct mob_object_id *ret, struct mob_error *err)
+{
+    const struct object *b = mob_owner_object_ref(o, ref, err);
+
+    if (b == NULL)
+        return -1;
+    *ret = mob_owner_object_name(o, b);
     return 0;
 }
 
@@ -206,6 +240,7 @@ bool mob_owner_wait(struct mob_owner *o, uint64_t ref, struct mob_waiter *w)
 
     if (b == NULL || b->state != MOB_OBJECT_PENDING)
         return false;
+    mob_owner_borrow_want(o, b);
     mob_list_append(&b->waiters, &w->link);
     return true;
 }
@@ -265,6 +300,15 @@ void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
     case MOBULA__ENVELOPE__BODY_WATCHED:
         mob_owner_watched(o, e->watched);
         break;
+    case MOBULA__ENVELOPE__BODY_REFERENCES:
+        mob_owner_on_references(o, from, e->references);
+        break;
+    case MOBULA__ENVELOPE__BODY_REFERENCES_DONE:
+        mob_owner_on_references_done(o, from, e->references_done);
+        break;
+    case MOBULA__ENVELOPE__BODY_MOURNED:
+        mob_owner_on_mourned(o, e->mourned);
+        break;
     default:
         break;                                  /* for another part of this process */
     }
@@ -302,12 +346,13 @@ void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
         mob_owner_shape_fail(o, o->shapes.of[i], &o->lost_why);
     mob_owner_watches_fail(o, &o->lost_why);
     fail_puts(o, &o->lost_why);
+    mob_owner_borrows_fail(o);
     assert(o->tasks.in_state[TASK_WAITING] == 0);           /* they waited for one of the above */
 }
 
 int64_t mob_owner_flush(struct mob_owner *o)
 {
-    int64_t next[4];
+    int64_t next[6];
 
     if (o->lost)
         return INT64_MAX;
@@ -321,6 +366,8 @@ int64_t mob_owner_flush(struct mob_owner *o)
     mob_owner_objects_flush(o);
     next[2] = mob_owner_events_flush(o);
     next[3] = o->leases.check_ns;               /* what was pushed may have lowered it */
+    next[4] = mob_owner_holds_flush(o);
+    next[5] = mob_owner_borrows_flush(o);
     for (unsigned i = 1; i < MOB_COUNT(next); i++)
         next[0] = next[i] < next[0] ? next[i] : next[0];
     return next[0];
@@ -333,7 +380,7 @@ struct mob_owner_counts mob_owner_counts(const struct mob_owner *o)
     return (struct mob_owner_counts){
         .waiting = o->tasks.in_state[TASK_WAITING], .queued = o->tasks.in_state[TASK_QUEUED],
         .pushed = o->tasks.in_state[TASK_PUSHED], .done = o->tasks.in_state[TASK_DONE],
-        .objects = o->objects.count, .leases = o->leases.by_number.count,
+        .objects = o->objects.count, .leases = o->leases.by_number.count, .held = o->holds.count,
     };
 }
 
@@ -342,4 +389,6 @@ void mob_owner_check(const struct mob_owner *o)
     mob_owner_objects_check(o);
     mob_owner_shapes_check(o);
     mob_owner_leases_check(o);
+    mob_owner_holds_check(o);
+    mob_owner_borrows_check(o);
 }

@@ -13,6 +13,7 @@
 
 #include "common/channel.h"
 #include "common/list.h"
+#include "common/packed.h"
 #include "common/resources.h"
 #include "common/world.h"
 
@@ -41,6 +42,8 @@ struct mob_arg {
     const void *data;                   /* at most MOB_INLINE_MAX bytes; copied */
     size_t size;
     uint64_t ref;                       /* not 0: this instead */
+    const uint64_t *carried;            /* refs that a packed `data` carries */
+    size_t carried_count;
 };
 struct mob_submit {
     uint32_t shape;
@@ -57,13 +60,36 @@ int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_e
 
 /* A value that is there at once. */
 uint64_t mob_owner_put(struct mob_owner *o, const void *data, size_t size, struct mob_error *err);
+/* One that carries references (common/packed.h), `refs`. */
+uint64_t mob_owner_put_packed(struct mob_owner *o, const void *packed, size_t size, const uint64_t *refs, size_t count,
+                              struct mob_error *err);
 /* A big one: a pending object and its id; then stored, or failed. */
 uint64_t mob_owner_put_begin(struct mob_owner *o, struct mob_object_id *ret_id);
 void mob_owner_put_stored(struct mob_owner *o, uint64_t ref, uint32_t node, uint64_t size);
 void mob_owner_put_failed(struct mob_owner *o, uint64_t ref, const struct mob_error *why);
 
-/* Another owner's object, by its name: pending until that owner has told. The ref is the caller's. */
+/* Another owner's object, by its name: pending until that owner has told. The ref is the caller's. Somebody holds it while the ref
+ * lives: it is an argument of the running task. */
 uint64_t mob_owner_borrow(struct mob_owner *o, const struct mob_object_id *id);
+
+/* What other processes call it. */
+int mob_owner_name(struct mob_owner *o, uint64_t ref, struct mob_object_id *ret, struct mob_error *err);
+/* The value of `ref` carries `refs`: they live as long as it does. Once an object. */
+void mob_owner_contain(struct mob_owner *o, uint64_t ref, const uint64_t *refs, size_t count);
+/* The i-th reference that the value of `ref` carries, whose name is `id`: a ref that is the caller's. */
+uint64_t mob_owner_inner(struct mob_owner *o, uint64_t ref, size_t i, const struct mob_object_id *id);
+
+/* References to objects of other owners (worker/borrow.c). meet: a reference was found in a value, which `source`, an object of ours,
+ * keeps; or 0: in an argument of the running task. Its value is asked for when it is waited for. The ref is the caller's. */
+uint64_t mob_owner_meet(struct mob_owner *o, const struct mob_object_id *id, uint64_t source);
+/* One that `issuer` gave us with a ticket. */
+uint64_t mob_owner_accept(struct mob_owner *o, const struct mob_object_id *id, struct mob_address issuer, uint64_t ticket);
+/* The running task ends: what it met in its arguments and still has, is held by this process from now on. False: nothing is
+ * unconfirmed. */
+bool mob_owner_keep(struct mob_owner *o);
+/* Give another process a reference: its name, and the ticket it is held under, once nothing is unconfirmed; or not, after all. */
+uint64_t mob_owner_lend(struct mob_owner *o, uint64_t ref, struct mob_address to, struct mob_object_id *ret_id);
+void mob_owner_lend_undo(struct mob_owner *o, const struct mob_object_id *id, uint64_t ticket);
 
 int mob_owner_clone(struct mob_owner *o, uint64_t ref, struct mob_error *err);      /* one more count on the same number */
 int mob_owner_drop(struct mob_owner *o, uint64_t ref, struct mob_error *err);
@@ -73,7 +99,8 @@ struct mob_object_info {
     enum mob_object_state state;
     struct mob_object_id id;
     const void *data;                   /* INLINE: lives as long as the ref */
-    uint64_t size;
+    struct mob_packed packed;           /* INLINE: the references that it carries */
+    uint64_t size;                      /* of the value; STORED: with what it carries */
     uint32_t node;                      /* STORED: holds a copy */
     const struct mob_error *error;      /* ERROR */
 };
@@ -88,6 +115,8 @@ struct mob_waiter {
     struct mob_link link;
     void (*ready)(struct mob_waiter *w);
 };
+/* Wait until each owner has answered which of its objects we hold, or gave away. False: they all have. */
+bool mob_owner_unconfirmed(struct mob_owner *o, struct mob_waiter *w);
 bool mob_owner_wait(struct mob_owner *o, uint64_t ref, struct mob_waiter *w);
 void mob_owner_wait_cancel(struct mob_owner *o, struct mob_waiter *w);
 
@@ -109,7 +138,7 @@ int64_t mob_owner_flush(struct mob_owner *o);
 
 /* Is an answer to be expected within `ns` (a task under way whose kind has taken less so far)? For spinning. */
 bool mob_owner_soon(const struct mob_owner *o, int64_t ns);
-struct mob_owner_counts { uint64_t waiting, queued, pushed, objects, leases, done; };
+struct mob_owner_counts { uint64_t waiting, queued, pushed, objects, leases, done, held; };     /* held: by other processes */
 struct mob_owner_counts mob_owner_counts(const struct mob_owner *o);
 /* Aborts if an invariant is broken. */
 void mob_owner_check(const struct mob_owner *o);

@@ -12,11 +12,13 @@ struct mob_task {
     struct mob_run run;
     const struct mob_function *function;        /* NULL: not in this program */
     struct mob_view *args;              /* resolved; run.arg_count */
+    struct mob_view_pin *pins;          /* of arguments that carry references; NULL: none does */
     struct mob_fetch *fetches;          /* of stored arguments; NULL: there are none */
     uint64_t *borrowed;                 /* refs, of arguments that their owner has; NULL: there are none */
     struct task_result {
         bool set;
-        void *copy;                     /* INLINE: ours to free; NULL: in `few` */
+        void *copy;                     /* INLINE, PACKED: ours to free; NULL: in `few` */
+        struct mob_object_id *lent;     /* value.lent, ours to free */
         struct mob_result value;
     } *results;                         /* run.returns */
     struct task_result one_result;
@@ -26,6 +28,8 @@ struct mob_task {
 
 /* Ask owners for what the frame only names, pin or fetch the stored arguments. Lock held. */
 int mob_task_resolve(struct mob_task *t, struct mob_error *err);
+/* What it still has of its arguments' references is held, and what it gave away, too: their owners have said so. Lock held. */
+void mob_task_settle(struct mob_task *t);
 /* Seal result `i`, which is inline, in the store. Lock held. */
 int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err);
 /* Unpin and free; `failed`: what the results left in the store, too. Lock held. */

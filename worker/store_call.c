@@ -96,6 +96,23 @@ void mob_store_seal(struct mob_runtime *r, const struct mob_room *room)
     mob_runtime_flush(r);        /* before any frame that names it */
 }
 
+void mob_store_seal_as(struct mob_runtime *r, const struct mob_room *room, const struct mob_object_id *id)
+{
+    Mobula__ObjectId object, as;
+    Mobula__Seal m = MOBULA__SEAL__INIT;
+    struct mob_envelope out;
+
+    mob_wire_put_object(&object, &room->id);
+    mob_wire_put_object(&as, id);
+    m.object = &object;
+    m.entry = room->entry;
+    m.as = &as;
+    mob_envelope_init(&out, r->self, mob_runtime_raylet(r), MOBULA__ENVELOPE__BODY_SEAL);
+    out.e.seal = &m;
+    mob_runtime_send(r, &out.e);
+    mob_runtime_flush(r);
+}
+
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room)
 {
     send_object(r, MOBULA__ENVELOPE__BODY_ABANDON, &room->id, room->entry, 0);
@@ -115,14 +132,19 @@ void mob_store_free(struct mob_runtime *r, const struct mob_object_id *id)
     mob_runtime_send(r, &out.e);
 }
 
-int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const void *data, uint64_t size, struct mob_error *err)
+int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const void *data, uint64_t size,
+                    const struct mob_object_id *carried, size_t count, uint64_t *ret_size, struct mob_error *err)
 {
     struct mob_room room;
 
-    if (mob_store_room(r, id, size, &room, err) < 0)
+    *ret_size = mob_packed_size(size, count);
+    if (mob_store_room(r, id, *ret_size, &room, err) < 0)
         return -1;
     mob_runtime_unlock(r);
     memcpy(room.data, data, size);
+    for (size_t i = 0; i < count; i++)
+        mob_packed_put_id(room.data, size, i, &carried[i]);
+    mob_packed_finish(room.data, size, count);
     pthread_mutex_lock(&r->lock);
     if (r->state != MOB_RUNTIME_UP)
         return mob_error_set(err, MOB_ERR_NODE_DIED, "the raylet of this node ended meanwhile");
@@ -155,10 +177,14 @@ static bool fetch_pin(struct mob_runtime *r, struct mob_fetch *f, uint32_t entry
 
     if (data == NULL && !full)
         return false;
-    if (data == NULL)
+    if (data == NULL) {
         mob_error_set(&f->why, MOB_ERR_NO_SPACE, "this process holds %d views of stored objects; release some", MOB_PIN_SLOTS);
+    } else if (!mob_packed_read(data, size, &f->packed)) {
+        mob_error_set(&f->why, MOB_ERR_PROTOCOL, "the stored value is malformed: its maker wrote beyond it");
+        mob_store_client_unpin(r->store, f->slot);
+        data = NULL;
+    }
     f->data = data;
-    f->size = data != NULL ? size : f->size;
     fetch_over(r, f);
     return true;
 }

@@ -18,9 +18,12 @@ void mob_store_seal(struct mob_runtime *r, const struct mob_room *room);
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room);
 /* Nobody will ever name this sealed object. */
 void mob_store_free(struct mob_runtime *r, const struct mob_object_id *id);
-/* room, a copy of the bytes, seal. Lets go of the lock while it copies. */
+/* The same under another name, which was not known when the room was made. */
+void mob_store_seal_as(struct mob_runtime *r, const struct mob_room *room, const struct mob_object_id *id);
+/* room, a copy of the bytes with the names of what they carry (common/packed.h), seal: *ret_size bytes in all. Lets go of the lock
+ * while it copies. */
 int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const void *data, uint64_t size,
-                    struct mob_error *err);
+                    const struct mob_object_id *carried, size_t count, uint64_t *ret_size, struct mob_error *err);
 
 /* An object on its way to be pinned. The caller's, from start to `over`. */
 struct mob_fetch {
@@ -33,6 +36,7 @@ struct mob_fetch {
     struct mob_wait *wait;              /* done when *left falls to 0 */
     size_t *left;
     const void *data;                   /* over: pinned at `slot`, or NULL and *why */
+    struct mob_packed packed;           /* what of it is the value */
     uint32_t slot;
     struct mob_error why;
 };

@@ -98,7 +98,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->attempt = 0;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
-    t->cancelled = t->told_running = false;
+    t->cancelled = t->told_running = t->carries = false;
     o->tasks.in_state[TASK_WAITING]++;
     return t;
 }
@@ -313,7 +313,7 @@ void mob_owner_task_end(struct mob_owner *o, struct task *t)
         b->maker = NULL;
         object_unpin(o, b);
     }
-    if (t->refs > 0)
+    if (t->refs > 0 || t->carries)
         mob_owner_body_unpin(o, t);
     if (t->body != t->small)
         mob_owner_body_give(&o->bodies, t->body, t->body_size);

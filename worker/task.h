@@ -43,6 +43,7 @@ struct task {
     uint8_t state;                      /* enum task_state */
     bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
     bool told_running;
+    bool carries;                       /* some arguments carry references */
     uint8_t small[64];
 };
 _Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per queued task");

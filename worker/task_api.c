@@ -30,8 +30,8 @@ static void borrow_args(struct mob_task *t)
 }
 
 /* Its value is ready: in memory as long as the ref; or stored, then the view is at NULL. */
-static int resolve_borrowed(struct mob_task *t, uint64_t ref, struct mob_view *ret_view, struct mob_stored_value *ret_stored,
-                            struct mob_error *err)
+static int resolve_borrowed(struct mob_task *t, uint64_t ref, struct mob_view *ret_view, struct mob_packed *ret_packed,
+                            struct mob_stored_value *ret_stored, struct mob_error *err)
 {
     struct mob_object_info info;
 
@@ -41,7 +41,8 @@ static int resolve_borrowed(struct mob_task *t, uint64_t ref, struct mob_view *r
         *err = *info.error;
         return -1;
     }
-    *ret_view = (struct mob_view){ info.data, info.size, NULL };
+    *ret_view = (struct mob_view){ .data = info.data, .size = info.size };
+    *ret_packed = info.packed;
     *ret_stored = (struct mob_stored_value){ .object = info.id, .size = info.size, .node = info.node };
     return 0;
 }
@@ -56,22 +57,51 @@ static void fetch_arg(struct mob_task *t, size_t i, const struct mob_stored_valu
     mob_fetch_start(t->r, &t->fetches[i], wait, left);
 }
 
+/* The view of argument i carries references. */
+static void carries(struct mob_task *t, size_t i, const struct mob_packed *packed)
+{
+    if (packed->refs == 0)
+        return;
+    if (t->pins == NULL)
+        t->pins = mob_alloc(t->run.arg_count * sizeof *t->pins);
+    t->pins[i] = (struct mob_view_pin){ .era = t->r->era, .of_task = true, .packed = *packed };
+    t->args[i].ref_count = packed->refs;
+    t->args[i].pin = &t->pins[i];
+}
+
+/* Its value as far as the frame has it; 1: it must be fetched. */
+static int resolve_arg(struct mob_task *t, size_t i, size_t *borrowed, struct mob_stored_value *ret_stored, struct mob_error *err)
+{
+    const struct mob_run_arg *a = &t->run.args[i];
+    struct mob_packed packed = { .data_size = a->size };
+
+    *ret_stored = a->stored;
+    t->args[i] = (struct mob_view){ .data = a->data, .size = a->size };
+    if (a->kind == MOB_VALUE_PACKED && !mob_packed_read(a->data, a->size, &packed))
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "argument %zu is malformed: are worker and driver of one version?", i);
+    if (a->kind == MOB_VALUE_PACKED)
+        t->args[i].size = packed.data_size;
+    if (a->kind == MOB_VALUE_FORWARD
+        && resolve_borrowed(t, t->borrowed[(*borrowed)++], &t->args[i], &packed, ret_stored, err) < 0)
+        return -1;
+    carries(t, i, &packed);
+    return t->args[i].data == NULL || a->kind == MOB_VALUE_STORED;
+}
+
 int mob_task_resolve(struct mob_task *t, struct mob_error *err)
 {
+    struct mob_stored_value stored;
     struct mob_wait wait;
     size_t left = 1, borrowed = 0;
 
     borrow_args(t);
     mob_wait_init(&wait);
     for (size_t i = 0; i < t->run.arg_count; i++) {
-        const struct mob_run_arg *a = &t->run.args[i];
-        struct mob_stored_value stored = a->stored;
+        int rc = resolve_arg(t, i, &borrowed, &stored, err);
 
-        t->args[i] = (struct mob_view){ a->data, a->size, NULL };
-        if (a->kind == MOB_VALUE_FORWARD
-            && resolve_borrowed(t, t->borrowed[borrowed++], &t->args[i], &stored, err) < 0)
+        if (rc < 0)
             return -1;
-        if (t->args[i].data == NULL || a->kind == MOB_VALUE_STORED)
+        if (rc > 0)
             fetch_arg(t, i, &stored, &wait, &left);
     }
     if (--left > 0)
@@ -85,22 +115,62 @@ int mob_task_resolve(struct mob_task *t, struct mob_error *err)
             *err = f->why;
             return -1;
         }
-        t->args[i] = (struct mob_view){ f->data, f->size, NULL };
+        t->args[i] = (struct mob_view){ .data = f->data, .size = f->packed.data_size };
+        carries(t, i, &f->packed);
     }
     return 0;
+}
+
+struct settled {
+    struct mob_waiter waiter;
+    struct mob_runtime *r;
+    struct mob_wait wait;
+};
+
+static void on_settled(struct mob_waiter *w)
+{
+    struct settled *s = MOB_CONTAINER(w, struct settled, waiter);
+
+    mob_wait_done(s->r, &s->wait);
+}
+
+void mob_task_settle(struct mob_task *t)
+{
+    struct settled s = { .waiter.ready = on_settled, .r = t->r };
+
+    if (!mob_owner_keep(t->r->owner))
+        return;
+    mob_wait_init(&s.wait);
+    mob_list_init(&s.waiter.link);
+    if (mob_owner_unconfirmed(t->r->owner, &s.waiter))
+        mob_wait_until(t->r, &s.wait, MOB_NEVER);
+    mob_list_remove(&s.waiter.link);
 }
 
 int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err)
 {
     struct task_result *result = &t->results[i];
     struct mob_object_id id = mob_executor_result_id(t->r->executor, &t->run, i);
+    struct mob_result *v = &result->value;
+    struct mob_packed packed = { .data_size = v->size };
+    uint64_t stored;
 
-    assert(result->set && result->value.kind == MOB_VALUE_INLINE);
-    if (mob_store_write(t->r, &id, result->value.data, result->value.size, err) < 0)
+    assert(result->set && (v->kind == MOB_VALUE_INLINE || v->kind == MOB_VALUE_PACKED));
+    if (v->kind == MOB_VALUE_PACKED && !mob_packed_read(v->data, v->size, &packed))
+        return mob_error_set(err, MOB_ERR_INVALID, "result %u is malformed", i);
+    if (mob_store_write(t->r, &id, v->data, packed.data_size, result->lent, v->lent_count, &stored, err) < 0)
         return -1;
-    result->value.kind = MOB_VALUE_STORED;
-    result->value.stored = (struct mob_stored_value){ .object = id, .size = result->value.size, .node = t->r->self.node };
+    v->kind = MOB_VALUE_STORED;
+    v->stored = (struct mob_stored_value){ .object = id, .size = stored, .node = t->r->self.node };
     return 0;
+}
+
+/* What went with results that nobody will see. */
+static void lend_undo(struct mob_task *t, struct task_result *result)
+{
+    for (size_t i = 0; i < result->value.lent_count; i++)
+        mob_owner_lend_undo(t->r->owner, &result->lent[i], result->value.ticket + i);
+    result->value.lent_count = 0;
 }
 
 void mob_task_fini(struct mob_task *t, bool failed)
@@ -112,6 +182,9 @@ void mob_task_fini(struct mob_task *t, bool failed)
         struct task_result *result = &t->results[i];
 
         free(result->copy);
+        if (failed && result->set)
+            lend_undo(t, result);
+        free(result->lent);
         if (failed && result->set && result->value.kind == MOB_VALUE_STORED)
             mob_store_free(t->r, &result->value.stored.object);
     }
@@ -121,6 +194,7 @@ void mob_task_fini(struct mob_task *t, bool failed)
         mob_owner_drop(t->r->owner, t->borrowed[i], NULL);
     free(t->borrowed);
     free(t->fetches);
+    free(t->pins);
     free(t->args);
 }
 
@@ -169,18 +243,57 @@ static struct task_result *result_slot(struct mob_task *t, size_t i, struct mob_
     return NULL;
 }
 
+/* Each reference is held for whoever submitted this task: their names, and the first one's ticket. */
+static void lend(struct mob_task *t, struct task_result *result, const uint64_t *numbers, size_t count)
+{
+    struct mob_address to = t->run.lease->owner;
+
+    result->lent = mob_alloc((count + 1) * sizeof result->lent[0]);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t ticket = mob_owner_lend(t->r->owner, numbers[i], to, &result->lent[i]);
+
+        if (i == 0)
+            result->value.ticket = ticket;
+    }
+    result->value.lent = result->lent;
+    result->value.lent_count = count;
+}
+
 static int return_ref(struct mob_task *t, struct task_result *result, const struct mob_ref *ref, struct mob_error *err)
 {
-    struct mob_object_info info;
+    uint64_t number = mob_ref_number(ref);
+    struct mob_object_id name;
     int rc;
 
     pthread_mutex_lock(&t->r->lock);
-    /* The clone is kept for the life of this worker: the value's new owner asks us for it when it likes. */
-    rc = mob_owner_clone(t->r->owner, mob_ref_number(ref), err);
-    if (rc == 0 && (rc = mob_owner_look(t->r->owner, mob_ref_number(ref), &info, err)) == 0) {
-        result->value.kind = MOB_VALUE_FORWARD;
-        result->value.forward = info.id;
+    if ((rc = mob_owner_name(t->r->owner, number, &name, err)) == 0) {
+        result->value = (struct mob_result){ .kind = MOB_VALUE_FORWARD, .forward = name };
+        lend(t, result, &number, 1);
         result->set = true;
+    }
+    mob_runtime_unlock(t->r);
+    return rc;
+}
+
+/* Bytes, and references that they carry; in the store if that is too much for a ring. */
+static int return_carried(struct mob_task *t, size_t i, const struct mob_value *value, struct mob_error *err)
+{
+    struct task_result *result = &t->results[i];
+    struct mob_carried c;
+    size_t size;
+    int rc;
+
+    pthread_mutex_lock(&t->r->lock);
+    if ((rc = mob_carried_init(t->r, &c, value->refs, value->ref_count, err)) == 0) {
+        result->copy = mob_carried_pack(&c, value->data, value->size, &size);
+        result->value = (struct mob_result){ .kind = MOB_VALUE_PACKED, .data = result->copy, .size = size };
+        result->set = true;
+        lend(t, result, c.numbers, c.count);
+        mob_carried_fini(&c);
+        if (size > MOB_INLINE_MAX && (rc = mob_task_store_result(t, (uint32_t)i, err)) < 0) {
+            lend_undo(t, result);
+            result->set = false;
+        }
     }
     mob_runtime_unlock(t->r);
     return rc;
@@ -224,27 +337,57 @@ int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_
         return return_ref(t, result, value.ref, err);
     if (value.data == NULL && value.size > 0)
         return mob_error_set(err, MOB_ERR_INVALID, "result %zu of %s: %zu bytes at NULL", i, t->function->name, value.size);
+    if (value.ref_count > 0)
+        return return_carried(t, i, &value, err);
     if (value.size > MOB_INLINE_MAX)
         return return_stored(t, i, value.data, value.size, err);
     return_copy(t, result, value.data, value.size);
     return 0;
 }
 
+/* A small one becomes the result's copy; a large one is sealed where it lies, under the result's name. */
+static void return_buffer(struct mob_task *t, size_t i, struct task_result *result, struct mob_buffer *b)
+{
+    size_t size = b->size;
+
+    if (b->small != NULL && b->carried.count == 0) {
+        result->copy = b->small;
+        b->small = NULL;
+        result->value = (struct mob_result){ .kind = MOB_VALUE_INLINE, .data = result->copy, .size = size };
+    } else if (b->small != NULL) {
+        result->copy = mob_carried_pack(&b->carried, b->small, b->size, &size);
+        result->value = (struct mob_result){ .kind = MOB_VALUE_PACKED, .data = result->copy, .size = size };
+    } else {
+        struct mob_object_id id = mob_executor_result_id(t->r->executor, &t->run, (uint32_t)i);
+
+        mob_buffer_finish(b);
+        mob_store_seal_as(t->r, &b->room, &id);
+        mob_buffer_forget(t->r, b);
+        result->value = (struct mob_result){ .kind = MOB_VALUE_STORED,
+                                             .stored = { .object = id, .size = b->room.size, .node = t->r->self.node } };
+    }
+    if (b->carried.count > 0)
+        lend(t, result, b->carried.numbers, b->carried.count);
+    result->set = true;
+}
+
 int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct mob_error *err)
 {
     struct task_result *result = result_slot(t, i, err);
-    int rc = result == NULL ? -1 : 0;
 
-    if (rc == 0 && b->small != NULL) {
-        result->copy = b->small;
-        result->value = (struct mob_result){ .kind = MOB_VALUE_INLINE, .data = b->small, .size = b->size };
-        result->set = true;
-        b->small = NULL;
-    } else if (rc == 0) {
-        rc = mob_return(t, i, MOB_BYTES(b->room.data, b->size), err);
+    if (b == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "mob_return_buffer() of NULL");
+    if (result == NULL || b->era != t->r->era) {
+        if (result != NULL)
+            mob_error_set(err, MOB_ERR_INVALID, "the buffer is of before mob_shutdown()");
+        mob_abandon(b);
+        return -1;
     }
-    mob_abandon(b);
-    return rc;
+    pthread_mutex_lock(&t->r->lock);
+    return_buffer(t, i, result, b);
+    mob_buffer_free(t->r, b);
+    mob_runtime_unlock(t->r);
+    return 0;
 }
 
 int mob_fail(struct mob_error *err, int user_code, const char *format, ...)

@@ -17,6 +17,18 @@ static inline struct mob_ref *mob_ref_of(uint64_t number)
     return (struct mob_ref *)(uintptr_t)number;
 }
 
+/* References that a value carries: as numbers of the owner core, and by their names. */
+struct mob_carried {
+    size_t count;
+    uint64_t *numbers;
+    struct mob_object_id *ids;
+};
+int mob_carried_init(struct mob_runtime *r, struct mob_carried *c, struct mob_ref *const *refs, size_t count,
+                     struct mob_error *err);
+void mob_carried_fini(struct mob_carried *c);
+/* The packed form of bytes and what they carry, in memory of its own. */
+void *mob_carried_pack(const struct mob_carried *c, const void *data, size_t size, size_t *ret_size);
+
 /* Bytes being written: small ones here, large ones in the store under a name that the owner core has given out. */
 struct mob_buffer {
     uint64_t era;
@@ -24,12 +36,28 @@ struct mob_buffer {
     uint64_t ref;                       /* not 0: a pending object, `room` is its place */
     struct mob_room room;
     char *small;
+    struct mob_carried carried;         /* a clone of each */
+};
+
+/* Write the end of one that is in the store. */
+void mob_buffer_finish(struct mob_buffer *b);
+/* Its object will never be. */
+void mob_buffer_forget(struct mob_runtime *r, struct mob_buffer *b);
+void mob_buffer_free(struct mob_runtime *r /* may be NULL */, struct mob_buffer *b);
+
+/* What keeps a view's bytes alive, and where the references stand that they carry. */
+struct mob_view_pin {
+    uint64_t era;
+    uint64_t ref;                       /* a clone; 0: a stored value that carries nothing */
+    bool stored, of_task;               /* of_task: an argument; ends with its task */
+    uint32_t slot;                      /* stored: of the store's pins */
+    struct mob_packed packed;
 };
 
 /* Wait for `wanted` of the refs; the caller has checked that each is one. False: the time is over, or everything ends. */
 bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t deadline_ns);
 
 /* Put a copy into the store whatever its size: a ref to it, or 0. */
-uint64_t mob_put_stored(struct mob_runtime *r, const void *data, size_t size, struct mob_error *err);
+uint64_t mob_put_stored(struct mob_runtime *r, const void *data, size_t size, const struct mob_carried *c, struct mob_error *err);
 
 #endif

@@ -4,9 +4,8 @@
  * Out: a task returned a reference. Our object stays PENDING and pinned until its owner's Watched; exactly one comes, if need be
  * OWNER_DIED from a raylet, so there is no deadline. Objects that wait for the same id share one Watch.
  *
- * In: another process asks for an object of ours. A pending one is pinned by its task, and the asker follows it. The place of a
- * stored one, once told, stays true until this process ends: its copies are not freed any more (there is no message by which a
- * borrower lets go).
+ * In: another process asks for an object of ours. A pending one is pinned by its task, and the asker follows it. The asker holds what
+ * it asks for (hold.c, or it is an argument of its task), so the place of a stored one stays true as long as that matters to it.
  */
 #include "worker/watch.h"
 
@@ -56,13 +55,20 @@ static void take_value(struct mob_owner *o, struct object *b, const struct mob_o
     struct mob_error err = { 0 };
 
     if (m->state_case == MOBULA__WATCHED__STATE_PLACE) {
-        mob_owner_object_set_stored(o, b, id, m->place->node, m->place->size);
+        struct mob_object_id stored = m->place->object != NULL ? mob_wire_object(m->place->object) : *id;
+
+        mob_owner_object_set_stored(o, b, &stored, m->place->node, m->place->size);
         return;
     }
     if (m->state_case == MOBULA__WATCHED__STATE_VALUE) {
-        if (mob_owner_object_set_inline(o, b, m->value.data, m->value.len) == 0)
+        struct mob_packed packed;
+
+        if (m->packed && !mob_packed_read(m->value.data, m->value.len, &packed))
+            mob_error_set(&err, MOB_ERR_PROTOCOL, "the value that its owner told is malformed");
+        else if (mob_owner_object_set_inline(o, b, m->value.data, m->value.len, m->packed) == 0)
             return;
-        mob_error_set(&err, MOB_ERR_NO_SPACE, "no memory for a value of %zu bytes", m->value.len);
+        else
+            mob_error_set(&err, MOB_ERR_NO_SPACE, "no memory for a value of %zu bytes", m->value.len);
     } else if (m->state_case == MOBULA__WATCHED__STATE_ERROR && m->error->code != MOB_OK) {
         mob_wire_error(m->error, &err);
     } else {
@@ -158,7 +164,7 @@ void mob_owner_watched_tell(struct mob_owner *o, struct object *b, struct mob_ad
     Mobula__Watched watched;
     Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
-    Mobula__ObjectId object;
+    Mobula__ObjectId object, stored;
     struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
                                 .task = b->task, .index = b->index };
 
@@ -168,13 +174,14 @@ void mob_owner_watched_tell(struct mob_owner *o, struct object *b, struct mob_ad
     if (b->state == MOB_OBJECT_INLINE) {
         watched.state_case = MOBULA__WATCHED__STATE_VALUE;
         watched.value = (ProtobufCBinaryData){ .len = b->size, .data = (uint8_t *)b->data };
+        watched.packed = b->packed;
     } else if (b->state == MOB_OBJECT_STORED) {
         watched.state_case = MOBULA__WATCHED__STATE_PLACE;
         watched.place = &place;
         place.node = b->stored->node;
         place.size = b->size;
-        b->pins += !b->lent;
-        b->lent = true;
+        mob_wire_put_object(&stored, &b->stored->id);
+        place.object = &stored;
     } else {
         assert(b->state == MOB_OBJECT_ERROR);
         watched.state_case = MOBULA__WATCHED__STATE_ERROR;

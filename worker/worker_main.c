@@ -54,6 +54,7 @@ static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mo
     t->function = function;
     t->fetches = NULL;
     t->borrowed = NULL;
+    t->pins = NULL;
     t->args = run->arg_count > 0 ? mob_alloc(run->arg_count * sizeof *t->args) : NULL;
     t->one_result = (struct task_result){ .set = false };
     t->results = run->returns <= 1 ? &t->one_result : mob_alloc(run->returns * sizeof *t->results);
@@ -94,16 +95,21 @@ static int call_user(struct mob_task *t, struct mob_error *why)
     return rc < 0 ? -1 : 0;
 }
 
+static bool is_bytes(const struct task_result *result)
+{
+    return result->value.kind == MOB_VALUE_INLINE || result->value.kind == MOB_VALUE_PACKED;
+}
+
 /* The largest inline result goes to the store. False: none is left that would help. */
 static bool shrink(struct mob_task *t, struct mob_error *why)
 {
     uint32_t largest = 0;
 
     for (uint32_t i = 1; i < t->run.returns; i++)
-        if (t->results[largest].value.kind != MOB_VALUE_INLINE
-            || (t->results[i].value.kind == MOB_VALUE_INLINE && t->results[i].value.size > t->results[largest].value.size))
+        if (!is_bytes(&t->results[largest])
+            || (is_bytes(&t->results[i]) && t->results[i].value.size > t->results[largest].value.size))
             largest = i;
-    if (t->run.returns == 0 || t->results[largest].value.kind != MOB_VALUE_INLINE
+    if (t->run.returns == 0 || !is_bytes(&t->results[largest])
         || t->results[largest].value.size <= sizeof(struct mob_stored_value))
         return false;
     return mob_task_store_result(t, largest, why) == 0;
@@ -147,7 +153,9 @@ static void run_task(struct mob_runtime *r, struct mob_task *t, const struct mob
     bool failed;
 
     task_init(t, r, run);
-    failed = call_user(t, &why) < 0 || answer(t, &why) < 0;
+    failed = call_user(t, &why) < 0;
+    mob_task_settle(t);
+    failed = failed || answer(t, &why) < 0;
     if (failed) {
         sign_error(t, &why);
         mob_executor_fail(r->executor, run, &why);

@@ -216,12 +216,15 @@ START_TEST(test_watches_of_others_are_answered)
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_WATCHED], 1);
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WATCHED]->to->node, 6);
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WATCHED]->watched->place->node, 3);
-    mob_owner_drop(f.o, ref, NULL);
-    mob_owner_flush(f.o);
-    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 0);      /* its place was told: it stays true */
     fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_WATCH, &m);
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_WATCHED], 2);
     object.index = 1;
+    fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_WATCH, &m);
+    ck_assert_int_eq(f.last[MOBULA__ENVELOPE__BODY_WATCHED]->watched->error->code, MOB_ERR_OBJECT_LOST);
+    object.index = 0;
+    mob_owner_drop(f.o, ref, NULL);                 /* who asks must hold it: nobody does */
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
     fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_WATCH, &m);
     ck_assert_int_eq(f.last[MOBULA__ENVELOPE__BODY_WATCHED]->watched->error->code, MOB_ERR_OBJECT_LOST);
     mob_owner_check(f.o);

@@ -25,6 +25,27 @@ static uint32_t alive(void)
     return n;
 }
 
+START_TEST(test_an_idle_worker_that_is_needed_stays)
+{
+    fake_open(&f, "CPU=1");
+    fake_driver(&f);
+    fake_driver(&f);
+    fake_all_up(&f);
+    ck_assert_uint_eq(alive(), 2);
+    for (uint32_t i = 0; i < f.spawned; i++)
+        atomic_store(&f.process[i].page.held, 1);
+    fake_pass(&f, 5000);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 2);      /* one more than CPUs */
+    for (uint32_t i = 0; i < f.spawned; i++)
+        atomic_store(&f.process[i].page.held, 0);
+    fake_pass(&f, 1100);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 1);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_prestart_and_reaping)
 {
     fake_open(&f, "CPU=3");
@@ -259,7 +280,7 @@ START_TEST(test_worker_that_hangs_at_its_start_is_killed)
 }
 END_TEST
 
-UNIT_MAIN("raylet_pool", test_prestart_and_reaping, test_blocked_cpu, test_deep_chain, test_blocked_worker_dies, test_gpus,
-          test_fractions_leave_whole_gpus_whole,
+UNIT_MAIN("raylet_pool", test_an_idle_worker_that_is_needed_stays, test_prestart_and_reaping, test_blocked_cpu, test_deep_chain,
+          test_blocked_worker_dies, test_gpus, test_fractions_leave_whole_gpus_whole,
           test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start, test_rest_ends_when_a_worker_comes_up,
           test_worker_that_hangs_at_its_start_is_killed)

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_raylet_questions.c -- References and Mourn on their way: each gets one answer, from whom it asks or from a raylet for it. */
+#include "raylet_fake.h"
+
+#define REFERENCES MOBULA__ENVELOPE__BODY_REFERENCES
+#define DONE MOBULA__ENVELOPE__BODY_REFERENCES_DONE
+#define MOURN MOBULA__ENVELOPE__BODY_MOURN
+#define MOURNED MOBULA__ENVELOPE__BODY_MOURNED
+
+static struct fake f;
+
+static void say_references(uint64_t link, struct mob_address from, struct mob_address to, uint64_t seq)
+{
+    Mobula__References m = MOBULA__REFERENCES__INIT;
+
+    m.seq = seq;
+    fake_say(&f, link, from, to, REFERENCES, &m);
+}
+
+static void say_mourn(uint64_t link, struct mob_address from, uint32_t node, uint32_t process)
+{
+    Mobula__Mourn m = MOBULA__MOURN__INIT;
+
+    m.process = process;
+    fake_say(&f, link, from, fake_at(node, 0), MOURN, &m);
+}
+
+static void expect_mourned(uint64_t link, struct mob_address process, bool unreachable)
+{
+    Mobula__Envelope *e = fake_take(&f, link, MOURNED);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->mourned->process->node, process.node);
+    ck_assert_uint_eq(e->mourned->process->process, process.process);
+    ck_assert_int_eq(e->mourned->unreachable, unreachable);
+    ck_assert_uint_eq(fake_count(&f, link, MOURNED), 0);
+}
+
+static void expect_done(uint64_t link, uint64_t seq, enum mob_code code)
+{
+    Mobula__Envelope *e = fake_take(&f, link, DONE);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->references_done->seq, seq);
+    ck_assert_int_eq(e->references_done->error != NULL ? e->references_done->error->code : MOB_OK, code);
+    ck_assert_uint_eq(fake_count(&f, link, DONE), 0);
+}
+
+START_TEST(test_between_processes_of_a_node)
+{
+    fake_open(&f, "CPU=1");
+    uint32_t a = fake_driver(&f), b = fake_driver(&f);
+    uint64_t of_a = f.process[a].link, of_b = f.process[b].link;
+    Mobula__ReferencesDone done = MOBULA__REFERENCES_DONE__INIT;
+
+    say_references(of_a, fake_at(0, 0), fake_at(FAKE_NODE, b), 1);
+    ck_assert_ptr_nonnull(fake_take(&f, of_b, REFERENCES));
+    done.seq = 1;
+    fake_say(&f, of_b, fake_at(0, 0), fake_at(FAKE_NODE, a), DONE, &done);
+    expect_done(of_a, 1, MOB_OK);
+    fake_say(&f, of_b, fake_at(0, 0), fake_at(FAKE_NODE, a), DONE, &done);      /* nobody asked again */
+    ck_assert_uint_eq(fake_count(&f, of_a, DONE), 0);
+    say_references(of_a, fake_at(0, 0), fake_at(FAKE_NODE, b), 2);
+    say_mourn(of_a, fake_at(0, 0), FAKE_NODE, b);
+    fake_exit(&f, b, 0);
+    expect_done(of_a, 2, MOB_ERR_OWNER_DIED);
+    expect_mourned(of_a, fake_at(FAKE_NODE, b), false);
+    say_references(of_a, fake_at(0, 0), fake_at(FAKE_NODE, b), 3);
+    expect_done(of_a, 3, MOB_ERR_OWNER_DIED);
+    say_mourn(of_a, fake_at(0, 0), FAKE_NODE, b);
+    expect_mourned(of_a, fake_at(FAKE_NODE, b), false);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_a_peer_asks_for_a_process_here)
+{
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+    uint64_t link = fake_peer(&f, 3);
+
+    say_mourn(link, fake_at(3, 50), FAKE_NODE, p);
+    say_mourn(link, fake_at(3, 50), FAKE_NODE, 4000);
+    expect_mourned(link, fake_at(FAKE_NODE, 4000), false);      /* never was */
+    fake_exit(&f, p, 0);
+    expect_mourned(link, fake_at(FAKE_NODE, p), false);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_a_lost_link_and_a_dead_node_are_told_apart)
+{
+    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+    uint64_t link = fake_peer(&f, 3), of_p = f.process[p].link;
+
+    say_mourn(of_p, fake_at(0, 0), 3, 50);
+    say_references(of_p, fake_at(0, 0), fake_at(3, 50), 1);
+    ck_assert_ptr_nonnull(fake_take(&f, link, MOURN));
+    fake_lose(&f, link);
+    expect_mourned(of_p, fake_at(3, 50), true);
+    expect_done(of_p, 1, MOB_ERR_NODE_DIED);
+    link = fake_peer(&f, 3);
+    say_mourn(of_p, fake_at(0, 0), 3, 50);
+    say_references(of_p, fake_at(0, 0), fake_at(3, 50), 1);
+    down.node = 3;
+    down.reason = "silent";
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    expect_mourned(of_p, fake_at(3, 50), false);
+    expect_done(of_p, 1, MOB_ERR_OWNER_DIED);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_only_a_raylet_mourns)
+{
+    Mobula__Mourned m = MOBULA__MOURNED__INIT;
+    Mobula__Address process;
+
+    fake_open(&f, "CPU=1");
+    uint32_t a = fake_driver(&f);
+    uint64_t link = fake_peer(&f, 3), of_a = f.process[a].link;
+
+    say_mourn(of_a, fake_at(0, 0), 3, 50);
+    mob_wire_put_address(&process, fake_at(3, 50));
+    m.process = &process;
+    fake_say(&f, link, fake_at(3, 51), fake_at(FAKE_NODE, a), MOURNED, &m);     /* a process for another */
+    ck_assert_uint_eq(fake_count(&f, of_a, MOURNED), 0);
+    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, a), MOURNED, &m);
+    expect_mourned(of_a, fake_at(3, 50), false);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("raylet_questions", test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
+          test_a_lost_link_and_a_dead_node_are_told_apart, test_only_a_raylet_mourns)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hold.h -- who else holds objects of ours: each hold is a ticket {issuer, number} in the name of its holder, and pins the object. */
+#ifndef MOB_WORKER_HOLD_H
+#define MOB_WORKER_HOLD_H
+
+#include "common/list.h"
+#include "common/map.h"
+#include "common/wire.h"
+#include "worker/owner.h"
+
+struct object;
+
+struct holds {
+    struct mob_map by_ticket;           /* struct hold, chained where hashes are equal */
+    struct mob_map holders;             /* address -> struct holder */
+    struct mob_link unsure;             /* holders whose raylet could not be reached: asked again */
+    int64_t again_ns;                   /* when; INT64_MAX: there are none */
+    uint64_t count;
+};
+
+void mob_owner_holds_init(struct mob_owner *o);
+void mob_owner_holds_fini(struct mob_owner *o);
+
+/* `holder` holds b from now on, under a ticket that is new. */
+void mob_owner_hold(struct mob_owner *o, struct object *b, struct mob_address issuer, uint64_t ticket, struct mob_address holder);
+/* It does no more. Unknown tickets are ignored (the holder died meanwhile). */
+void mob_owner_unhold(struct mob_owner *o, struct mob_address issuer, uint64_t ticket);
+
+void mob_owner_on_references(struct mob_owner *o, struct mob_address from, const Mobula__References *m);
+void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m);
+/* Ask again for those that could not be reached. Returns when to come again. */
+int64_t mob_owner_holds_flush(struct mob_owner *o);
+void mob_owner_holds_check(const struct mob_owner *o);
+
+#endif
