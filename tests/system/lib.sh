@@ -14,7 +14,7 @@ set -u -o pipefail
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 MOB_BUILD=${MOB_BUILD:-$(dirname "$tests")/build}
 lab=$tests/hosts/lab
-port=${MOBULA_TEST_PORT:-6379}
+port=${MOBULA_TEST_PORT:-6200}
 hosts=0
 failures=0
 export MOB_BUILD PATH="$MOB_BUILD/bin:$PATH" LD_LIBRARY_PATH="$MOB_BUILD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

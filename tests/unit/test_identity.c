@@ -55,7 +55,7 @@ END_TEST
 START_TEST(test_record_there_and_back)
 {
     struct mob_daemon_record r = { .role = "raylet", .cluster = "0123456789abcdef0123456789abcdef", .ip = "127.0.0.1", .port = 6380,
-                                   .head = "127.0.0.1:6379", .socket = "/run/x/raylet.sock", .is_private = true }, back;
+                                   .head = "127.0.0.1:6200", .socket = "/run/x/raylet-1.sock", .is_private = true }, back;
     char *folder = unit_folder(), *path = mob_printf("%s/raylet.json", folder);
     struct mob_error err;
     struct stat st;
