@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/ask.h"
 #include "cli/verbs.h"
@@ -58,6 +59,28 @@ static size_t stop_role(const struct mob_here_daemon *all, size_t count, const c
     return wait_gone(all, count, role, STOP_KILL_MS);
 }
 
+/* Folders that nobody holds any more. A killed guard is gone before its raylet is: that holds its folder a moment longer. */
+static void clear_away(const struct mob_here_daemon *stopped, size_t count)
+{
+    static struct mob_here_daemon living[MOB_HERE_DAEMONS_MAX];
+    struct timespec pause = { .tv_nsec = 5000000 };
+    size_t left = count, living_count;
+
+    for (int64_t waited = 0; left > 0 && waited < STOP_KILL_MS; waited += 5) {
+        if (mob_here_list(living, &living_count, NULL) < 0)     /* sweeps */
+            return;
+        left = 0;
+        for (size_t i = 0; i < count; i++) {
+            bool lived_in = false;
+            for (size_t j = 0; j < living_count; j++)
+                lived_in |= strcmp(living[j].session, stopped[i].session) == 0;
+            left += !lived_in && access(stopped[i].session, F_OK) == 0;
+        }
+        if (left > 0)
+            nanosleep(&pause, NULL);
+    }
+}
+
 /* Keep those of one cluster: the one asked for, or the only one. */
 static int choose(const struct args *a, struct mob_here_daemon *all, size_t *count, struct mob_error *err)
 {
@@ -97,9 +120,7 @@ static int run(const struct args *a)
     }
     left = stop_role(all, count, "raylet", args_flag(a, "force"));
     left += stop_role(all, count, "head", args_flag(a, "force"));
-    for (size_t i = 0; i < count; i++)
-        if (!mob_identity_alive(&all[i].record.process))
-            mob_paths_remove(all[i].session, NULL);
+    clear_away(all, count);
     printf("Stopped %zu of %zu.\n", count - left, count);
     return left == 0 ? 0 : 1;
 }

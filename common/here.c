@@ -3,6 +3,7 @@
 #include "common/here.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -13,11 +14,10 @@
 
 #include "common/mem.h"
 
-static const char *const record_names[] = { "raylet.json", "head.json" };
-
 struct listing {
     struct mob_here_daemon *list;
     size_t count;
+    struct mob_identity self;
 };
 
 static socklen_t numeric(const char *ip, uint16_t port, struct sockaddr_storage *ret)
@@ -71,37 +71,73 @@ void mob_here_address(const char *towards, char ip[64])
     close(fd);
 }
 
-/* A session whose records are all dead is swept, once somebody of this machine (its address is in the name) looks. */
-static void visit(void *arg, const char *path)
+/* "raylet-3.json" is `role` "raylet". */
+static bool is_record(const char *name, const char *role)
 {
-    struct listing *l = arg;
-    const char *at = strrchr(path, '@');
-    bool alive = false;
+    size_t length = strlen(name);
 
-    if (at == NULL || !mob_here_is_ours(at + 1))
-        return;
-    for (size_t i = 0; i < 2; i++) {
-        struct mob_here_daemon d;
-        char file[MOB_PATH_SIZE + 16];
+    return strncmp(name, role, strlen(role)) == 0 && length > sizeof ".json" - 1
+        && strcmp(name + length - (sizeof ".json" - 1), ".json") == 0;
+}
 
-        snprintf(file, sizeof file, "%s/%s", path, record_names[i]);
-        if (mob_record_read(file, &d.record, NULL) < 0 || !mob_identity_alive(&d.record.process))
-            continue;
-        alive = true;
-        snprintf(d.session, sizeof d.session, "%s", path);
-        if (l->count < MOB_HERE_DAEMONS_MAX)
-            l->list[l->count++] = d;
+/* A record whose process counts as we do, and is gone, with what stands beside it (raylet/session.c). */
+static void bury(const char *session, const char *name)
+{
+    static const char *const files[] = { ".json", ".sock" };
+    char path[MOB_PATH_SIZE + 300];
+    int length = (int)(strlen(name) - (sizeof ".json" - 1));
+
+    snprintf(path, sizeof path, "%s/%.*s.d", session, length, name);
+    mob_paths_remove(path, NULL);
+    for (size_t i = MOB_COUNT(files); i-- > 0;) {
+        snprintf(path, sizeof path, "%s/%.*s%s", session, length, name, files[i]);
+        unlink(path);                   /* the record goes last */
     }
-    if (!alive)
-        mob_paths_remove(path, NULL);
+}
+
+static void visit_record(struct listing *l, const char *session, const char *name)
+{
+    struct mob_here_daemon d;
+    char file[MOB_PATH_SIZE + 300];
+
+    snprintf(file, sizeof file, "%s/%s", session, name);
+    if (mob_record_read(file, &d.record, NULL) < 0)
+        return;
+    if (!mob_identity_alive(&d.record.process)) {
+        if (d.record.process.space == l->self.space && strcmp(d.record.process.boot, l->self.boot) == 0)
+            bury(session, name);
+        return;
+    }
+    snprintf(d.session, sizeof d.session, "%s", session);
+    if (l->count < MOB_HERE_DAEMONS_MAX)
+        l->list[l->count++] = d;
+}
+
+static void visit(void *arg, const char *session)
+{
+    static const char *const roles[] = { "raylet", "head" };
+    struct listing *l = arg;
+    struct dirent *entry;
+    DIR *folder;
+
+    if (mob_paths_sweep(session) || (folder = opendir(session)) == NULL)
+        return;
+    for (size_t i = 0; i < MOB_COUNT(roles); i++) {
+        rewinddir(folder);
+        while ((entry = readdir(folder)) != NULL)
+            if (is_record(entry->d_name, roles[i]))
+                visit_record(l, session, entry->d_name);
+    }
+    closedir(folder);
 }
 
 int mob_here_list(struct mob_here_daemon *ret, size_t *ret_count, struct mob_error *err)
 {
     char run[MOB_PATH_SIZE];
-    struct listing l = { ret, 0 };
+    struct listing l = { .list = ret };
 
-    if (mob_paths_run(run, err) < 0 || mob_paths_each_session(run, visit, &l, err) < 0)
+    if (mob_identity_of(mob_identity_own_pid(), &l.self, err) < 0 || mob_paths_run(run, err) < 0
+        || mob_paths_each_session(run, visit, &l, err) < 0)
         return -1;
     *ret_count = l.count;
     return 0;

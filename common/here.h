@@ -13,8 +13,9 @@ struct mob_here_daemon {
     char session[MOB_PATH_SIZE];
 };
 
-/* All that live, at most MOB_HERE_DAEMONS_MAX; raylets before heads. Session folders of this machine whose daemons are all dead are removed on
- * the way. Records of other machines (a shared home) are passed over: their address is none of ours. */
+/* All that live, at most MOB_HERE_DAEMONS_MAX; in a session raylets before the head. What dead ones left on this machine is removed
+ * on the way: sessions that nobody holds, and the files of raylets whose guard was killed. Those of other machines (a shared home) are
+ * passed over. */
 int mob_here_list(struct mob_here_daemon *ret, size_t *ret_count, struct mob_error *err);
 
 /* The one cluster of this machine that is nobody's private one. None, or more than one: an error that says so. */

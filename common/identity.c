@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -49,6 +50,23 @@ bool mob_identity_parse_stat(const char *text, char *ret_state, uint64_t *ret_st
     return true;
 }
 
+int mob_identity_boot(char ret[MOB_BOOT_ID_SIZE], struct mob_error *err)
+{
+    if (!read_text("/proc/sys/kernel/random/boot_id", ret, MOB_BOOT_ID_SIZE))
+        return mob_error_set(err, MOB_ERR_SYSTEM, "/proc/sys/kernel/random/boot_id cannot be read");
+    ret[strcspn(ret, "\n")] = '\0';
+    return 0;
+}
+
+static uint64_t pid_space(pid_t pid)
+{
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)pid);
+    return stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
 int mob_identity_of(pid_t pid, struct mob_identity *ret, struct mob_error *err)
 {
     struct mob_identity identity = { .pid = pid };
@@ -58,9 +76,9 @@ int mob_identity_of(pid_t pid, struct mob_identity *ret, struct mob_error *err)
     if (!read_text(path, text, sizeof(text)) || !mob_identity_parse_stat(text, &state, &identity.start_ticks)
         || state == 'Z' || state == 'X')
         return mob_error_set(err, MOB_ERR_UNREACHABLE, "there is no process %d", (int)pid);
-    if (!read_text("/proc/sys/kernel/random/boot_id", identity.boot, sizeof(identity.boot)))
-        return mob_error_set(err, MOB_ERR_SYSTEM, "/proc/sys/kernel/random/boot_id cannot be read");
-    identity.boot[strcspn(identity.boot, "\n")] = '\0';
+    if (mob_identity_boot(identity.boot, err) < 0)
+        return -1;
+    identity.space = pid_space(pid);
     *ret = identity;
     return 0;
 }
@@ -70,7 +88,7 @@ bool mob_identity_alive(const struct mob_identity *identity)
     struct mob_identity now;
 
     return mob_identity_of(identity->pid, &now, NULL) == 0 && now.start_ticks == identity->start_ticks
-        && strcmp(now.boot, identity->boot) == 0;
+        && strcmp(now.boot, identity->boot) == 0 && (now.space == identity->space || now.space == 0 || identity->space == 0);
 }
 
 int mob_identity_signal(const struct mob_identity *identity, int signal, struct mob_error *err)

@@ -15,7 +15,11 @@ struct mob_identity {
     int32_t pid;
     uint64_t start_ticks;               /* field 22 of /proc/<pid>/stat */
     char boot[MOB_BOOT_ID_SIZE];        /* /proc/sys/kernel/random/boot_id */
+    uint64_t space;                     /* inode of its PID namespace: containers of one kernel count alike. 0: not known */
 };
+
+/* What tells this machine, since it was booted, from all others. */
+int mob_identity_boot(char ret[MOB_BOOT_ID_SIZE], struct mob_error *err);
 
 /* The own pid as people see it: a process in a PID namespace of its own may have the /proc of the outer one. */
 pid_t mob_identity_own_pid(void);

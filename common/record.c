@@ -56,10 +56,10 @@ int mob_write_atomically(const char *path, const void *bytes, size_t size, unsig
 
 int mob_record_write(const char *path, const struct mob_daemon_record *r, struct mob_error *err)
 {
-    json_t *json = json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:s, s:s, s:b}", "role", r->role, "pid", (int)r->process.pid,
-                             "start_ticks", (json_int_t)r->process.start_ticks, "boot", r->process.boot, "cluster", r->cluster,
-                             "ip", r->ip, "port", (int)r->port, "head", r->head, "socket", r->socket, "private",
-                             (int)r->is_private);
+    json_t *json = json_pack("{s:s, s:i, s:I, s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:b}", "role", r->role, "pid", (int)r->process.pid,
+                             "start_ticks", (json_int_t)r->process.start_ticks, "boot", r->process.boot, "pid_space",
+                             (json_int_t)r->process.space, "cluster", r->cluster, "ip", r->ip, "port", (int)r->port, "head",
+                             r->head, "socket", r->socket, "private", (int)r->is_private);
     char *text = json != NULL ? json_dumps(json, JSON_INDENT(2)) : NULL;
     int result;
 
@@ -80,16 +80,17 @@ static bool copy_text(char *ret, size_t size, const char *text)
 static bool unpack(json_t *json, struct mob_daemon_record *r)
 {
     const char *role, *boot, *cluster, *ip, *head, *socket;
-    json_int_t ticks;
+    json_int_t ticks, space;
     int pid, port, is_private;
 
-    if (json_unpack(json, "{s:s, s:i, s:I, s:s, s:s, s:s, s:i, s:s, s:s, s:b}", "role", &role, "pid", &pid, "start_ticks", &ticks,
-                    "boot", &boot, "cluster", &cluster, "ip", &ip, "port", &port, "head", &head, "socket", &socket, "private",
-                    &is_private) < 0)
+    if (json_unpack(json, "{s:s, s:i, s:I, s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:b}", "role", &role, "pid", &pid, "start_ticks",
+                    &ticks, "boot", &boot, "pid_space", &space, "cluster", &cluster, "ip", &ip, "port", &port, "head", &head,
+                    "socket", &socket, "private", &is_private) < 0)
         return false;
     *r = (struct mob_daemon_record){ .is_private = is_private != 0, .port = (uint32_t)port };
     r->process.pid = pid;
     r->process.start_ticks = (uint64_t)ticks;
+    r->process.space = (uint64_t)space;
     return pid > 0 && port >= 0 && port <= 65535
         && copy_text(r->role, sizeof(r->role), role)
         && copy_text(r->process.boot, sizeof(r->process.boot), boot)

@@ -76,7 +76,7 @@ static void say(int fd, json_t *line)
 static int make_session(struct shell *s, const uint8_t cluster[16], struct mob_error *err)
 {
     struct mob_daemon_record *r = &s->record;
-    char run[MOB_PATH_SIZE];
+    char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE];
 
     mob_copy(r->role, sizeof r->role, "head");
     mob_copy(r->ip, sizeof r->ip, s->options.ip);
@@ -86,7 +86,10 @@ static int make_session(struct shell *s, const uint8_t cluster[16], struct mob_e
     r->is_private = s->options.private_fd >= 0;
     if (mob_identity_of(getpid(), &r->process, err) < 0 || mob_paths_run(run, err) < 0)
         return -1;
-    return mob_paths_session(run, r->cluster, r->ip, s->session, err);
+    if (mob_paths_session(run, r->cluster, r->ip, session, err) < 0 || mob_paths_enter(session, &s->session_lock, err) < 0)
+        return -1;
+    mob_copy(s->session, sizeof s->session, session);
+    return 0;
 }
 
 static char *record_path(const struct shell *s)
@@ -96,13 +99,11 @@ static char *record_path(const struct shell *s)
 
 static void remove_session(struct shell *s)
 {
-    char *record = record_path(s), *logs = mob_printf("%s/logs", s->session);
+    char *record = record_path(s);
 
     unlink(record);
-    rmdir(logs);                        /* both only if they are empty: a raylet of this machine may use them */
-    rmdir(s->session);
-    free(logs);
     free(record);
+    mob_paths_leave(s->session, s->session_lock);
 }
 
 static int64_t tick(void *arg)

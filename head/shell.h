@@ -21,7 +21,8 @@ struct shell_options {
 struct shell {
     struct shell_options options;
     struct mob_daemon_record record;
-    char session[MOB_PATH_SIZE];
+    char session[MOB_PATH_SIZE];        /* "": not entered yet */
+    int session_lock;
     struct mob_loop *loop;
     struct mob_rpc *rpc;
     struct mob_events *events;

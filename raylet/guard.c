@@ -185,16 +185,12 @@ static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd)
 
 static void clear_away(const struct mob_guard_notes *notes)
 {
-    char logs[MOB_PATH_SIZE + sizeof "/logs"];
-
     if (notes->session[0] == '\0')
         return;
     unlink(notes->record);
     unlink(notes->socket);
     mob_paths_remove(notes->scratch, NULL);
-    snprintf(logs, sizeof logs, "%s/logs", notes->session);
-    rmdir(logs);                        /* logs that are there stay, for people */
-    rmdir(notes->session);
+    mob_paths_leave(notes->session, -1);        /* the raylet's lock ended with it */
 }
 
 int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd)

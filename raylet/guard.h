@@ -10,7 +10,7 @@
 /* What the raylet has made and the guard clears away, in memory that both see. "": nothing (yet). */
 struct mob_guard_notes {
     int guard_pid;
-    char session[MOB_PATH_SIZE];        /* removed if it is empty in the end: others may live in it */
+    char session[MOB_PATH_SIZE];        /* removed if it is empty in the end: others may live in it, mob_paths_leave() */
     char socket[MOB_PATH_SIZE], record[MOB_PATH_SIZE];
     char scratch[MOB_PATH_SIZE];        /* a folder, with all in it */
 };

@@ -4,7 +4,7 @@
  *   KEPT      a driver of this node has it open; gone when the last such driver is
  *   FETCHING  its bytes come from `node`: waits for bulk, which fails by itself when the peer is silent
  *   CHECKING  a thread of the pool flushes, names and examines the file (raylet/elf.c): bounded to some seconds
- *   HERE      a file <session>/raylet.d/<sha>, kept until FETCHED_MAX newer ones were used
+ *   HERE      a file <session>/raylet-<node>.d/<sha>, kept until FETCHED_MAX newer ones were used
  *
  * However many workers wait for a program, it is fetched once. A fetch or check that fails tells all waiters and forgets the program,
  * so that the next ask tries again.

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.c -- what the node shows of itself once the head has numbered it: its socket, its record, and one line to who started it.
  *
- *     <run>/<cluster>@<ip>/raylet.sock, raylet.json
- *                          raylet.d/          programs of other nodes
- *                          logs/              what workers print; of a private raylet it is raylet.d/, which ends with it
+ *     <session>/raylet-<node>.sock, raylet-<node>.json
+ *               raylet-<node>.d/     programs of other nodes
+ *               logs/                what workers print; of a private raylet it is raylet-<node>.d/, which ends with it
  *
- * A second raylet of the same address (a driver's own, beside the node's) has raylet-<node>.sock and so on: the first one's files are
- * never touched while it lives.
+ * Several raylets may share a session: a driver's own beside the node's, or those of several drivers. A number is never used twice, so
+ * none touches the files of another. The lock on the folder is held from before the first file until this process is gone
+ * (common/paths.h).
  */
 #include <assert.h>
 #include <errno.h>
@@ -51,17 +52,11 @@ static void put_path(char ret[MOB_PATH_SIZE], const char *session, const char *n
     free(path);
 }
 
-/* "raylet", or "raylet-<node>" beside another that lives. */
-static void choose_names(struct mob_shell *s, const char *session, uint32_t node)
+static void put_names(struct mob_guard_notes *notes, const char *session, uint32_t node)
 {
-    struct mob_guard_notes *notes = s->notes;
-    struct mob_daemon_record other;
-    char name[32] = "raylet";
+    char name[32];
 
-    put_path(notes->record, session, name, ".json");
-    if (mob_record_read(notes->record, &other, NULL) == 0 && mob_identity_alive(&other.process)
-        && other.process.pid != notes->guard_pid)
-        snprintf(name, sizeof name, "raylet-%" PRIu32, node);
+    snprintf(name, sizeof name, "raylet-%" PRIu32, node);
     put_path(notes->record, session, name, ".json");
     put_path(notes->socket, session, name, ".sock");
     put_path(notes->scratch, session, name, ".d");
@@ -86,11 +81,12 @@ static int write_record(struct mob_shell *s, const char *cluster, struct mob_err
 static int open_session(struct mob_shell *s, const char *cluster, uint32_t node, struct mob_error *err)
 {
     char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE];
+    int lock;                           /* never closed: it ends with us */
 
-    if (mob_paths_run(run, err) < 0 || mob_paths_session(run, cluster, s->config.ip, session, err) < 0)
+    if (mob_paths_run(run, err) < 0 || mob_paths_session(run, cluster, s->config.ip, session, err) < 0
+        || mob_paths_enter(session, &lock, err) < 0)
         return -1;
-    choose_names(s, session, node);
-    mob_paths_remove(s->notes->scratch, NULL);          /* of an earlier raylet that had no guard to the end */
+    put_names(s->notes, session, node);
     if (mob_paths_private(s->notes->scratch, err) < 0)
         return -1;
     if (s->options->private_fd >= 0)

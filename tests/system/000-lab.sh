@@ -17,6 +17,7 @@ down() { ! on "$1" true 2>/dev/null; }
 # In a lab of 3 hosts: what is apart, what is common.
 hosts_are_hosts() {
     expect_eq "$(on h1 hostname)" h1
+    expect_not [ "$(on h1 cat /proc/sys/kernel/random/boot_id)" = "$(on h2 cat /proc/sys/kernel/random/boot_id)" ]
     expect_eq "$(on h1 ip -4 -o addr show eth0 | awk '{print $4}')" 10.77.0.11/24
     expect_eq "$("$lab" ip h2)" 10.77.0.12
     expect_eq "$(on h1 sh -c 'echo $MOB_HOST')" h1

@@ -34,4 +34,4 @@ expect_eq "$(ldd static | grep -cE 'libmobula|libuv|libcrypto')" 0 "what the sta
 expect moved/bin/mobula start --head --port 0 --node-ip-address 127.0.0.1 --num-cpus 1 >"$folder/log" 2>&1
 expect_eq "$(MOBULA_ADDRESS=auto LD_LIBRARY_PATH=moved/lib timeout 60 ./shared 2 exit 2>/dev/null | grep -c said)" 100 "shared, mobula start"
 expect moved/bin/mobula stop --all >>"$folder/log" 2>&1
-expect_eq "$(find "$folder/run" -name '*@127.0.0.1')" "" "left behind"
+expect_eq "$(find "$folder/run" -name '*@127.0.0.1@*')" "" "left behind"

@@ -17,5 +17,5 @@ done
 for end in shutdown exit; do
     expect_eq "$(on h0 prints 2 "$end" 2>"$MOB_LAB/share/err" | grep -c '^(chatter pid=[0-9]*, ip=127.0.0.1) said')" 100 "private, $end"
     expect_eq "$(grep -vc ') complained' "$MOB_LAB/share/err")" 0 "other words on stderr, $end"
-    expect_eq "$(on h0 sh -c 'find /tmp/mobula-*/ -name "*@127.0.0.1" -o -name "*.log" | grep -v "/logs/"')" "" "left behind, $end"
+    expect_eq "$(on h0 sh -c 'find /tmp/mobula-*/ -name "*@127.0.0.1@*" -o -name "*.log" | grep -v "/logs/"')" "" "left behind, $end"
 done

@@ -396,15 +396,17 @@ static void write_record(struct fake_raylet *f, const char *folder)
     struct mob_daemon_record record = { .role = "raylet", .cluster = "00112233445566778899aabbccddeeff", .ip = "127.0.0.1",
                                        .head = "127.0.0.1:1" };
     char run_folder[MOB_PATH_SIZE], session[MOB_PATH_SIZE], *path;
+    int lock;                           /* ends with the test */
 
     setenv("XDG_RUNTIME_DIR", folder, 1);
     setenv("MOBULA_ADDRESS", "auto", 1);
     ck_assert_int_eq(mob_paths_run(run_folder, NULL), 0);
     ck_assert_int_eq(mob_paths_session(run_folder, record.cluster, record.ip, session, NULL), 0);
+    ck_assert_int_eq(mob_paths_enter(session, &lock, NULL), 0);
     ck_assert_int_eq(mob_identity_of(getpid(), &record.process, NULL), 0);
     snprintf(f->socket_path, sizeof f->socket_path, "%.80s/raylet", session);
     mob_copy(record.socket, sizeof record.socket, f->socket_path);
-    path = mob_printf("%s/raylet.json", session);
+    path = mob_printf("%s/raylet-1.json", session);
     ck_assert_int_eq(mob_record_write(path, &record, NULL), 0);
     free(path);
 }

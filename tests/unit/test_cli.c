@@ -137,8 +137,9 @@ static void write_log(const char *path, const char *text)
 
 START_TEST(test_logs)
 {
-    char run[] = "/tmp/mob_cli_XXXXXX", path[MOB_PATH_SIZE], kept[MOB_PATH_SIZE];
+    char run[] = "/tmp/mob_cli_XXXXXX", path[MOB_PATH_SIZE], kept[MOB_PATH_SIZE + 32], session[MOB_PATH_SIZE];
     struct mob_error err;
+    int lock;
 
     ck_assert_ptr_nonnull(mkdtemp(run));
     setenv("XDG_RUNTIME_DIR", run, 1);
@@ -155,10 +156,20 @@ START_TEST(test_logs)
     ck_assert_str_eq(err.text, "wrong token");
 
     write_log(path, "one\n");
+    ck_assert_int_eq(mob_paths_run(kept, &err), 0);
+    ck_assert_int_eq(mob_paths_session(kept, "0123456789abcdef", "127.0.0.1", session, &err), 0);
+    ck_assert_int_eq(mob_paths_enter(session, &lock, &err), 0);
     mob_daemon_log_keep(path, "mobula-fake", "0123456789abcdef", "127.0.0.1");
-    snprintf(kept, sizeof kept, "%s/mobula/01234567@127.0.0.1/logs/mobula-fake.log", run);
+    snprintf(kept, sizeof kept, "%s/logs/mobula-fake.log", session);
     ck_assert_int_eq(access(kept, F_OK), 0);
     ck_assert_int_eq(access(path, F_OK), -1);
+
+    ck_assert_int_eq(mob_paths_remove(session, NULL), 0);       /* it ended meanwhile: its log does not make the folder again */
+    write_log(path, "one\n");
+    mob_daemon_log_keep(path, "mobula-fake", "0123456789abcdef", "127.0.0.1");
+    ck_assert_int_eq(access(session, F_OK), -1);
+    ck_assert_int_eq(access(path, F_OK), -1);
+    close(lock);
     mob_paths_remove(run, NULL);
 }
 END_TEST

@@ -2,8 +2,12 @@
 /* test_paths.c -- run folders: whose they must be, and how they go away. */
 #include "unit.h"
 
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "common/here.h"
 
 static void count(void *arg, const char *path)
 {
@@ -15,14 +19,16 @@ START_TEST(test_a_session_and_its_end)
 {
     char *base = unit_folder(), run[MOB_PATH_SIZE], a[MOB_PATH_SIZE], b[MOB_PATH_SIZE];
     struct mob_error err;
-    int sessions = 0;
+    int sessions = 0, lock;
 
     setenv("XDG_RUNTIME_DIR", base, 1);
     ck_assert_int_eq(mob_paths_run(run, &err), 0);
     ck_assert_int_eq(strncmp(run, base, strlen(base)), 0);
     ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "10.0.0.1", a, &err), 0);
     ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "10.0.0.2", b, &err), 0);
-    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "10.0.0.2", b, &err), 0);
+    ck_assert_int_eq(mob_paths_enter(a, &lock, &err), 0);
+    ck_assert_int_eq(mob_paths_enter(b, &lock, &err), 0);
+    ck_assert_int_eq(mob_paths_enter(b, &lock, &err), 0);
     ck_assert_int_eq(mob_paths_session(run, "../../etc", "10.0.0.2", b, &err), -1);
     ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "../x", b, &err), -1);
     unit_write(run, "stray", "");
@@ -31,6 +37,160 @@ START_TEST(test_a_session_and_its_end)
     ck_assert_int_eq(mob_paths_remove(a, &err), 0);
     ck_assert_int_eq(access(a, F_OK), -1);
     ck_assert_int_eq(mob_paths_remove(a, &err), 0);
+    unit_folder_remove(base);
+}
+END_TEST
+
+/* A folder lives while anybody holds it, with a record in it or not; then who looks removes it, with all in it. */
+START_TEST(test_a_held_session_is_not_swept)
+{
+    char *base = unit_folder(), run[MOB_PATH_SIZE], a[MOB_PATH_SIZE];
+    struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
+    struct mob_error err;
+    size_t count = 7;
+    int locks[2];
+
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    ck_assert_int_eq(mob_paths_run(run, &err), 0);
+    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "127.0.0.1", a, &err), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(mob_paths_enter(a, &locks[i], &err), 0);
+    ck_assert_int_eq(mob_here_list(all, &count, &err), 0);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(access(a, F_OK), 0);
+    mob_paths_leave(a, locks[0]);
+    ck_assert_int_eq(access(a, F_OK), 0);
+    unit_write(a, "logs/x.log", "x");
+    mob_paths_leave(a, locks[1]);       /* logs stay, until somebody looks */
+    ck_assert_int_eq(access(a, F_OK), 0);
+    ck_assert_int_eq(mob_here_list(all, &count, &err), 0);
+    ck_assert_int_eq(access(a, F_OK), -1);
+
+    ck_assert_int_eq(mob_paths_enter(a, &locks[0], &err), 0);
+    mob_paths_leave(a, locks[0]);
+    ck_assert_int_eq(access(a, F_OK), -1);
+    free(all);
+    unit_folder_remove(base);
+}
+END_TEST
+
+/* A run folder may be on a file system of other machines, too, whose locks are not seen. The same boot or the same host: ours. */
+START_TEST(test_a_session_of_another_machine_is_left_alone)
+{
+    static const int changed[] = { 0, 1 << 0, 1 << 9, 1 << 0 | 1 << 9 };   /* digits, from the end: of the host, of the boot */
+    struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
+    char *base = unit_folder(), run[MOB_PATH_SIZE], ours[MOB_PATH_SIZE];
+    struct mob_error err;
+    size_t count;
+
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    ck_assert_int_eq(mob_paths_run(run, &err), 0);
+    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "127.0.0.1", ours, &err), 0);
+    for (size_t i = 0; i < MOB_COUNT(changed); i++) {
+        char *name = mob_strdup(ours);
+
+        for (int digit = 0; digit < 10; digit++)
+            if ((changed[i] & 1 << digit) != 0)
+                name[strlen(name) - 1 - (size_t)digit] ^= 1;
+        ck_assert_int_eq(mob_paths_private(name, &err), 0);
+        unit_write(name, "head.json", "");
+        ck_assert_int_eq(mob_here_list(all, &count, &err), 0);
+        ck_assert_msg((access(name, F_OK) == 0) == (i == 3), "%s", name);
+        free(name);
+    }
+    free(all);
+    unit_folder_remove(base);
+}
+END_TEST
+
+/* In a session that lives on, what a killed raylet left goes; a record of who counts pids otherwise is nothing to judge. */
+START_TEST(test_what_a_killed_raylet_left)
+{
+    static const char *const files[] = { "raylet-4.json", "raylet-4.sock", "raylet-4.d/program", "raylet-5.json", "head.json" };
+    char *base = unit_folder(), run[MOB_PATH_SIZE], a[MOB_PATH_SIZE];
+    struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
+    struct mob_daemon_record r = { .role = "raylet", .cluster = "0123abcdef" };
+    struct mob_error err;
+    size_t count;
+    int lock;
+
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    ck_assert_int_eq(mob_paths_run(run, &err), 0);
+    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "127.0.0.1", a, &err), 0);
+    ck_assert_int_eq(mob_paths_enter(a, &lock, &err), 0);
+    ck_assert_int_eq(mob_identity_of(getpid(), &r.process, &err), 0);
+    for (size_t i = 0; i < MOB_COUNT(files); i++) {
+        char *path = mob_printf("%s/%s", a, files[i]);
+
+        unit_write(a, files[i], "");
+        if (i == 3)
+            r.process.space++;          /* the same pid and time, in another container */
+        if (i == 0 || i == 3)
+            r.process.start_ticks++;
+        else
+            ck_assert_int_eq(mob_identity_of(getpid(), &r.process, &err), 0);
+        if (strstr(path, ".json") != NULL)
+            ck_assert_int_eq(mob_record_write(path, &r, &err), 0);
+        free(path);
+    }
+    ck_assert_int_eq(mob_here_list(all, &count, &err), 0);
+    ck_assert_uint_eq(count, 1);
+    for (size_t i = 0; i < MOB_COUNT(files); i++) {
+        char *path = mob_printf("%s/%.*s", a, (int)strcspn(files[i], "/"), files[i]);
+
+        ck_assert_msg((access(path, F_OK) == 0) == (i >= 3), "%s", path);
+        free(path);
+    }
+    free(all);
+    unit_folder_remove(base);
+}
+END_TEST
+
+#define ENTERING 3
+#define ROUNDS 300
+
+static int enter_and_leave(const char *session, int number)
+{
+    char name[16];
+    int lock;
+
+    snprintf(name, sizeof name, "file-%d", number);
+    for (int i = 0; i < ROUNDS; i++) {
+        char *path = mob_printf("%s/%s", session, name);
+
+        if (mob_paths_enter(session, &lock, NULL) < 0)
+            return 1;
+        unit_write(session, name, "x");
+        sched_yield();
+        if (unlink(path) < 0)
+            return 2;
+        mob_paths_leave(session, lock);
+        free(path);
+    }
+    return 0;
+}
+
+/* Whatever the turns of those who come, go and sweep: nothing goes from under one who is in. */
+START_TEST(test_entering_leaving_and_sweeping)
+{
+    char *base = unit_folder(), run[MOB_PATH_SIZE], a[MOB_PATH_SIZE];
+    int status, left = ENTERING;
+
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    ck_assert_int_eq(mob_paths_run(run, NULL), 0);
+    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "127.0.0.1", a, NULL), 0);
+    for (int i = 0; i < ENTERING; i++)
+        if (fork() == 0)
+            _exit(enter_and_leave(a, i));
+    while (left > 0) {
+        mob_paths_sweep(a);
+        if (waitpid(-1, &status, WNOHANG) > 0) {
+            ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", (unsigned)status);
+            left--;
+        }
+    }
+    ck_assert(mob_paths_sweep(a));
+    ck_assert_int_eq(access(a, F_OK), -1);
     unit_folder_remove(base);
 }
 END_TEST
@@ -84,4 +244,6 @@ START_TEST(test_removal_follows_no_link)
 }
 END_TEST
 
-UNIT_MAIN("paths", test_a_session_and_its_end, test_folders_open_to_others_are_refused, test_removal_follows_no_link)
+UNIT_MAIN("paths", test_a_session_and_its_end, test_a_held_session_is_not_swept, test_a_session_of_another_machine_is_left_alone,
+          test_what_a_killed_raylet_left, test_entering_leaving_and_sweeping, test_folders_open_to_others_are_refused,
+          test_removal_follows_no_link)
