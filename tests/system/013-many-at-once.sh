@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 013-many-at-once.sh -- twenty private clusters are born and end at once, while others look for what the dead have left and sweep it: all
-# get their results, and in the end nothing is there.
+# get their results, and in the end nothing is there. Then drivers of one cluster on a host without a node, each with a raylet of its own.
 . "$(dirname "$0")/lib.sh"
-in_lab 1 "$@"
+in_lab 2 "$@"
 
 # all_print N HOST COMMAND...: N drivers at once; each prints the lines of its task.
 all_print() {
@@ -36,3 +36,8 @@ expect wait $second
 wait_until 5 nothing_left h0
 expect_eq "$(on h0 find /tmp -mindepth 2 -name '*@*')" "" "sessions"
 expect_eq "$(on h0 find /tmp -mindepth 2 -name '*.log')" "" "logs"
+
+cluster_start 1 --num-cpus 2 >/dev/null
+echo "$token" | on h1 sh -c 'umask 077; mkdir -p "$HOME/.mobula"; cat >"$HOME/.mobula/token"'
+all_print 5 h1 env MOBULA_ADDRESS="$("$lab" ip h0):$port"
+wait_until 5 nothing_left h1
