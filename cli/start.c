@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* start.c -- mobula start: a head and its raylet, or a raylet that joins. Returns when the node serves. */
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,7 +8,6 @@
 #include <time.h>
 
 #include "cli/ask.h"
-#include "cli/holder.h"
 #include "cli/verbs.h"
 #include "common/daemon_log.h"
 #include "common/here.h"
@@ -123,15 +121,6 @@ static int launch(const char *daemon, const char *const *words, struct mob_launc
     return 0;
 }
 
-/* Who has the port of a head that could not listen. */
-static void name_holder(const struct plan *p, struct mob_error *err)
-{
-    char holder[80];
-
-    if (strstr(err->text, strerror(EADDRINUSE)) != NULL && holder_of_port((uint32_t)atoi(p->head_port), holder, sizeof holder))
-        mob_error_set(err, err->code, "port %s is in use by %s; end that, or choose another with --port", p->head_port, holder);
-}
-
 static int start_head(struct plan *p, struct mob_error *err)
 {
     char token[MOB_TOKEN_SIZE];
@@ -140,10 +129,8 @@ static int start_head(struct plan *p, struct mob_error *err)
 
     if (mob_token_create(p->token_file, token, err) < 0)
         return -1;
-    if (launch("mobula-head", options_of_head, &head, err) < 0) {
-        name_holder(p, err);
+    if (launch("mobula-head", options_of_head, &head, err) < 0)
         return -1;
-    }
     address_text(p->head_address, sizeof p->head_address, head.ip, head.port);
     return 0;
 }

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/holder.h"
 #include "rpc/internal.h"
 
 struct rpc_server {
@@ -76,7 +77,9 @@ static int explain(const char *ip, uint32_t port, struct mob_error *err)
     struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
     struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
     bool is_six = inet_pton(AF_INET6, ip, &six.sin6_addr) == 1;
+    char holder[128];
     int fd, on = 1, failed;
+    bool taken;
 
     if (!is_six && inet_pton(AF_INET, ip, &four.sin_addr) != 1)
         return mob_error_set(err, MOB_ERR_INVALID, "%s is not an IP address", ip);
@@ -84,10 +87,15 @@ static int explain(const char *ip, uint32_t port, struct mob_error *err)
         return mob_error_errno(err, "cannot listen on %s port %u", ip, port);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     failed = is_six ? bind(fd, (struct sockaddr *)&six, sizeof six) : bind(fd, (struct sockaddr *)&four, sizeof four);
-    if (failed == 0 && listen(fd, 1) == 0)
+    if (failed == 0)
+        failed = listen(fd, 1);
+    taken = failed < 0 && errno == EADDRINUSE;
+    if (failed == 0)
         mob_error_set(err, MOB_ERR_SYSTEM, "cannot listen on %s port %u: try again", ip, port);
     else
         mob_error_errno(err, "cannot listen on %s port %u", ip, port);
+    if (taken && mob_holder_of_port(ip, port, holder, sizeof holder))
+        mob_error_set(err, MOB_ERR_SYSTEM, "port %u is in use by %s; end that, or choose another with --port", port, holder);
     close(fd);
     return -1;
 }

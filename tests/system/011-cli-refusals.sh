@@ -42,7 +42,37 @@ expect on h1 rm "$(on h1 sh -c 'echo $HOME')/.mobula/token"
 refused 1 "token" h1 mobula start --address="$head_at"
 expect nothing_left h1
 
-# The port is taken: by whom.
+# The port is taken: by whom; the head's, and that of a raylet that joins.
 refused 1 "port $port is in use by mobula-head (pid " h0 mobula start --head --port "$port"
+refused 1 "port $port is in use by mobula-head (pid " h0 mobula start --address="$head_at" --port "$port"
+
+# A user without rights: who has the port is not to be seen, but whose it is. Then folders that cannot be written.
+# no_one WORDS COMMAND...: as user nobody.
+no_one() {
+    local words=$1
+
+    shift
+    refused 1 "$words" h0 setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/tmp/no_one "$@"
+}
+if [ "$(on h0 setpriv --reuid=65534 --regid=65534 --clear-groups id -u 2>/dev/null)" = 65534 ]; then
+    on h0 sh -c 'mkdir -m 700 /tmp/no_one && mkdir -m 500 /tmp/closed && chown 65534 /tmp/no_one /tmp/closed'
+    no_one "port $port is in use by a process of user $(id -un) ($(id -u))" mobula start --head --port "$port"
+    on h0 sh -c 'rm -r /tmp/no_one/.mobula && chmod 500 /tmp/no_one'
+    for command in "mobula start --head --port=0" "prints 1 exit"; do
+        # shellcheck disable=SC2086
+        no_one "making the folder /tmp/no_one/.mobula for the cluster's token: Permission denied" $command
+        # shellcheck disable=SC2086
+        no_one "making the folder /tmp/closed/mobula: Permission denied" env XDG_RUNTIME_DIR=/tmp/closed MOBULA_TOKEN_FILE=/tmp/no_one.token $command
+    done
+    on h0 chmod 500 /tmp/mobula-65534
+    on h0 chmod 700 /tmp/no_one
+    for command in "mobula start --head --port=0" "prints 1 exit"; do
+        # shellcheck disable=SC2086
+        no_one "making the log /tmp/mobula-65534/mobula-head" $command
+    done
+    expect_eq "$(on h0 find /tmp/mobula-65534 /tmp/closed -mindepth 1)" "" "files of a user without rights"
+else
+    say "without a user that has no rights: only root can become one"
+fi
 expect on h0 mobula health
 expect_eq "$(node_count)" 1 "nodes after all this"

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "cli/args.h"
-#include "cli/holder.h"
 #include "common/daemon_log.h"
+#include "common/holder.h"
 
 static int run_nothing(const struct args *a)
 {
@@ -91,20 +91,33 @@ START_TEST(test_bad_numbers)
 }
 END_TEST
 
+#define FOUR "   0: 0100007F:1838 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 45123 1 0 100"
+#define FOUR_ALL "   0: 00000000:1838 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 45123 1 0 100"
+#define FOUR_IN_SIX                                                                                                             \
+    "  12: 0000000000000000FFFF00000100007F:1838 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 " \
+    "    0        0 77 1"
+#define SIX                                                                                                                     \
+    "  12: B80D0120000000000000000001000000:1838 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000 " \
+    "    0        0 78 1"
+
 START_TEST(test_holder_lines)
 {
-    uint64_t inode = 0;
+    struct mob_holder h = { 0 };
 
-    ck_assert(holder_parse("   0: 0100007F:1838 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 45123 1 0 100", 6200,
-                           &inode));
-    ck_assert_uint_eq(inode, 45123);
-    ck_assert(holder_parse("  12: 0000000000000000FFFF00000100007F:1838 00000000000000000000000000000000:0000 0A 00000000:00000000 "
-                           "00:00000000 00000000  1000        0 77 1", 6200, &inode));
-    ck_assert_uint_eq(inode, 77);
-    ck_assert(!holder_parse("   0: 0100007F:1838 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 45123 1", 6200, &inode));
-    ck_assert(!holder_parse("   0: 0100007F:1839 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 45123 1", 6200, &inode));
-    ck_assert(!holder_parse("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid", 6200, &inode));
-    ck_assert(!holder_parse("", 6200, &inode));
+    ck_assert(mob_holder_parse(FOUR, "127.0.0.1", 6200, &h));
+    ck_assert(h.inode == 45123 && h.uid == 1000);
+    ck_assert(mob_holder_parse(FOUR_ALL, "10.0.0.1", 6200, &h));
+    ck_assert(mob_holder_parse(FOUR_IN_SIX, "127.0.0.1", 6200, &h));
+    ck_assert(h.inode == 77 && h.uid == 0);
+    ck_assert(mob_holder_parse(SIX, "2001:db8::1", 6200, &h));
+    ck_assert(!mob_holder_parse(SIX, "2001:db8::2", 6200, &h));
+    ck_assert(!mob_holder_parse(FOUR, "127.0.0.2", 6200, &h));
+    ck_assert(!mob_holder_parse(FOUR, "::1", 6200, &h));
+    ck_assert(!mob_holder_parse(FOUR, "127.0.0.1", 6201, &h));
+    ck_assert(!mob_holder_parse("   0: 0100007F:1838 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 45123 1",
+                                "127.0.0.1", 6200, &h));
+    ck_assert(!mob_holder_parse("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid", "::1", 6200, &h));
+    ck_assert(!mob_holder_parse("", "::1", 6200, &h));
 }
 END_TEST
 
@@ -117,9 +130,9 @@ START_TEST(test_holder)
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&here, &size), 0);
-    ck_assert(!holder_of_port(ntohs(here.sin_port), text, sizeof text));
+    ck_assert(!mob_holder_of_port("127.0.0.1", ntohs(here.sin_port), text, sizeof text));
     ck_assert_int_eq(listen(fd, 1), 0);
-    ck_assert(holder_of_port(ntohs(here.sin_port), text, sizeof text));
+    ck_assert(mob_holder_of_port("127.0.0.1", ntohs(here.sin_port), text, sizeof text));
     snprintf(pid, sizeof pid, "(pid %d)", (int)getpid());
     ck_assert_msg(strstr(text, pid) != NULL && strstr(text, "test_cli") != NULL, "%s", text);
     close(fd);
