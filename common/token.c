@@ -99,15 +99,18 @@ int mob_token_load(const char *path, char ret[MOB_TOKEN_SIZE], struct mob_error 
     return 0;
 }
 
-static void make_folder_of(const char *path)
+static int make_folder_of(const char *path, struct mob_error *err)
 {
     char *folder = mob_strdup(path), *slash = strrchr(folder, '/');
+    int result = 0;
 
     if (slash != NULL && slash != folder) {
         *slash = '\0';
-        mkdir(folder, 0700);            /* there already, or the open below says why not */
+        if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+            result = mob_error_errno(err, "making the folder %s for the cluster's token", folder);
     }
     free(folder);
+    return result;
 }
 
 static void draw(char text[MOB_TOKEN_SIZE])
@@ -127,11 +130,11 @@ int mob_token_create(const char *path, char ret[MOB_TOKEN_SIZE], struct mob_erro
 
     if (access(path, F_OK) == 0)
         return mob_token_load(path, ret, err);
-    make_folder_of(path);
-    temporary = mob_printf("%s.%d.tmp", path, (int)getpid());
-    unlink(temporary);
+    if (make_folder_of(path, err) < 0)
+        return -1;
+    temporary = mob_printf("%s.XXXXXX", path);
     draw(text);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = mkostemp(temporary, O_CLOEXEC);        /* no pid in its name: other hosts may share the folder, and have it, too */
     if (fd >= 0) {
         written = dprintf(fd, "%s\n", text);
         close(fd);
