@@ -92,9 +92,9 @@ struct mob_init_options {
     size_t size;
     const char *address;        /* NULL: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "host:port" */
     const char *token_file;     /* NULL: $MOBULA_TOKEN_FILE, else ~/.mobula/token */
-    const char *resources;      /* of a private cluster: "CPU=8,GPU=2,licence=3"; NULL: what the machine has */
+    const char *resources;      /* of a private cluster, refused with an address: "CPU=8,licence=3"; NULL: what the machine has */
     const char *name;           /* of the job, for people; NULL: the program's name */
-    int64_t object_store_bytes; /* of a private cluster; 0: 30 % of memory */
+    int64_t object_store_bytes; /* of a private cluster, refused with an address; 0: 30 % of memory */
     int quiet;                  /* do not print the output of tasks */
 };
 

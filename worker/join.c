@@ -110,7 +110,7 @@ static int start_raylet(const struct mob_init_options *o, const char *head, cons
     list[n++] = "--token-file", list[n++] = token_file;
     if (driver_only)
         list[n++] = "--driver-only";
-    if (o->resources != NULL && !driver_only)
+    if (o->resources != NULL)
         list[n++] = "--resources", list[n++] = o->resources;
     if (o->object_store_bytes > 0) {
         snprintf(store, sizeof store, "%" PRId64, o->object_store_bytes);
@@ -224,8 +224,8 @@ static int resolve(const char *address, char *ret, size_t size, struct mob_error
     return 0;
 }
 
-/* A raylet of this user here: of the cluster with head `head`, or (NULL) of the only one. Never another driver's own: that ends with it.
- * 1: found. */
+/* A raylet of this user here: of the cluster with head `head`, or (NULL) of the only one. Never another driver's own: that ends with
+ * it. 1: found. */
 static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_error *err)
 {
     struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
@@ -261,6 +261,9 @@ int mob_join(const struct mob_init_options *o, char ret_socket[MOB_PATH_SIZE], s
     *ret_cluster = NULL;
     if (address == NULL || address[0] == '\0')
         return start(o, NULL, ret_socket, ret_cluster, err);
+    if (o->resources != NULL || o->object_store_bytes > 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "resources and object_store_bytes are for a private cluster; the one at \"%s\" has "
+                             "its own: leave them out%s", address, o->address != NULL ? "" : ", or unset MOBULA_ADDRESS");
     if (strcmp(address, "auto") == 0) {
         if ((rc = find(NULL, ret_socket, err)) == 0)
             return mob_error_set(err, MOB_ERR_UNREACHABLE,

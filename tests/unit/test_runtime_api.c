@@ -160,6 +160,31 @@ START_TEST(test_wrong_addresses_are_named)
 }
 END_TEST
 
+/* What a cluster has is not for those who join it to say; wherever the address comes from, and before anybody is asked. */
+START_TEST(test_resources_with_an_address_are_refused)
+{
+    static const struct mob_init_options wrong[] = {
+        { .size = sizeof wrong[0], .address = "127.0.0.1:1", .resources = "CPU=1" },
+        { .size = sizeof wrong[0], .address = "auto", .object_store_bytes = 1 << 20 },
+        { .size = sizeof wrong[0], .resources = "CPU=1" },
+        { .size = sizeof wrong[0], .object_store_bytes = 1 << 20 },
+    };
+    struct mob_error err;
+
+    folder = unit_folder();
+    setenv("XDG_RUNTIME_DIR", folder, 1);       /* nothing runs here */
+    setenv("MOBULA_ADDRESS", "127.0.0.1:2", 1);
+    for (size_t i = 0; i < MOB_COUNT(wrong); i++) {
+        ck_assert_int_eq(mob_init(0, NULL, &wrong[i], &err), -1);
+        ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+        ck_assert_msg(strstr(err.text, "leave them out") != NULL, "%s", err.text);
+        ck_assert_msg((strstr(err.text, "127.0.0.1:2\" has its own: leave them out, or unset MOBULA_ADDRESS") != NULL) == (i >= 2), "%s",
+                      err.text);
+    }
+    unit_folder_remove(folder);
+}
+END_TEST
+
 START_TEST(test_second_init_is_refused_until_shutdown)
 {
     struct mob_error err;
@@ -619,7 +644,7 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
-        test_calls_before_init_are_refused, test_wrong_addresses_are_named,
+        test_calls_before_init_are_refused, test_wrong_addresses_are_named, test_resources_with_an_address_are_refused,
         test_second_init_is_refused_until_shutdown, test_forked_child_is_refused,
         test_lost_raylet_fails_every_call, test_wrong_words_are_named, test_dropped_ref_is_refused, test_call_and_get,
         test_many_in_flight, test_refs_as_arguments, test_error_of_a_task, test_many_returns_and_wrong_sizes,
