@@ -18,6 +18,7 @@
 #define START_PORT 6200
 #define START_MS 30000
 #define HEAD_MS 10000
+#define END_MS 10000                    /* a guard kills a raylet that hangs long before */
 
 static const struct option options[] = {
     { "head", NULL, "start the cluster's head, and a raylet beside it" },
@@ -31,7 +32,7 @@ static const struct option options[] = {
     { "object-store-memory", "BYTES", "size of the object store; else 30 % of the same" },
     { "labels", "K=V,K=V", "for placement by label" },
     { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" },
-    { "block", NULL, "stay in front, and stop the node at Ctrl-C" },
+    { "block", NULL, "stay in front; stop the node at Ctrl-C, SIGTERM or SIGHUP" },
     { 0 },
 };
 
@@ -176,39 +177,56 @@ static void tell(const struct plan *p, const struct mob_launched *raylet)
     printf("Use it:     MOBULA_ADDRESS=%s ./driver\nLook:       mobula status\nEnd it:     mobula stop\n", p->head_address);
 }
 
-/* Stay until the node's daemons are gone, or a signal comes: then stop them. */
-static int block(const struct plan *p)
+/* The daemons that were just started: the raylet, and the head if that is ours, too. */
+static size_t started(const struct plan *p, const struct mob_launched *raylet, struct mob_identity ret[2])
 {
     static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
-    struct timespec pause = { .tv_sec = 1 };
-    sigset_t ends;
-    size_t count, mine;
+    size_t count = 0, n = 0;
+
+    if (mob_here_list(all, &count, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < count && n < 2; i++) {
+        const struct mob_daemon_record *r = &all[i].record;
+
+        if (strcmp(r->socket, raylet->socket) == 0
+            || (p->head && strcmp(r->role, "head") == 0 && strcmp(r->cluster, raylet->cluster) == 0))
+            ret[n++] = r->process;      /* in a session a raylet comes before the head */
+    }
+    return n;
+}
+
+/* Stay until a signal comes, or one of the daemons ends; the others must not stay then. */
+static int block(const struct plan *p, const struct mob_launched *raylet)
+{
+    const struct timespec look = { .tv_nsec = 200000000 }, round = { .tv_nsec = 5000000 };
+    struct mob_identity daemons[2];
+    size_t count = started(p, raylet, daemons), alive = count;
     bool told = false;
+    sigset_t ends;
 
     sigemptyset(&ends);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
     sigprocmask(SIG_BLOCK, &ends, NULL);
     fflush(stdout);
-    do {
-        mine = 0;
-        if (mob_here_list(all, &count, NULL) < 0)
-            return 1;
-        for (size_t i = 0; i < count; i++) {
-            bool head = strcmp(all[i].record.role, "head") == 0;
-            if (strcmp(all[i].record.head, p->head_address) != 0 || (head && !p->head) || strcmp(all[i].record.ip, p->ip) != 0)
-                continue;
-            mine += !head || told;
-            if (told)
-                mob_identity_signal(&all[i].record.process, SIGTERM, NULL);
-        }
-        if (mine > 0 && sigtimedwait(&ends, NULL, &pause) > 0) {
-            told = true;
-            pause = (struct timespec){ .tv_nsec = 10000000 };
-        }
-    } while (mine > 0);
+    while (!told && count == (p->head ? 2 : 1) && alive == count) {
+        told = sigtimedwait(&ends, NULL, &look) > 0;
+        for (size_t i = alive = 0; i < count; i++)
+            alive += mob_identity_alive(&daemons[i]);
+    }
     if (!told)
-        fprintf(stderr, "mobula: the node's raylet has ended\n");
+        fprintf(stderr, "mobula: the node's %s has ended, so the node ends\n",
+                count > 0 && mob_identity_alive(&daemons[0]) ? "head" : "raylet");
+    for (size_t i = 0; i < count; i++)
+        mob_identity_signal(&daemons[i], SIGTERM, NULL);
+    for (size_t i = 0; i < count; i++) {
+        for (int waited = 0; mob_identity_alive(&daemons[i]) && waited < END_MS; waited += 5)
+            nanosleep(&round, NULL);
+        mob_identity_signal(&daemons[i], SIGKILL, NULL);
+    }
+    if (told)
+        started(p, raylet, daemons);    /* sweeps the session; after a failure its logs stay until somebody looks */
     return told ? 0 : 1;
 }
 
@@ -238,7 +256,7 @@ static int run(const struct args *a)
         return args_failed(&err);
     }
     tell(&p, &raylet);
-    return args_flag(a, "block") ? block(&p) : 0;
+    return args_flag(a, "block") ? block(&p, &raylet) : 0;
 }
 
 const struct verb verb_start = { "start", NULL, "start a head, or join a cluster", options, run };
