@@ -57,7 +57,7 @@ hosts_are_mortal() {
     expect "$lab" pause h1
     expect is_stopped "$pid"
     expect "$lab" resume h1
-    expect is_asleep "$pid"
+    wait_until 5 is_asleep "$pid"       # it runs for a moment first
     expect "$lab" pause h1
     expect "$lab" kill h1
     expect down h1
