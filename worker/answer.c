@@ -215,7 +215,7 @@ static bool read_error(const struct mob_answer_frame *f, const uint8_t *body, st
 }
 
 static void take_error(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
-                       const uint8_t *body)
+                       const uint8_t *body, int64_t started_ns)
 {
     struct mob_error told, e = { .pid = (int32_t)l->pid, .attempt = t->attempt };
 
@@ -233,11 +233,15 @@ static void take_error(struct mob_owner *o, struct task *t, const struct lease *
         mob_copy(e.node, sizeof e.node, l->ip);
         mob_copy(e.text, sizeof e.text, "the answer of the worker is malformed: are worker and driver of one version?");
     }
-    mob_owner_task_fail(o, t, &e);
+    mob_owner_task_fail(o, t, &e, started_ns);
 }
 
+struct ran {
+    int64_t started_ns, ended_ns;
+};
+
 /* When it ran, by this machine's clock: on this node the worker's is the same; elsewhere it ended about now. */
-static void measure(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f)
+static struct ran measure(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f)
 {
     int64_t took_ns = 0, ended_ns = l->channel != NULL ? f->ended_ns : o->now_ns;
 
@@ -245,29 +249,30 @@ static void measure(struct mob_owner *o, struct task *t, const struct lease *l, 
         took_ns = f->ended_ns - f->started_ns < DAY_NS ? f->ended_ns - f->started_ns : DAY_NS;
     mean_add(&t->kind->mean_ns, &t->kind->measured, took_ns);
     mean_add(&t->shape->mean_ns, &t->shape->measured, took_ns);
-    if (f->status == MOB_OK && !event_skipped(o, &o->events, t))
-        mob_owner_event_add(o, MOB_EVENT_ENDED, t, MOB_OK, ended_ns - took_ns, ended_ns);
+    return (struct ran){ ended_ns - took_ns, ended_ns };
 }
 
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
 {
     const struct object *b = mob_owner_object_at(o, f->task);
     struct task *t = b != NULL ? b->maker : NULL;
+    struct ran ran;
 
     if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt) {
         discard_values(o, l, f, body, true);
         return;
     }
-    measure(o, t, l, f);
+    ran = measure(o, t, l, f);
     l->answered_ns = o->now_ns;
     mob_owner_lease_forget(o, l, t);
     mob_owner_lease_answered(o, l);
     if (t->cancelled) {
         discard_values(o, l, f, body, false);
-        mob_owner_task_unpushed(o, t);
+        mob_owner_task_fail_cancelled(o, t, NULL, ran.started_ns);
     } else if (f->status == MOB_OK && values_are_good(o, t, f, body)) {
+        mob_owner_event_done(o, t, ran.started_ns, ran.ended_ns);
         take_values(o, t, l, f, body);
     } else {
-        take_error(o, t, l, f, body);
+        take_error(o, t, l, f, body, ran.started_ns);
     }
 }

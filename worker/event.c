@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* event.c -- a record when a task is submitted, and when an attempt ends; a third, RUNNING, for what still runs then.
+/* event.c -- a record when a task is submitted, when what it waited for is there, and when an attempt ends; others, PUSHED and RUNNING,
+ * for what is at a worker for longer than a report period.
  *
  * A batch leaves 200 ms after its first record, or when it is full. The second's rate bounds what a process of millions of tasks
- * costs the head: beyond it a task is recorded whole if its number is in the sample, else if it fails; `dropped` counts.
+ * costs the head: beyond it a new task is recorded only if its number is in the sample; `dropped` counts the others. A task is recorded
+ * whole or not at all, so that none seems to run for ever; one that was left out comes in when it fails or runs long.
  */
 #include "worker/event.h"
 
@@ -39,29 +41,13 @@ static struct mob_event *next_record(struct mob_owner *o)
     return &log->records[log->count++];
 }
 
-bool mob_owner_events_full(struct mob_owner *o, const struct task *t)
-{
-    struct event_log *log = &o->events;
-
-    if (o->now_ns - log->second_ns >= INT64_C(1000000000)) {
-        log->second_ns = o->now_ns;
-        log->in_second = 0;
-        return false;
-    }
-    if (((t->number >> 32) * UINT64_C(0x9e3779b1) + (uint32_t)t->number) % EVENTS_SAMPLE == 0)
-        return false;
-    log->dropped++;
-    return true;
-}
-
 void mob_owner_event_name(struct mob_owner *o, const struct kind *k)
 {
     struct mob_event *e = next_record(o);
-    size_t room = sizeof *e - offsetof(struct mob_event, node);
 
     *e = (struct mob_event){ .kind = MOB_EVENT_NAME, .task = k->name, .name = k->name, .owner_node = o->config.self.node,
                              .owner_process = o->config.self.process };
-    mob_copy((char *)e + offsetof(struct mob_event, node), room, k->text);
+    mob_copy((char *)e + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, k->text);
 }
 
 static int64_t wall(const struct mob_owner *o, int64_t boot_ns)
@@ -69,8 +55,8 @@ static int64_t wall(const struct mob_owner *o, int64_t boot_ns)
     return boot_ns == 0 ? 0 : boot_ns + o->config.wall_offset_ns;
 }
 
-void mob_owner_event_add(struct mob_owner *o, enum mob_event_kind kind, const struct task *t, int status, int64_t started_ns,
-                         int64_t ended_ns)
+static struct mob_event *add(struct mob_owner *o, enum mob_event_kind kind, const struct task *t, int status, int64_t started_ns,
+                             int64_t ended_ns)
 {
     struct mob_event *e = next_record(o);
 
@@ -86,28 +72,103 @@ void mob_owner_event_add(struct mob_owner *o, enum mob_event_kind kind, const st
         e->process = t->lease->worker.process;
         e->pid = t->lease->pid;
     }
+    return e;
 }
 
-/* The task each lease runs, if it was pushed before this period and nobody was told. True if one may be due later. */
-static bool add_running(struct mob_owner *o)
+/* Is there still room in this second, or is it of the sample? */
+static bool is_wanted(struct mob_owner *o, const struct task *t)
+{
+    struct event_log *log = &o->events;
+
+    if (log->in_second < MOB_EVENTS_PER_SECOND)
+        return true;
+    if (o->now_ns - log->second_ns >= INT64_C(1000000000)) {
+        log->second_ns = o->now_ns;
+        log->in_second = 0;
+        return true;
+    }
+    return ((t->number >> 32) * UINT64_C(0x9e3779b1) + (uint32_t)t->number) % MOB_EVENTS_SAMPLE == 0;
+}
+
+void mob_owner_event_submitted(struct mob_owner *o, struct task *t)
+{
+    if (is_wanted(o, t)) {
+        t->told = EVENT_TOLD;
+        add(o, MOB_EVENT_SUBMITTED, t, MOB_OK, 0, 0)->waiting = t->waiting;
+    } else {
+        t->told = EVENT_UNTOLD;
+        o->events.dropped++;
+    }
+}
+
+void mob_owner_event_queued(struct mob_owner *o, struct task *t)
+{
+    if (t->told == EVENT_UNTOLD)
+        return;
+    t->told = EVENT_TOLD;
+    add(o, MOB_EVENT_QUEUED, t, MOB_OK, 0, 0)->pushed_ns = 0;
+}
+
+void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t started_ns, int64_t ended_ns)
+{
+    if (t->told != EVENT_UNTOLD)
+        add(o, MOB_EVENT_ENDED, t, MOB_OK, started_ns, ended_ns);
+}
+
+void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struct task *t, const struct mob_error *why,
+                            int64_t started_ns)
+{
+    struct mob_event *e;
+
+    if (o->events.count + 2 > EVENTS_MAX)       /* the two records stay together */
+        send_batch(o);
+    add(o, kind, t, why->code, started_ns, o->now_ns);
+    if (kind == MOB_EVENT_FAILED_ATTEMPT)
+        t->told = EVENT_TOLD;
+    if (why->text[0] == '\0')
+        return;
+    e = next_record(o);
+    *e = (struct mob_event){ .kind = MOB_EVENT_WHY, .status = why->code, .task = t->number, .name = t->kind->name,
+                             .owner_node = o->config.self.node, .owner_process = o->config.self.process };
+    mob_copy((char *)e + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, why->text);
+}
+
+/* -- what is at a worker --------------------------------------------------------------------------------------------------- */
+
+int64_t mob_owner_event_claimed_ns(const struct task *t)
+{
+    return t->pushed_ns > t->lease->answered_ns ? t->pushed_ns : t->lease->answered_ns;
+}
+
+/* The tasks at a worker since before this period, if nobody was told: the first runs, the others stand behind it, in the order they
+ * were pushed. True if one may be due later. */
+static bool tell_of_lease(struct mob_owner *o, struct lease *l)
+{
+    struct task *t;
+
+    mob_list_each(t, &l->tasks, struct task, link) {
+        bool first = t->link.prev == &l->tasks;
+
+        if (o->now_ns - t->pushed_ns < EVENTS_PERIOD_NS)
+            return true;
+        if (first && t->told != EVENT_TOLD_RUNNING) {
+            t->told = EVENT_TOLD_RUNNING;
+            add(o, MOB_EVENT_RUNNING, t, MOB_OK, mob_owner_event_claimed_ns(t), 0);
+        } else if (!first && t->told == EVENT_TOLD) {
+            t->told = EVENT_TOLD_PUSHED;
+            add(o, MOB_EVENT_PUSHED, t, MOB_OK, 0, 0);
+        }
+    }
+    return l->count > 1;                /* those behind will run */
+}
+
+static bool tell_of_leases(struct mob_owner *o)
 {
     struct lease *l;
     bool later = false;
 
-    mob_list_each(l, &o->leases.all, struct lease, link) {
-        if (mob_list_empty(&l->tasks))
-            continue;
-        struct task *t = mob_list_first(&l->tasks, struct task, link);
-
-        if (t->told_running)
-            continue;
-        if (o->now_ns - t->pushed_ns < EVENTS_PERIOD_NS) {
-            later = true;
-            continue;
-        }
-        t->told_running = true;
-        mob_owner_event_add(o, MOB_EVENT_RUNNING, t, MOB_OK, t->pushed_ns > l->answered_ns ? t->pushed_ns : l->answered_ns, 0);
-    }
+    mob_list_each(l, &o->leases.all, struct lease, link)
+        later |= tell_of_lease(o, l);
     return later;
 }
 
@@ -116,7 +177,7 @@ int64_t mob_owner_events_flush(struct mob_owner *o)
     struct event_log *log = &o->events;
 
     if (o->now_ns >= log->due_ns) {
-        bool later = add_running(o);
+        bool later = tell_of_leases(o);
 
         log->due_ns = INT64_MAX;
         if (log->count > 0 || log->dropped > 0)

@@ -7,14 +7,16 @@
 
 #include "common/event.h"
 
+struct mob_error;
 struct mob_owner;
 struct task;
 struct kind;
 
 #define EVENTS_MAX 4096u                /* records in a batch */
 #define EVENTS_PERIOD_NS INT64_C(200000000)
-#define EVENTS_PER_SECOND 20000u        /* beyond it only failures, and one task in EVENTS_SAMPLE */
-#define EVENTS_SAMPLE 256u
+
+/* What the record has of a task that is not over. */
+enum event_told { EVENT_UNTOLD, EVENT_TOLD, EVENT_TOLD_PUSHED, EVENT_TOLD_RUNNING };
 
 struct event_log {
     struct mob_event *records;
@@ -22,21 +24,21 @@ struct event_log {
     uint32_t in_second;
     int64_t second_ns;                  /* when the second began */
     int64_t due_ns;                     /* INT64_MAX: nothing to send */
-    uint64_t dropped;
+    uint64_t dropped;                   /* tasks that were not recorded */
 };
 
 void mob_owner_events_fini(struct mob_owner *o);
 void mob_owner_event_name(struct mob_owner *o, const struct kind *k);
-void mob_owner_event_add(struct mob_owner *o, enum mob_event_kind kind, const struct task *t, int status, int64_t started_ns,
-                         int64_t ended_ns);     /* CLOCK_BOOTTIME of this machine; 0: unknown */
-bool mob_owner_events_full(struct mob_owner *o, const struct task *t);
+/* These record nothing of a task that is not in the record; times are CLOCK_BOOTTIME of this machine, 0: unknown. */
+void mob_owner_event_submitted(struct mob_owner *o, struct task *t);            /* decides whether it is recorded */
+void mob_owner_event_queued(struct mob_owner *o, struct task *t);
+void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t started_ns, int64_t ended_ns);
+/* A failure (ENDED or FAILED_ATTEMPT), now: always recorded, but for cancelled tasks and those that an argument failed. */
+void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struct task *t, const struct mob_error *why,
+                            int64_t started_ns);
+/* PUSHED, the first of its lease: since when it runs. */
+int64_t mob_owner_event_claimed_ns(const struct task *t);
 /* Send what is due. Returns when to come again. */
 int64_t mob_owner_events_flush(struct mob_owner *o);
-
-/* Over the rate, and this task is not of the sample? Counts it as dropped then. */
-static inline bool event_skipped(struct mob_owner *o, const struct event_log *log, const struct task *t)
-{
-    return log->in_second >= EVENTS_PER_SECOND && mob_owner_events_full(o, t);
-}
 
 #endif

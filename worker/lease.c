@@ -270,7 +270,7 @@ void mob_owner_leases_fail(struct mob_owner *o, const struct mob_error *why)
             struct task *t = mob_list_first(&l->tasks, struct task, link);
 
             mob_owner_lease_forget(o, l, t);
-            mob_owner_task_fail(o, t, why);
+            mob_owner_task_fail(o, t, why, 0);
         }
         end(o, l);
     }

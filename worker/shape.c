@@ -203,7 +203,7 @@ void mob_owner_shape_fail(struct mob_owner *o, struct shape *sh, const struct mo
         mob_owner_shape_remove(o, t);
         memset(e.function, 0, sizeof e.function);
         mob_copy(e.function, sizeof e.function, t->kind->text);
-        mob_owner_task_fail(o, t, &e);
+        mob_owner_task_fail(o, t, &e, 0);
     }
 }
 

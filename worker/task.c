@@ -98,7 +98,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->attempt = 0;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
-    t->cancelled = t->told_running = t->carries = false;
+    t->cancelled = t->carries = false;
     o->tasks.in_state[TASK_WAITING]++;
     return t;
 }
@@ -159,8 +159,8 @@ static void fail_by_argument(struct mob_owner *o, struct task *t, const struct o
     }
     for (uint32_t i = 0; i < t->returns; i++)
         mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
-    if (!event_skipped(o, &o->events, t))
-        mob_owner_event_add(o, MOB_EVENT_ENDED, t, e.code, 0, 0);
+    if (t->told != EVENT_UNTOLD)
+        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &f->error, 0);
     mob_owner_fault_drop(f);
     mob_owner_task_end(o, t);
 }
@@ -193,8 +193,7 @@ int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *
     t->shape->depth = s->depth;
     if (s->arg_count > 0)
         mob_owner_body_fill(o, t, s);
-    if (!event_skipped(o, &o->events, t))
-        mob_owner_event_add(o, MOB_EVENT_SUBMITTED, t, MOB_OK, 0, 0);
+    mob_owner_event_submitted(o, t);
     if (!mob_owner_task_lost_argument(o, t) && t->waiting == 0)
         arguments_are_ready(o, t);
     return 0;
@@ -210,6 +209,7 @@ void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object
     } else if (arg->state == MOB_OBJECT_ERROR) {
         fail_by_argument(o, t, arg);
     } else if (t->waiting == 0 && !mob_owner_task_lost_argument(o, t)) {
+        mob_owner_event_queued(o, t);
         arguments_are_ready(o, t);
     }
 }
@@ -221,10 +221,9 @@ void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
     task_goto(o, t, TASK_PUSHED);
     t->lease = l;
     t->pushed_ns = o->now_ns;
-    t->told_running = false;
 }
 
-static void fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause)
+void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, int64_t started_ns)
 {
     struct mob_error e = error_of(t, MOB_ERR_CANCELLED);
 
@@ -236,17 +235,19 @@ static void fail_cancelled(struct mob_owner *o, struct task *t, const struct mob
         mob_copy(e.node, sizeof e.node, cause->node);
         say(&e, "the task '%s' was cancelled while it ran: %s", t->kind->text, cause->text);
     }
-    mob_owner_task_fail(o, t, &e);
+    mob_owner_task_fail(o, t, &e, started_ns);
 }
 
 void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
 {
     assert(t->state == TASK_PUSHED);
     if (t->cancelled) {
-        fail_cancelled(o, t, NULL);
+        mob_owner_task_fail_cancelled(o, t, NULL, 0);
         return;
     }
     t->lease = NULL;
+    if (t->told > EVENT_TOLD)           /* else it was not told to be anywhere else */
+        mob_owner_event_queued(o, t);
     task_goto(o, t, TASK_QUEUED);
     mob_owner_shape_add_front(o, t);
 }
@@ -268,18 +269,12 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
 {
     bool passed_on = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED;
     enum mob_code code = passed_on ? cause->code : MOB_ERR_WORKER_CRASHED;
+    int64_t started_ns = mob_owner_event_claimed_ns(t);
     bool poison = is_poison(t, l->worker) && code == MOB_ERR_WORKER_CRASHED;
 
     assert(t->state == TASK_PUSHED);
     if (t->cancelled) {
-        fail_cancelled(o, t, cause);
-        return;
-    }
-    if (t->retries != 0 && code != MOB_ERR_CANCELLED) {
-        mob_owner_event_add(o, MOB_EVENT_FAILED_ATTEMPT, t, code, 0, o->now_ns);
-        t->retries -= t->retries > 0;
-        t->attempt++;
-        mob_owner_task_unpushed(o, t);
+        mob_owner_task_fail_cancelled(o, t, cause, started_ns);
         return;
     }
     struct mob_error e = error_of(t, code);
@@ -287,17 +282,24 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
     e.pid = cause->pid != 0 ? cause->pid : (int32_t)l->pid;
     mob_copy(e.node, sizeof e.node, cause->node[0] != '\0' ? cause->node : l->ip);
     say(&e, "%s%s", cause->text, poison ? "; this task has now killed 3 different workers: look at the task" : "");
-    mob_owner_task_fail(o, t, &e);
+    if (t->retries != 0 && code != MOB_ERR_CANCELLED) {
+        mob_owner_event_failed(o, MOB_EVENT_FAILED_ATTEMPT, t, &e, started_ns);
+        t->retries -= t->retries > 0;
+        t->attempt++;
+        mob_owner_task_unpushed(o, t);
+        return;
+    }
+    mob_owner_task_fail(o, t, &e, started_ns);
 }
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------- */
 
-void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why)
+void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns)
 {
     struct fault *f = mob_owner_fault(o, why);
 
-    if (why->code != MOB_ERR_CANCELLED || !event_skipped(o, &o->events, t))
-        mob_owner_event_add(o, MOB_EVENT_ENDED, t, why->code, 0, t->state == TASK_PUSHED ? o->now_ns : 0);
+    if (why->code != MOB_ERR_CANCELLED || t->told != EVENT_UNTOLD)
+        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, why, started_ns);
     for (uint32_t i = 0; i < t->returns; i++)
         mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
     mob_owner_fault_drop(f);
@@ -342,6 +344,6 @@ int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_e
     }
     if (t->state == TASK_QUEUED)
         mob_owner_shape_remove(o, t);
-    fail_cancelled(o, t, NULL);
+    mob_owner_task_fail_cancelled(o, t, NULL, 0);
     return 0;
 }

@@ -42,7 +42,7 @@ struct task {
     uint16_t attempt, returns;
     uint8_t state;                      /* enum task_state */
     bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
-    bool told_running;
+    uint8_t told;                       /* enum event_told */
     bool carries;                       /* some arguments carry references */
     uint8_t small[64];
 };
@@ -66,7 +66,9 @@ void mob_owner_task_unpushed(struct mob_owner *o, struct task *t);
 /* Its worker died under it: charged an attempt. */
 void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause);
 /* It is over, and its returns are not set: all become this error. */
-void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why);
+void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns /* 0: it did not run */);
+/* The same of a cancelled one. `cause`: how its worker ended for it, or NULL. */
+void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, int64_t started_ns);
 /* It is over, and its returns are set. */
 void mob_owner_task_end(struct mob_owner *o, struct task *t);
 struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index);

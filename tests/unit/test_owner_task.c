@@ -391,6 +391,148 @@ START_TEST(test_events_of_a_task_behind_another)
 }
 END_TEST
 
+/* All records sent since the last call, of tasks. */
+static size_t take_records(struct fake *f, struct mob_event *ret, size_t room)
+{
+    uint32_t sent = f->sent[MOBULA__ENVELOPE__BODY_EVENTS];
+    size_t count = 0;
+
+    f->now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f->o);
+    ck_assert_uint_eq(f->sent[MOBULA__ENVELOPE__BODY_EVENTS], sent + 1);
+    const Mobula__Events *m = f->last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+
+    for (size_t at = 0; at < m->records.len; at += sizeof *ret) {
+        struct mob_event e;
+
+        memcpy(&e, m->records.data + at, sizeof e);
+        if (e.kind == MOB_EVENT_NAME)
+            continue;
+        ck_assert_uint_lt(count, room);
+        ret[count++] = e;
+    }
+    return count;
+}
+
+/* Two tasks at a worker, one behind the other, and one that waits for the first's result. */
+START_TEST(test_events_of_each_state)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    struct mob_error why = { .code = MOB_ERR_TASK, .text = "no such thing" };
+    struct mob_event e[8];
+    struct mob_task_frame t;
+    const void *body;
+    uint64_t first = fake_submit(&f, shape, 3, NULL, 0);
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = first }, 1);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(take_records(&f, e, 8), 5);
+    ck_assert_uint_eq(e[0].waiting, 0);
+    ck_assert_uint_eq(e[2].kind, MOB_EVENT_SUBMITTED);
+    ck_assert_uint_eq(e[2].waiting, 1);
+    ck_assert_uint_eq(e[3].kind, MOB_EVENT_RUNNING);
+    ck_assert_uint_eq(e[3].task, first);
+    ck_assert_uint_eq(e[4].kind, MOB_EVENT_PUSHED);
+    ck_assert_uint_eq(e[4].process, 100);
+
+    fake_reply_value(&f, 0, &t, 1, 100 * FAKE_MS);
+    fake_drain(&f);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    fake_reply(&f, 0, &t, why.code, &why, sizeof why, 5 * FAKE_MS);
+    fake_drain(&f);
+    ck_assert_uint_eq(take_records(&f, e, 8), 5);       /* and what is at the worker now */
+    ck_assert_uint_eq(e[0].kind, MOB_EVENT_ENDED);
+    ck_assert_uint_eq(e[1].kind, MOB_EVENT_QUEUED);
+    ck_assert_uint_eq(e[1].node, 0);
+    ck_assert_uint_eq(e[2].kind, MOB_EVENT_ENDED);
+    ck_assert_int_eq(e[2].status, MOB_ERR_TASK);
+    ck_assert_int_eq(e[2].ended_ns - e[2].started_ns, 5 * FAKE_MS);
+    ck_assert_uint_eq(e[3].kind, MOB_EVENT_WHY);
+    ck_assert_uint_eq(e[3].task, e[2].task);
+    ck_assert_str_eq((const char *)&e[3] + MOB_EVENT_TEXT, "no such thing");
+    ck_assert_uint_eq(e[4].kind, MOB_EVENT_RUNNING);
+    finish(&f);
+}
+END_TEST
+
+/* A task that is done before it notices its cancel has one end. */
+START_TEST(test_events_of_a_cancelled_task)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    struct mob_event e[8];
+    struct mob_task_frame t;
+    const void *body;
+    uint64_t ref = fake_submit(&f, shape, 3, NULL, 0);
+
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_int_eq(mob_owner_cancel(f.o, ref, false, NULL), 0);
+    fake_reply_value(&f, 0, &t, 1, 2 * FAKE_MS);
+    fake_drain(&f);
+    ck_assert_uint_eq(take_records(&f, e, 8), 3);
+    ck_assert_uint_eq(e[1].kind, MOB_EVENT_ENDED);
+    ck_assert_int_eq(e[1].status, MOB_ERR_CANCELLED);
+    ck_assert_uint_eq(e[1].pid, 4711);
+    ck_assert_int_ne(e[1].started_ns, 0);
+    ck_assert_uint_eq(e[2].kind, MOB_EVENT_WHY);
+    finish(&f);
+}
+END_TEST
+
+static unsigned kinds[MOB_EVENT_WHY + 1];       /* records seen */
+
+static void count_records(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    struct fake *f = (struct fake *)w;
+    unsigned batches = f->sent[MOBULA__ENVELOPE__BODY_EVENTS];
+
+    fake_send(w, link, frame, size);
+    if (f->sent[MOBULA__ENVELOPE__BODY_EVENTS] == batches)
+        return;
+    const Mobula__Events *m = f->last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+
+    for (size_t at = 0; at < m->records.len; at += sizeof(struct mob_event)) {
+        uint32_t kind;
+
+        memcpy(&kind, m->records.data + at, sizeof kind);
+        ck_assert_uint_le(kind, MOB_EVENT_WHY);
+        kinds[kind]++;
+    }
+}
+
+/* Of a flood each task is recorded whole or not at all. */
+START_TEST(test_events_are_whole)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+
+    memset(kinds, 0, sizeof kinds);
+    f.world.send = count_records;
+    for (int i = 0; i < 30000; i++)
+        mob_owner_drop(f.o, fake_submit(&f, shape, 3, NULL, 0), NULL);
+    mob_owner_flush(f.o);
+    for (struct mob_task_frame t;;) {
+        const void *body;
+
+        if (!fake_claim(&f, 0, &t, &body))
+            break;
+        fake_reply_value(&f, 0, &t, 1, 1000);
+        fake_drain(&f);
+        mob_owner_flush(f.o);
+    }
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_ge(kinds[MOB_EVENT_SUBMITTED], MOB_EVENTS_PER_SECOND - 1);
+    ck_assert_uint_lt(kinds[MOB_EVENT_SUBMITTED], MOB_EVENTS_PER_SECOND + 30000 / MOB_EVENTS_SAMPLE);
+    ck_assert_uint_eq(kinds[MOB_EVENT_ENDED], kinds[MOB_EVENT_SUBMITTED]);
+    finish(&f);
+}
+END_TEST
+
 START_TEST(test_cut_error_is_told)
 {
     struct fake f;
@@ -417,4 +559,5 @@ END_TEST
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
           test_ten_thousand_arguments, test_65535_returns, test_bad_submits_change_nothing, test_events_are_bounded_and_counted,
-          test_events_tell_what_ran_when, test_events_of_a_task_behind_another, test_cut_error_is_told)
+          test_events_tell_what_ran_when, test_events_of_a_task_behind_another, test_events_of_each_state,
+          test_events_of_a_cancelled_task, test_events_are_whole, test_cut_error_is_told)
