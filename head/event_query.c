@@ -3,12 +3,16 @@
  *
  *   tasks     argument {"limit": N, "filter": {column: value, ...}}: the newest N tasks (100) whose columns are all as asked:
  *             {"tasks": [{"task", "name", "state", "node", "pid", "attempt", "wait_ms", "run_ms", "submitted_ns", "started_ns",
- *              "ended_ns", "error"}], "counts": {"submitted", "finished", "failed", "retried"}, "dropped"}
- *             state: PENDING RUNNING FINISHED FAILED RETRYING. counts: since the head started.
+ *              "ended_ns", "error", "error_text"}], "counts": {"submitted", "finished", "failed", "cancelled", "retried"},
+ *              "dropped", "dropped_why": {"rate": tasks, "slow_disk": records, "disk": records, "disk_error"}}
+ *             state, as Ray names them: PENDING_ARGS_AVAIL waits for arguments, PENDING_NODE_ASSIGNMENT for a worker (also for
+ *             its next attempt; error says why the last one failed), SUBMITTED_TO_WORKER stands behind others, RUNNING, FINISHED,
+ *             FAILED, CANCELLED. counts: since the head started; dropped: the sum.
  *   timeline  a Chrome trace: one complete event for each attempt that ran, pid = node, tid = worker's pid
  *
  * The record is read backwards for tasks (the newest word on a task is the first that is met, all others are skipped), forwards for
- * the timeline. Each step reads so much that its answer is about a reply's size.
+ * the timeline. Each step reads so much that its answer is about a reply's size. An owner that is killed does not say how its tasks
+ * ended: those of a job that is over have FAILED with it.
  */
 #include "head/event_query.h"
 
@@ -30,13 +34,14 @@
 struct event_query {
     bool timeline;
     struct event_reader reader;
-    struct event_totals totals;
-    struct event_name *names;
+    struct event_facts facts;
     struct mob_map by_hash;             /* hash -> struct event_name */
+    struct mob_map over;                /* job -> struct event_over */
     uint64_t at;                        /* records before this (tasks) or from this on (timeline) are still to be read */
     uint64_t limit, rows;
     json_t *filter;
     struct mob_map seen;                /* tasks: those told; timeline: nodes */
+    struct mob_event why;               /* the last WHY that was met: of the record met next */
     struct mob_event records[STEP_RECORDS];
     char *text;
     size_t size, room;
@@ -61,7 +66,7 @@ static void put_string(struct event_query *q, const char *text)
 
 static void put_json(struct event_query *q, json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
 
     if (text != NULL)
         put_string(q, text);
@@ -71,14 +76,22 @@ static void put_json(struct event_query *q, json_t *json)
 
 /* -- records ------------------------------------------------------------------------------------------------------------- */
 
-static const char *name_of(const struct event_query *q, const struct mob_event *e, char room[32])
+/* Text of others: cut where a character is cut, null if it is no UTF-8. */
+static json_t *text_json(const char *text)
+{
+    size_t size = strlen(text);
+    json_t *json = json_stringn(text, size);
+
+    for (int i = 0; json == NULL && i < 3 && size > 0 && (unsigned char)text[size - 1] >= 0x80; i++)
+        json = json_stringn(text, --size);
+    return json != NULL ? json : json_null();
+}
+
+static json_t *name_json(const struct event_query *q, const struct mob_event *e)
 {
     const struct event_name *name = mob_map_get(&q->by_hash, e->name);
 
-    if (name != NULL)
-        return name->text;
-    snprintf(room, 32, "%016" PRIx64, e->name);
-    return room;
+    return name != NULL ? text_json(name->text) : json_sprintf("%016" PRIx64, e->name);
 }
 
 static void task_name(const struct mob_event *e, char ret[64])
@@ -90,13 +103,15 @@ static const char *state_of(const struct mob_event *e)
 {
     switch (e->kind) {
     case MOB_EVENT_SUBMITTED:
-        return "PENDING";
+        return e->waiting > 0 ? "PENDING_ARGS_AVAIL" : "PENDING_NODE_ASSIGNMENT";
+    case MOB_EVENT_PUSHED:
+        return "SUBMITTED_TO_WORKER";
     case MOB_EVENT_RUNNING:
         return "RUNNING";
-    case MOB_EVENT_FAILED_ATTEMPT:
-        return "RETRYING";
+    case MOB_EVENT_ENDED:
+        return e->status == MOB_OK ? "FINISHED" : e->status == MOB_ERR_CANCELLED ? "CANCELLED" : "FAILED";
     default:
-        return e->status == MOB_OK ? "FINISHED" : "FAILED";
+        return "PENDING_NODE_ASSIGNMENT";
     }
 }
 
@@ -107,19 +122,41 @@ static json_t *ms_between(int64_t from_ns, int64_t to_ns)
     return json_real((double)(to_ns - from_ns) / 1e6);
 }
 
-static json_t *row_of(const struct event_query *q, const struct mob_event *e)
+static int64_t later_ns(int64_t a, int64_t b)
 {
-    char task[64], hash[32];
-    int64_t begun_ns = e->started_ns > 0 ? e->started_ns : e->pushed_ns;
-    json_t *name = json_string(name_of(q, e, hash));
+    return a > b ? a : b;
+}
 
-    task_name(e, task);
-    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s}", "task", task,
-                     "name", name != NULL ? name : json_null(), "state", state_of(e), "node", (json_int_t)e->node,
-                     "pid", (json_int_t)e->pid, "attempt", (json_int_t)e->attempt, "wait_ms", ms_between(e->submitted_ns, begun_ns),
-                     "run_ms", ms_between(e->started_ns, e->ended_ns), "submitted_ns", (json_int_t)e->submitted_ns,
-                     "started_ns", (json_int_t)e->started_ns, "ended_ns", (json_int_t)e->ended_ns,
-                     "error", e->status == MOB_OK ? "" : mob_code_name(e->status));
+/* The task is queued for its next attempt, with the last one's error. */
+static void begin_next_attempt(struct mob_event *e)
+{
+    e->attempt++;
+    e->node = e->process = e->pid = 0;
+    e->pushed_ns = e->started_ns = e->ended_ns = 0;
+}
+
+/* The newest word on a task, and what follows from it. */
+static json_t *row_of(const struct event_query *q, struct mob_event e, const char *text)
+{
+    const struct event_over *over = mob_map_get(&q->over, mob_address_key((struct mob_address){ e.job_node, e.job_process }));
+    char task[64];
+
+    if (e.kind == MOB_EVENT_FAILED_ATTEMPT)
+        begin_next_attempt(&e);
+    if (e.kind != MOB_EVENT_ENDED && over != NULL) {
+        e.kind = MOB_EVENT_ENDED;
+        e.status = MOB_ERR_OWNER_DIED;
+        e.ended_ns = later_ns(over->wall_ns, later_ns(e.submitted_ns, e.started_ns));   /* clocks of two machines */
+        text = "its job has ended";
+    }
+    task_name(&e, task);
+    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "task", task, "name", name_json(q, &e),
+                     "state", state_of(&e), "node", (json_int_t)e.node, "pid", (json_int_t)e.pid,
+                     "attempt", (json_int_t)e.attempt,
+                     "wait_ms", ms_between(e.submitted_ns, e.started_ns > 0 ? e.started_ns : e.pushed_ns),
+                     "run_ms", ms_between(e.started_ns, e.ended_ns), "submitted_ns", (json_int_t)e.submitted_ns,
+                     "started_ns", (json_int_t)e.started_ns, "ended_ns", (json_int_t)e.ended_ns,
+                     "error", e.status == MOB_OK ? "" : mob_code_name(e.status), "error_text", text_json(text));
 }
 
 /* -- tasks --------------------------------------------------------------------------------------------------------------- */
@@ -147,13 +184,23 @@ static bool first_word_on(struct event_query *q, const struct mob_event *e)
     return true;
 }
 
+/* The error of this attempt, if it is the one that the last WHY is of. */
+static const char *why_of(const struct event_query *q, const struct mob_event *e)
+{
+    bool same = q->why.task == e->task && q->why.owner_node == e->owner_node && q->why.owner_process == e->owner_process;
+
+    return same && (e->kind == MOB_EVENT_ENDED || e->kind == MOB_EVENT_FAILED_ATTEMPT) ? (const char *)&q->why + MOB_EVENT_TEXT : "";
+}
+
 static void tell_task(struct event_query *q, const struct mob_event *e)
 {
     json_t *row;
 
-    if (e->kind == MOB_EVENT_NAME || !first_word_on(q, e))
+    if (e->kind == MOB_EVENT_WHY)
+        q->why = *e;
+    if (e->kind == MOB_EVENT_NAME || e->kind == MOB_EVENT_WHY || !first_word_on(q, e))
         return;
-    row = row_of(q, e);
+    row = row_of(q, *e, why_of(q, e));
     if (!row_is_asked(row, q->filter)) {
         json_decref(row);
         return;
@@ -162,12 +209,27 @@ static void tell_task(struct event_query *q, const struct mob_event *e)
     put_json(q, row);
 }
 
+static void tell_totals(struct event_query *q)
+{
+    const struct event_totals *t = &q->facts.totals;
+    uint64_t dropped = t->sampled + t->slow + t->unwritten;
+
+    put_string(q, "],\"counts\":");
+    put_json(q, json_pack("{s:I, s:I, s:I, s:I, s:I}", "submitted", (json_int_t)t->submitted, "finished", (json_int_t)t->finished,
+                          "failed", (json_int_t)t->failed, "cancelled", (json_int_t)t->cancelled, "retried",
+                          (json_int_t)t->retried));
+    put_string(q, ",\"dropped\":");
+    put_json(q, json_integer((json_int_t)dropped));
+    put_string(q, ",\"dropped_why\":");
+    put_json(q, json_pack("{s:I, s:I, s:I, s:o}", "rate", (json_int_t)t->sampled, "slow_disk", (json_int_t)t->slow,
+                          "disk", (json_int_t)t->unwritten, "disk_error", text_json(t->disk_error)));
+    put_string(q, "}");
+}
+
 static bool step_tasks(struct event_query *q)
 {
-    const struct event_totals *t = &q->totals;
     uint64_t first = q->at > STEP_RECORDS ? q->at - STEP_RECORDS : 0;
     size_t n = 0, got;
-    char end[48];
 
     if (q->text == NULL)
         put_string(q, "{\"tasks\":[");
@@ -179,11 +241,7 @@ static bool step_tasks(struct event_query *q)
     q->at = first;
     if (q->at > 0 && q->rows < q->limit)
         return false;
-    put_string(q, "],\"counts\":");
-    put_json(q, json_pack("{s:I, s:I, s:I, s:I}", "submitted", (json_int_t)t->submitted, "finished", (json_int_t)t->finished,
-                          "failed", (json_int_t)t->failed, "retried", (json_int_t)t->retried));
-    snprintf(end, sizeof end, ",\"dropped\":%" PRIu64 "}", t->dropped);
-    put_string(q, end);
+    tell_totals(q);
     return true;
 }
 
@@ -191,15 +249,13 @@ static bool step_tasks(struct event_query *q)
 
 static void tell_attempt(struct event_query *q, const struct mob_event *e)
 {
-    char task[64], hash[32];
-    json_t *name;
+    char task[64];
 
     if ((e->kind != MOB_EVENT_ENDED && e->kind != MOB_EVENT_FAILED_ATTEMPT) || e->started_ns <= 0 || e->ended_ns < e->started_ns)
         return;
     task_name(e, task);
-    name = json_string(name_of(q, e, hash));
     put_string(q, q->rows++ == 0 ? "" : ",\n");
-    put_json(q, json_pack("{s:o, s:s, s:s, s:f, s:f, s:I, s:I, s:{s:s, s:I, s:s}}", "name", name != NULL ? name : json_null(),
+    put_json(q, json_pack("{s:o, s:s, s:s, s:f, s:f, s:I, s:I, s:{s:s, s:I, s:s}}", "name", name_json(q, e),
                           "cat", "task", "ph", "X", "ts", (double)e->started_ns / 1e3, "dur",
                           (double)(e->ended_ns - e->started_ns) / 1e3, "pid", (json_int_t)e->node, "tid", (json_int_t)e->pid,
                           "args", "task", task, "attempt", (json_int_t)e->attempt, "status", mob_code_name(e->status)));
@@ -256,17 +312,19 @@ static int read_argument(struct event_query *q, const char *argument, struct mob
 }
 
 struct event_query *mob_event_query_create(const char *verb, const char *argument, const struct event_reader *reader,
-                                           const struct event_totals *totals, const struct event_name *names, size_t name_count,
-                                           struct mob_error *err)
+                                           const struct event_facts *facts, struct mob_error *err)
 {
     struct event_query *q = mob_new(struct event_query);
 
     q->timeline = strcmp(verb, "timeline") == 0;
     q->reader = *reader;
-    q->totals = *totals;
-    q->names = mob_memdup(names, name_count * sizeof *names);
-    for (size_t i = 0; i < name_count; i++)
-        mob_map_set(&q->by_hash, q->names[i].hash, &q->names[i]);
+    q->facts = *facts;
+    q->facts.names = mob_memdup(facts->names, facts->name_count * sizeof *facts->names);
+    q->facts.over = mob_memdup(facts->over, facts->over_count * sizeof *facts->over);
+    for (size_t i = 0; i < facts->name_count; i++)
+        mob_map_set(&q->by_hash, q->facts.names[i].hash, &q->facts.names[i]);
+    for (size_t i = 0; i < facts->over_count; i++)
+        mob_map_set(&q->over, q->facts.over[i].job, &q->facts.over[i]);
     q->at = q->timeline ? 0 : mob_event_reader_count(reader);
     if (!q->timeline && read_argument(q, argument, err) < 0) {
         mob_event_query_destroy(q);
@@ -281,9 +339,11 @@ void mob_event_query_destroy(struct event_query *q)
         return;
     mob_event_reader_close(&q->reader);
     mob_map_fini(&q->by_hash);
+    mob_map_fini(&q->over);
     mob_map_fini(&q->seen);
     json_decref(q->filter);
-    free(q->names);
+    free(q->facts.names);
+    free(q->facts.over);
     free(q->text);
     free(q);
 }

@@ -29,6 +29,7 @@
 #define WRITE_RECORDS 4096              /* records that start a write at once; fewer wait for BATCH_MS */
 #define BATCH_MS 200
 #define NAMES_MAX 10000                 /* more are shown by their hash */
+#define OVER_MAX 65536                  /* ended jobs that are remembered */
 #define QUERIES_MAX 16
 #define QUEUED_MAX (4u << 20)           /* bytes waiting on a link */
 #define PAUSE_MS 5
@@ -56,10 +57,9 @@ struct mob_events {
     struct mob_loop *loop;
     struct mob_events_config config;
     struct event_file *file;
-    struct event_totals totals;
-    struct event_name *names;
-    size_t name_count;
-    struct mob_map by_hash;
+    struct event_facts facts;
+    size_t jobs_over;                   /* in all: the next one's place in facts.over is after the newest */
+    struct mob_map by_hash;             /* of facts.names */
     struct batch batch;                 /* collected */
     struct mob_link answers;
     size_t answer_count;
@@ -84,20 +84,34 @@ static void batch_add(struct batch *b, const struct mob_event *e)
 
 /* -- taking -------------------------------------------------------------------------------------------------------------- */
 
+/* Of a NAME or a WHY. NULL: it has no end. */
+static const char *text_of(const struct mob_event *record)
+{
+    const char *text = (const char *)record + MOB_EVENT_TEXT;
+
+    return memchr(text, '\0', MOB_EVENT_TEXT_SIZE) != NULL ? text : NULL;
+}
+
 /* A name record: true if it is new. */
 static bool note_name(struct mob_events *e, const struct mob_event *record)
 {
-    size_t size = sizeof *record - offsetof(struct mob_event, node);
-    const char *text = (const char *)record + offsetof(struct mob_event, node);
+    const char *text = text_of(record);
     struct event_name *name;
 
-    if (mob_map_get(&e->by_hash, record->task) != NULL || e->name_count == NAMES_MAX || memchr(text, '\0', size) == NULL)
+    if (text == NULL || mob_map_get(&e->by_hash, record->task) != NULL || e->facts.name_count == NAMES_MAX)
         return false;
-    name = &e->names[e->name_count++];
+    name = &e->facts.names[e->facts.name_count++];
     name->hash = record->task;
     mob_copy(name->text, sizeof name->text, text);
     mob_map_set(&e->by_hash, name->hash, name);
     return true;
+}
+
+static void note_end(struct event_totals *t, int status)
+{
+    t->finished += status == MOB_OK;
+    t->cancelled += status == MOB_ERR_CANCELLED;
+    t->failed += status != MOB_OK && status != MOB_ERR_CANCELLED;
 }
 
 /* Count a record; false: not worth keeping. */
@@ -107,17 +121,20 @@ static bool note_record(struct mob_events *e, const struct mob_event *record)
     case MOB_EVENT_NAME:
         return note_name(e, record);
     case MOB_EVENT_SUBMITTED:
-        e->totals.submitted++;
+        e->facts.totals.submitted++;
         return true;
+    case MOB_EVENT_QUEUED:
+    case MOB_EVENT_PUSHED:
     case MOB_EVENT_RUNNING:
         return true;
     case MOB_EVENT_ENDED:
-        e->totals.finished += record->status == MOB_OK;
-        e->totals.failed += record->status != MOB_OK;
+        note_end(&e->facts.totals, record->status);
         return true;
     case MOB_EVENT_FAILED_ATTEMPT:
-        e->totals.retried++;
+        e->facts.totals.retried++;
         return true;
+    case MOB_EVENT_WHY:
+        return text_of(record) != NULL;
     default:
         return false;
     }
@@ -145,9 +162,10 @@ static void write_start(struct mob_events *e)
     e->batch = spare;
     e->batch.count = 0;
     e->rotate = mob_event_file_is_full(e->file, e->written.count);
-    for (size_t i = 0; e->rotate && i < e->name_count; i++) {
-        struct mob_event name = { .kind = MOB_EVENT_NAME, .task = e->names[i].hash, .name = e->names[i].hash };
-        mob_copy((char *)&name + offsetof(struct mob_event, node), sizeof name - offsetof(struct mob_event, node), e->names[i].text);
+    for (size_t i = 0; e->rotate && i < e->facts.name_count; i++) {
+        const struct event_name *of = &e->facts.names[i];
+        struct mob_event name = { .kind = MOB_EVENT_NAME, .task = of->hash, .name = of->hash };
+        mob_copy((char *)&name + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, of->text);
         batch_add(&e->written, &name);
     }
     e->writing = true;
@@ -161,7 +179,8 @@ static void write_done(uv_work_t *job, int status)
     (void)status;
     e->writing = false;
     if (e->failed) {
-        e->totals.dropped += e->written.count;
+        e->facts.totals.unwritten += e->written.count;
+        mob_copy(e->facts.totals.disk_error, sizeof e->facts.totals.disk_error, e->err.text);
         if (!e->full)
             mob_warn("task events are lost until there is room again: %s", e->err.text);
     }
@@ -179,11 +198,11 @@ static void on_timer(uv_timer_t *timer)
         write_start(e);
 }
 
-void mob_events_add(struct mob_events *e, const void *records, size_t size, uint64_t dropped)
+void mob_events_add(struct mob_events *e, const void *records, size_t size, uint64_t sampled)
 {
     struct mob_event record;
 
-    e->totals.dropped += dropped;
+    e->facts.totals.sampled += sampled;
     for (size_t at = 0; at + sizeof record <= size; at += sizeof record) {
         memcpy(&record, (const char *)records + at, sizeof record);
         if (!note_record(e, &record))
@@ -191,12 +210,18 @@ void mob_events_add(struct mob_events *e, const void *records, size_t size, uint
         if (e->batch.count < BATCH_MAX)
             batch_add(&e->batch, &record);
         else
-            e->totals.dropped++;
+            e->facts.totals.slow++;
     }
     if (e->batch.count >= WRITE_RECORDS && !e->writing)
         write_start(e);
     else if (e->batch.count > 0 && !uv_is_active((uv_handle_t *)e->timer))
         uv_timer_start(e->timer, on_timer, BATCH_MS, 0);
+}
+
+void mob_events_job_over(struct mob_events *e, struct mob_address job, int64_t wall_ns)
+{
+    e->facts.over[e->jobs_over++ % OVER_MAX] = (struct event_over){ mob_address_key(job), wall_ns };
+    e->facts.over_count = e->jobs_over < OVER_MAX ? e->jobs_over : OVER_MAX;
 }
 
 /* -- answering ----------------------------------------------------------------------------------------------------------- */
@@ -288,7 +313,7 @@ static void answers_start(struct mob_events *e)
             return;
         }
         mob_event_reader_open(&reader, e->file);
-        a->work = mob_event_query_create(a->verb, a->argument, &reader, &e->totals, e->names, e->name_count, &err);
+        a->work = mob_event_query_create(a->verb, a->argument, &reader, &e->facts, &err);
         if (a->work != NULL) {
             step_start(a);
         } else {
@@ -349,7 +374,8 @@ struct mob_events *mob_events_create(struct mob_loop *loop, const struct mob_eve
         free(e);
         return NULL;
     }
-    e->names = mob_alloc(NAMES_MAX * sizeof *e->names);
+    e->facts.names = mob_alloc(NAMES_MAX * sizeof *e->facts.names);
+    e->facts.over = mob_alloc(OVER_MAX * sizeof *e->facts.over);
     e->timer = mob_new(uv_timer_t);
     uv_timer_init(mob_loop_uv(loop), e->timer);
     e->timer->data = e;
@@ -374,7 +400,8 @@ void mob_events_destroy(struct mob_events *e)
     uv_close((uv_handle_t *)e->timer, close_and_free);
     mob_event_file_destroy(e->file);
     mob_map_fini(&e->by_hash);
-    free(e->names);
+    free(e->facts.names);
+    free(e->facts.over);
     free(e->batch.of);
     free(e->written.of);
     free(e);

@@ -25,8 +25,10 @@ struct mob_events *mob_events_create(struct mob_loop *loop, const struct mob_eve
 /* Waits for the job under way, then removes the files. */
 void mob_events_destroy(struct mob_events *e);
 
-/* `size` bytes of struct mob_event from outside: malformed ones are left out. `dropped`: what the owner did not record. */
-void mob_events_add(struct mob_events *e, const void *records, size_t size, uint64_t dropped);
+/* `size` bytes of struct mob_event from outside: malformed ones are left out. `sampled`: tasks that the owner did not record. */
+void mob_events_add(struct mob_events *e, const void *records, size_t size, uint64_t sampled);
+/* The job ended at this time: so did those of its tasks of which no end is told. */
+void mob_events_job_over(struct mob_events *e, struct mob_address job, int64_t wall_ns);
 /* verb "tasks" or "timeline": see event_query.c. */
 void mob_events_query(struct mob_events *e, uint64_t link, uint64_t query, struct mob_address from, const char *verb,
                       const char *argument);

@@ -16,6 +16,8 @@ struct mob_head_config {
     uint32_t first_node;                /* next node number */
     /* What the head records: `n` bytes of struct mob_event. May drop. NULL: nowhere. */
     void (*record)(void *arg, const void *events, size_t n, uint64_t dropped);
+    /* This job is over now, for the record. NULL: nowhere. */
+    void (*record_job_over)(void *arg, struct mob_address job);
     /* A query that needs the event file ("tasks", "timeline"): the shell answers it with mob_head_reply(). */
     void (*query_events)(void *arg, uint64_t link, uint64_t query, struct mob_address from, const char *verb, const char *argument);
     void (*stop)(void *arg);            /* a "stop" query came and was answered; end when its link is lost */

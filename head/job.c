@@ -87,6 +87,8 @@ void mob_head_job_over(struct mob_head *h, struct mob_address driver)
     h->jobs.running_count--;
     h->jobs.over_count++;
     mob_info("job %u.%u (%s) is over", driver.node, driver.process, j->name);
+    if (h->config.record_job_over != NULL)
+        h->config.record_job_over(h->config.arg, driver);
     mob_head_demand_drop_job(h, driver);
     put_over(&env, 0, &m, &address, j);
     mob_head_broadcast(h, &env.e, NULL);

@@ -89,6 +89,11 @@ static void on_record(void *arg, const void *events, size_t n, uint64_t dropped)
     mob_events_add(((struct shell *)arg)->events, events, n, dropped);
 }
 
+static void on_job_over(void *arg, struct mob_address job)
+{
+    mob_events_job_over(((struct shell *)arg)->events, job, mob_wall_ns());
+}
+
 static void on_query_events(void *arg, uint64_t link, uint64_t query, struct mob_address from, const char *verb,
                             const char *argument)
 {
@@ -104,7 +109,7 @@ void shell_head_config(struct shell *s, struct mob_head_config *ret)
 {
     *ret = (struct mob_head_config){
         .beat_ms = 500, .dead_ms = 2500, .first_node = 1,
-        .record = on_record, .query_events = on_query_events, .stop = on_stop, .arg = s,
+        .record = on_record, .record_job_over = on_job_over, .query_events = on_query_events, .stop = on_stop, .arg = s,
     };
 }
 

@@ -101,8 +101,17 @@ static void add_name(struct answers *a, uint64_t hash, const char *text)
 {
     struct mob_event e = { .kind = MOB_EVENT_NAME, .task = hash };
 
-    mob_copy((char *)&e + offsetof(struct mob_event, node), 40, text);
+    mob_copy((char *)&e + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, text);
     mob_events_add(a->events, &e, sizeof e, 0);
+}
+
+/* An end and, in the same batch, its words. */
+static void add_failure(struct answers *a, uint32_t kind, uint64_t task, int status, const char *text)
+{
+    struct mob_event e[2] = { event(kind, task, status), { .kind = MOB_EVENT_WHY, .task = task, .owner_node = 1, .owner_process = 2 } };
+
+    mob_copy((char *)&e[1] + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, text);
+    mob_events_add(a->events, e, sizeof e, 0);
 }
 
 static const char *text_of(json_t *row, const char *column)
@@ -136,10 +145,11 @@ START_TEST(test_tasks_by_their_newest_word)
     ck_assert_str_eq(text_of(json_array_get(rows, 2), "name"), "sum\"me\"");
     ck_assert_double_eq(json_number_value(json_object_get(json_array_get(rows, 2), "run_ms")), 5);
     ck_assert_double_eq(json_number_value(json_object_get(json_array_get(rows, 2), "wait_ms")), 2);
-    ck_assert_str_eq(text_of(json_array_get(rows, 3), "state"), "PENDING");
+    ck_assert_str_eq(text_of(json_array_get(rows, 3), "state"), "PENDING_NODE_ASSIGNMENT");
     ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "counts"), "submitted")), 4);
     ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "counts"), "retried")), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "dropped")), 3);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "dropped_why"), "rate")), 3);
     json_decref(json);
     json = ask(&a, "tasks", "{\"filter\":{\"state\":\"FINISHED\",\"node\":3}}");
     ck_assert_uint_eq(json_array_size(json_object_get(json, "tasks")), 1);
@@ -260,10 +270,105 @@ START_TEST(test_full_disk)
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert_uint_eq(json_array_size(json_object_get(json, "tasks")), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "dropped")), 10);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "dropped_why"), "disk")), 10);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "dropped_why"), "rate")), 0);
+    ck_assert_ptr_nonnull(strstr(text_of(json_object_get(json, "dropped_why"), "disk_error"), "File too large"));
     json_decref(json);
     add(&a, MOB_EVENT_ENDED, 20, MOB_OK);
     json = ask(&a, "tasks", "");
     ck_assert_uint_eq(json_array_size(json_object_get(json, "tasks")), 2);
+    json_decref(json);
+    teardown(&a);
+}
+END_TEST
+
+/* Each state by its last record, and what its row says of the attempt. */
+START_TEST(test_states)
+{
+    static const struct {
+        uint32_t kind;
+        int status;
+        const char *state;
+    } cases[] = {
+        { MOB_EVENT_SUBMITTED, MOB_OK, "PENDING_NODE_ASSIGNMENT" }, { MOB_EVENT_QUEUED, MOB_OK, "PENDING_NODE_ASSIGNMENT" },
+        { MOB_EVENT_PUSHED, MOB_OK, "SUBMITTED_TO_WORKER" },        { MOB_EVENT_RUNNING, MOB_OK, "RUNNING" },
+        { MOB_EVENT_ENDED, MOB_OK, "FINISHED" },                    { MOB_EVENT_ENDED, MOB_ERR_TASK, "FAILED" },
+        { MOB_EVENT_ENDED, MOB_ERR_CANCELLED, "CANCELLED" },
+    };
+    struct mob_event waits = event(MOB_EVENT_SUBMITTED, 99, MOB_OK);
+    struct answers a;
+    json_t *json, *rows, *row;
+
+    setup(&a, 1 << 20);
+    for (size_t i = 0; i < MOB_COUNT(cases); i++)
+        add(&a, cases[i].kind, i, cases[i].status);
+    waits.waiting = 2;
+    mob_events_add(a.events, &waits, sizeof waits, 0);
+    add_failure(&a, MOB_EVENT_FAILED_ATTEMPT, 100, MOB_ERR_WORKER_CRASHED, "killed by \xc3\xa4");
+    add_failure(&a, MOB_EVENT_ENDED, 101, MOB_ERR_TASK, "no such thing: \xc3");         /* a character was cut */
+    add_failure(&a, MOB_EVENT_ENDED, 102, MOB_ERR_TASK, "\xff\xff\xff\xff");            /* no text at all */
+    json = ask(&a, "tasks", "");
+    rows = json_object_get(json, "tasks");
+    ck_assert(json_is_null(json_object_get(json_array_get(rows, 0), "error_text")));
+    ck_assert_str_eq(text_of(json_array_get(rows, 1), "error_text"), "no such thing: ");
+    row = json_array_get(rows, 2);
+    ck_assert_str_eq(text_of(row, "state"), "PENDING_NODE_ASSIGNMENT");
+    ck_assert_str_eq(text_of(row, "error"), "MOB_ERR_WORKER_CRASHED");
+    ck_assert_str_eq(text_of(row, "error_text"), "killed by \xc3\xa4");
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "attempt")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "pid")), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "started_ns")), 0);
+    ck_assert_str_eq(text_of(json_array_get(rows, 3), "state"), "PENDING_ARGS_AVAIL");
+    for (size_t i = 0; i < MOB_COUNT(cases); i++) {
+        row = json_array_get(rows, 3 + MOB_COUNT(cases) - i);
+        ck_assert_str_eq(text_of(row, "state"), cases[i].state);
+        ck_assert_str_eq(text_of(row, "error_text"), "");       /* nobody else's words */
+    }
+    row = json_object_get(json, "counts");
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "cancelled")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "failed")), 3);
+    json_decref(json);
+    teardown(&a);
+}
+END_TEST
+
+/* What the owner did not live to say: its tasks ended with their job, those that had ended before as they said. */
+START_TEST(test_tasks_of_a_job_that_is_over)
+{
+    struct mob_event e = event(MOB_EVENT_RUNNING, 1, MOB_OK), other = e;
+    struct answers a;
+    json_t *json, *rows, *row;
+
+    setup(&a, 1 << 20);
+    e.job_node = 1;
+    e.job_process = 7;
+    mob_events_add(a.events, &e, sizeof e, 0);
+    other.job_node = 1;
+    other.job_process = 8;
+    other.task = 2;
+    mob_events_add(a.events, &other, sizeof other, 0);
+    e.task = 3;
+    e.kind = MOB_EVENT_ENDED;
+    mob_events_add(a.events, &e, sizeof e, 0);
+    mob_events_job_over(a.events, (struct mob_address){ 1, 7 }, 9000000);
+    e.task = 4;                                         /* was under way when the job ended */
+    e.kind = MOB_EVENT_SUBMITTED;
+    e.started_ns = 0;
+    e.submitted_ns = 9500000;
+    mob_events_add(a.events, &e, sizeof e, 0);
+    json = ask(&a, "tasks", "");
+    rows = json_object_get(json, "tasks");
+    row = json_array_get(rows, 0);
+    ck_assert_str_eq(text_of(row, "state"), "FAILED");
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "ended_ns")), 9500000);
+    ck_assert_str_eq(text_of(json_array_get(rows, 1), "state"), "FINISHED");
+    ck_assert_str_eq(text_of(json_array_get(rows, 2), "state"), "RUNNING");
+    row = json_array_get(rows, 3);
+    ck_assert_str_eq(text_of(row, "state"), "FAILED");
+    ck_assert_str_eq(text_of(row, "error"), "MOB_ERR_OWNER_DIED");
+    ck_assert_str_eq(text_of(row, "error_text"), "its job has ended");
+    ck_assert_int_eq(json_integer_value(json_object_get(row, "ended_ns")), 9000000);
+    ck_assert_double_eq(json_number_value(json_object_get(row, "run_ms")), 6);
     json_decref(json);
     teardown(&a);
 }
@@ -306,6 +411,6 @@ START_TEST(test_asker_goes)
 }
 END_TEST
 
-UNIT_MAIN("events", test_tasks_by_their_newest_word, test_timeline_is_streamed, test_rotation,
+UNIT_MAIN("events", test_tasks_by_their_newest_word, test_states, test_tasks_of_a_job_that_is_over, test_timeline_is_streamed, test_rotation,
           test_reader_outlives_rotation_and_refuses_a_bad_header, test_full_disk, test_full_disk_from_the_start,
           test_asker_goes)
