@@ -18,7 +18,7 @@ struct args;
 struct verb {
     const char *name;
     const char *operand;                /* "[PATTERN]"; NULL: takes none */
-    const char *help;                   /* one line */
+    const char *help;                   /* one line; more lines are for its own --help alone */
     const struct option *options;       /* ends with a NULL name */
     int (*run)(const struct args *a);   /* exit code */
 };

@@ -7,6 +7,7 @@
 #include "cli/ask.h"
 #include "cli/print.h"
 #include "cli/verbs.h"
+#include "common/event.h"
 
 #define LIST_MS 30000
 
@@ -20,19 +21,38 @@ static const struct option options[] = {
 static void print_rows(const char *kind, json_t *rows)
 {
     static const char *const of_nodes[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "store", NULL };
-    static const char *const of_tasks[] = { "task", "name", "state", "node", "pid", "attempt", "run_ms", "wait_ms", NULL };
 
     if (strcmp(kind, "nodes") == 0)
         print_node_table(rows, of_nodes);
     else
-        print_table(rows, of_tasks);
+        print_task_table(rows);
+}
+
+static int64_t count_of(json_t *why, const char *key)
+{
+    return (int64_t)json_integer_value(json_object_get(why, key));
+}
+
+/* What the head does not have, and the reason for each. */
+static void print_dropped(json_t *why)
+{
+    int64_t rate = count_of(why, "rate"), slow = count_of(why, "slow_disk"), disk = count_of(why, "disk");
+    const char *refusal = json_string_value(json_object_get(why, "disk_error"));
+
+    if (rate > 0)
+        printf("(%" PRId64 " tasks came faster than they are recorded: see mobula list --help)\n", rate);
+    if (slow > 0)
+        printf("(%" PRId64 " records came faster than the head's disk takes them, and were not kept)\n", slow);
+    if (disk > 0)
+        printf("(%" PRId64 " records were not kept: %s)\n", disk,
+               refusal != NULL ? refusal : "the disk refused them");
 }
 
 static int run(const struct args *a)
 {
     const char *kind = args_operand(a), *format = args_text(a, "format");
     struct mob_error err;
-    int64_t limit = 100, dropped;
+    int64_t limit = 100;
     char argument[64];
     json_t *answer;
 
@@ -50,12 +70,20 @@ static int run(const struct args *a)
         putchar('\n');
     } else {
         print_rows(kind, json_object_get(answer, kind));
-        dropped = (int64_t)json_number_value(json_object_get(answer, "dropped"));
-        if (dropped > 0)
-            printf("(%" PRId64 " records of very short tasks were not kept)\n", dropped);
+        print_dropped(json_object_get(answer, "dropped_why"));
     }
     json_decref(answer);
     return 0;
 }
 
-const struct verb verb_list = { "list", "nodes|tasks", "list what the head knows", options, run };
+/* The figures: common/event.h. */
+_Static_assert(MOB_EVENTS_PER_SECOND == 20000 && MOB_EVENTS_SAMPLE == 256, "the help says so");
+
+static const char help[] =
+    "list what the head knows\n\n"
+    "Tasks: the newest first. State: PENDING_ARGS_AVAIL waits for arguments, PENDING_NODE_ASSIGNMENT for a worker,\n"
+    "SUBMITTED_TO_WORKER stands behind others there, RUNNING, FINISHED, FAILED, CANCELLED. A task whose job ended\n"
+    "before it has FAILED. Times are by the clock of the task's owner. What a process reports beyond 20000 records a\n"
+    "second is sampled: then 1 new task in 256 is listed, besides those that fail or run long.";
+
+const struct verb verb_list = { "list", "nodes|tasks", help, options, run };

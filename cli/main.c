@@ -13,7 +13,7 @@ static void usage(FILE *to)
 {
     fprintf(to, "usage: mobula VERB [options]      (mobula VERB --help says more)\n\n");
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        fprintf(to, "  %-10s %s\n", verbs[i]->name, verbs[i]->help);
+        fprintf(to, "  %-10s %.*s\n", verbs[i]->name, (int)strcspn(verbs[i]->help, "\n"), verbs[i]->help);
 }
 
 int main(int argc, char **argv)

@@ -5,9 +5,10 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define COLUMNS_MAX 16
-#define CELL_SIZE 80
+#define CELL_SIZE 100
 
 void print_amount(const char *resource, double amount, char *ret, size_t size)
 {
@@ -35,6 +36,9 @@ static void cell(json_t *value, char text[CELL_SIZE])
         snprintf(text, CELL_SIZE, "%s", json_is_true(value) ? "yes" : "no");
     else
         snprintf(text, CELL_SIZE, "-");
+    for (char *p = text; *p != '\0'; p++)       /* words of others: one line, and no commands to the terminal */
+        if (iscntrl((unsigned char)*p))
+            *p = ' ';
 }
 
 void print_table(json_t *rows, const char *const *columns)
@@ -63,6 +67,52 @@ void print_table(json_t *rows, const char *const *columns)
             printf("%-*s%s", (int)width[c], text, c + 1 < count ? "  " : "\n");
         }
 }
+
+/* -- tasks --------------------------------------------------------------------------------------------------------------- */
+
+/* "11-25 19:57:05.123", NULL (shown as "-") for none. */
+static json_t *wall_time(json_t *ns)
+{
+    json_int_t at = json_integer_value(ns);
+    time_t seconds = (time_t)(at / 1000000000);
+    struct tm tm;
+    char text[32];
+
+    if (at <= 0 || localtime_r(&seconds, &tm) == NULL || strftime(text, sizeof text, "%m-%d %H:%M:%S", &tm) == 0)
+        return json_null();
+    return json_sprintf("%s.%03d", text, (int)(at / 1000000 % 1000));
+}
+
+/* "WORKER_CRASHED: the worker was killed by signal 9" */
+static json_t *error_words(json_t *task)
+{
+    const char *code = json_string_value(json_object_get(task, "error"));
+    const char *words = json_string_value(json_object_get(task, "error_text"));
+
+    if (code == NULL || code[0] == '\0')
+        return json_null();
+    if (strncmp(code, "MOB_ERR_", 8) == 0)
+        code += 8;
+    return words == NULL || words[0] == '\0' ? json_string(code) : json_sprintf("%s: %s", code, words);
+}
+
+void print_task_table(json_t *tasks)
+{
+    static const char *const columns[] = { "task", "name", "state", "node", "pid", "attempt", "submitted", "started", "ended",
+                                           "run_ms", "why", NULL };
+    json_t *task;
+    size_t i;
+
+    json_array_foreach(tasks, i, task) {
+        json_object_set_new(task, "submitted", wall_time(json_object_get(task, "submitted_ns")));
+        json_object_set_new(task, "started", wall_time(json_object_get(task, "started_ns")));
+        json_object_set_new(task, "ended", wall_time(json_object_get(task, "ended_ns")));
+        json_object_set_new(task, "why", error_words(task));
+    }
+    print_table(tasks, columns);
+}
+
+/* -- nodes --------------------------------------------------------------------------------------------------------------- */
 
 /* "used/total" of a resource of a node, from its objects "total" and "available". */
 static json_t *used_of(json_t *node, const char *resource)

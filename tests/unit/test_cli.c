@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/args.h"
+#include "cli/print.h"
 #include "common/daemon_log.h"
 #include "common/holder.h"
 
@@ -187,20 +189,56 @@ START_TEST(test_logs)
 }
 END_TEST
 
+/* What a table prints. */
+static char *print_tasks(const char *json)
+{
+    json_t *rows = json_loads(json, 0, NULL);
+    char *text = NULL;
+    size_t size;
+    FILE *screen = stdout, *memory = open_memstream(&text, &size);
+
+    ck_assert_ptr_nonnull(rows);
+    stdout = memory;
+    print_task_table(rows);
+    stdout = screen;
+    fclose(memory);
+    json_decref(rows);
+    return text;
+}
+
+/* Times as people read them; words of others on one line, without a hold on the terminal. */
+START_TEST(test_task_table)
+{
+    char *text;
+
+    setenv("TZ", "UTC", 1);
+    tzset();
+    text = print_tasks("[{\"task\":\"t-1.2-3\",\"name\":\"f\",\"state\":\"FAILED\",\"submitted_ns\":1767323045123000000,\"started_ns\":0,"
+                       "\"ended_ns\":1767323046004000000,\"run_ms\":null,\"error\":\"MOB_ERR_TASK\",\"error_text\":\"no\\n\\u001b[2J\"},"
+                       "{\"task\":\"t-1.2-4\",\"state\":\"RUNNING\",\"error\":\"\",\"error_text\":\"\"}]");
+    ck_assert_ptr_nonnull(strstr(text, "FAILED   -     -    -        01-02 03:04:05.123  -        01-02 03:04:06.004  -       TASK: no  [2J"));
+    ck_assert_ptr_nonnull(strstr(text, "t-1.2-4  -     RUNNING"));
+    ck_assert_ptr_null(strchr(text, '\x1b'));
+    free(text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cli");
-    TCase *words = tcase_create("words"), *files = tcase_create("files");
+    TCase *words = tcase_create("words"), *tables = tcase_create("tables"), *files = tcase_create("files");
     SRunner *runner;
     int failed;
 
     tcase_add_test(words, test_good_words);
     tcase_add_test(words, test_bad_words);
     tcase_add_loop_test(words, test_bad_numbers, 0, 6);
+    tcase_add_test(tables, test_task_table);
     tcase_add_test(files, test_holder_lines);
     tcase_add_test(files, test_holder);
     tcase_add_test(files, test_logs);
     suite_add_tcase(s, words);
+    suite_add_tcase(s, tables);
     suite_add_tcase(s, files);
     runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);
