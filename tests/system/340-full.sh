@@ -27,6 +27,8 @@ says "No space left on device" on h0 bad_words          # a private cluster need
 empty
 expect on h0 bad_words
 expect driver_on h0 bad_words
+# What the record lost meanwhile is counted, with the disk's own words.
+expect grep -Eq '^\([1-9][0-9]* records were not kept: cannot write .*/events\.[01]: No space left on device\)$' <(on h0 mobula list tasks --limit 3)
 
 # The folder of the logs cannot be written.
 logs=$(on h0 sh -c 'echo /tmp/mobula-0/*@*/logs')
