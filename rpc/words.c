@@ -17,7 +17,7 @@ static bool slice_is(grpc_slice s, const char *text)
     return GRPC_SLICE_LENGTH(s) == strlen(text) && memcmp(GRPC_SLICE_START_PTR(s), text, strlen(text)) == 0;
 }
 
-/* The value as a string, cut at size; false if there is none. */
+/* The value as a string, cut at size; false if there is none, or one that is no string. */
 bool rpc_metadata_get(const grpc_metadata_array *m, const char *key, char *ret_value, size_t size)
 {
     for (size_t i = 0; i < m->count; i++) {
@@ -25,6 +25,8 @@ bool rpc_metadata_get(const grpc_metadata_array *m, const char *key, char *ret_v
             grpc_slice value = m->metadata[i].value;
             size_t length = GRPC_SLICE_LENGTH(value) < size ? GRPC_SLICE_LENGTH(value) : size - 1;
 
+            if (memchr(GRPC_SLICE_START_PTR(value), '\0', length) != NULL)
+                return false;
             memcpy(ret_value, GRPC_SLICE_START_PTR(value), length);
             ret_value[length] = '\0';
             return true;

@@ -12,6 +12,7 @@
 #define ANSWER_MS 10000                 /* the head answers at once, or is away */
 #define OUTPUT_MS 2000                  /* a raylet that is slower loses its workers' last lines to us */
 #define ANSWER_BYTES_MAX (256u << 20)
+#define UNITS_MAX 1e18                  /* no node has so much of anything */
 
 struct query {
     struct mob_link link;               /* in r->queries */
@@ -126,8 +127,12 @@ static void print_resources(json_t *object, char *text, size_t size)
 
     if (text == NULL)
         return;
-    json_object_foreach(object, name, amount)
-        mob_resources_set(&r, name, (int64_t)(json_number_value(amount) * (double)MOB_UNITS + 0.5));
+    json_object_foreach(object, name, amount) {
+        double units = json_number_value(amount) * (double)MOB_UNITS + 0.5;
+
+        if (strlen(name) < MOB_RESOURCE_NAME_SIZE && units > -UNITS_MAX && units < UNITS_MAX)
+            mob_resources_set(&r, name, (int64_t)units);
+    }
     mob_resources_print(&r, text, size);
 }
 
