@@ -21,6 +21,8 @@ struct play {
     uint8_t who;
     uint8_t envelope[40 + UINT16_MAX];
     size_t envelope_size;
+    const uint8_t *body;                /* its bytes alone */
+    size_t body_size;
 };
 
 static inline void play_quietly(void)
@@ -66,6 +68,8 @@ static inline bool play_next(struct play *p, struct mob_address from, struct mob
     }
     memcpy(p->envelope + at, p->bytes + 4, size);
     p->envelope_size = at + size;
+    p->body = p->bytes + 4;
+    p->body_size = size;
     p->bytes += 4 + size;
     p->size -= 4 + size;
     return true;

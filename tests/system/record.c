@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* record.c FOLDER -- a driver with a task in each state, for 180-record.sh: first those that end, then those that run and wait. Each task
- * that runs writes FOLDER/<its name>: "<pid> <node> <attempt>". Makes FOLDER/up when all is as it shall be, and stays until it is killed. */
+/* record.c FOLDER -- a driver with a task in each state, for 180-record.sh: first those that end, then those that run and
+ * wait. Each task that runs writes FOLDER/<its name>: "<pid> <node> <attempt>". Makes FOLDER/up when all is as it shall be,
+ * and stays until it is killed. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
