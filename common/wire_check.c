@@ -70,6 +70,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_PEER_HELLO] = { { 0 }, "PeerHello" },
     [MOBULA__ENVELOPE__BODY_QUERY] = { { 0 }, "Query" },
     [MOBULA__ENVELOPE__BODY_REPLY] = { { 0 }, "Reply" },
+    [MOBULA__ENVELOPE__BODY_UNFIT] = { { 0 }, "Unfit" },
 };
 
 static const void *pointer_at(const void *base, size_t offset)

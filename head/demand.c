@@ -11,7 +11,8 @@
  * waiting kind, however many demands and nodes there are.
  *
  * A kind that no node could serve even if it were empty waits for one that can, and its owners are told what each node lacks: at
- * once, and again when nodes joined or died, at most once a second. Hard affinity to a node that is gone is final: its demand ends.
+ * once, and again when nodes joined or died, at most once a second. Two things are final, and end the demand: hard affinity to a node
+ * that is gone; and a program that no node can run which could serve it otherwise (raylets find that out and say Unfit).
  */
 #include "head/demand.h"
 
@@ -50,6 +51,7 @@ static uint64_t kind_key(const struct mob_shape *ask)
         hash = hash_bytes(hash, ask->labels.of[i].key, strlen(ask->labels.of[i].key) + 1);
         hash = hash_bytes(hash, ask->labels.of[i].value, strlen(ask->labels.of[i].value) + 1);
     }
+    hash = hash_bytes(hash, &ask->executable, sizeof ask->executable);
     hash = hash_bytes(hash, &ask->strategy, sizeof ask->strategy);
     return hash_bytes(hash, &ask->node, sizeof ask->node);
 }
@@ -70,7 +72,6 @@ static struct kind *kind_ref(struct mob_head *h, const struct mob_shape *shape)
     struct kind *k;
     uint64_t key;
 
-    ask.executable = (struct mob_hash){ 0 };
     ask.executable_node = 0;
     ask.job = (struct mob_address){ 0, 0 };
     for (key = kind_key(&ask); (k = mob_map_get(&h->demands.kinds, key)) != NULL; key++) {
@@ -291,6 +292,30 @@ void mob_head_demand_node_dead(struct node *n)
     t->explain = true;
 }
 
+static size_t serves(const struct node *n, const struct kind *k)
+{
+    return !n->facts.driver_only && mob_placement_feasible(&n->place, &k->ask);
+}
+
+void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const char *why)
+{
+    struct demand_table *t = &n->head->demands;
+    struct kind *k;
+
+    for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;)
+        k->feasible -= serves(n, k);
+    bool is_new = mob_placement_note_unfit(&n->place, program, why);
+    for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;) {
+        k->feasible += serves(n, k);
+        k->exhausted = false;           /* it may have forgotten another program for this one */
+    }
+    if (!is_new)
+        return;
+    mob_info("node %u is left out for a program: %s", n->place.number, why);
+    t->generation++;
+    t->explain = true;
+}
+
 /* -- placing ------------------------------------------------------------------------------------------------------------- */
 
 /* Rank the nodes that may serve a kind: those that changed if nothing else fits, else all. */
@@ -406,34 +431,49 @@ static size_t collect(struct mob_head *h, struct demand ***ret_list)
     return count;
 }
 
+/* Tell the owners of a kind that no node can serve. What is final goes to `gone`. Returns whether some are told later. */
+static bool explain_kind(struct mob_head *h, struct kind *k, bool again, struct mob_link *gone)
+{
+    char *refusal = mob_placement_refusal(&k->ask, h->view.open, h->view.open_count), *text = refusal;
+    bool left = false;
+    struct demand *d;
+
+    mob_list_each(d, &k->waiting, struct demand, by_kind) {
+        if (d->told == h->demands.generation)
+            continue;
+        if (d->told != 0 && !again && refusal == NULL) {
+            left = true;
+            continue;
+        }
+        if (text == NULL)
+            text = mob_placement_explain(&k->ask, h->view.open, h->view.open_count);
+        tell_unplaceable(d, text, refusal != NULL);
+        d->told = h->demands.generation;
+        if (refusal != NULL) {
+            mob_list_remove(&d->by_kind);
+            mob_list_append(gone, &d->by_kind);
+        }
+    }
+    free(text);
+    return left;
+}
+
 /* Tell the owners whose shape no node can serve; new ones at once, all again when the nodes are others. */
 static void explain(struct mob_head *h)
 {
     struct demand_table *t = &h->demands;
     bool again = h->now_ns >= t->explain_ns, left = false;
+    struct mob_link gone;               /* ended after the walk: ending may end the kind */
+    struct demand *d;
     struct kind *k;
     size_t at = 0;
 
-    while ((k = mob_map_next(&t->kinds, &at, NULL)) != NULL) {
-        struct demand *d;
-        char *text = NULL;
-
-        if (k->feasible > 0)
-            continue;
-        mob_list_each(d, &k->waiting, struct demand, by_kind) {
-            if (d->told == t->generation)
-                continue;
-            if (d->told != 0 && !again) {
-                left = true;
-                continue;
-            }
-            if (text == NULL)
-                text = mob_placement_explain(&k->ask, h->view.open, h->view.open_count);
-            tell_unplaceable(d, text, false);
-            d->told = t->generation;
-        }
-        free(text);
-    }
+    mob_list_init(&gone);
+    while ((k = mob_map_next(&t->kinds, &at, NULL)) != NULL)
+        if (k->feasible == 0)
+            left |= explain_kind(h, k, again, &gone);
+    mob_list_each(d, &gone, struct demand, by_kind)
+        demand_end(d);
     if (again)
         t->explain_ns = h->now_ns + EXPLAIN_AGAIN_NS;
     t->explain = left;

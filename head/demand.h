@@ -28,11 +28,11 @@ struct demand {
     struct mob_link by_kind;            /* in kind.waiting while count > 0 */
 };
 
-/* All demands that any node serves equally well or not: same resources, labels and strategy. */
+/* All demands that any node serves equally well or not: same resources, labels, strategy and program. */
 struct kind {
     uint64_t key;
     unsigned refs;                      /* demands */
-    struct mob_shape ask;               /* job and executable left out */
+    struct mob_shape ask;               /* job left out */
     struct mob_link waiting;            /* demands with count > 0 */
     size_t feasible;                    /* serving nodes that could serve it if they were empty */
     bool exhausted;                     /* it fits on no node but, perhaps, those in view.changed */
@@ -59,6 +59,8 @@ void mob_head_demand_drop_job(struct mob_head *h, struct mob_address job);
 /* A serving node joined; a node is dead. */
 void mob_head_demand_node_joined(struct node *n);
 void mob_head_demand_node_dead(struct node *n);
+/* A node cannot run a program: what it alone could have served ends, and is told why. */
+void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const char *why);
 /* Place what can be placed, tell what cannot. Returns when to come again (INT64_MAX: when something changed). */
 int64_t mob_head_demand_place(struct mob_head *h);
 void mob_head_demand_check(const struct mob_head *h);

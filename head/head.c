@@ -115,6 +115,11 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
         return mob_head_view_report(n, e->report, err);
     case MOBULA__ENVELOPE__BODY_DEMAND:
         return mob_head_demand_state(n, e->demand, err);
+    case MOBULA__ENVELOPE__BODY_UNFIT:
+        if (e->unfit->executable.len != sizeof(struct mob_hash))
+            return mob_error_set(err, MOB_ERR_PROTOCOL, "Unfit names no program");
+        mob_head_demand_unfit(n, (const struct mob_hash *)e->unfit->executable.data, e->unfit->why);
+        return 0;
     case MOBULA__ENVELOPE__BODY_JOB_STARTED:
         job = mob_wire_address(e->job_started->job);
         if (job.node != n->place.number)

@@ -191,6 +191,7 @@ static void node_destroy(struct node *n)
     mob_list_remove(&n->by_heard);
     mob_list_remove(&n->by_cut);
     mob_map_fini(&n->demands);
+    free(n->place.unfit);
     free(n);
 }
 

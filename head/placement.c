@@ -23,12 +23,42 @@
 #define TOP_FRACTION 5                  /* one in so many nodes */
 #define UNSEEN_MAX 1024                 /* leases placed at a node before it reports */
 #define EXPLAIN_NODES_MAX 32
+#define REFUSALS_MAX 3
+#define UNFIT_MAX 256
 
-bool mob_placement_feasible(const struct placement_node *node, const struct mob_shape *ask)
+/* Why the node cannot run the program; NULL: nothing is known against it. */
+static const char *unfit(const struct placement_node *node, const struct mob_hash *program)
+{
+    for (size_t i = 0; i < node->unfit_count; i++)
+        if (memcmp(&node->unfit[i].program, program, sizeof *program) == 0)
+            return node->unfit[i].why;
+    return NULL;
+}
+
+/* If it were empty, and whatever the program. */
+static bool is_large_enough(const struct placement_node *node, const struct mob_shape *ask)
 {
     if (ask->strategy == MOB_NODE && node->number != ask->node)
         return false;
     return mob_labels_match(&node->labels, &ask->labels) && mob_resources_fit(&node->total, &ask->resources);
+}
+
+bool mob_placement_feasible(const struct placement_node *node, const struct mob_shape *ask)
+{
+    return is_large_enough(node, ask) && unfit(node, &ask->executable) == NULL;
+}
+
+bool mob_placement_note_unfit(struct placement_node *node, const struct mob_hash *program, const char *why)
+{
+    if (unfit(node, program) != NULL)
+        return false;
+    if (node->unfit_count == UNFIT_MAX)
+        memmove(node->unfit, node->unfit + 1, --node->unfit_count * sizeof *node->unfit);
+    node->unfit = mob_realloc(node->unfit, (node->unfit_count + 1) * sizeof *node->unfit);
+    node->unfit[node->unfit_count].program = *program;
+    mob_copy(node->unfit[node->unfit_count].why, sizeof node->unfit->why, why);
+    node->unfit_count++;
+    return true;
 }
 
 /* An ask for nothing fits everywhere for ever, one for a crumb nearly so: bound what a node has not reported yet, or one demand
@@ -265,6 +295,8 @@ static void explain_node(FILE *out, const struct placement_node *node, const str
         row(out, node, "another node", number, "-", "-");
         return;
     }
+    if (unfit(node, &ask->executable) != NULL)
+        row(out, node, "the program", "-", "-", unfit(node, &ask->executable));
     explain_labels(out, node, &ask->labels);
     for (uint32_t i = 0; i < ask->resources.count; i++) {
         const struct mob_resource *r = &ask->resources.of[i];
@@ -275,6 +307,28 @@ static void explain_node(FILE *out, const struct placement_node *node, const str
             row(out, node, r->name, amount(r->name, r->units, a, sizeof a), amount(r->name, free_now, b, sizeof b),
                 amount(r->name, mob_resources_get(&node->total, r->name), c, sizeof c));
     }
+}
+
+char *mob_placement_refusal(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n)
+{
+    char *text = NULL;
+    size_t size, count = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    assert(out != NULL);
+    for (size_t i = 0; i < n; i++) {
+        const char *why = unfit(nodes[i], &ask->executable);
+
+        if (why != NULL && is_large_enough(nodes[i], ask) && count++ < REFUSALS_MAX)
+            fprintf(out, "%s%s", count == 1 ? "" : "; ", why);
+    }
+    if (count > REFUSALS_MAX)
+        fprintf(out, "; and so with %zu more nodes", count - REFUSALS_MAX);
+    fclose(out);
+    if (count > 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n)

@@ -5,6 +5,12 @@
 
 #include "common/resources.h"
 
+/* A program that a node can never run, and why. */
+struct placement_unfit {
+    struct mob_hash program;
+    char why[256];
+};
+
 /* What placement knows of a node. */
 struct placement_node {
     uint32_t number;
@@ -13,6 +19,8 @@ struct placement_node {
     struct mob_resources free;          /* reported, less what was placed since */
     struct mob_labels labels;
     uint32_t unseen;                    /* leases placed there that its reports do not show yet */
+    struct placement_unfit *unfit;      /* oldest first */
+    size_t unfit_count;
 };
 
 /* The nodes that fit an ask now, best first. Good for any number of asks of that shape while the nodes stay. */
@@ -39,6 +47,11 @@ struct placement_node *mob_placement_take(struct placement *p, struct placement_
 
 bool mob_placement_fits(const struct placement_node *node, const struct mob_shape *ask);       /* now */
 bool mob_placement_feasible(const struct placement_node *node, const struct mob_shape *ask);   /* if it were empty */
+
+/* The node cannot run that program: known from now on, instead of the oldest such one if there are too many. False: it was known. */
+bool mob_placement_note_unfit(struct placement_node *node, const struct mob_hash *program, const char *why);
+/* The nodes that would serve the ask but for its program, and what each says of that; free() it. NULL: there is none. */
+char *mob_placement_refusal(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);
 
 /* The explaining mode: a table of what each node lacks for the ask, one row a reason. free() it. */
 char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);

@@ -34,7 +34,7 @@ enum mob_code {
     MOB_ERR_OBJECT_LOST,
     MOB_ERR_OWNER_DIED,
     MOB_ERR_NO_SPACE,
-    MOB_ERR_INFEASIBLE,
+    MOB_ERR_INFEASIBLE,         /* no node can ever run the task: the one it asks for is gone, or the program is for another machine */
     MOB_ERR_DENIED,             /* wrong token, or a file of another user */
     MOB_ERR_VERSION,            /* the peer speaks another protocol version */
     MOB_ERR_UNREACHABLE,

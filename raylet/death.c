@@ -109,10 +109,13 @@ static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob
 {
     char why[512];
 
-    describe_end(exit, why, sizeof why);
+    if (exit->unfit)
+        mob_copy(why, sizeof why, exit->why);
+    else
+        describe_end(exit, why, sizeof why);
     if (w->machine.now != WORKER_STARTING && w->lease != NULL)
         bury_lease(r, w->lease, exit);
-    mob_pool_worker_gone(r, w, why);
+    mob_pool_worker_gone(r, w, why, exit->unfit);
 }
 
 /* -- an owner ------------------------------------------------------------------------------------------------------------ */
@@ -236,4 +239,19 @@ void mob_death_tell_no_start(struct mob_raylet *r, const struct want *w, const c
     mob_envelope_init(&e, r->self, w->wanter->address, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
     e.e.unplaceable = &m;
     mob_route_send(r, &e.e);
+}
+
+void mob_death_tell_unfit(struct mob_raylet *r, const struct kind *k)
+{
+    Mobula__Unfit m = MOBULA__UNFIT__INIT;
+    struct mob_envelope e;
+    char text[640];
+
+    snprintf(text, sizeof text, "node %u (%s): %s", r->self.node, r->config.ip, k->unfit);
+    m.executable.data = (uint8_t *)k->executable.bytes;
+    m.executable.len = sizeof k->executable.bytes;
+    m.why = text;
+    mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_UNFIT);
+    e.e.unfit = &m;
+    mob_route_send(r, &e.e);            /* the head away: said again when it places such a want here */
 }

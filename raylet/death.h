@@ -5,6 +5,7 @@
 
 #include "raylet/raylet.h"
 
+struct kind;
 struct peer;
 struct want;
 
@@ -16,5 +17,7 @@ void mob_death_of_job(struct mob_raylet *r, struct mob_address job);
 
 /* Tell an owner that no worker can be started for it at the moment, and why. */
 void mob_death_tell_no_start(struct mob_raylet *r, const struct want *w, const char *why);
+/* Tell the head that this node can never run the program of a kind. */
+void mob_death_tell_unfit(struct mob_raylet *r, const struct kind *k);
 
 #endif

@@ -265,6 +265,8 @@ void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
     if (w->demand.at_head != LEVEL_UNKNOWN)
         w->demand.at_head -= m->count < w->demand.at_head ? m->count : w->demand.at_head;
     if (m->node == r->self.node) {
+        if (w->kind->unfit != NULL)
+            mob_death_tell_unfit(r, w->kind);
         place(w, m->node, room_here(r, m->count));
     } else {
         struct peer *peer = mob_route_peer(r, m->node);

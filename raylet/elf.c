@@ -64,9 +64,9 @@ int mob_elf_check(int fd, const char *host, char *ret_loader, size_t size, struc
         return mob_error_errno(err, "cannot read /proc/self/exe");
     if (pread(fd, &h, sizeof h, 0) != sizeof h || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0
         || (h.e_type != ET_EXEC && h.e_type != ET_DYN))
-        return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: it is no ELF executable", host);
+        return mob_error_set(err, MOB_ERR_INFEASIBLE, "node %s cannot run the program: it is no ELF executable", host);
     if (h.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] || h.e_ident[EI_DATA] != own.e_ident[EI_DATA] || h.e_machine != own.e_machine)
-        return mob_error_set(err, MOB_ERR_INVALID, "node %s is %s and cannot run a program built for %s; build it for both, or ask "
+        return mob_error_set(err, MOB_ERR_INFEASIBLE, "node %s is %s and cannot run a program built for %s; build it for both, or ask "
                              "for nodes of one architecture", host, machine_name(own.e_machine, ours), machine_name(h.e_machine, its));
     for (unsigned i = 0; i < h.e_phnum && h.e_phentsize == sizeof segment; i++) {
         if (pread(fd, &segment, sizeof segment, (off_t)(h.e_phoff + i * sizeof segment)) != sizeof segment)
@@ -75,12 +75,37 @@ int mob_elf_check(int fd, const char *host, char *ret_loader, size_t size, struc
             continue;
         if (segment.p_filesz < 2 || segment.p_filesz > size
             || pread(fd, ret_loader, segment.p_filesz, (off_t)segment.p_offset) != (ssize_t)segment.p_filesz)
-            return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: its loader's name is broken", host);
+            return mob_error_set(err, MOB_ERR_INFEASIBLE, "node %s cannot run the program: its loader's name is broken", host);
         ret_loader[segment.p_filesz - 1] = '\0';
         return 0;
     }
     ret_loader[0] = '\0';
     return 0;
+}
+
+/* The word before `end`. */
+static const char *word_before(const char *text, const char *end)
+{
+    while (end > text && strchr("\n\t ", end[-1]) == NULL)
+        end--;
+    return end;
+}
+
+/* "/p: /lib/libc.so.6: version `GLIBC_2.38' not found (required by /p)": the library is there, but older than the program. */
+static int too_old(const char *listing, char *ret_name, size_t size)
+{
+    static const char said[] = ": version `", not_found[] = "' not found";
+    const char *at = strstr(listing, said), *end;
+
+    if (at == NULL)
+        return 0;
+    const char *library = word_before(listing, at), *version = at + sizeof said - 1;
+    const char *slash = memrchr(library, '/', (size_t)(at - library));
+    if ((end = strstr(version, not_found)) == NULL || memchr(version, '\n', (size_t)(end - version)) != NULL)
+        return 0;
+    library = slash != NULL ? slash + 1 : library;
+    snprintf(ret_name, size, "%.*s with version %.*s", (int)(at - library), library, (int)(end - version), version);
+    return 1;
 }
 
 int mob_elf_missing(const char *listing, char *ret_name, size_t size)
@@ -89,13 +114,12 @@ int mob_elf_missing(const char *listing, char *ret_name, size_t size)
     const char *end = strstr(listing, listed), *start = strstr(listing, said);
 
     if (end != NULL) {
-        for (start = end; start > listing && start[-1] != '\n' && start[-1] != '\t' && start[-1] != ' ';)
-            start--;
+        start = word_before(listing, end);
     } else if (start != NULL) {
         start += sizeof said - 1;
         end = start + strcspn(start, ":\n");
     } else {
-        return 0;
+        return too_old(listing, ret_name, size);
     }
     snprintf(ret_name, size, "%.*s", (int)(end - start), start);
     return 1;

@@ -6,15 +6,16 @@
 #include "common/error.h"
 
 /* The file is a 64-bit (or 32-bit, as we are) ELF program of our own machine. ret_loader (size >= 1) becomes the path of its dynamic
- * loader, "" if it is linked statically. Error: MOB_ERR_INVALID naming `host` and the architecture of both. */
+ * loader, "" if it is linked statically. Error: it never will be; MOB_ERR_INFEASIBLE naming `host` and the architecture of both. */
 int mob_elf_check(int fd, const char *host, char *ret_loader, size_t size, struct mob_error *err);
 
 /* Ask the program's loader, without running the program, whether all shared libraries are here. Blocks up to 5 s, for a thread of its
- * own. `library_path`: becomes LD_LIBRARY_PATH. Error: names `host` and the first missing library. */
+ * own. `library_path`: becomes LD_LIBRARY_PATH. Error: names `host` and the first library that is missing or too old; it may be
+ * installed later. */
 int mob_elf_check_libraries(const char *path, const char *loader, const char *library_path, const char *host, struct mob_error *err);
 
 /* From what the loader lists ("\tlibx.so.1 => not found"), or says as it gives up ("... loading shared libraries: libx.so.1: ..."): the
- * first missing name into ret_name. Returns 1 if one is missing, else 0. */
+ * first missing name into ret_name; or "libx.so.1 with version X_2" of one that is too old. Returns 1 if one is missing, else 0. */
 int mob_elf_missing(const char *listing, char *ret_name, size_t size);
 
 #endif

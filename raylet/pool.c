@@ -14,7 +14,8 @@
  * leases does not become a burst of execs. A worker with GPUs is started for one lease, with its indices, and ended after it.
  *
  * A program that cannot be started must not spin: after a failure its kind rests, longer each time, its waiting leases give their
- * resources back, and their owners are told why.
+ * resources back, and their owners are told why. One that this node can never run (`unfit`: built for another machine) is not tried
+ * again: its wants count as infeasible here, so that they go to the head, which is told and leaves this node out.
  */
 #include "raylet/pool.h"
 
@@ -72,6 +73,7 @@ void mob_pool_fini(struct mob_raylet *r)
             close_channel(w);
             free(w);
         }
+        free(k->unfit);
         free(k);
     }
     mob_map_fini(&r->pool.kinds);
@@ -105,6 +107,7 @@ void mob_pool_kind_release(struct mob_raylet *r, struct kind *k)
     if (k->over && r->config.store != NULL)
         mob_store_job_over(r->config.store, k->job);    /* what its workers sealed on their way out */
     mob_map_remove(&r->pool.kinds, mob_address_key(k->job));
+    free(k->unfit);
     free(k);
 }
 
@@ -377,6 +380,24 @@ void mob_pool_broken(struct mob_raylet *r, struct worker *w)
         mob_pool_kill(r, w);
 }
 
+/* No worker of it will ever be: the head is told before it hears of the wants. */
+static void never_starts(struct mob_raylet *r, struct kind *k, const char *why)
+{
+    struct want *w;
+
+    k->unfit = mob_strdup(why);
+    k->warm = 0;
+    mob_warn("job %u.%u gets no workers here: %s", k->job.node, k->job.process, why);
+    mob_death_tell_unfit(r, k);
+    while (!mob_list_empty(&k->waiting))
+        mob_lease_unmake(r, mob_list_first(&k->waiting, struct lease, in_line));
+    k->wants++;                         /* it outlasts its wants here */
+    mob_list_each(w, &r->wants.all, struct want, all)
+        if (w->kind == k)
+            mob_want_unfit(r, w);
+    k->wants--;
+}
+
 /* The program does not start: tell the owners of the leases that wait for it, and let them give back what they hold. */
 static void start_failed(struct mob_raylet *r, struct kind *k, const char *why)
 {
@@ -396,7 +417,7 @@ static void start_failed(struct mob_raylet *r, struct kind *k, const char *why)
     }
 }
 
-void mob_pool_worker_gone(struct mob_raylet *r, struct worker *w, const char *why)
+void mob_pool_worker_gone(struct mob_raylet *r, struct worker *w, const char *why, bool unfit)
 {
     struct kind *k = w->kind;
     bool never_up = w->machine.now == WORKER_STARTING;
@@ -413,7 +434,9 @@ void mob_pool_worker_gone(struct mob_raylet *r, struct worker *w, const char *wh
     free(w);
     if (waiting != NULL)
         mob_list_prepend(&k->waiting, &waiting->in_line);
-    if (never_up && !k->over)
+    if (never_up && unfit && !k->over && k->unfit == NULL)
+        never_starts(r, k, why);
+    else if (never_up && !k->over && k->unfit == NULL)
         start_failed(r, k, why);
     mob_pool_kind_release(r, k);
 }

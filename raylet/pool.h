@@ -51,6 +51,7 @@ struct kind {
     uint32_t wants;                     /* that point here */
     uint32_t failures;                  /* starts in a row that failed */
     int64_t retry_at;                   /* ns; start none before */
+    char *unfit;                        /* why this node can never run the program; NULL: it may */
     bool over;                          /* the job is: start none */
 };
 
@@ -92,8 +93,8 @@ void mob_pool_retire(struct mob_raylet *r, struct worker *w);
 void mob_pool_kill(struct mob_raylet *r, struct worker *w);
 /* Its socket broke, or it broke the rules: kill it; whoever has it on lease is told. */
 void mob_pool_broken(struct mob_raylet *r, struct worker *w);
-/* It was reaped, and its lease is over. `why`: for one that never came up. */
-void mob_pool_worker_gone(struct mob_raylet *r, struct worker *w, const char *why);
+/* It was reaped, and its lease is over. `why`: for one that never came up. `unfit`: nor will any other of its program. */
+void mob_pool_worker_gone(struct mob_raylet *r, struct worker *w, const char *why, bool unfit);
 /* Kill all workers of a job, and start none any more. */
 void mob_pool_end_job(struct mob_raylet *r, struct mob_address job);
 void mob_pool_kill_all(struct mob_raylet *r);

@@ -4,10 +4,12 @@
  *   KEPT      a driver of this node has it open; gone when the last such driver is
  *   FETCHING  its bytes come from `node`: waits for bulk, which fails by itself when the peer is silent
  *   CHECKING  a thread of the pool flushes, names and examines the file (raylet/elf.c): bounded to some seconds
- *   HERE      a file <session>/raylet-<node>.d/<sha>, kept until FETCHED_MAX newer ones were used
+ *   HERE      a file <session>/raylet-<node>.d/<sha>
+ *   LACKING   the same, but a library is missing: the next ask looks for it again
+ *   UNFIT     no file: it is not for this machine, and is not fetched again
  *
- * However many workers wait for a program, it is fetched once. A fetch or check that fails tells all waiters and forgets the program,
- * so that the next ask tries again.
+ * HERE, LACKING and UNFIT stay until FETCHED_MAX newer ones were used. However many workers wait for a program, it is fetched once. A
+ * fetch that fails tells all waiters and forgets the program, so that the next ask tries again.
  *
  * A driver's program is started by its path while that still names the same file (so that it shows under its name), else by the open
  * descriptor: a program that was deleted or built anew during the run goes on as it was.
@@ -33,7 +35,7 @@
 #define FETCHED_MAX 32
 #define SEEN_MAX 16
 
-enum program_state { PROGRAM_KEPT, PROGRAM_FETCHING, PROGRAM_CHECKING, PROGRAM_HERE };
+enum program_state { PROGRAM_KEPT, PROGRAM_FETCHING, PROGRAM_CHECKING, PROGRAM_HERE, PROGRAM_LACKING, PROGRAM_UNFIT };
 
 struct program {
     struct mob_link link;               /* in programs->all, latest used last */
@@ -43,9 +45,11 @@ struct program {
     int fd;                             /* KEPT: the driver's; FETCHING, CHECKING: of the new file */
     unsigned kept;                      /* KEPT: by so many drivers */
     char *path, *fetched_path;
+    char from[64];                      /* FETCHING: the ip of the node it comes from */
+    char *loader;                       /* LACKING: what is asked for its libraries */
     struct mob_link waiters;
     uv_work_t check;
-    struct mob_error check_error;
+    struct mob_error check_error;       /* LACKING, UNFIT: why */
     int check_result;
 };
 
@@ -80,6 +84,7 @@ static void program_free(struct program *g)
         close(g->fd);
     free(g->path);
     free(g->fetched_path);
+    free(g->loader);
     free(g);
 }
 
@@ -231,7 +236,7 @@ static void drop_oldest(struct mob_programs *p)
     mob_list_each(g, &p->all, struct program, link) {
         if (p->fetched <= FETCHED_MAX)
             return;
-        if (g->state == PROGRAM_HERE) {
+        if (g->state >= PROGRAM_HERE) {
             unlink(g->path);
             p->fetched--;
             program_free(g);
@@ -239,26 +244,31 @@ static void drop_oldest(struct mob_programs *p)
     }
 }
 
-static void check_in_thread(uv_work_t *work)
+/* The new file is a program for this machine, and gets its name. */
+static int take_file(struct program *g)
 {
-    struct program *g = MOB_CONTAINER(work, struct program, check);
-    struct mob_shell *shell = g->programs->shell;
     char loader[PATH_MAX];
 
-    g->check_result = -1;
-    if (mob_elf_check(g->fd, shell->config.host, loader, sizeof loader, &g->check_error) < 0)
-        return;
+    if (mob_elf_check(g->fd, g->programs->shell->config.host, loader, sizeof loader, &g->check_error) < 0)
+        return -1;
     /* Closed before it is executed: a file open for writing is "text file busy". */
     int failed = fsync(g->fd) < 0 || fchmod(g->fd, 0500) < 0;
     close(g->fd);
     g->fd = -1;
-    if (failed || rename(g->fetched_path, g->path) < 0) {
-        mob_error_errno(&g->check_error, "cannot keep the program as %s", g->path);
-        return;
-    }
-    g->check_result = mob_elf_check_libraries(g->path, loader, shell->library_path, shell->config.host, &g->check_error);
-    if (g->check_result < 0)
-        unlink(g->path);
+    if (failed || rename(g->fetched_path, g->path) < 0)
+        return mob_error_errno(&g->check_error, "cannot keep the program as %s", g->path);
+    g->loader = mob_strdup(loader);
+    return 0;
+}
+
+static void check_in_thread(uv_work_t *work)
+{
+    struct program *g = MOB_CONTAINER(work, struct program, check);
+    struct mob_shell *shell = g->programs->shell;
+
+    g->check_result = g->loader == NULL ? take_file(g) : 0;
+    if (g->check_result == 0)
+        g->check_result = mob_elf_check_libraries(g->path, g->loader, shell->library_path, shell->config.host, &g->check_error);
 }
 
 static void check_done(uv_work_t *work, int status)
@@ -270,14 +280,31 @@ static void check_done(uv_work_t *work, int status)
     assert(g->state == PROGRAM_CHECKING && p->checking > 0);
     p->checking--;
     mob_reap_strangers(p->shell);
-    if (g->check_result < 0) {
+    if (g->check_result < 0 && g->loader == NULL && g->check_error.code != MOB_ERR_INFEASIBLE) {
         program_failed(g, &g->check_error);
         return;
     }
-    g->state = PROGRAM_HERE;
     p->fetched++;
-    tell_waiters(g, &(struct mob_program_file){ g->path, -1, g->path }, NULL);
+    if (g->check_result == 0) {
+        g->state = PROGRAM_HERE;
+        tell_waiters(g, &(struct mob_program_file){ g->path, -1, g->path }, NULL);
+    } else {
+        g->state = g->loader != NULL ? PROGRAM_LACKING : PROGRAM_UNFIT;
+        if (g->state == PROGRAM_UNFIT) {
+            close(g->fd);
+            g->fd = -1;
+            unlink(g->fetched_path);
+        }
+        tell_waiters(g, NULL, &g->check_error);
+    }
     drop_oldest(p);
+}
+
+static void start_check(struct program *g)
+{
+    g->state = PROGRAM_CHECKING;
+    g->programs->checking++;
+    uv_queue_work(mob_loop_uv(g->programs->shell->loop), &g->check, check_in_thread, check_done);
 }
 
 unsigned mob_programs_checking(const struct mob_programs *p)
@@ -294,9 +321,8 @@ static void fetch_done(void *arg, const struct mob_error *err)
         program_failed(g, err);
         return;
     }
-    g->state = PROGRAM_CHECKING;
-    g->programs->checking++;
-    uv_queue_work(mob_loop_uv(g->programs->shell->loop), &g->check, check_in_thread, check_done);
+    mob_info("the program %s came from %s", g->path, g->from);
+    start_check(g);
 }
 
 /* Start to bring it from `node`. NULL: it cannot be started, and *err. */
@@ -321,6 +347,7 @@ static struct program *program_fetch(struct mob_programs *p, const struct mob_ha
     struct program *g = program_create(p, hash, PROGRAM_FETCHING, fd);
     g->path = path;
     g->fetched_path = fetched_path;
+    mob_copy(g->from, sizeof g->from, peer->ip);
     mob_bulk_get_file(p->shell->bulk, peer->ip, peer->bulk_port, hash, fd, fetch_done, g);
     return g;
 }
@@ -344,7 +371,13 @@ void mob_program_need(struct mob_programs *p, const struct mob_hash *hash, uint3
         bool there = fstat(g->fd, &file) == 0 && stat(g->path, &named) == 0 && same_file(&file, &named);
 
         w->ready(w, &(struct mob_program_file){ there ? g->path : NULL, g->fd, g->path }, NULL);
+    } else if (g->state == PROGRAM_UNFIT) {
+        w->ready(w, NULL, &g->check_error);
     } else {
+        if (g->state == PROGRAM_LACKING) {
+            p->fetched--;
+            start_check(g);
+        }
         mob_list_append(&g->waiters, &w->link);
     }
 }

@@ -65,6 +65,7 @@ int mob_raylet_process_up(struct mob_raylet *r, uint64_t link, const struct mob_
 /* The process is gone: reaped (worker) or its pidfd or socket ended (driver), and its socket was read to the end. */
 struct mob_exit {
     int status;                         /* as of waitpid(); -1: never started, `why` says the reason */
+    bool unfit;                         /* ... and this node can never run the program */
     int64_t peak_rss_bytes, cpu_ns;
     const char *why;
     const char *last_lines;             /* of its stderr, or "" */

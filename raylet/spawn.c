@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "raylet/elf.h"
 #include "raylet/resident.h"
 
 /* -- failing ------------------------------------------------------------------------------------------------------------------- */
@@ -25,7 +27,7 @@
 static void tell_failure(struct mob_posted *posted)
 {
     struct mob_resident *r = MOB_CONTAINER(posted, struct mob_resident, failing);
-    struct mob_exit exit = { .status = -1, .why = r->failure.text, .last_lines = "" };
+    struct mob_exit exit = { .status = -1, .unfit = r->failure.code == MOB_ERR_INFEASIBLE, .why = r->failure.text, .last_lines = "" };
 
     mob_resident_over(r, &exit);
 }
@@ -144,6 +146,20 @@ static int start(struct mob_resident *r, const struct mob_program_file *file, in
     return 0;
 }
 
+/* The kernel does not execute it. A program of another machine will never start: that is the better reason. */
+static void judge_program(const struct mob_resident *r, const struct mob_program_file *file, struct mob_error *err)
+{
+    char loader[PATH_MAX];
+    int fd = file->path != NULL ? open(file->path, O_RDONLY | O_CLOEXEC) : file->fd;
+    struct mob_error better;
+
+    if (fd >= 0 && mob_elf_check(fd, r->shell->config.host, loader, sizeof loader, &better) < 0
+        && better.code == MOB_ERR_INFEASIBLE)
+        *err = better;
+    if (fd >= 0 && fd != file->fd)
+        close(fd);
+}
+
 static void program_ready(struct mob_program_waiter *w, const struct mob_program_file *file, const struct mob_error *why)
 {
     struct mob_resident *r = MOB_CONTAINER(w, struct mob_resident, program_wait);
@@ -165,6 +181,7 @@ static void program_ready(struct mob_program_waiter *w, const struct mob_program
         if (ours[i] >= 0)
             close(ours[i]);
     if (result < 0) {
+        judge_program(r, file, &err);
         mob_warn("worker %u cannot start: %s", r->number, err.text);
         mob_spawn_give_up(r, &err);
         return;

@@ -82,13 +82,13 @@ static struct want *add_want(struct mob_raylet *r, struct wanter *wanter, uint32
     w->number = number;
     w->shape = *shape;
     w->cpu = mob_resources_get(&shape->resources, "CPU");
-    w->feasible = !r->config.driver_only && mob_node_resources_feasible(&r->resources, &shape->resources)
-        && mob_labels_match(&r->config.labels, &shape->labels);
     w->here_first = wanter->process != NULL && is_here_first(r, shape);
     w->depth = depth;
     w->since = r->now;
     w->kind = mob_pool_kind(r, shape->job, &shape->executable, shape->executable_node);
     w->kind->wants++;
+    w->feasible = !r->config.driver_only && w->kind->unfit == NULL
+        && mob_node_resources_feasible(&r->resources, &shape->resources) && mob_labels_match(&r->config.labels, &shape->labels);
     mob_list_init(&w->leases);
     mob_list_init(&w->demand.changed);
     mob_list_init(&w->queued);
@@ -351,7 +351,7 @@ static void say_declined(struct mob_raylet *r, struct mob_address owner, uint32_
 
 bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w)
 {
-    return mob_resources_fit(&r->resources.free, &w->shape.resources);
+    return w->feasible && mob_resources_fit(&r->resources.free, &w->shape.resources);
 }
 
 /* The head places by a view that may be old. What does not fit now goes back to it: another node may be free meanwhile. What fits
@@ -361,7 +361,7 @@ static void decline_surplus(struct mob_raylet *r, struct want *w)
     uint32_t room = mob_node_resources_cpus(&r->resources), open = w->outstanding - w->making;
     uint32_t surplus = r->wants.placed_queued > room ? r->wants.placed_queued - room : 0;
 
-    if (!w->feasible || !mob_want_fits_now(r, w))
+    if (!mob_want_fits_now(r, w))
         surplus = open;
     if (surplus > open)
         surplus = open;
@@ -369,6 +369,18 @@ static void decline_surplus(struct mob_raylet *r, struct want *w)
         return;
     say_declined(r, w->wanter->address, w->number, surplus);
     set_outstanding(r, w, w->outstanding - surplus);
+}
+
+void mob_want_unfit(struct mob_raylet *r, struct want *w)
+{
+    w->feasible = false;
+    mob_want_changed(r, w);
+    if (w->wanter->process != NULL) {
+        mob_demand_unplace(r, w, r->self.node, UINT32_MAX);
+        return;
+    }
+    decline_surplus(r, w);
+    mob_want_release(r, w);
 }
 
 void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
@@ -392,6 +404,8 @@ void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
     if (w == NULL)
         w = add_want(r, wanter_of(r, owner, NULL), m->shape, &shape, m->depth);
     set_outstanding(r, w, w->outstanding + (m->count > COUNT_MAX ? COUNT_MAX : m->count));
+    if (w->kind->unfit != NULL)
+        mob_death_tell_unfit(r, w->kind);       /* the head does not know it, or not any more */
     mob_wants_serve(r);
     decline_surplus(r, w);
     mob_want_release(r, w);

@@ -60,12 +60,14 @@ struct wants {
 void mob_wants_init(struct mob_raylet *r);
 void mob_wants_fini(struct mob_raylet *r);
 
-/* Is what one lease of it asks free here? */
+/* Is what one lease of it asks free here, on a node that could serve it? */
 bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w);
 /* How many more leases of it this node should lend now. */
 uint32_t mob_want_servable(const struct want *w);
 /* After any of its numbers changed: in or out of the queue, and demand looks at it again. */
 void mob_want_changed(struct mob_raylet *r, struct want *w);
+/* This node can never run its program: infeasible, what the head placed here goes back. May free a want of an owner elsewhere. */
+void mob_want_unfit(struct mob_raylet *r, struct want *w);
 /* One of its leases was granted: the level goes down. */
 void mob_want_granted(struct mob_raylet *r, struct want *w);
 /* The want of (owner, shape), or NULL. */

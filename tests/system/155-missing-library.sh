@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 155-missing-library.sh -- a program needs a library which another node does not have: the driver is told the node and the library
-# while its task waits for somebody to install it, and the task runs when that is done.
+# 155-missing-library.sh -- a program needs a library which another node does not have, or has only in an older version: the driver is
+# told the node and the library while its task waits for somebody to install it, and the task runs when that is done. The program is
+# fetched once.
 . "$(dirname "$0")/tasks.sh"
 in_lab 3 "$@"
 
@@ -32,13 +33,17 @@ int main(int argc, char **argv)
     struct mob_fn *fn;
     int n = 0;
     if (mob_init(argc, argv, &o, &err) < 0 || (fn = mob_fn("seven", &there, &err)) == NULL
-        || mob_call(fn, NULL, 0, &ref, &err) < 0 || mob_get_copy(ref, 20000, &n, sizeof n, &err) < 0)
+        || mob_call(fn, NULL, 0, &ref, &err) < 0 || mob_get_copy(ref, 40000, &n, sizeof n, &err) < 0)
         printf("error %d: %s\n", err.code, err.text);
     printf("%d\n", n);
     mob_shutdown();
 }
 END
-cc -shared -fPIC -o "$meet/libonlyhere.so" "$meet/only.c" \
+echo 'ONLY_1 { global: only_here; };' >"$meet/old"
+echo 'ONLY_2 { global: only_here; };' >"$meet/new"
+mkdir "$meet/1"
+cc -shared -fPIC -Wl,--version-script="$meet/new" -o "$meet/libonlyhere.so" "$meet/only.c" \
+    && cc -shared -fPIC -Wl,--version-script="$meet/old" -o "$meet/1/libonlyhere.so" "$meet/only.c" \
     && cc -I"$tests/../include" -o "$meet/needs" "$meet/needs.c" -L"$MOB_BUILD/lib" -lmobula \
         -L"$meet" -lonlyhere -Wl,-rpath,/opt/user \
     || fail "cannot compile"
@@ -49,6 +54,9 @@ expect_eq "$(needs "$(number h1)")" 7 "where the library is"
 
 needs "$(number h2)" >"$meet/out" 2>"$meet/said" & driver=$!
 wait_until 10 grep -q "$("$lab" ip h2).* the library libonlyhere.so is not installed there" "$meet/said"
+on h2 cp "$meet/1/libonlyhere.so" /opt/user/
+wait_until 20 grep -q "$("$lab" ip h2).* the library libonlyhere.so with version ONLY_2 is not installed there" "$meet/said"
 on h2 cp "$meet/libonlyhere.so" /opt/user/
 ends $driver
 expect_eq "$(cat "$meet/out")" 7 "when the library is there"
+expect_eq "$(on h2 mobula logs mobula-raylet.log | grep -c "the program .* came from")" 1 fetches

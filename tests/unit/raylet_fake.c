@@ -366,6 +366,14 @@ void fake_exit(struct fake *f, uint32_t process, int status)
     mob_raylet_check(f->raylet);
 }
 
+void fake_unfit(struct fake *f, uint32_t process)
+{
+    f->process[process].gone = true;
+    mob_raylet_process_exited(f->raylet, process, &(struct mob_exit){ .status = -1, .unfit = true, .why = "node here is a toaster",
+                                                                     .last_lines = "" });
+    mob_raylet_check(f->raylet);
+}
+
 void fake_reap(struct fake *f)
 {
     for (uint32_t i = 0; i < f->spawned; i++)

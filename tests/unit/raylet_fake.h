@@ -73,6 +73,8 @@ void fake_worker_up(struct fake *f, uint32_t process);
 /* All workers that were spawned come up, until no more are. */
 void fake_all_up(struct fake *f);
 void fake_exit(struct fake *f, uint32_t process, int status);
+/* It never started, and none of its program will. */
+void fake_unfit(struct fake *f, uint32_t process);
 /* All that were killed are reaped. */
 void fake_reap(struct fake *f);
 

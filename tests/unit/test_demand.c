@@ -227,6 +227,77 @@ START_TEST(test_affinity_to_a_gone_node_is_final)
 }
 END_TEST
 
+static void say_unfit(const struct fake_node *n, const char *why)
+{
+    static uint8_t none[MOB_HASH_SIZE]; /* what fake_demand() asks with */
+    Mobula__Unfit m = MOBULA__UNFIT__INIT;
+    struct mob_envelope env;
+
+    m.executable = (ProtobufCBinaryData){ sizeof none, none };
+    m.why = (char *)why;
+    mob_envelope_init(&env, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_UNFIT);
+    env.e.unfit = &m;
+    fake_receive(&f, n->link, &env.e);
+    fake_tick(&f);
+}
+
+/* It goes elsewhere while there is an elsewhere; then the tasks fail with what each node said. */
+START_TEST(test_node_that_cannot_run_the_program)
+{
+    const Mobula__Envelope *e;
+    struct fake_node c = { 0 };
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    fake_join(&f, &c, "CPU=2");
+    say_unfit(&b, "node b is a toaster");
+    state(&(struct fake_demand){ .process = 1, .count = 3, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 0);
+    ck_assert_uint_eq(places_at(&c, &seq), 2);
+    state(&(struct fake_demand){ .process = 1, .shape = 7, .count = 1, .resources = "CPU=1", .strategy = MOB_NODE, .node = b.number });
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert_ptr_nonnull(e);
+    ck_assert(e->unplaceable->final && e->unplaceable->shape == 7);
+    ck_assert_str_eq(e->unplaceable->text, "node b is a toaster");
+    state(&(struct fake_demand){ .process = 1, .shape = 8, .count = 1, .resources = "GPU=1" });
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert(e != NULL && !e->unplaceable->final);     /* a node with a GPU may come, and run it */
+    say_unfit(&c, "node c is another");
+    say_unfit(&c, "node c is another");
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
+    ck_assert(e != NULL && e->unplaceable->final && e->unplaceable->shape == 0);
+    ck_assert_str_eq(e->unplaceable->text, "node b is a toaster; node c is another");
+    state(&(struct fake_demand){ .process = 1, .count = 1, .placed_seen = 2, .resources = "CPU=1" });
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE));   /* whoever asks again is told again */
+    fake_fini(&f);
+}
+END_TEST
+
+/* The node forgets the oldest of too many such programs: that one may be placed there again. */
+START_TEST(test_unfit_programs_are_bounded)
+{
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    say_unfit(&b, "node b is a toaster");
+    state(&(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 0);
+    for (int i = 1; i <= 256; i++) {
+        struct mob_hash other = { { (uint8_t)i, (uint8_t)(i >> 8) } };
+        Mobula__Unfit m = MOBULA__UNFIT__INIT;
+        struct mob_envelope env;
+
+        m.executable = (ProtobufCBinaryData){ sizeof other, other.bytes };
+        mob_envelope_init(&env, (struct mob_address){ b.number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_UNFIT);
+        env.e.unfit = &m;
+        fake_receive(&f, b.link, &env.e);
+    }
+    state(&(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=1" });
+    ck_assert_uint_eq(places_at(&b, &seq), 1);
+    fake_fini(&f);
+}
+END_TEST
+
 /* The leases of a node that died are asked for again by the owner's raylet; the head keeps what was not placed. */
 START_TEST(test_owner_node_gone_ends_its_demands)
 {
@@ -277,4 +348,4 @@ END_TEST
 UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_unseen_places_count,
           test_places_are_sent_again_over_a_new_link, test_places_of_a_dead_owner_are_forgotten, test_deeper_then_older_first,
           test_unplaceable_is_told_once_and_again_when_nodes_change, test_affinity_to_a_gone_node_is_final,
-          test_owner_node_gone_ends_its_demands, test_random_moves)
+          test_node_that_cannot_run_the_program, test_unfit_programs_are_bounded, test_owner_node_gone_ends_its_demands, test_random_moves)

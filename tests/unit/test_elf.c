@@ -69,7 +69,7 @@ START_TEST(test_refusals_name_the_node)
     struct mob_error err;
 
     ck_assert_int_lt(mob_elf_check(fd, "node-seven", loader, sizeof loader, &err), 0);
-    ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+    ck_assert_int_eq(err.code, MOB_ERR_INFEASIBLE);
     ck_assert_ptr_nonnull(strstr(err.text, "node-seven"));
     if (_i == 0)
         ck_assert_ptr_nonnull(strstr(err.text, "x86_64"));
@@ -94,6 +94,20 @@ START_TEST(test_missing_library_is_found_in_a_listing)
 }
 END_TEST
 
+START_TEST(test_library_that_is_too_old)
+{
+    char name[64];
+
+    ck_assert_int_eq(mob_elf_missing("/p: /lib/libc.so.6: version `GLIBC_2.38' not found (required by /p)\n\tlibc.so.6 => /lib/libc.so.6\n",
+                                     name, sizeof name), 1);
+    ck_assert_str_eq(name, "libc.so.6 with version GLIBC_2.38");
+    ck_assert_int_eq(mob_elf_missing(": version `1' not found", name, sizeof name), 1);
+    ck_assert_str_eq(name, " with version 1");
+    ck_assert_int_eq(mob_elf_missing("/p: /lib/libc.so.6: version `GLIBC_2.38", name, sizeof name), 0);
+    ck_assert_int_eq(mob_elf_missing("/p: /lib/libc.so.6: version `1\n' not found", name, sizeof name), 0);
+}
+END_TEST
+
 START_TEST(test_missing_loader_names_it)
 {
     struct mob_error err;
@@ -113,6 +127,7 @@ int main(void)
     tcase_add_test(t, test_own_program_and_its_libraries);
     tcase_add_loop_test(t, test_refusals_name_the_node, 0, 3);
     tcase_add_test(t, test_missing_library_is_found_in_a_listing);
+    tcase_add_test(t, test_library_that_is_too_old);
     tcase_add_test(t, test_missing_loader_names_it);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_ENV);

@@ -249,6 +249,61 @@ START_TEST(test_program_that_does_not_start)
 }
 END_TEST
 
+static void all_unfit(void)
+{
+    for (uint32_t i = 0; i < f.spawned; i++)
+        if (f.process[i].spawned && !f.process[i].gone)
+            fake_unfit(&f, i);
+}
+
+/* The head hears of it once, then all that is wanted; the owner hears nothing, as other nodes may do; nothing is started again. */
+START_TEST(test_program_that_can_never_run_here)
+{
+    Mobula__Envelope *e;
+
+    fake_open(&f, "CPU=2");
+    uint32_t p = fake_driver(&f);
+    fake_want(&f, p, (struct fake_ask){ .count = 3 });
+    fake_forget_sent(&f);
+    uint32_t before = f.spawned;
+    all_unfit();
+    fake_tick(&f);
+    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_nonnull(strstr(e->unfit->why, "node 2 (127.0.0.1): node here is a toaster"));
+    ck_assert_mem_eq(e->unfit->executable.data, &f.executable, sizeof f.executable);
+    ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT));
+    ck_assert_int_eq(fake_demand(&f), 3);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_UNPLACEABLE), 0);
+    fake_pass(&f, 10000);
+    ck_assert_uint_eq(f.spawned, before);
+    ck_assert_int_eq(fake_free(&f, "CPU"), 2 * MOB_UNITS);
+    fake_placed(&f, p, 0, FAKE_NODE, 2);        /* by a head that does not know, or lost it */
+    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT));
+    fake_tick(&f);
+    ck_assert_int_eq(fake_demand(&f), 3);
+    ck_assert_uint_eq(f.spawned, before);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_placed_program_that_can_never_run_here_goes_back)
+{
+    fake_open(&f, "CPU=2");
+    uint64_t link = fake_peer(&f, 3);
+    for (int again = 0; again < 2; again++) {
+        fake_place(&f, fake_at(3, 5), (struct fake_ask){ .shape = 1, .count = 2 });
+        all_unfit();
+        ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT));
+        Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
+        ck_assert_ptr_nonnull(e);
+        ck_assert_uint_eq(e->declined->count, 2);
+        ck_assert(mob_raylet_quiet(f.raylet));
+    }
+    fake_fini(&f);
+}
+END_TEST
+
 /* One start fails, another succeeds: the rest that the first one began ends with it, not never. */
 START_TEST(test_rest_ends_when_a_worker_comes_up)
 {
@@ -282,5 +337,6 @@ END_TEST
 
 UNIT_MAIN("raylet_pool", test_an_idle_worker_that_is_needed_stays, test_prestart_and_reaping, test_blocked_cpu, test_deep_chain,
           test_blocked_worker_dies, test_gpus, test_fractions_leave_whole_gpus_whole,
-          test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start, test_rest_ends_when_a_worker_comes_up,
+          test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start, test_program_that_can_never_run_here,
+          test_placed_program_that_can_never_run_here_goes_back, test_rest_ends_when_a_worker_comes_up,
           test_worker_that_hangs_at_its_start_is_killed)
