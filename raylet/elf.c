@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* elf.c -- can this machine run that program? Asked once for a program that came from another node, before it is a worker.
+/* elf.c -- can this machine run that program? Asked once for a program that came from another node, before it is a worker. And what of
+ * other files does it need? Asked on the driver's node, so that they go with it (bundle.c).
  *
  * A program of another architecture, or one whose libraries are not installed here, would die in exec or in its loader: again and again,
  * with an error that names neither the node nor the library. The loader itself is asked for the libraries (`ld.so --list program`):
@@ -204,4 +205,120 @@ int mob_elf_check_libraries(const char *path, const char *loader, const char *li
                                library);
     free(listing);
     return result;
+}
+
+/* -- needs --------------------------------------------------------------------------------------------------------------------- */
+
+#define SEGMENTS_MAX 64
+#define ENTRIES_MAX 4096                /* of the dynamic section */
+#define TEXT_MAX 4096
+
+struct dynamic {
+    int fd;
+    ElfW(Phdr) segments[SEGMENTS_MAX];
+    unsigned segment_count;
+    ElfW(Dyn) *of;
+    size_t count;
+    uint64_t strings, strings_size;     /* in the file */
+};
+
+/* Where an address of the loaded program is in its file; UINT64_MAX: nowhere. */
+static uint64_t in_file(const struct dynamic *d, uint64_t address)
+{
+    for (unsigned i = 0; i < d->segment_count; i++) {
+        const ElfW(Phdr) *s = &d->segments[i];
+
+        if (s->p_type == PT_LOAD && address >= s->p_vaddr && address - s->p_vaddr < s->p_filesz)
+            return s->p_offset + (address - s->p_vaddr);
+    }
+    return UINT64_MAX;
+}
+
+/* 1: there is a dynamic section, in d->of, to be freed; 0: there is none; -1: it is broken. */
+static int read_dynamic(struct dynamic *d, struct mob_error *err)
+{
+    ElfW(Ehdr) own, h;
+
+    if (own_header(&own) < 0)
+        return mob_error_errno(err, "cannot read /proc/self/exe");
+    if (pread(d->fd, &h, sizeof h, 0) != sizeof h || memcmp(h.e_ident, own.e_ident, EI_VERSION) != 0 || h.e_machine != own.e_machine)
+        return 0;
+    d->segment_count = h.e_phnum < SEGMENTS_MAX ? h.e_phnum : SEGMENTS_MAX;
+    size_t size = d->segment_count * sizeof *d->segments;
+    if (h.e_phentsize != sizeof *d->segments || h.e_phoff > INT64_MAX || pread(d->fd, d->segments, size, (off_t)h.e_phoff) != (ssize_t)size)
+        return mob_error_set(err, MOB_ERR_INVALID, "its segments are broken");
+    for (unsigned i = 0; i < d->segment_count; i++) {
+        const ElfW(Phdr) *s = &d->segments[i];
+
+        if (s->p_type != PT_DYNAMIC)
+            continue;
+        d->count = s->p_filesz / sizeof *d->of < ENTRIES_MAX ? s->p_filesz / sizeof *d->of : ENTRIES_MAX;
+        d->of = mob_alloc((d->count + 1) * sizeof *d->of);
+        size = d->count * sizeof *d->of;
+        if (s->p_offset <= INT64_MAX && pread(d->fd, d->of, size, (off_t)s->p_offset) == (ssize_t)size)
+            return 1;
+        free(d->of);
+        return mob_error_set(err, MOB_ERR_INVALID, "its dynamic section is broken");
+    }
+    return 0;
+}
+
+/* A string of the dynamic section; NULL: it is too long, or not there. */
+static char *dynamic_text(const struct dynamic *d, uint64_t index)
+{
+    char text[TEXT_MAX];
+
+    if (index >= d->strings_size || index > INT32_MAX || d->strings > INT64_MAX - INT32_MAX)
+        return NULL;
+    ssize_t n = pread(d->fd, text, sizeof text, (off_t)(d->strings + index));
+    return n > 0 && memchr(text, '\0', (size_t)n) != NULL ? mob_strdup(text) : NULL;
+}
+
+static int take_need(const struct dynamic *d, const ElfW(Dyn) *entry, struct mob_elf_needs *ret, struct mob_error *err)
+{
+    char **to = entry->d_tag == DT_RPATH ? &ret->rpath : entry->d_tag == DT_RUNPATH ? &ret->runpath : NULL;
+
+    if (to == NULL && entry->d_tag != DT_NEEDED)
+        return 0;
+    if (to == NULL && ret->count == MOB_ELF_NEEDS_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "it needs more than %d libraries", MOB_ELF_NEEDS_MAX);
+    char *text = dynamic_text(d, entry->d_un.d_val);
+    if (text == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "a name in its dynamic section is broken");
+    if (to == NULL)
+        to = &ret->of[ret->count++];
+    free(*to);
+    *to = text;
+    return 0;
+}
+
+int mob_elf_needs(int fd, struct mob_elf_needs *ret, struct mob_error *err)
+{
+    struct dynamic d = { .fd = fd };
+    int there = read_dynamic(&d, err), result = 0;
+
+    memset(ret, 0, sizeof *ret);
+    if (there <= 0)
+        return there;
+    for (size_t i = 0; i < d.count && d.of[i].d_tag != DT_NULL; i++) {
+        if (d.of[i].d_tag == DT_STRTAB)
+            d.strings = in_file(&d, d.of[i].d_un.d_ptr);
+        else if (d.of[i].d_tag == DT_STRSZ)
+            d.strings_size = d.of[i].d_un.d_val;
+    }
+    for (size_t i = 0; i < d.count && d.of[i].d_tag != DT_NULL && result == 0; i++)
+        result = take_need(&d, &d.of[i], ret, err);
+    free(d.of);
+    if (result < 0)
+        mob_elf_needs_free(ret);
+    return result;
+}
+
+void mob_elf_needs_free(struct mob_elf_needs *needs)
+{
+    for (size_t i = 0; i < needs->count; i++)
+        free(needs->of[i]);
+    free(needs->rpath);
+    free(needs->runpath);
+    memset(needs, 0, sizeof *needs);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "raylet/bundle.h"
 #include "raylet/resident.h"
 
 /* A driver whose program is being hashed. Outlives its connection, if need be. */
@@ -21,7 +22,7 @@ struct hello {
     struct mob_shell *shell;
     struct mob_stream *stream;          /* NULL: it hung up meanwhile */
     struct mob_resident *resident;
-    int program_fd, pidfd;
+    int pidfd;
     char *program_path;
     struct mob_hello facts;
 };
@@ -117,20 +118,19 @@ static void come_in(struct mob_resident *r, struct mob_stream *c, const struct m
 
 static void hello_free(struct hello *h)
 {
-    if (h->program_fd >= 0)
-        close(h->program_fd);
     if (h->pidfd >= 0)
         close(h->pidfd);
     free(h->program_path);
     free(h);
 }
 
-static void on_hashed(void *arg, const struct mob_hash *hash, const struct mob_error *err)
+static void on_hashed(void *arg, struct mob_bundle *program, const struct mob_error *err)
 {
     struct hello *h = arg;
     struct mob_stream *c = h->stream;
 
     if (c == NULL) {
+        mob_bundle_destroy(program);
         hello_free(h);
         return;
     }
@@ -141,9 +141,8 @@ static void on_hashed(void *arg, const struct mob_hash *hash, const struct mob_e
         return;
     }
     struct mob_resident *r = mob_resident_create(h->shell, true);
-    r->program = h->facts.executable = *hash;
-    mob_program_keep(h->shell->programs, hash, h->program_fd, h->program_path); /* before the core may start workers of it */
-    h->program_fd = -1;
+    r->program = h->facts.executable = program->hash;
+    mob_program_keep(h->shell->programs, program, h->program_path);     /* before the core may start workers of it */
     come_in(r, c, &h->facts);
     if (r->number == 0) {
         mob_resident_free(r);
@@ -167,7 +166,6 @@ static void driver_says_hello(struct mob_shell *s, struct mob_stream *c, const M
     struct hello *h = mob_new(struct hello);
     h->shell = s;
     h->stream = c;
-    h->program_fd = program_fd;
     h->pidfd = mob_stream_take_fd(c);
     h->program_path = mob_strdup(m->program);
     h->facts = (struct mob_hello){ .driver = true, .pid = m->pid };

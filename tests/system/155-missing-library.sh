@@ -7,6 +7,7 @@
 in_lab 3 "$@"
 
 command -v cc >/dev/null || skip "no compiler"
+! grep -q "^MOB_SANITIZE:STRING=." "$MOB_BUILD/CMakeCache.txt" || skip "a sanitizer's runtime would have to be linked, too"
 
 cluster_start 3 --num-cpus 2 >/dev/null
 meeting

@@ -2,6 +2,7 @@
 mob_unit_test(local mob_raylet_shell)
 mob_unit_test(output mob_raylet_shell)
 mob_unit_test(elf mob_raylet_shell)
+mob_unit_test(bundle mob_raylet_shell)
 mob_unit_test(raylet_options mob_raylet_shell)
 mob_unit_test(guard mob_raylet_shell)
 mob_unit_test(family mob_raylet_shell)
