@@ -110,10 +110,12 @@ void mob_shutdown(void);
 /* A task: reads its arguments, sets its results, returns 0; or -1 with *err filled (mob_fail()): the caller's get fails with it. */
 typedef int mob_task_fn(struct mob_task *t, struct mob_error *err);
 
-/* Register at file scope, before mob_init(). Two functions of one name end the program at start, naming both. */
-void mob_register(const char *name, mob_task_fn *fn);
+/* Register at file scope, before mob_init(). Two functions of one name end the program at start (status 2), naming the places of both. A
+ * function that only the driver registers, later or from a library that it loads itself, is not known to workers: its tasks fail. */
 #define MOB_TASK(fn) \
-    __attribute__((constructor)) static void mob_register_##fn(void) { mob_register(#fn, fn); }
+    __attribute__((constructor)) static void mob_register_##fn(void) { mob_register_at(#fn, fn, __FILE__, __LINE__); }
+void mob_register(const char *name, mob_task_fn *fn);           /* under another name; in a constructor of yours */
+void mob_register_at(const char *name, mob_task_fn *fn, const char *file, int line);    /* what MOB_TASK() calls; strings live on */
 
 /* Inside a task, on the task's own thread. */
 size_t mob_arg_count(const struct mob_task *t);

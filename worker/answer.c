@@ -218,6 +218,7 @@ static void take_error(struct mob_owner *o, struct task *t, const struct lease *
                        const uint8_t *body, int64_t started_ns)
 {
     struct mob_error told, e = { .pid = (int32_t)l->pid, .attempt = t->attempt };
+    size_t used = 0;
 
     if (read_error(f, body, &told)) {
         e.code = told.code != MOB_OK ? told.code : f->status;
@@ -226,7 +227,13 @@ static void take_error(struct mob_owner *o, struct task *t, const struct lease *
             e.pid = told.pid;
         mob_copy(e.function, sizeof e.function, told.function[0] != '\0' ? told.function : t->kind->text);
         mob_copy(e.node, sizeof e.node, told.node[0] != '\0' ? told.node : l->ip);
-        mob_copy(e.text, sizeof e.text, told.text);
+        if (told.function[0] == '\0' && e.code == MOB_ERR_INVALID) {    /* the worker knows none of that hash: which one it is */
+            used = strlen(e.function);
+            memcpy(e.text, e.function, used);
+            memcpy(e.text + used, ": ", 2);
+            used += 2;
+        }
+        mob_copy(e.text + used, sizeof e.text - used, told.text);
     } else {
         e.code = MOB_ERR_PROTOCOL;
         mob_copy(e.function, sizeof e.function, t->kind->text);

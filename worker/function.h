@@ -10,6 +10,8 @@ struct mob_function {
     const char *name;
     uint64_t hash;
     mob_task_fn *run;
+    const char *file;                   /* where MOB_TASK() stands; NULL: registered without it */
+    int line;
 };
 
 /* NULL: none of that name. */

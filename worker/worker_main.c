@@ -73,6 +73,17 @@ static void sign_error(const struct mob_task *t, struct mob_error *why)
     why->attempt = (int32_t)t->run.attempt;
 }
 
+/* The owner adds the function's name: the frame has its hash alone. */
+static int refuse_unknown(struct mob_error *why)
+{
+    char program[512];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+
+    program[n > 0 ? n : 0] = '\0';
+    return mob_error_set(why, MOB_ERR_INVALID, "the program %s has no such task function, as a worker it registered %zu others; have it in "
+                         "MOB_TASK() of the program itself", program, mob_function_count());
+}
+
 static int call_user(struct mob_task *t, struct mob_error *why)
 {
     struct mob_runtime *r = t->r;
@@ -80,8 +91,7 @@ static int call_user(struct mob_task *t, struct mob_error *why)
 
     memset(why, 0, offsetof(struct mob_error, text) + 1);
     if (t->function == NULL)
-        return mob_error_set(why, MOB_ERR_INVALID,
-                             "the worker program has no task function of this name: is it the driver's own program?");
+        return refuse_unknown(why);
     if (mob_task_resolve(t, why) < 0)
         return -1;
     r->running = true;

@@ -188,6 +188,24 @@ static void crashes_again(void)
     mob_fn_destroy(fn);
 }
 
+static int only_of_driver(struct mob_task *t, struct mob_error *e)
+{
+    (void)t, (void)e;
+    return 0;
+}
+
+/* Its worker does not know it: the error says which function is missing in which program. */
+static void unknown_function(void)
+{
+    struct mob_ref *ref = call("only_of_driver", 1, NULL);
+    struct mob_view view;
+
+    REFUSED(mob_get(ref, PATIENCE_MS, &view, &err), MOB_ERR_INVALID, "only_of_driver: the program /");
+    REFUSED(mob_get(ref, PATIENCE_MS, &view, &err), MOB_ERR_INVALID, "has no such task function");
+    bad_works(__LINE__, "the function", strcmp(err.function, "only_of_driver") == 0, &err);
+    mob_ref_drop(ref);
+}
+
 static void owner_dies(const char *folder)
 {
     struct mob_options o = { .size = sizeof o, .returns = 2, .max_retries = MOB_NO_RETRY };
@@ -212,7 +230,10 @@ int main(int argc, char **argv)
 {
     struct mob_init_options o = { .size = sizeof o, .quiet = 1 };
 
+    if (getenv("MOBULA_WORKER") == NULL)
+        mob_register("only_of_driver", only_of_driver);
     WORKS(mob_init(argc, argv, &o, &err));
+    unknown_function();
     crashes("calls_exit", "exited with code 0 in the middle of its work");
     crashes("calls_exit_now", "giving up");
     crashes("calls_abort", "was ended by signal SIGABRT");

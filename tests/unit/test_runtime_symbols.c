@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What libmobula.so shows to the world, by the tools a user has: nm, ldd, c++. */
+/* What libmobula.so shows to the world, by the tools a user has: nm, objdump, c++. */
 #include <check.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "mobula.h"
 
@@ -53,6 +55,82 @@ START_TEST(test_loads_no_daemon_library)
 }
 END_TEST
 
+START_TEST(test_soname_is_the_major_version)
+{
+    int status;
+    char *text = output_of("objdump -p " MOB_LIBRARY " | grep SONAME", &status);
+
+    ck_assert_int_eq(status, 0);
+    ck_assert_ptr_nonnull(strstr(text, " libmobula.so.1\n"));
+    free(text);
+    text = output_of("readlink -f " MOB_LIBRARY, &status);
+    ck_assert_msg(strstr(text, mob_version()) != NULL, "%s is not version %s", text, mob_version());
+    free(text);
+}
+END_TEST
+
+/* -- two functions of one name --------------------------------------------------------------------------------------------- */
+
+static int twin(struct mob_task *t, struct mob_error *err)
+{
+    (void)t, (void)err;
+    return 0;
+}
+MOB_TASK(twin) enum { TWIN_LINE = __LINE__ };
+
+static int other(struct mob_task *t, struct mob_error *err)
+{
+    (void)t;
+    return mob_fail(err, 1, "another");
+}
+
+/* What registering `fn` as "twin" prints; *ret_status as of waitpid(). */
+static char *registers_twin(mob_task_fn *fn, const char *file, int line, int *ret_status)
+{
+    char *text = calloc(1, 4096);
+    size_t used = 0;
+    ssize_t n;
+    int fds[2];
+
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fds[1], STDERR_FILENO);
+        if (file != NULL)
+            mob_register_at("twin", fn, file, line);
+        else
+            mob_register("twin", fn);
+        _exit(0);
+    }
+    close(fds[1]);
+    while ((n = read(fds[0], text + used, 4095 - used)) > 0)
+        used += (size_t)n;
+    close(fds[0]);
+    waitpid(pid, ret_status, 0);
+    return text;
+}
+
+START_TEST(test_two_functions_of_one_name)
+{
+    char place[256];
+    int status;
+    char *text = registers_twin(other, "elsewhere.c", 7, &status);
+
+    snprintf(place, sizeof place, "\"twin\" at %s:%d and \"twin\" at elsewhere.c:7; rename one", __FILE__, TWIN_LINE);
+    ck_assert_msg(strstr(text, place) != NULL, "'%s', not '%s'", text, place);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+    free(text);
+    text = registers_twin(other, NULL, 0, &status);
+    ck_assert_msg(strstr(text, "test_runtime_symbols(+0x") != NULL, "%s", text);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2);
+    free(text);
+    text = registers_twin(twin, "elsewhere.c", 7, &status);     /* the same one again: no-op */
+    ck_assert_str_eq(text, "");
+    ck_assert_int_eq(status, 0);
+    free(text);
+}
+END_TEST
+
 START_TEST(test_each_declared_function_is_there)
 {
     static const char *const some[] = { "mob_init", "mob_call", "mob_get_many", "mob_waitset_next", "mob_task_self", "mob_fail" };
@@ -89,6 +167,8 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_exports_only_the_api);
     tcase_add_test(c, test_loads_no_daemon_library);
+    tcase_add_test(c, test_soname_is_the_major_version);
+    tcase_add_test(c, test_two_functions_of_one_name);
     tcase_add_test(c, test_each_declared_function_is_there);
     tcase_add_test(c, test_header_is_cxx);
     suite_add_tcase(s, c);
