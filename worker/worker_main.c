@@ -22,15 +22,16 @@
 static struct mob_page *own_page;       /* for the signal handler: set before it is installed */
 
 /* The raylet names (task, attempt) in the page, then sends SIGTERM. If another task runs by now, it is not meant. A SIGTERM
- * that no cancel explains is somebody's wish to end us. */
-static void on_sigterm(int signal)
+ * that no cancel explains is somebody's wish to end us. Either way the death says its signal: raised again, it comes on return. */
+static void on_sigterm(int number)
 {
     uint64_t cancelled = atomic_load(&own_page->cancel_task);
 
-    (void)signal;
     if (cancelled == 0 || (atomic_load(&own_page->claimed_ns) != 0 && atomic_load(&own_page->task) == cancelled
-                           && atomic_load(&own_page->attempt) == atomic_load(&own_page->cancel_attempt)))
-        _exit(128 + SIGTERM);
+                           && atomic_load(&own_page->attempt) == atomic_load(&own_page->cancel_attempt))) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
 }
 
 static void install_sigterm(struct mob_runtime *r)

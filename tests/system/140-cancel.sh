@@ -25,3 +25,5 @@ wait_until 10 node_count_is 2
 all_scenes scene h0
 meeting
 expect scene h0 cancels-stubborn "$meet" 0 >/dev/null   # by the flag, SIGTERM, SIGKILL
+meeting
+expect scene h0 cancels-deaf "$meet" >/dev/null         # by the flag, SIGTERM

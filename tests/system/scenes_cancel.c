@@ -6,7 +6,7 @@
 
 #include "tasks.h"
 
-static void check_cancelled(struct mob_ref *ref, int line)
+static void check_cancelled_with(struct mob_ref *ref, const char *words, int line)
 {
     struct mob_error err;
     struct mob_view view;
@@ -15,7 +15,14 @@ static void check_cancelled(struct mob_ref *ref, int line)
         fail_at(__FILE__, line, "a value instead of a cancelled task", NULL);
     if (err.code != MOB_ERR_CANCELLED)
         fail_at(__FILE__, line, "not cancelled", &err);
+    if (strstr(err.text, words) == NULL)
+        fail_at(__FILE__, line, words, &err);
     mob_ref_drop(ref);
+}
+
+static void check_cancelled(struct mob_ref *ref, int line)
+{
+    check_cancelled_with(ref, "", line);
 }
 
 static void cancel(struct mob_ref *ref, int force)
@@ -86,19 +93,32 @@ static int cancels_running(char **words)
     return 0;
 }
 
-/* cancels-stubborn FOLDER FORCE: a task that hears nothing is killed; those that stood behind it on its worker run. */
-static int cancels_stubborn(char **words)
+/* A task that looks for no cancel is ended by a signal, its error says which; those that stood behind it on its worker run. */
+static void ends_by(const char *function, const char *folder, bool force, const char *signal)
 {
-    struct mob_ref *behind[64], *ref = call_gate("stubborn", NULL, words[0], "stubborn");
+    struct mob_ref *behind[64], *ref = call_gate(function, NULL, folder, function);
 
     for (uint64_t i = 0; i < 64; i++)
         behind[i] = call_u64("echo", i);
-    await_file(words[0], "stubborn", ".started");
-    cancel(ref, atoi(words[1]));
-    check_cancelled(ref, __LINE__);
+    await_file(folder, function, ".started");
+    cancel(ref, force);
+    check_cancelled_with(ref, signal, __LINE__);
     for (uint64_t i = 0; i < 64; i++)
         CHECK(take_u64(behind[i]) == i);
-    CHECK(count_lines(words[0], "stubborn") == 1);
+    CHECK(count_lines(folder, function) == 1);
+}
+
+/* cancels-stubborn FOLDER FORCE: it ignores SIGTERM, too. */
+static int cancels_stubborn(char **words)
+{
+    ends_by("stubborn", words[0], atoi(words[1]) != 0, "was ended by signal SIGKILL");
+    return 0;
+}
+
+/* SIGTERM is enough. */
+static int cancels_deaf(char **words)
+{
+    ends_by("deaf", words[0], false, "was ended by signal SIGTERM");
     return 0;
 }
 
@@ -106,5 +126,6 @@ const struct scene scenes_cancel[] = {
     { "cancels-unstarted", "FOLDER", cancels_unstarted },
     { "cancels-running", "FOLDER", cancels_running },
     { "cancels-stubborn", "FOLDER FORCE", cancels_stubborn },
+    { "cancels-deaf", "FOLDER", cancels_deaf },
     { 0 },
 };

@@ -264,6 +264,12 @@ static int stubborn(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(stubborn)
 
+static int deaf(struct mob_task *t, struct mob_error *err)
+{
+    return pass_gate(t, false, err);
+}
+MOB_TASK(deaf)
+
 /* Leaves a grandchild in a session of its own, adopted by nobody of ours, then waits at the gate. */
 static int grandparent(struct mob_task *t, struct mob_error *err)
 {
@@ -313,7 +319,7 @@ static int speak(struct mob_task *t, struct mob_error *err)
 MOB_TASK(speak)
 
 /* Argument: for how many ms to hold what the lease gave. */
-static int hold(struct mob_task *t, struct mob_error *err)
+static int testify(struct mob_task *t, struct mob_error *err)
 {
     struct mob_task_self self = { .size = sizeof self };
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
@@ -326,6 +332,7 @@ static int hold(struct mob_task *t, struct mob_error *err)
     pause_ms((unsigned)ms);
     w.to = wall_now();
     w.attempt = self.attempt;
+    snprintf(w.id, sizeof w.id, "%s", self.id);
     snprintf(w.node, sizeof w.node, "%s", self.node);
     snprintf(w.ip, sizeof w.ip, "%s", self.ip);
     snprintf(w.name, sizeof w.name, "%s", self.name);
@@ -337,7 +344,24 @@ static int hold(struct mob_task *t, struct mob_error *err)
         snprintf(w.gpus + strlen(w.gpus), 16, "%s%u", i > 0 ? "," : "", self.gpus[i]);
     return mob_return(t, 0, MOB_BYTES(&w, sizeof w), err);
 }
+
+static int hold(struct mob_task *t, struct mob_error *err)
+{
+    return testify(t, err);
+}
 MOB_TASK(hold)
+
+static int crash_once(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_task_self self = { .size = sizeof self };
+
+    if (mob_task_self(t, &self, err) < 0)
+        return -1;
+    if (self.attempt == 0)
+        raise(SIGKILL);
+    return testify(t, err);
+}
+MOB_TASK(crash_once)
 
 /* A child of a task may call nothing of the library; it is told so, and the task goes on. */
 static int forked(struct mob_task *t, struct mob_error *err)

@@ -12,7 +12,7 @@
 
 /* What a task says of where and with what it ran. */
 struct witness {
-    char node[40], ip[64], name[64], resources[256], gpus[64], visible[64], program[256];
+    char id[64], node[40], ip[64], name[64], resources[256], gpus[64], visible[64], program[256];
     int pid, attempt;
     double from, to;                    /* seconds of the wall clock, of a task that held something */
 };
