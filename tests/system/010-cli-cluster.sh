@@ -40,4 +40,11 @@ expect nothing_left h1
 expect on h1 mobula health --address="$("$lab" ip h0):$port"
 expect_eq "$(on h1 env MOBULA_ADDRESS="$("$lab" ip h0):$port" mobula list nodes --format json | jq '[.[] | select(.state == "alive")] | length')" 2
 expect on h1 mobula stop                                # again: nothing to do is no error
+
+# A node lends the CPUs that it may use itself.
+cpu=$(taskset -c -p $$ | grep -o '[0-9]*$')
+expect on h1 taskset -c "$cpu" mobula start --address="$("$lab" ip h0):$port" --node-ip-address "$("$lab" ip h1)" >/dev/null
+wait_until 10 node_count_is 3
+expect_eq "$(on h0 mobula list nodes --format json | jq --arg ip "$("$lab" ip h1)" '.[] | select(.ip == $ip and .state == "alive") | .total.CPU')" 1 \
+    "CPUs of a node that may use one"
 expect on h0 mobula health

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 110-places.sh -- spread, labels, affinity; a task that fits nowhere waits, is explained, and starts when a node comes that has what
-# it needs; a node that is gone cannot be asked for.
+# it needs; a node that is gone cannot be asked for. A driver may wait for so many nodes.
 . "$(dirname "$0")/tasks.sh"
 in_lab 4 "$@"
 
@@ -28,8 +28,13 @@ scene h1 waits-for CPU=7 "$meet" "$("$lab" ip h3)" >/dev/null 2>&1 & driver=$!
 appears asked
 on h3 mobula stop >/dev/null
 wait_until 5 node_count_is 3
+waiter=$driver
+meeting
+scene h2 awaits-nodes "$meet" 3 >/dev/null & driver=$!
+appears asked
 node_start h3 --num-cpus 7 >/dev/null
 ends $driver
+ends $waiter
 
 number=$(on h0 mobula list nodes --format json | jq -r --arg ip "$("$lab" ip h2)" '.[] | select(.ip == $ip) | .id // .node')
 expect "$lab" kill h2

@@ -262,7 +262,30 @@ static int forks(char **words)
     return 0;
 }
 
+/* A clone outlives the ref it was made from, of a value and of a task that has not ended; the last drop is the end. */
+static int clones(char **words)
+{
+    uint64_t seven = 7, value = 0;
+    struct mob_error err;
+    struct mob_ref *put = mob_put(&seven, sizeof seven, &err), *clone = mob_ref_clone(put);
+    struct mob_ref *slow = call_u64("sleep_ms", 50), *of_slow = mob_ref_clone(slow);
+
+    (void)words;
+    CHECK(put != NULL && clone != NULL && of_slow != NULL);
+    mob_ref_drop(put);
+    mob_ref_drop(slow);
+    CHECK_OK(mob_get_copy(clone, MOB_FOREVER, &value, sizeof value, &err), &err);
+    CHECK(value == 7);
+    CHECK(take_u64(call("echo", &MOB_REF(clone), 1)) == 7);
+    take_u64(of_slow);
+    mob_ref_drop(clone);
+    CHECK(mob_get_copy(clone, MOB_FOREVER, &value, sizeof value, &err) < 0 && err.code == MOB_ERR_INVALID);
+    CHECK(mob_ref_clone(clone) == NULL);
+    return 0;
+}
+
 const struct scene scenes_calls[] = {
     { "results", "", results },     { "arguments", "", arguments }, { "waits", "FOLDER", waits }, { "nested", "", nested },
-    { "big", "", big },             { "threads", "", threads },     { "forks", "", forks },       { 0 },
+    { "big", "", big },             { "threads", "", threads },     { "forks", "", forks },       { "clones", "", clones },
+    { 0 },
 };

@@ -200,6 +200,38 @@ static int where(char **words)
     return 0;
 }
 
+/* What a task is told of itself: its own id, its function, its lease's resources, which attempt it is. */
+static int knows_itself(char **words)
+{
+    struct mob_options half = { .size = sizeof half, .resources = "CPU=0.5" };
+    struct witness a, b, again;
+    uint64_t none = 0;
+
+    (void)words;
+    take_witness(call_hold(&half, 0), &a);
+    take_witness(call_hold(NULL, 0), &b);
+    take_witness(call_with("crash_once", NULL, &MOB_BYTES(&none, sizeof none), 1), &again);
+    CHECK(strncmp(a.id, "t-", 2) == 0 && strncmp(b.id, "t-", 2) == 0 && strcmp(a.id, b.id) != 0);
+    CHECK(strcmp(a.name, "hold") == 0 && strcmp(again.name, "crash_once") == 0);
+    CHECK(strcmp(a.resources, "CPU=0.5") == 0 && strcmp(b.resources, "CPU=1") == 0);
+    CHECK(a.attempt == 0 && b.attempt == 0 && again.attempt == 1);
+    CHECK(atoi(a.node) > 0 && a.ip[0] != '\0');
+    return 0;
+}
+
+/* awaits-nodes FOLDER COUNT: so many are there; one more comes when the file "asked" is seen. */
+static int awaits_nodes(char **words)
+{
+    size_t count = (size_t)atoi(words[1]);
+    struct mob_error err;
+
+    CHECK_OK(mob_wait_nodes(count, MOB_FOREVER, &err), &err);
+    CHECK(mob_wait_nodes(count + 1, 50, &err) < 0 && err.code == MOB_ERR_TIMEOUT);
+    make_file(words[0], "asked", "");
+    CHECK_OK(mob_wait_nodes(count + 1, MOB_FOREVER, &err), &err);
+    return 0;
+}
+
 const struct scene scenes_places[] = {
     { "spreads", "FOLDER HOSTS", spreads },
     { "pinned", "IP", pinned },
@@ -209,5 +241,6 @@ const struct scene scenes_places[] = {
     { "waits-for", "RESOURCES FOLDER IP", waits_for },
     { "gone", "NODE", gone },
     { "where", "COUNT", where },
+    { "knows-itself", "", knows_itself }, { "awaits-nodes", "FOLDER COUNT", awaits_nodes },
     { 0 },
 };

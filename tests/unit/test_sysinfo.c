@@ -2,6 +2,8 @@
 /* test_sysinfo.c -- machines made of files: cgroups of both kinds, containers, GPUs. */
 #include "unit.h"
 
+#include <sched.h>
+
 #include "common/sysinfo.h"
 
 START_TEST(test_words_of_the_kernel)
@@ -90,5 +92,29 @@ START_TEST(test_a_container_that_sees_the_path_of_its_host)
 }
 END_TEST
 
+/* `taskset` and a cpuset leave fewer CPUs than the machine has. */
+START_TEST(test_only_the_cpus_that_we_may_use_count)
+{
+    char *root = unit_folder();
+    struct mob_sysinfo info;
+    cpu_set_t may, one;
+    int cpu = 0;
+
+    unit_write(root, "proc/meminfo", "MemTotal: 1000000 kB\n");
+    ck_assert_int_eq(sched_getaffinity(0, sizeof may, &may), 0);
+    mob_sysinfo_read(root, &info);
+    ck_assert_uint_eq(info.cpus, (unsigned)CPU_COUNT(&may));
+    while (!CPU_ISSET(cpu, &may))
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    mob_sysinfo_read(root, &info);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof may, &may), 0);
+    ck_assert_uint_eq(info.cpus, 1);
+    unit_folder_remove(root);
+}
+END_TEST
+
 UNIT_MAIN("sysinfo", test_words_of_the_kernel, test_visible_gpus, test_limits_of_the_groups_above_hold_too,
-          test_a_container_that_sees_the_path_of_its_host)
+          test_a_container_that_sees_the_path_of_its_host, test_only_the_cpus_that_we_may_use_count)
