@@ -99,7 +99,10 @@ struct mob_init_options {
 };
 
 /* Join a cluster, or start a private one that ends with this process. Call it first in main(): in a worker process (the same
- * executable, started by a raylet) it runs tasks and never returns. A second call fails until mob_shutdown(). */
+ * executable, started by a raylet) it runs tasks and never returns. So what runs before it, constructors of the program and of its
+ * libraries included, runs in every worker, too. Other nodes get the executable, and the libraries that it finds by $ORIGIN in its own
+ * folder or below; all others must be installed there: while one is missing the program warns, and tasks that may run only there wait.
+ * A second call fails until mob_shutdown(). */
 int mob_init(int argc, char **argv, const struct mob_init_options *opt, struct mob_error *err);
 
 /* Leave: cancels what runs, drops every ref and view of this process. Without mob_init(): no-op. */
@@ -164,20 +167,24 @@ int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err);
 
 /* -- Objects ----------------------------------------------------------------------------------------------------------- */
 
-struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err);      /* one copy */
-struct mob_buffer *mob_create(size_t size, struct mob_error *err);                  /* write in place ... */
+/* The ref of mob_put() and mob_seal() is yours to drop. One copy of the bytes is made. */
+struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err);
+/* Write in place, then publish. A buffer is one thread's at a time, and ends by mob_seal(), mob_return_buffer() or mob_abandon(). */
+struct mob_buffer *mob_create(size_t size, struct mob_error *err);
 /* The same of values that carry references, at most 16,384: those objects live as long as the new one does. */
 struct mob_ref *mob_put_refs(const void *data, size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err);
 struct mob_buffer *mob_create_refs(size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err);
-void *mob_buffer_data(struct mob_buffer *b);
-struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err);              /* ... then publish; consumes b */
-void mob_abandon(struct mob_buffer *b);                                             /* NULL is fine */
+void *mob_buffer_data(struct mob_buffer *b);                /* `size` writable bytes, all yours until the buffer ends; NULL for NULL */
+struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err);      /* consumes b, also if it fails; the bytes change no more */
+void mob_abandon(struct mob_buffer *b);                     /* NULL is fine */
 
-/* Wait for the value. The error of its task arrives here, at every get. */
+/* Wait for the value. The error of its task arrives here, at every get. Each view is yours to release; the ref stays yours. */
 int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, struct mob_error *err);
+/* A value of another size is MOB_ERR_INVALID, and says both sizes; ret_value is not touched. No view is kept. */
 int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err);
+/* All or none: the first error, or the timeout (of the whole call), and no view is held. */
 int mob_get_many(struct mob_ref *const *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views, struct mob_error *err);
-void mob_view_release(struct mob_view *view);
+void mob_view_release(struct mob_view *view);               /* NULL, or one released before: no-op */
 /* The i-th reference that the value carries: a ref of its own, yours to drop, which may outlive the view. Of an argument: on the task's
  * thread, before it returns; what is kept longer stays valid as long as it is kept. */
 struct mob_ref *mob_view_ref(const struct mob_view *view, size_t i, struct mob_error *err);
@@ -187,11 +194,14 @@ struct mob_ref *mob_view_ref(const struct mob_view *view, size_t i, struct mob_e
 int mob_wait(struct mob_ref *const *refs, size_t count, size_t wanted, int64_t timeout_ms, unsigned char *ret_ready,
              struct mob_error *err);
 
+/* The same pointer counts once more, and must be dropped once more: the object lives until the last drop. NULL for a bad ref. */
 struct mob_ref *mob_ref_clone(const struct mob_ref *ref);
-void mob_ref_drop(struct mob_ref *ref);                                             /* NULL is fine */
+void mob_ref_drop(struct mob_ref *ref);                     /* NULL is fine */
 
 /* Waitsets: like epoll, cost per ready ref, never per waiting one. A set clones the refs it waits for; each is handed out once
- * and then left the set. next: 1 and the ref (yours to drop) and its user pointer; 0 when the set is empty; -1 on timeout. */
+ * and then left the set. Add: the ref stays yours, and may be added again. next: 1 and the ref (yours to drop) and its user pointer; 0
+ * when the set is empty; -1 on timeout. Any thread may add, also while one waits in next; a second one in next is refused. destroy
+ * drops the refs that are left; no thread may use the set any more. */
 struct mob_waitset *mob_waitset_create(struct mob_error *err);
 int mob_waitset_add(struct mob_waitset *w, struct mob_ref *ref, void *user, struct mob_error *err);
 int mob_waitset_next(struct mob_waitset *w, int64_t timeout_ms, struct mob_ref **ret_ref, void **ret_user, struct mob_error *err);
@@ -207,9 +217,10 @@ struct mob_node {
     char resources[512], available[512];        /* "CPU=4,GPU=2" */
 };
 int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err);    /* count in: room; out: how many there are */
-int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);        /* until so many serve */
+/* Wait until `count` nodes serve tasks (the node of a driver that lends nothing does not count). Else MOB_ERR_TIMEOUT. */
+int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);
 int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);    /* of the cluster: "CPU=16,GPU=2"; either may be NULL */
-const char *mob_version(void);
+const char *mob_version(void);              /* of the library that is loaded: "1.2.3"; lives for ever */
 
 #ifdef __GNUC__
 #pragma GCC visibility pop
