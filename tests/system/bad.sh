@@ -20,7 +20,7 @@ bystander_end() {
 }
 
 # The programs of these tests on HOST: drivers and workers.
-workers_on() { on "$1" sh -c 'for p in /proc/[0-9]*; do case $(readlink "$p/exe") in */bad_words | */bad_tasks | */bad_bystander | */bad_program | */raylet.d/*) echo "$p" ;; esac; done'; }
+workers_on() { on "$1" sh -c 'for p in /proc/[0-9]*; do case $(readlink "$p/exe") in */bad_words | */bad_tasks | */bad_bystander | */bad_program | */raylet-*.d/*) echo "$p" ;; esac; done'; }
 no_workers() { [ -z "$(workers_on "$1")" ]; }
 
 # says WORDS COMMAND...: fails, and its words have WORDS.
