@@ -44,6 +44,7 @@ struct mob_world {
     void (*kill)(struct mob_world *w, uint32_t process, int signal);
     void (*connect)(struct mob_world *w, uint32_t owner, uint32_t worker);  /* ChannelOpen to both; owner 0: the raylet itself */
     void (*cancel_mark)(struct mob_world *w, uint32_t process, uint64_t task, uint32_t attempt);   /* in its page */
+    size_t (*queued)(struct mob_world *w, uint64_t link);                   /* bytes that wait to be written */
 };
 
 #endif

@@ -30,6 +30,7 @@ static void hear_nothing(struct mob_raylet *r, const struct arrival *a);
 static void hear_query(struct mob_raylet *r, const struct arrival *a);
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a);
 static bool passes_query(struct mob_raylet *r, const struct arrival *a);
+static bool passes_output(struct mob_raylet *r, const struct arrival *a);
 
 static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_WANT] = { .hear = mob_want_on_want, .from = LOCAL },
@@ -46,7 +47,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_ANSWER_FRAMES] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_TAKE_BACK] = { mob_proxy_on_take_back, mob_borrowed_used, LOCAL | PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_TAKEN] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
-    [MOBULA__ENVELOPE__BODY_OUTPUT] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
+    [MOBULA__ENVELOPE__BODY_OUTPUT] = { .passes = passes_output, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_WATCH] = { .passes = mob_question_watch, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_WATCHED] = { .passes = mob_question_watched, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_REFERENCES] = { .passes = mob_question_references, .pass_from = LOCAL | PEER },
@@ -113,6 +114,29 @@ static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)
 {
     return a->to.node == 0 && mob_membership_joined(r);
+}
+
+/* A driver that reads slowly is told how much it was not told. */
+static bool passes_output(struct mob_raylet *r, const struct arrival *a)
+{
+    struct process *driver = mob_process_find(r, a->to.process);
+    Mobula__Output *m = a->e->output;
+
+    if (a->from.process != 0 || driver == NULL)
+        return false;
+    driver->output_dropped += m->dropped;
+    if (mob_route_queued(r, a->to) > MOB_OUTPUT_QUEUE_MAX) {
+        driver->output_dropped += m->text.len;
+        return false;
+    }
+    if (driver->output_dropped == m->dropped) {
+        driver->output_dropped = 0;
+        return true;
+    }
+    m->dropped = driver->output_dropped;
+    driver->output_dropped = 0;
+    mob_route_send(r, a->e);
+    return false;
 }
 
 /* -- questions ----------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c -- mobula-raylet: flags, the guard, and below it the raylet, built in reading order.
  *
- * Nothing is destroyed at the end: workers are killed and waited for, the rest is the kernel's, at once and all of it. Files are the
+ * Nothing is destroyed at the end: workers are killed and waited for, what they printed is written, the rest is the kernel's, at once and all of it. Files are the
  * guard's to remove.
  */
 #include <fcntl.h>
@@ -73,6 +73,7 @@ static int raylet(void *arg, struct mob_guard_notes *notes, int first)
     }
     mob_loop_run(s->loop);
     mob_reap_all(s);
+    mob_logs_finish(s->logs);
     return s->exit_code;
 }
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output.c -- what one worker prints.
  *
- *   pipe --> log file (bounded) --> tail (stderr's last lines, for a death certificate)
+ *   pipe --> log file (logs.c) --> tail (stderr's last lines, for a death certificate)
  *        '-> told: whole lines, at once, then at most MOB_OUTPUT_TEXT_MAX each MOB_OUTPUT_TELL_MS; the rest is counted
  *
  * A pipe is always read, so that a worker never waits for a disk, a driver or a network: what finds no room is dropped and counted, never
- * kept. A full disk is said once and costs lines of the log file, nothing else. Only whole lines are told, so that lines of several
- * workers do not mix; a line that alone fills the buffer is told in parts.
+ * kept. What the way to the driver does not take now is counted, too, and the count is told as soon as it takes something. Only whole lines
+ * are told, so that lines of several workers do not mix; a line that alone fills the buffer is told in parts.
  */
 #include "raylet/output.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -27,10 +27,7 @@ struct stream {
     int fd;                             /* -1: at its end */
     uv_poll_t poll;
     bool error;
-    char *log_path;
-    int log_fd;                         /* -1: nothing was printed yet, or it cannot be written */
-    bool log_failed;                    /* said once */
-    uint64_t log_bytes, log_dropped;
+    struct mob_log *log;
     char *text;                         /* not told yet: MOB_OUTPUT_TEXT_MAX bytes, made with the first */
     size_t used;
     uint64_t dropped;
@@ -48,36 +45,6 @@ struct mob_output {
 };
 
 /* -- keeping ------------------------------------------------------------------------------------------------------------------- */
-
-static void log_failed(struct stream *s)
-{
-    mob_warn("cannot write %s: %s; this worker's output is not kept from here on", s->log_path, strerror(errno));
-    s->log_failed = true;
-}
-
-static void keep_in_file(struct stream *s, const char *bytes, size_t size)
-{
-    size_t room = s->log_bytes < MOB_OUTPUT_FILE_MAX ? MOB_OUTPUT_FILE_MAX - s->log_bytes : 0;
-    size_t part = size < room ? size : room;
-
-    if (s->log_fd < 0 && !s->log_failed) {
-        s->log_fd = open(s->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (s->log_fd < 0)
-            log_failed(s);
-    }
-    if (s->log_fd >= 0 && part > 0) {
-        ssize_t n = write(s->log_fd, bytes, part);
-
-        if (n < 0 && !s->log_failed)
-            log_failed(s);
-        else if (n > 0)
-            s->log_bytes += (uint64_t)n;
-        part = n > 0 ? (size_t)n : 0;
-    } else {
-        part = 0;
-    }
-    s->log_dropped += size - part;
-}
 
 static void keep_in_tail(struct mob_output *o, const char *bytes, size_t size)
 {
@@ -118,8 +85,10 @@ static bool tell(struct stream *s, bool whole)
             size--;
     if (size == 0 && s->dropped == 0)
         return false;
-    s->output->tell(s->output->arg, s->error, s->text, size, s->dropped);
-    s->dropped = 0;
+    if (s->output->tell(s->output->arg, s->error, s->text, size, s->dropped))
+        s->dropped = 0;
+    else
+        s->dropped += size;
     s->used -= size;
     memmove(s->text, s->text + size, s->used);
     return true;
@@ -152,10 +121,8 @@ static void keep_to_tell(struct stream *s, const char *bytes, size_t size)
 static void let_go(struct mob_output *o)
 {
     if (--o->handles == 0 && o->over) {
-        for (int i = 0; i < 2; i++) {
-            free(o->streams[i].text);
-            free(o->streams[i].log_path);
-        }
+        free(o->streams[0].text);
+        free(o->streams[1].text);
         free(o);
     }
 }
@@ -177,18 +144,15 @@ static void stream_close(struct stream *s)
     uv_close((uv_handle_t *)&s->poll, on_poll_closed);
     close(s->fd);
     s->fd = -1;
-    if (s->log_fd >= 0)
-        close(s->log_fd);
-    s->log_fd = -1;
-    if (s->log_dropped > 0)
-        mob_warn("%s: %llu bytes were not kept", s->log_path, (unsigned long long)s->log_dropped);
+    mob_log_close(s->log);
+    s->log = NULL;
 }
 
-/* True if there may be more. */
-static bool stream_read(struct stream *s)
+/* At most `max` bytes. True if there may be more. */
+static bool stream_read(struct stream *s, size_t max)
 {
     char bytes[READ_MAX];
-    ssize_t n = read(s->fd, bytes, sizeof bytes);
+    ssize_t n = read(s->fd, bytes, max < sizeof bytes ? max : sizeof bytes);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
@@ -196,7 +160,7 @@ static bool stream_read(struct stream *s)
         stream_close(s);
         return false;
     }
-    keep_in_file(s, bytes, (size_t)n);
+    mob_log_write(s->log, bytes, (size_t)n);
     if (s->error)
         keep_in_tail(s->output, bytes, (size_t)n);
     keep_to_tell(s, bytes, (size_t)n);
@@ -208,24 +172,24 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     struct stream *s = MOB_CONTAINER(poll, struct stream, poll);
 
     (void)status, (void)events;
-    for (int i = 0; i < 4 && s->fd >= 0 && stream_read(s); i++)
+    for (int i = 0; i < 4 && s->fd >= 0 && stream_read(s, READ_MAX); i++)
         ;                               /* a pipe's 64 KiB; then the others get their turn */
 }
 
-static void stream_open(struct stream *s, struct mob_output *o, struct mob_loop *loop, int fd, bool error, const char *path)
+static void stream_open(struct stream *s, struct mob_output *o, struct mob_loop *loop, int fd, bool error, struct mob_log *log)
 {
     s->output = o;
     s->fd = fd;
     s->error = error;
-    s->log_fd = -1;
-    s->log_path = mob_printf("%s.%s", path, error ? "err" : "out");
+    s->log = log;
     int failed = uv_poll_init(mob_loop_uv(loop), &s->poll, fd);
     assert(failed == 0);
     uv_poll_start(&s->poll, UV_READABLE, on_readable);
     o->handles++;
 }
 
-struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, const char *path, mob_output_tell *tell_driver, void *arg)
+struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, struct mob_logs *logs, const char *name,
+                                     mob_output_tell *tell_driver, void *arg)
 {
     struct mob_output *o = mob_new(struct mob_output);
 
@@ -233,30 +197,42 @@ struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_
     o->arg = arg;
     uv_timer_init(mob_loop_uv(loop), &o->timer);
     o->handles = 1;
-    stream_open(&o->streams[0], o, loop, out_fd, false, path);
-    stream_open(&o->streams[1], o, loop, err_fd, true, path);
+    stream_open(&o->streams[0], o, loop, out_fd, false, mob_logs_open(logs, name, ".out"));
+    stream_open(&o->streams[1], o, loop, err_fd, true, mob_logs_open(logs, name, ".err"));
     return o;
 }
 
-void mob_output_flush(struct mob_output *o)
+/* What stands in the pipe now, and no more: the worker, or a child of it that escaped its group, may go on printing. */
+static void stream_flush(struct stream *s, size_t *left)
 {
-    for (int i = 0; i < 2; i++) {
-        struct stream *s = &o->streams[i];
+    int held = 0;
 
-        /* Bounded: the worker, or a child of it that escaped its group, may go on printing. */
-        for (int turns = 0; turns < 256 && s->fd >= 0; turns++) {
-            if (MOB_OUTPUT_TEXT_MAX - s->used < READ_MAX)
-                tell(s, false);
-            if (!stream_read(s))
-                break;
-        }
-        tell(s, true);
+    if (s->fd < 0 || ioctl(s->fd, FIONREAD, &held) < 0)
+        held = 0;
+    for (size_t part; s->fd >= 0 && held > 0 && *left > 0; held -= (int)part, *left -= part) {
+        part = (size_t)held < READ_MAX ? (size_t)held : READ_MAX;
+        part = part < *left ? part : *left;
+        if (MOB_OUTPUT_TEXT_MAX - s->used < part)
+            tell(s, false);
+        if (MOB_OUTPUT_TEXT_MAX - s->used < part)
+            tell(s, true);              /* a long line: in parts */
+        if (!stream_read(s, part))
+            break;
     }
+    tell(s, true);
+}
+
+void mob_output_flush(struct mob_output *o, size_t *left)
+{
+    stream_flush(&o->streams[0], left);
+    stream_flush(&o->streams[1], left);
 }
 
 const char *mob_output_finish(struct mob_output *o)
 {
-    mob_output_flush(o);
+    size_t left = MOB_OUTPUT_FLUSH_MAX;
+
+    mob_output_flush(o, &left);
     return last_lines(o);
 }
 
@@ -264,6 +240,9 @@ void mob_output_destroy(struct mob_output *o)
 {
     if (o == NULL)
         return;
+    if (o->streams[0].dropped + o->streams[1].dropped > 0)
+        mob_info("%llu bytes of what a worker printed last were not told to its driver",
+                 (unsigned long long)(o->streams[0].dropped + o->streams[1].dropped));
     o->over = true;
     stream_close(&o->streams[0]);
     stream_close(&o->streams[1]);

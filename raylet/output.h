@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* output.h -- what one worker prints: kept in a bounded log file, its last lines in memory, and told to the driver of its job. */
+/* output.h -- what one worker prints: kept in a log file (logs.h), its last lines in memory, and told to the driver of its job. */
 #ifndef MOB_RAYLET_OUTPUT_H
 #define MOB_RAYLET_OUTPUT_H
 
@@ -7,23 +7,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/loop.h"
+#include "raylet/logs.h"
 
-#define MOB_OUTPUT_FILE_MAX (16u << 20)         /* bytes of one log file; beyond it they are counted */
 #define MOB_OUTPUT_TEXT_MAX (64u << 10)         /* bytes told in one message */
 #define MOB_OUTPUT_TELL_MS 50                   /* between two messages of one stream: what comes faster is counted */
+#define MOB_OUTPUT_FLUSH_MAX (4u << 20)         /* bytes read from pipes, of all workers of a job, when their driver ends */
 #define MOB_OUTPUT_TAIL_LINES 20
 #define MOB_OUTPUT_TAIL_MAX 4096                /* bytes of them */
 
 struct mob_output;
 
-/* Tell the driver. text: whole lines, or a part of a very long one. dropped: bytes that were not told since the last call. */
-typedef void mob_output_tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped);
+/* Tell the driver. text: whole lines, or a part of a very long one. dropped: bytes that were not told since the last call. False: the way
+ * to the driver is full, nothing was told. */
+typedef bool mob_output_tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped);
 
-/* Takes over the read ends of a worker's pipes. `path` is that of the log files, without ".out" and ".err". */
-struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, const char *path, mob_output_tell *tell, void *arg);
-/* Read what is in the pipes now, and tell all of it. */
-void mob_output_flush(struct mob_output *o);
+/* Takes over the read ends of a worker's pipes. `name`: of its log files, without ".out" and ".err". */
+struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, struct mob_logs *logs, const char *name,
+                                     mob_output_tell *tell, void *arg);
+/* Read what is in the pipes now, at most *left bytes (which are taken off), and tell all of it. */
+void mob_output_flush(struct mob_output *o, size_t *left);
 /* The same at the worker's end: the last lines of stderr (live as long as the output). */
 const char *mob_output_finish(struct mob_output *o);
 void mob_output_destroy(struct mob_output *o);          /* tells nothing more; freed by the loop. NULL is fine */

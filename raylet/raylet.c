@@ -180,6 +180,11 @@ struct mob_address mob_raylet_self(const struct mob_raylet *r)
     return r->self;
 }
 
+size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to)
+{
+    return mob_route_queued(r, to);
+}
+
 void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
 {
     if (!r->over)

@@ -90,6 +90,10 @@ const struct mob_peer *mob_raylet_peer(const struct mob_raylet *r, uint32_t node
 struct mob_address mob_raylet_self(const struct mob_raylet *r);
 /* Send an envelope on behalf of the shell or the store, routed as any other. */
 void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e);
+/* Bytes that wait on the way to a process, or to its node. What workers print is dropped and counted above MOB_OUTPUT_QUEUE_MAX: a driver
+ * that is stopped, or a network that is slower than they print, must not end a link that carries leases. */
+#define MOB_OUTPUT_QUEUE_MAX (4u << 20)
+size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to);
 
 /* For tests and the simulator: aborts if an invariant is broken (lent + free = owned; one holder a lease; ...). */
 void mob_raylet_check(const struct mob_raylet *r);

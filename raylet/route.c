@@ -352,6 +352,19 @@ bool mob_route_bytes(struct mob_raylet *r, struct mob_address to, const void *by
     return true;
 }
 
+size_t mob_route_queued(const struct mob_raylet *r, struct mob_address to)
+{
+    const struct process *process;
+    const struct peer *peer;
+
+    if (to.node != r->self.node) {
+        peer = mob_route_peer(r, to.node);
+        return peer == NULL ? 0 : peer->out != NULL ? r->world->queued(r->world, peer->out->number) : peer->queued_bytes;
+    }
+    process = mob_process_find(r, to.process);
+    return process == NULL || process->connection == NULL ? 0 : r->world->queued(r->world, process->connection->number);
+}
+
 bool mob_route_send(struct mob_raylet *r, const Mobula__Envelope *e)
 {
     size_t size;

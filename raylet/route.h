@@ -66,6 +66,7 @@ void mob_route_node_down(struct mob_raylet *r, struct peer *peer, const char *wh
 
 /* Send to e->to. False: nobody is there, the envelope is dropped. */
 bool mob_route_send(struct mob_raylet *r, const Mobula__Envelope *e);
+size_t mob_route_queued(const struct mob_raylet *r, struct mob_address to);              /* bytes on the way to it, not yet written */
 bool mob_route_bytes(struct mob_raylet *r, struct mob_address to, const void *bytes, size_t size);
 
 #endif

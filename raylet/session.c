@@ -80,7 +80,7 @@ static int write_record(struct mob_shell *s, const char *cluster, struct mob_err
 
 static int open_session(struct mob_shell *s, const char *cluster, uint32_t node, struct mob_error *err)
 {
-    char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE];
+    char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE], logs[MOB_PATH_SIZE];
     int lock;                           /* never closed: it ends with us */
 
     if (mob_paths_run(run, err) < 0 || mob_paths_session(run, cluster, s->config.ip, session, err) < 0
@@ -89,10 +89,8 @@ static int open_session(struct mob_shell *s, const char *cluster, uint32_t node,
     put_names(s->notes, session, node);
     if (mob_paths_private(s->notes->scratch, err) < 0)
         return -1;
-    if (s->options->private_fd >= 0)
-        mob_copy(s->logs, sizeof s->logs, s->notes->scratch);
-    else
-        put_path(s->logs, session, "logs", "");
+    put_path(logs, s->options->private_fd >= 0 ? s->notes->scratch : session, s->options->private_fd >= 0 ? "" : "logs", "");
+    s->logs = mob_logs_create(s->loop, logs, MOB_LOGS_BYTES_MAX, MOB_LOGS_COUNT_MAX);
     mob_copy(s->socket_path, sizeof s->socket_path, s->notes->socket);
     if (mob_local_listen(s->local, s->socket_path, err) < 0 || write_record(s, cluster, err) < 0)
         return -1;

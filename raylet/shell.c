@@ -45,11 +45,12 @@ static void lease_changed(void *shell, uint32_t process, struct mob_address owne
 static void flush_output(void *shell, struct mob_address job)
 {
     struct mob_shell *s = shell;
+    size_t left = MOB_OUTPUT_FLUSH_MAX;
     struct mob_resident *r;
 
     for (size_t at = 0; (r = mob_map_next(&s->residents, &at, NULL)) != NULL;)
         if (r->output != NULL && mob_address_eq(r->job, job))
-            mob_output_flush(r->output);
+            mob_output_flush(r->output, &left);
 }
 
 static void on_signal(uv_signal_t *signal, int number)

@@ -13,6 +13,7 @@
 #include "raylet/channels.h"
 #include "raylet/guard.h"
 #include "raylet/local.h"
+#include "raylet/logs.h"
 #include "raylet/options.h"
 #include "raylet/program.h"
 #include "raylet/raylet.h"
@@ -30,6 +31,7 @@ struct mob_shell {
     struct mob_store *store;
     struct mob_local *local;            /* processes of this node */
     struct mob_programs *programs;      /* what workers are made of */
+    struct mob_logs *logs;              /* what workers print; NULL until registered */
     struct mob_map residents;           /* local processes by their number: resident.c */
     struct mob_map residents_by_pid;    /* workers by their pid, as we see it */
     struct mob_channels channels;       /* our own doorbell */
@@ -44,7 +46,6 @@ struct mob_shell {
     uint64_t cluster;                   /* the first 8 bytes of its id: in object ids and Welcome */
     char session[MOB_PATH_SIZE];        /* "" until registered */
     char socket_path[MOB_PATH_SIZE];
-    char logs[MOB_PATH_SIZE];           /* the folder of what workers print */
     char library_path[MOB_PATH_SIZE];   /* LD_LIBRARY_PATH of workers */
     bool ending;                        /* nothing is started any more */
     int exit_code;

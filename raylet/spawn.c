@@ -105,13 +105,15 @@ static uint32_t shown_pid(pid_t pid, int pidfd)
     return shown;
 }
 
-static void tell_driver(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
+static bool tell_driver(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
 {
     struct mob_resident *r = arg;
     Mobula__Output m = MOBULA__OUTPUT__INIT;
     char name[MOB_PAGE_NAME_SIZE] = "";
     struct mob_envelope e;
 
+    if (mob_raylet_queued(r->shell->core, r->job) > MOB_OUTPUT_QUEUE_MAX)
+        return false;
     if (r->bell.page != NULL)
         mob_page_name(r->bell.page, name);
     m.name = name;
@@ -125,6 +127,7 @@ static void tell_driver(void *arg, bool error, const char *text, size_t size, ui
     e.e.output = &m;
     mob_raylet_send(r->shell->core, &e.e);
     mob_shell_poke(r->shell);
+    return true;
 }
 
 static int start(struct mob_resident *r, const struct mob_program_file *file, int null_fd, int out_fd, int err_fd, struct mob_error *err)
@@ -186,9 +189,9 @@ static void program_ready(struct mob_program_waiter *w, const struct mob_program
         mob_spawn_give_up(r, &err);
         return;
     }
-    char *path = mob_printf("%s/worker-%u-%u", r->shell->logs, r->number, r->shown_pid);
-    r->output = mob_output_create(r->shell->loop, out[0], error[0], path, tell_driver, r);
-    free(path);
+    char *name = mob_printf("worker-%u-%u", r->number, r->shown_pid);
+    r->output = mob_output_create(r->shell->loop, out[0], error[0], r->shell->logs, name, tell_driver, r);
+    free(name);
     mob_map_set(&r->shell->residents_by_pid, (uint64_t)r->pid, r);
     mob_machine_goto(&r->machine, MOB_RESIDENT_STARTED);
 }

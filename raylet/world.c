@@ -15,7 +15,6 @@
 #include "common/log.h"
 #include "raylet/resident.h"
 
-#define OUTPUT_QUEUE_MAX (4u << 20)     /* a driver that reads so slowly does not get what its workers print */
 #define DIAL_MS 2000
 
 static struct mob_shell *shell_of(struct mob_world *w)
@@ -37,25 +36,24 @@ static uint64_t random_number(struct mob_world *w)
 
 /* -- links --------------------------------------------------------------------------------------------------------------------- */
 
-/* A stopped driver must not be ended for what its workers print: their output is dropped long before its queue is full. */
-static bool is_output_too_much(struct mob_shell *s, uint64_t link, const void *frame, size_t size)
-{
-    struct mob_stream *c = mob_local_find(s->local, link);
-
-    if (c == NULL || mob_stream_queued(c) < OUTPUT_QUEUE_MAX)
-        return false;
-    Mobula__Envelope *e = mob_wire_unpack(s->wire, frame, size, NULL);
-    return e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_OUTPUT;
-}
-
 static void send_frame(struct mob_world *w, uint64_t link, const void *frame, size_t size)
 {
     struct mob_shell *s = shell_of(w);
 
     if ((link & MOB_LOCAL_LINK) == 0)
         mob_rpc_send(s->rpc, link, frame, size);
-    else if (!is_output_too_much(s, link, frame, size))
+    else
         mob_local_send(s->local, link, frame, size, NULL, 0);
+}
+
+static size_t queued(struct mob_world *w, uint64_t link)
+{
+    struct mob_shell *s = shell_of(w);
+    struct mob_stream *c = mob_local_find(s->local, link);
+
+    if ((link & MOB_LOCAL_LINK) == 0)
+        return mob_rpc_queued(s->rpc, link);
+    return c != NULL ? mob_stream_queued(c) : 0;
 }
 
 static void hang_up(struct mob_world *w, uint64_t link)
@@ -153,7 +151,7 @@ void mob_world_init(struct mob_shell *s)
 {
     s->world = (struct mob_world){
         .now_ns = now_ns, .random = random_number, .send = send_frame, .hang_up = hang_up, .dial = dial,
-        .spawn = spawn_worker, .kill = kill_process, .connect = connect_processes, .cancel_mark = cancel_mark,
+        .spawn = spawn_worker, .kill = kill_process, .connect = connect_processes, .cancel_mark = cancel_mark, .queued = queued,
     };
 }
 

@@ -322,6 +322,12 @@ static void world_connect(struct mob_world *w, uint32_t owner, uint32_t worker)
         sim_after(s, SIM_US, &r->a, run_own_channel, for_owner);
 }
 
+static size_t world_queued(struct mob_world *w, uint64_t link)
+{
+    (void)w, (void)link;
+    return 0;
+}
+
 static void world_cancel_mark(struct mob_world *w, uint32_t number, uint64_t task, uint32_t attempt)
 {
     struct process *p = find_process(raylet_of_world(w), number);
@@ -360,6 +366,7 @@ void raylet_start(struct host *h)
     r->a.world.kill = world_kill;
     r->a.world.connect = world_connect;
     r->a.world.cancel_mark = world_cancel_mark;
+    r->a.world.queued = world_queued;
     r->a.link_up = raylet_link_up;
     r->a.receive = raylet_receive;
     r->a.link_lost = raylet_link_lost;

@@ -79,6 +79,11 @@ static void world_mark(struct mob_world *w, uint32_t process, uint64_t task, uin
     fake_of(w)->mark_task = task;
 }
 
+static size_t world_queued(struct mob_world *w, uint64_t link)
+{
+    return link == fake_of(w)->slow ? fake_of(w)->slow_queued : 0;
+}
+
 static void on_over(void *arg, const struct mob_error *why)
 {
     ((struct fake *)arg)->over = *why;
@@ -96,7 +101,7 @@ void fake_init(struct fake *f, const char *resources)
 {
     memset(f, 0, sizeof *f);
     f->world = (struct mob_world){ world_now, world_random, world_send, world_hang_up, world_dial, world_spawn, world_kill,
-                                   world_connect, world_mark };
+                                   world_connect, world_mark, world_queued };
     f->wire = mob_wire_create();
     f->now_ns = 1000 * FAKE_MS;
     f->random = 88172645463325252ull;

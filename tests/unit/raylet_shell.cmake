@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 mob_unit_test(local mob_raylet_shell)
 mob_unit_test(output mob_raylet_shell)
+mob_unit_test(logs mob_raylet_shell)
 mob_unit_test(elf mob_raylet_shell)
 mob_unit_test(bundle mob_raylet_shell)
 mob_unit_test(raylet_options mob_raylet_shell)

@@ -11,6 +11,7 @@
 #include "raylet/output.h"
 
 static struct mob_loop *loop;
+static struct mob_logs *logs;
 static struct mob_output *output;
 static int out, err;
 static char folder[32], path[64];
@@ -18,21 +19,33 @@ static char told[1 << 20];
 static size_t told_used;
 static uint64_t told_dropped;
 static unsigned tells;
+static bool refuses;
 
-static void tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
+static bool tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
 {
     (void)arg, (void)error;
     ck_assert_uint_le(size, MOB_OUTPUT_TEXT_MAX);
     ck_assert_uint_le(told_used + size, sizeof told);
+    if (refuses)
+        return false;
     memcpy(told + told_used, text, size);
     told_used += size;
     told_dropped += dropped;
     tells++;
+    return true;
 }
 
 static void turn(void)
 {
     uv_run(mob_loop_uv(loop), UV_RUN_NOWAIT);
+}
+
+/* Until the files are written. */
+static void settle(void)
+{
+    turn();
+    while (mob_logs_busy(logs))
+        uv_run(mob_loop_uv(loop), UV_RUN_ONCE);
 }
 
 static void setup(void)
@@ -47,7 +60,8 @@ static void setup(void)
     out = a[1];
     err = b[1];
     loop = mob_loop_create();
-    output = mob_output_create(loop, a[0], b[0], path, tell, NULL);
+    logs = mob_logs_create(loop, folder, MOB_LOGS_BYTES_MAX, MOB_LOGS_COUNT_MAX);
+    output = mob_output_create(loop, a[0], b[0], logs, "worker-1-2", tell, NULL);
 }
 
 static void teardown(void)
@@ -55,6 +69,7 @@ static void teardown(void)
     char name[80];
 
     mob_output_destroy(output);
+    mob_logs_destroy(logs);
     mob_loop_destroy(loop);
     close(out);
     close(err);
@@ -101,12 +116,60 @@ START_TEST(test_flush_tells_all_that_was_printed)
     for (int i = 0; i < 60; i++)
         ck_assert_int_eq(write(out, line, sizeof line), (ssize_t)sizeof line);
     ck_assert_int_eq(write(err, "half", 4), 4);
-    mob_output_flush(output);
+    size_t left = MOB_OUTPUT_FLUSH_MAX;
+    mob_output_flush(output, &left);
+    ck_assert_uint_eq(left, MOB_OUTPUT_FLUSH_MAX - 60 * sizeof line - 4);
     ck_assert_uint_eq(told_used, 60 * sizeof line + 4);
     print(out, "goes on\n");
     mob_output_finish(output);
     ck_assert_uint_eq(told_used, 60 * sizeof line + 4 + 8);
     ck_assert_uint_eq(told_dropped, 0);
+}
+END_TEST
+
+START_TEST(test_flush_tells_a_line_without_an_end)
+{
+    char part[1000];
+
+    memset(part, 'x', sizeof part);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(write(out, part, sizeof part), (ssize_t)sizeof part);
+    turn();                             /* they wait for their line's end, and more stands in the pipe */
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(write(out, part, sizeof part), (ssize_t)sizeof part);
+    size_t left = MOB_OUTPUT_FLUSH_MAX;
+    mob_output_flush(output, &left);
+    ck_assert_uint_eq(told_used, 120 * sizeof part);
+    ck_assert_uint_eq(told_dropped, 0);
+}
+END_TEST
+
+START_TEST(test_flush_is_bounded_by_bytes)
+{
+    size_t left = 10;
+
+    print(out, "first\n");
+    ck_assert_int_eq(write(out, "0123456789abcdef\n", 17), 17);
+    ck_assert_int_eq(write(err, "0123456789abcdef\n", 17), 17);
+    told_used = 0;
+    mob_output_flush(output, &left);
+    ck_assert_uint_eq(left, 0);
+    ck_assert_uint_eq(told_used, 10);
+}
+END_TEST
+
+START_TEST(test_what_is_not_taken_is_counted)
+{
+    refuses = true;
+    print(out, "lost\n");
+    ck_assert_uint_eq(told_used, 0);
+    refuses = false;
+    size_t left = MOB_OUTPUT_FLUSH_MAX;
+    mob_output_flush(output, &left);
+    ck_assert_uint_eq(told_used, 0);
+    ck_assert_uint_eq(told_dropped, 5);
+    mob_output_flush(output, &left);
+    ck_assert_uint_eq(told_dropped, 5);
 }
 END_TEST
 
@@ -134,14 +197,14 @@ START_TEST(test_log_file_is_bounded)
     struct stat st;
 
     memset(chunk, 'y', 32 << 10);
-    for (unsigned sent = 0; sent < MOB_OUTPUT_FILE_MAX + (1u << 20); sent += 32 << 10) {
+    for (unsigned sent = 0; sent < MOB_LOG_MAX + (1u << 20); sent += 32 << 10) {
         ck_assert_int_eq(write(out, chunk, 32 << 10), 32 << 10);
-        turn();
+        settle();
         told_used = 0;
     }
     snprintf(name, sizeof name, "%s.out", path);
     ck_assert_int_eq(stat(name, &st), 0);
-    ck_assert_int_eq(st.st_size, MOB_OUTPUT_FILE_MAX);
+    ck_assert_int_eq(st.st_size, MOB_LOG_MAX);
     ck_assert_int_eq(st.st_mode & 0777, 0600);
     free(chunk);
 }
@@ -173,8 +236,9 @@ START_TEST(test_a_log_that_cannot_be_written_costs_nothing_else)
     close(err);
     out = a[1];
     err = b[1];
-    output = mob_output_create(loop, a[0], b[0], "/dev/null/no/such", tell, NULL);
+    output = mob_output_create(loop, a[0], b[0], logs, "no/such", tell, NULL);
     print(out, "still told\n");
+    settle();
     ck_assert_uint_eq(told_used, 11);
 }
 END_TEST
@@ -189,6 +253,9 @@ int main(void)
     tcase_add_test(t, test_first_line_is_told_at_once);
     tcase_add_test(t, test_only_whole_lines_until_the_end);
     tcase_add_test(t, test_flush_tells_all_that_was_printed);
+    tcase_add_test(t, test_flush_tells_a_line_without_an_end);
+    tcase_add_test(t, test_flush_is_bounded_by_bytes);
+    tcase_add_test(t, test_what_is_not_taken_is_counted);
     tcase_add_test(t, test_too_fast_is_counted);
     tcase_add_test(t, test_log_file_is_bounded);
     tcase_add_test(t, test_last_lines_of_stderr);

@@ -230,6 +230,65 @@ START_TEST(test_output_is_flushed_before_the_answer)
 }
 END_TEST
 
+static Mobula__Envelope *printed(uint64_t link, uint32_t driver, char *text)
+{
+    Mobula__Output m = MOBULA__OUTPUT__INIT;
+
+    m.text.data = (uint8_t *)text;
+    m.text.len = strlen(text);
+    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, driver), MOBULA__ENVELOPE__BODY_OUTPUT, &m);
+    return fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_OUTPUT);
+}
+
+/* What a slow driver's queue has no room for is counted, and the count told with what follows. */
+START_TEST(test_output_for_a_slow_driver)
+{
+    fake_open(&f, "CPU=1");
+    uint32_t driver = fake_driver(&f);
+    uint64_t link = fake_peer(&f, 3);
+    Mobula__Envelope *e = printed(link, driver, "one\n");
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->output->dropped, 0);
+    f.slow = f.process[driver].link;
+    f.slow_queued = MOB_OUTPUT_QUEUE_MAX + 1;
+    ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(FAKE_NODE, driver)), MOB_OUTPUT_QUEUE_MAX + 1);
+    ck_assert_ptr_null(printed(link, driver, "two\n"));
+    ck_assert_ptr_null(printed(link, driver, "three\n"));
+    f.slow_queued = 0;
+    e = printed(link, driver, "four\n");
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->output->dropped, 10);
+    ck_assert_uint_eq(printed(link, driver, "five\n")->output->dropped, 0);
+    fake_fini(&f);
+}
+END_TEST
+
+/* How much waits on the way to a process of another node: on the pair's stream, or for it. */
+START_TEST(test_queued_for_a_peer)
+{
+    Mobula__Peer peer = MOBULA__PEER__INIT;
+    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
+    Mobula__Output m = MOBULA__OUTPUT__INIT;
+    struct mob_envelope e;
+
+    fake_open(&f, "CPU=1");
+    peer.node = 3;
+    peer.ip = "127.0.0.3";
+    peer.port = 7;
+    up.node = &peer;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    mob_envelope_init(&e, fake_at(FAKE_NODE, 0), fake_at(3, 1), MOBULA__ENVELOPE__BODY_OUTPUT);
+    e.e.output = &m;
+    ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(3, 1)), 0);
+    mob_raylet_send(f.raylet, &e.e);
+    ck_assert_uint_gt(mob_raylet_queued(f.raylet, fake_at(3, 1)), 0);
+    f.slow = fake_peer(&f, 3);
+    f.slow_queued = 12345;
+    ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(3, 1)), 12345);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_watches)
 {
     uint32_t p[2];
@@ -334,6 +393,8 @@ int main(void)
     tcase_add_test(tcase, test_unexpected_worker);
     tcase_add_test(tcase, test_queries);
     tcase_add_test(tcase, test_output_is_flushed_before_the_answer);
+    tcase_add_test(tcase, test_output_for_a_slow_driver);
+    tcase_add_test(tcase, test_queued_for_a_peer);
     tcase_add_test(tcase, test_watches);
     tcase_add_test(tcase, test_dialing);
     tcase_add_test(tcase, test_redialing_rests);
