@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -100,6 +101,20 @@ void mob_resident_watch(struct mob_resident *r, int pidfd)
     r->pidfd = pidfd;
     if (pidfd >= 0)
         uv_poll_start(&r->pidfd_poll, UV_READABLE, on_pidfd);
+}
+
+void mob_resident_kill(struct mob_resident *r, int signal)
+{
+    struct mob_error why;
+
+    assert(!r->driver);
+    if (r->machine.now == MOB_RESIDENT_PREPARING) {
+        mob_error_set(&why, MOB_ERR_CANCELLED, "it was ended before it started");
+        mob_spawn_give_up(r, &why);
+    } else if (r->pid != 0) {           /* 0: it is being buried, and its last frames made the core say so */
+        /* A signal with a meaning is the worker's own; the end is for all that it started. */
+        kill(signal == SIGKILL ? -r->pid : r->pid, signal);
+    }
 }
 
 void mob_resident_over(struct mob_resident *r, const struct mob_exit *exit)

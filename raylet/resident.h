@@ -47,6 +47,9 @@ int mob_resident_make_page(struct mob_resident *r, struct mob_error *err);
 /* A driver's death shows on `pidfd`, too, which is taken over; -1, or a descriptor that cannot be polled: on its socket alone. */
 void mob_resident_watch(struct mob_resident *r, int pidfd);
 
+/* Signal a worker; one that has not started will not start any more. No-op in its burial. */
+void mob_resident_kill(struct mob_resident *r, int signal);
+
 /* It is gone: its socket is read to the end, its space in the store freed, the core told. Frees it. */
 void mob_resident_over(struct mob_resident *r, const struct mob_exit *exit);
 /* Free one that the core never heard of, or will not hear of any more. */

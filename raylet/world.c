@@ -6,7 +6,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -117,19 +116,13 @@ static void spawn_worker(struct mob_world *w, const struct mob_spawn *ask)
 static void kill_process(struct mob_world *w, uint32_t process, int signal)
 {
     struct mob_resident *r = mob_resident_find(shell_of(w), process);
-    struct mob_error why;
 
     if (r == NULL)
         return;
-    if (r->driver) {                    /* not our child: its connection is all we may end */
+    if (r->driver)                      /* not our child: its connection is all we may end */
         hang_up(w, r->stream != NULL ? mob_stream_tag(r->stream)->link : MOB_LOCAL_LINK);
-    } else if (r->pid == 0) {
-        mob_error_set(&why, MOB_ERR_CANCELLED, "it was ended before it started");
-        mob_spawn_give_up(r, &why);
-    } else {
-        /* A signal with a meaning is the worker's own; the end is for all that it started. */
-        kill(signal == SIGKILL ? -r->pid : r->pid, signal);
-    }
+    else
+        mob_resident_kill(r, signal);
 }
 
 static void connect_processes(struct mob_world *w, uint32_t owner, uint32_t worker)
