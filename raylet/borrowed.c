@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* borrowed.c -- from a Grant that passes to the Return or LeaseOver that passes. Only the process that got the Grant may use
- * the lease. */
+ * the lease.
+ *
+ * When an owner ends, each node that has lent to it once is told (OwnerOver), as what its tasks left in the store there is of no use to
+ * anyone. That must not be lost with a stream: it waits for one that is up, and is said again if the stream breaks before it can be
+ * thought to have arrived. It is forgotten with the node, or with the job, whose end says the same.
+ */
 #include "raylet/borrowed.h"
 
 #include <stdlib.h>
 
 #include "raylet/core.h"
+
+#define ARRIVED_NS (30000 * MS)         /* a stream is found broken after 15 s of silence (rpc.h): what is older has been read */
+
+/* An owner that is gone, for a node that may hold what it owned. */
+struct gone {
+    struct mob_link link;               /* in peer->gone, the first said first */
+    uint32_t process;
+    struct mob_address job;
+    int64_t said_at;                    /* 0: not on the stream that is up now */
+};
 
 static void forget(struct borrowed *b)
 {
@@ -14,10 +29,19 @@ static void forget(struct borrowed *b)
     free(b);
 }
 
+static void gone_forget(struct gone *g)
+{
+    mob_list_remove(&g->link);
+    free(g);
+}
+
 void mob_borrowed_fini(struct peer *lender)
 {
     struct borrowed *b;
+    struct gone *g;
 
+    mob_list_each(g, &lender->gone, struct gone, link)
+        gone_forget(g);
     for (size_t at = 0; (b = mob_map_next(&lender->borrowed, &at, NULL)) != NULL;)
         free(b);
     mob_map_fini(&lender->borrowed);
@@ -117,6 +141,69 @@ bool mob_borrowed_from_lender(struct mob_raylet *r, const struct arrival *a)
     return a->from.process == 0;
 }
 
+/* -- owners that are gone ------------------------------------------------------------------------------------------------ */
+
+void mob_borrowed_say_gone(struct mob_raylet *r, struct peer *lender)
+{
+    Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
+    struct mob_envelope e;
+    struct gone *g;
+
+    mob_envelope_init(&e, r->self, (struct mob_address){ lender->is.node, 0 }, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    e.e.owner_over = &m;
+    mob_list_each(g, &lender->gone, struct gone, link) {
+        if (g->said_at != 0 && r->now - g->said_at > ARRIVED_NS) {
+            gone_forget(g);
+        } else if (g->said_at == 0 && lender->out != NULL) {
+            m.process = g->process;
+            mob_route_send(r, &e.e);
+            g->said_at = r->now;
+        }
+    }
+    if (!mob_list_empty(&lender->gone) && lender->out == NULL)
+        mob_route_open(r, lender->is.node);
+}
+
+/* The stream that carried it broke. */
+static void say_gone_again(struct mob_raylet *r, struct peer *lender)
+{
+    struct gone *g;
+
+    mob_list_each(g, &lender->gone, struct gone, link) {
+        if (!lender->is.alive || (g->said_at != 0 && r->now - g->said_at > ARRIVED_NS))
+            gone_forget(g);
+        else
+            g->said_at = 0;
+    }
+    mob_borrowed_say_gone(r, lender);
+}
+
+void mob_borrowed_job_over(struct mob_raylet *r, struct mob_address job)
+{
+    struct peer *lender;
+    struct gone *g;
+
+    for (size_t at = 0; (lender = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
+        mob_list_each(g, &lender->gone, struct gone, link)
+            if (mob_address_eq(g->job, job))
+                gone_forget(g);
+}
+
+static void note_gone(struct mob_raylet *r, struct peer *lender, const struct process *owner)
+{
+    struct gone *g;
+
+    if (!lender->is.alive)
+        return;
+    g = mob_new(struct gone);
+    g->process = owner->address.process;
+    g->job = owner->job;
+    mob_list_append(&lender->gone, &g->link);
+    mob_borrowed_say_gone(r, lender);
+}
+
+/* -- ends ---------------------------------------------------------------------------------------------------------------- */
+
 void mob_borrowed_lender_lost(struct mob_raylet *r, struct peer *lender, const char *why)
 {
     struct borrowed *b;
@@ -125,27 +212,16 @@ void mob_borrowed_lender_lost(struct mob_raylet *r, struct peer *lender, const c
         say_over(r, b->owner->address, b, MOB_ERR_NODE_DIED, why);
         forget(b);
     }
-}
-
-/* What an owner's tasks left in the store of a node that lent to it once is of no use to anyone now. */
-static void say_owner_over(struct mob_raylet *r, uint32_t lender, uint32_t owner)
-{
-    Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
-    struct mob_envelope e;
-
-    m.process = owner;
-    mob_envelope_init(&e, r->self, (struct mob_address){ lender, 0 }, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-    e.e.owner_over = &m;
-    mob_route_send(r, &e.e);
+    say_gone_again(r, lender);
 }
 
 void mob_borrowed_owner_gone(struct mob_raylet *r, struct process *owner)
 {
-    const struct peer *lender;
+    struct peer *lender;
     struct borrowed *b;
 
     for (size_t at = 0; (lender = mob_map_next(&owner->lenders, &at, NULL)) != NULL;)
-        say_owner_over(r, lender->is.node, owner->address.process);
+        note_gone(r, lender, owner);
     mob_list_each(b, &owner->borrowed, struct borrowed, of_owner) {
         say_over(r, (struct mob_address){ b->lender->is.node, 0 }, b, MOB_ERR_OWNER_DIED, "the owner is gone");
         forget(b);

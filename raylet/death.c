@@ -221,6 +221,7 @@ void mob_death_of_node(struct mob_raylet *r, struct peer *peer, const char *why)
 void mob_death_of_job(struct mob_raylet *r, struct mob_address job)
 {
     bury_wanters(r, is_of_job, job);
+    mob_borrowed_job_over(r, job);
     mob_pool_end_job(r, job);
     if (r->config.store != NULL)
         mob_store_job_over(r->config.store, job);

@@ -105,6 +105,7 @@ static void use_for_sending(struct mob_raylet *r, struct connection *c)
         free(f);
     }
     peer->queued_bytes = 0;
+    mob_borrowed_say_gone(r, peer);
 }
 
 static void say_peer_hello(struct mob_raylet *r, struct connection *c)
@@ -241,6 +242,7 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
         peer->is.alive = true;
         mob_list_init(&peer->connections);
         mob_list_init(&peer->queued);
+        mob_list_init(&peer->gone);
         mob_list_init(&peer->questions);
         mob_list_init(&peer->to_dial);
         mob_map_set(&r->routes.peers, said->node, peer);

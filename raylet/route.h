@@ -29,6 +29,7 @@ struct peer {
     int64_t retry_ns;                   /* from a loss to the next dial */
     struct mob_link to_dial;            /* in routes.to_dial, when dial_at is still to come */
     struct mob_map borrowed;            /* lease number -> struct borrowed: what our processes hold there */
+    struct mob_link gone;               /* owners of ours that ended, as long as it may not have heard of it: borrowed.c */
     struct mob_link questions;          /* of our processes, to processes there */
 };
 

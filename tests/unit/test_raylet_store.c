@@ -182,6 +182,60 @@ START_TEST(test_lenders_of_long_ago_are_told)
 }
 END_TEST
 
+/* A worker of a driver here borrows at node 3, gives back and ends, when no stream to node 3 is up. Returns its number. */
+static uint32_t borrower_ends(uint32_t driver, uint64_t link)
+{
+    Mobula__Grant grant = MOBULA__GRANT__INIT;
+    Mobula__Return give_back = MOBULA__RETURN__INIT;
+    Mobula__Address at;
+    struct fake_grant g;
+
+    fake_want(&f, driver, (struct fake_ask){ .count = 1 });
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[driver].link, &g));
+    mob_wire_put_address(&at, fake_at(3, 50));
+    grant.lease = give_back.lease = 4;
+    grant.worker = &at;
+    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, g.worker), MOBULA__ENVELOPE__BODY_GRANT, &grant);
+    fake_say(&f, f.process[g.worker].link, fake_at(FAKE_NODE, g.worker), fake_at(3, 0), MOBULA__ENVELOPE__BODY_RETURN_LEASE, &give_back);
+    fake_lose(&f, link);
+    fake_forget_sent(&f);
+    fake_exit(&f, g.worker, 0);
+    return g.worker;
+}
+
+START_TEST(test_an_owners_end_waits_for_a_stream)
+{
+    uint32_t driver = open_with_driver(), worker = borrower_ends(driver, fake_peer(&f, 3));
+
+    for (int i = 0; i < 2; i++) {       /* the first stream breaks at once: it is said again */
+        uint64_t link = fake_peer(&f, 3);
+        Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+        ck_assert_ptr_nonnull(e);
+        ck_assert_uint_eq(e->owner_over->process, worker);
+        if (i == 1)
+            fake_pass(&f, 31000);       /* the second lasts: it has been read */
+        fake_lose(&f, link);
+    }
+    ck_assert_ptr_null(fake_take(&f, fake_peer(&f, 3), MOBULA__ENVELOPE__BODY_OWNER_OVER));
+    fake_exit(&f, driver, 0);
+    fake_reap(&f);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_an_owners_end_is_forgotten_with_its_job)
+{
+    uint32_t driver = open_with_driver();
+
+    borrower_ends(driver, fake_peer(&f, 3));
+    fake_exit(&f, driver, 0);
+    fake_reap(&f);
+    ck_assert_ptr_null(fake_take(&f, fake_peer(&f, 3), MOBULA__ENVELOPE__BODY_OWNER_OVER));
+    close_all();
+}
+END_TEST
+
 /* Free is the owner's word; a peer's process frees nothing of another's, and hurts nobody by trying. */
 START_TEST(test_only_owners_free)
 {
@@ -235,4 +289,5 @@ START_TEST(test_the_last_view_goes_silently)
 END_TEST
 
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
-          test_lenders_of_long_ago_are_told, test_only_owners_free, test_the_last_view_goes_silently)
+          test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream,
+          test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently)
