@@ -175,3 +175,20 @@ uint64_t mob_doorbell_take(struct mob_doorbell *bell, unsigned i)
     atomic_thread_fence(memory_order_seq_cst);                                          /* F3: and those who found it set (F1) */
     return bits;
 }
+
+void mob_doorbell_drain(struct mob_doorbell *bell, void (*look)(void *arg, const uint64_t dirty[MOB_DIRTY_BITS / 64]), void *arg)
+{
+    const uint64_t one = 1;
+    uint64_t dirty[MOB_DIRTY_BITS / 64];
+
+    for (int pass = 0; pass < MOB_DRAIN_PASSES; pass++) {
+        mob_doorbell_wake_up(bell);
+        for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++)
+            dirty[i] = mob_doorbell_take(bell, i);
+        look(arg, dirty);
+        if (mob_doorbell_try_sleep(bell, MOB_ASLEEP))
+            return;
+    }
+    while (write(bell->fd, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+}

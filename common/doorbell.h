@@ -76,6 +76,11 @@ bool mob_doorbell_try_sleep(struct mob_doorbell *bell, enum mob_asleep how);
 /* Awake again: asleep = MOB_AWAKE, the eventfd is emptied. */
 void mob_doorbell_wake_up(struct mob_doorbell *bell);
 
+/* For a sleeper that waits in a loop of its own: look() at what is dirty until the page may sleep, at most MOB_DRAIN_PASSES times. When
+ * that does not end, as a peer sets bits without end, the eventfd is written: the loop has its turn, and comes again. */
+#define MOB_DRAIN_PASSES 4
+void mob_doorbell_drain(struct mob_doorbell *bell, void (*look)(void *arg, const uint64_t dirty[MOB_DIRTY_BITS / 64]), void *arg);
+
 /* Take the dirty bits of word `i` (exchange with 0). */
 uint64_t mob_doorbell_take(struct mob_doorbell *bell, unsigned i);
 

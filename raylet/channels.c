@@ -5,7 +5,8 @@
  * same connections. For a channel of its own (owner 0) the raylet maps its end, and gives it to the core from the loop.
  *
  * Our doorbell: `asleep` is set again as soon as the rings were drained, not just before the loop waits. A worker that rings while the
- * loop is busy with something else makes one needless system call for it, and no wake-up can be lost between loop and page.
+ * loop is busy with something else makes one needless system call for it, and no wake-up can be lost between loop and page. A worker that
+ * sets bits without end gets a few looks a turn.
  */
 #include "raylet/channels.h"
 
@@ -31,24 +32,18 @@ static int duplicate(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static void drain(struct mob_shell *s)
+static void look(void *shell, const uint64_t dirty[MOB_DIRTY_BITS / 64])
 {
-    struct mob_doorbell *bell = &s->channels.bell;
-    uint64_t dirty[MOB_DIRTY_BITS / 64];
-
-    do {
-        mob_doorbell_wake_up(bell);
-        for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++)
-            dirty[i] = mob_doorbell_take(bell, i);
-        mob_raylet_drain(s->core, dirty);
-    } while (!mob_doorbell_try_sleep(bell, MOB_ASLEEP));
-    mob_shell_poke(s);
+    mob_raylet_drain(((struct mob_shell *)shell)->core, dirty);
 }
 
 static void on_doorbell(uv_poll_t *poll, int status, int events)
 {
+    struct mob_shell *s = MOB_CONTAINER(poll, struct mob_shell, channels.poll);
+
     (void)status, (void)events;
-    drain(MOB_CONTAINER(poll, struct mob_shell, channels.poll));
+    mob_doorbell_drain(&s->channels.bell, look, s);
+    mob_shell_poke(s);
 }
 
 int mob_channels_init(struct mob_shell *s, struct mob_error *err)

@@ -191,6 +191,46 @@ START_TEST(test_ring_sets_the_bit_the_peer_chose_and_wakes_it_once)
 END_TEST
 
 /* Both kinds of memory as the raylet makes them, and what is refused. */
+struct wild {
+    struct mob_doorbell bell;
+    unsigned looks, until;
+};
+
+/* A peer rings again while we look, `until` times. */
+static void look(void *arg, const uint64_t dirty[MOB_DIRTY_BITS / 64])
+{
+    struct wild *w = arg;
+
+    ck_assert(w->looks == 0 || dirty[0] == 1u << 5);
+    if (++w->looks < w->until)
+        mob_doorbell_ring(&w->bell, 5, true);
+}
+
+START_TEST(test_a_peer_that_rings_without_end_does_not_keep_us)
+{
+    struct wild w = { .until = 2 };
+    struct mob_error err;
+    int page_fd, event_fd;
+
+    ck_assert_int_eq(mob_doorbell_create(&page_fd, &event_fd, &err), 0);
+    ck_assert_int_eq(mob_doorbell_open(&w.bell, page_fd, event_fd, &err), 0);
+    struct pollfd p = { w.bell.fd, POLLIN, 0 };
+    mob_doorbell_drain(&w.bell, look, &w);
+    ck_assert_uint_eq(w.looks, 2);
+    ck_assert_uint_eq(w.bell.page->asleep, MOB_ASLEEP);
+    ck_assert_int_eq(poll(&p, 1, 0), 0);
+    w = (struct wild){ .bell = w.bell, .until = 1000000 };
+    mob_doorbell_drain(&w.bell, look, &w);
+    ck_assert_uint_eq(w.looks, MOB_DRAIN_PASSES);
+    ck_assert_int_eq(poll(&p, 1, 0), 1);        /* the loop comes again */
+    w.until = 0;
+    mob_doorbell_drain(&w.bell, look, &w);
+    ck_assert_uint_eq(w.bell.page->asleep, MOB_ASLEEP);
+    ck_assert_int_eq(poll(&p, 1, 0), 0);
+    mob_doorbell_close(&w.bell);
+}
+END_TEST
+
 START_TEST(test_open_maps_sealed_memory_and_refuses_all_else)
 {
     struct mob_doorbell bell;
@@ -303,6 +343,7 @@ int main(void)
     tcase_add_test(c, test_taken_back_task_never_runs_and_its_slot_is_used_again);
     tcase_add_test(c, test_frames_of_another_epoch_are_not_claimed);
     tcase_add_test(c, test_ring_sets_the_bit_the_peer_chose_and_wakes_it_once);
+    tcase_add_test(c, test_a_peer_that_rings_without_end_does_not_keep_us);
     tcase_add_test(c, test_open_maps_sealed_memory_and_refuses_all_else);
     tcase_add_test(c, test_name_on_a_page_ends_and_is_printable);
     tcase_add_loop_test(c, test_rubbish_from_a_peer_breaks_the_channel_and_nothing_else, 0, 10);
