@@ -130,6 +130,12 @@ void mob_channel_ring(struct mob_channel *c, bool urgent)
     mob_doorbell_ring(&c->peer, bit == 0 ? MOB_DIRTY_BITS - 1 : bit - 1, urgent);
 }
 
+void mob_channel_ring_all(const struct mob_channel *c)
+{
+    assert(c->role == MOB_CHANNEL_WORKER);
+    mob_doorbell_ring(&c->peer, MOB_DIRTY_BITS - 1, true);
+}
+
 const char *mob_channel_error(const struct mob_channel *c)
 {
     return c->error;

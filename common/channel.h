@@ -63,6 +63,10 @@ void mob_channel_answer_done(struct mob_channel *c);
  * slots that were taken back. */
 bool mob_channel_claim(struct mob_channel *c, uint32_t epoch, struct mob_task_frame *ret_frame, const void **ret_body);
 
+/* An answer of so many bytes finds room in any case, once the owner has read those before it and taken back what is not started: 128
+ * rooms may still be kept then for what it pushes next, and a gap where the ring wraps is smaller than the body. */
+#define MOB_CHANNEL_REPLY_MAX ((MOB_CHANNEL_BYTES - 128 * MOB_CHANNEL_REPLY_MIN) / 2)
+
 /* Bytes an answer body may have now (at least MOB_CHANNEL_REPLY_MIN for the claimed task). A larger value is sealed in the store. */
 #define MOB_CHANNEL_REPLY_MIN (1024 - 64)
 size_t mob_channel_reply_room(const struct mob_channel *c);
@@ -84,6 +88,8 @@ bool mob_channel_pending(struct mob_channel *c, uint32_t epoch);
 
 /* Ring the peer's doorbell for what was committed since the last ring. urgent wakes a dozing owner, too. No-op if nothing new. */
 void mob_channel_ring(struct mob_channel *c, bool urgent);
+/* The worker: wake the owner, even a dozing one, and make it look at all its workers' pages (this one's says BLOCKED). */
+void mob_channel_ring_all(const struct mob_channel *c);
 bool mob_channel_half_full(struct mob_channel *c);              /* answers; the worker's */
 /* NULL, or what the peer did wrong. */
 const char *mob_channel_error(const struct mob_channel *c);

@@ -163,6 +163,20 @@ static void page_end(struct mob_executor *e)
     atomic_store_explicit(&e->config.page->state, MOB_WORKER_IDLE, memory_order_release);
 }
 
+void mob_executor_block(struct mob_executor *e)
+{
+    assert(e->running);
+    atomic_store(&e->config.page->state, MOB_WORKER_BLOCKED);
+    if (mob_channel_pending(e->channel, e->lease.epoch))
+        mob_channel_ring_all(e->channel);
+}
+
+void mob_executor_unblock(struct mob_executor *e)
+{
+    assert(e->running);
+    atomic_store(&e->config.page->state, MOB_WORKER_RUNNING);
+}
+
 bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *run)
 {
     const struct mob_page *page = e->config.page;

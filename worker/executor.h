@@ -81,10 +81,14 @@ struct mob_result {
 };
 
 /* Answer with `run->returns` results. False: the answer ring has no room for so many bytes now, nothing happened: seal the large
- * values in the store and come again. Stored values of a few returns always fit. */
+ * values in the store and come again. What is within MOB_CHANNEL_REPLY_MAX fits at last, if the worker is BLOCKED meanwhile. */
 bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results);
 /* Answer with an error; always fits (its text is cut to what the ring keeps free for each task). */
 void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why);
+
+/* The running task sleeps: its page says so, and an owner that pushed others behind it is woken, to take them back. Or it goes on. */
+void mob_executor_block(struct mob_executor *e);
+void mob_executor_unblock(struct mob_executor *e);
 
 /* The name of return `index` of a running task. */
 struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const struct mob_run *run, uint32_t index);

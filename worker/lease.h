@@ -85,6 +85,8 @@ void mob_owner_lease_stall(struct mob_owner *o, struct lease *l, bool stalled);
 bool mob_owner_lease_take_back(struct mob_owner *o, struct lease *l);
 /* Let an idle lease have a task that stands behind a long one. True if something is QUEUED now. */
 bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh);
+/* Somebody's page says BLOCKED: the next check looks at all that do. */
+void mob_owner_leases_look(struct mob_owner *o);
 /* Look at workers with tasks behind a running one. Returns when to come again. */
 int64_t mob_owner_leases_check_stalled(struct mob_owner *o);
 void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, bool force);

@@ -147,8 +147,10 @@ bool mob_owner_drain(struct mob_owner *o, const uint64_t dirty[MOB_DIRTY_BITS / 
     size_t taken = 0;
 
     o->now_ns = o->world->now_ns(o->world);
-    if (dirty[MOB_DIRTY_BITS / 64 - 1] >> 63)               /* "look at all" */
+    if (dirty[MOB_DIRTY_BITS / 64 - 1] >> 63) {             /* "look at all" */
+        mob_owner_leases_look(o);
         return drain_all(o, limit, &taken);
+    }
     for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++)
         for (uint64_t bits = dirty[i]; bits != 0; bits &= bits - 1)
             for (struct channel *c = o->channels.on_bit[64 * i + (unsigned)__builtin_ctzll(bits)]; c != NULL; c = c->next_on_bit)

@@ -108,7 +108,7 @@ static void block(struct mob_runtime *r, struct mob_wait *w)
     if (w->blocked || !r->worker || !r->running || !pthread_equal(pthread_self(), r->main_thread))
         return;
     w->blocked = true;
-    atomic_store(&r->bell.page->state, MOB_WORKER_BLOCKED);
+    mob_executor_block(r->executor);
     say(r, MOBULA__ENVELOPE__BODY_BLOCKED);
 }
 
@@ -117,7 +117,7 @@ static void unblock(struct mob_runtime *r, struct mob_wait *w)
     if (!w->blocked)
         return;
     w->blocked = false;
-    atomic_store(&r->bell.page->state, MOB_WORKER_RUNNING);
+    mob_executor_unblock(r->executor);
     say(r, MOBULA__ENVELOPE__BODY_UNBLOCKED);
 }
 

@@ -6,9 +6,9 @@
  * task goes to the lease with the least expected work; a lease keeps its turn for TURN_NS of tasks, so that few doorbells ring.
  *
  * Expectations are wrong at times, so nothing unstarted is left behind a long task (docs/protocol.md, Frames): a check looks at
- * the page of a worker of this node when its running task is over 4 times its expected time, and takes back what stands behind
- * it; a lender elsewhere does that by itself. Such a lease is `stalled` until its next answer: it gets nothing, and is not
- * counted among those that work, so another is asked for. A lease that becomes idle takes over a task that stands behind a long
+ * the page of a worker of this node when its running task is over 4 times its expected time, or when a worker rings because its
+ * task blocks, and takes back what stands behind it; a lender elsewhere does that by itself. Such a lease is `stalled` until its
+ * next answer: it gets nothing, and is not counted among those that work, so another is asked for. A lease that becomes idle takes over a task that stands behind a long
  * one at once.
  */
 #include <assert.h>
@@ -56,7 +56,12 @@ struct lease *mob_owner_lease_pick(struct shape *sh, const struct task *t)
     return best;
 }
 
-/* Look at the lease's worker when its first task is due; from then on, as its page says. */
+static bool is_blocked(const struct lease *l)
+{
+    return atomic_load_explicit(&mob_channel_peer(l->channel->ring)->page->state, memory_order_relaxed) == MOB_WORKER_BLOCKED;
+}
+
+/* Look at the lease's worker when its first task is due, or at once if it sleeps; from then on, as its page says. */
 static void expect(struct mob_owner *o, struct lease *l)
 {
     int64_t wait_ns = STALL_TIMES * (int64_t)mob_list_first(&l->tasks, struct task, link)->expected_ns;
@@ -64,6 +69,8 @@ static void expect(struct mob_owner *o, struct lease *l)
     l->check_ns = o->now_ns + (wait_ns > STALL_NS_MIN ? wait_ns : STALL_NS_MIN);
     if (l->check_ns > o->now_ns + LOOK_AGAIN_NS)
         l->check_ns = o->now_ns + LOOK_AGAIN_NS;
+    if (is_blocked(l))
+        l->check_ns = o->now_ns;
     if (l->check_ns < o->leases.check_ns)
         o->leases.check_ns = l->check_ns;
 }
@@ -205,7 +212,7 @@ static bool has_helper(const struct lease *busy)
 static int64_t check_stalled(struct mob_owner *o, struct lease *l)
 {
     const struct mob_page *page = mob_channel_peer(l->channel->ring)->page;
-    bool blocked = atomic_load_explicit(&page->state, memory_order_relaxed) == MOB_WORKER_BLOCKED;
+    bool blocked = is_blocked(l);
     int64_t claimed_ns = atomic_load_explicit(&page->claimed_ns, memory_order_relaxed);
     const struct object *b = mob_owner_object_at(o, atomic_load_explicit(&page->task, memory_order_relaxed));
     int64_t limit_ns = STALL_TIMES * (b != NULL && b->maker != NULL ? kind_expected_ns(b->maker->kind) : 0);
@@ -218,6 +225,15 @@ static int64_t check_stalled(struct mob_owner *o, struct lease *l)
     if (blocked || has_helper(l))
         mob_owner_lease_take_back(o, l);
     return o->now_ns + LOOK_AGAIN_NS;
+}
+
+void mob_owner_leases_look(struct mob_owner *o)
+{
+    struct lease *l;
+
+    mob_list_each(l, &o->leases.all, struct lease, link)
+        if (l->channel != NULL && l->count >= 2 && is_blocked(l))
+            l->check_ns = o->leases.check_ns = o->now_ns;
 }
 
 int64_t mob_owner_leases_check_stalled(struct mob_owner *o)

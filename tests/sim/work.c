@@ -234,7 +234,7 @@ static void run_nest(struct event *e)
         w->waiting += mob_owner_wait(p->owner, w->children[i].ref, &w->children[i].waiter);
     assert(w->waiting == w->call.children);     /* nothing is ready before the next turn */
     w->blocked = true;
-    atomic_store(&p->bell.page->state, MOB_WORKER_BLOCKED);
+    mob_executor_block(p->executor);
     say(p, MOBULA__ENVELOPE__BODY_BLOCKED);
 }
 

@@ -284,6 +284,31 @@ START_TEST(test_answer_without_room_is_refused_unharmed)
 }
 END_TEST
 
+/* Who blocks rings its owner, if others stand behind: urgently, with the bit that means "look at all". */
+START_TEST(test_a_blocked_task_rings_for_those_behind_it)
+{
+    struct bench *b = bench_ready();
+    struct mob_result result = { .kind = MOB_VALUE_INLINE };
+    struct mob_run run;
+
+    push(b, 1, 1, NULL, 0, 0);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    mob_executor_block(b->executor);
+    ck_assert_int_eq(atomic_load(&b->worker_page->state), MOB_WORKER_BLOCKED);
+    ck_assert_uint_eq(atomic_load(&b->owner_page->dirty[MOB_DIRTY_BITS / 64 - 1]), 0);      /* nobody waits behind it */
+    mob_executor_unblock(b->executor);
+    ck_assert_int_eq(atomic_load(&b->worker_page->state), MOB_WORKER_RUNNING);
+    push(b, 2, 1, NULL, 0, 0);
+    atomic_store(&b->owner_page->asleep, MOB_DOZING);
+    mob_executor_block(b->executor);
+    ck_assert_uint_eq(atomic_load(&b->owner_page->dirty[MOB_DIRTY_BITS / 64 - 1]), UINT64_C(1) << 63);
+    ck_assert_int_eq(atomic_load(&b->owner_page->asleep), MOB_AWAKE);
+    ck_assert(mob_executor_finish(b->executor, &run, &result));
+    ck_assert_int_eq(atomic_load(&b->worker_page->state), MOB_WORKER_IDLE);
+    bench_destroy(b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("executor");
@@ -298,6 +323,7 @@ int main(void)
     tcase_add_test(c, test_error_travels_cut_or_whole);
     tcase_add_loop_test(c, test_malformed_arguments_are_an_answer, 0, 4);
     tcase_add_test(c, test_answer_without_room_is_refused_unharmed);
+    tcase_add_test(c, test_a_blocked_task_rings_for_those_behind_it);
     suite_add_tcase(s, c);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

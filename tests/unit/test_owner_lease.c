@@ -212,6 +212,57 @@ START_TEST(test_nothing_stays_behind_a_blocked_task)
 }
 END_TEST
 
+/* A worker rings as it blocks: what stands behind is taken back by the flush after it, not when the next look is due. */
+START_TEST(test_a_ring_of_a_blocked_worker)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *body;
+    uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    atomic_store(&f.workers[0].page.state, MOB_WORKER_BLOCKED);
+    mob_channel_ring_all(f.workers[0].end);
+    for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++)
+        dirty[i] = atomic_exchange(&f.page.dirty[i], 0);
+    mob_owner_drain(f.o, dirty, SIZE_MAX);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 1);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+/* The second task comes when the first sleeps already, and nobody rings any more. */
+START_TEST(test_nothing_is_left_with_one_that_sleeps)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    give_workers(&f, shape, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    atomic_store(&f.workers[0].page.state, MOB_WORKER_BLOCKED);
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_long_task_loses_what_is_behind_it_to_another_lease)
 {
     struct fake f;
@@ -446,6 +497,7 @@ END_TEST
 UNIT_MAIN("owner_lease", test_wants_are_levels, test_short_tasks_want_few_leases_and_deep_pipelines,
           test_eight_long_tasks_on_four_leases_run_two_rounds, test_idle_lease_lingers_and_surplus_goes_at_once,
           test_recall_takes_back_and_returns_after_the_running_task, test_nothing_stays_behind_a_blocked_task,
+          test_a_ring_of_a_blocked_worker, test_nothing_is_left_with_one_that_sleeps,
           test_long_task_loses_what_is_behind_it_to_another_lease, test_idle_lease_takes_over_a_prefetched_long_task,
           test_death_keeps_order_and_answers, test_unplaceable_warns_once_and_final_fails,
           test_unknown_kind_among_short_ones_wants_a_lease_each, test_recalled_lease_is_no_help_to_what_is_queued,
