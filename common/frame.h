@@ -50,6 +50,9 @@ struct mob_stored_value {
     uint32_t zero;
 };
 
+/* Returns of a task: so many that an answer in which each is small, or stored, fits a ring (worker/worker_main.c). */
+#define MOB_RETURNS_MAX 8192
+
 /* The end of an attempt. Body: `returns` values (status MOB_OK), or one struct mob_error, whose text may be cut: body_size is then
  * smaller than the struct (but holds all before the text, and a zero at its end). */
 struct mob_answer_frame {

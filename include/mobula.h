@@ -150,7 +150,7 @@ struct mob_options {
     const char *strategy;       /* NULL: pack here first; "spread"; "node=ID" (only there); "node~=ID" (there if it fits) */
     const char *labels;         /* "disk=ssd,zone=a": each must be on the node */
     const char *name;           /* for people; NULL: the function's */
-    uint32_t returns;           /* results; 0: 1 */
+    uint32_t returns;           /* results, at most 8192; 0: 1 */
     int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever */
 };
 

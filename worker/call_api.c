@@ -80,8 +80,8 @@ static int parse_shape(const struct mob_options *o, struct mob_shape *ret, struc
         return -1;
     if (o->labels != NULL && mob_labels_parse(o->labels, &ret->labels, err) < 0)
         return -1;
-    if (o->returns > UINT16_MAX)
-        return mob_error_set(err, MOB_ERR_INVALID, "%u returns; at most %d", o->returns, UINT16_MAX);
+    if (o->returns > MOB_RETURNS_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "%u returns; at most %d: put several values in one", o->returns, MOB_RETURNS_MAX);
     if (o->max_retries < -1 && o->max_retries != MOB_NO_RETRY)
         return mob_error_set(err, MOB_ERR_INVALID, "max_retries %d: give a number of retries, 0 for the default (%d), -1 for no "
                              "limit, or MOB_NO_RETRY", o->max_retries, RETRIES_DEFAULT);

@@ -347,15 +347,22 @@ static char *put_result(char *at, const struct mob_result *r)
     return at + mob_frame_pad(size);
 }
 
+size_t mob_executor_answer_size(const struct mob_run *run, const struct mob_result *results)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < run->returns; i++)
+        size += answer_size(&results[i]);
+    return size;
+}
+
 bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results)
 {
     struct mob_answer_frame *a;
-    size_t size = 0;
+    size_t size = mob_executor_answer_size(run, results);
     void *body;
 
     assert(e->running && e->channel != NULL);
-    for (uint32_t i = 0; i < run->returns; i++)
-        size += answer_size(&results[i]);
     if (size > mob_channel_reply_room(e->channel) && mob_channel_error(e->channel) == NULL)
         return false;
     if ((a = answer_begin(e, run, size, &body)) == NULL && mob_channel_error(e->channel) == NULL)

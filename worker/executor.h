@@ -83,6 +83,8 @@ struct mob_result {
 /* Answer with `run->returns` results. False: the answer ring has no room for so many bytes now, nothing happened: seal the large
  * values in the store and come again. What is within MOB_CHANNEL_REPLY_MAX fits at last, if the worker is BLOCKED meanwhile. */
 bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results);
+/* Bytes of such an answer. */
+size_t mob_executor_answer_size(const struct mob_run *run, const struct mob_result *results);
 /* Answer with an error; always fits (its text is cut to what the ring keeps free for each task). */
 void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why);
 

@@ -50,7 +50,7 @@ struct mob_submit {
     uint32_t depth;                     /* 0 from a driver, the running task's depth + 1 inside one */
     uint64_t function;
     const char *name;                   /* for people; borrowed for the call */
-    uint32_t returns;                   /* 1..65535 */
+    uint32_t returns;                   /* 1..MOB_RETURNS_MAX */
     int32_t max_retries;                /* -1 for ever */
     const struct mob_arg *args;
     size_t arg_count;

@@ -63,8 +63,9 @@ static int check(const struct mob_owner *o, const struct mob_submit *s, size_t *
     }
     if (s->shape >= o->shapes.count)
         return mob_error_set(err, MOB_ERR_INVALID, "shape %u is not known to this process", s->shape);
-    if (s->returns < 1 || s->returns > UINT16_MAX)
-        return mob_error_set(err, MOB_ERR_INVALID, "a task has 1 to %d returns, not %u", UINT16_MAX, s->returns);
+    if (s->returns < 1 || s->returns > MOB_RETURNS_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "a task has 1 to %d returns, not %u: put several values in one", MOB_RETURNS_MAX,
+                             s->returns);
     if (s->max_retries < -1)
         return mob_error_set(err, MOB_ERR_INVALID, "max_retries is -1 (for ever) or more, not %d", s->max_retries);
     if (s->arg_count == 0) {

@@ -106,56 +106,69 @@ static int call_user(struct mob_task *t, struct mob_error *why)
     return rc < 0 ? -1 : 0;
 }
 
-static bool is_bytes(const struct task_result *result)
+static bool is_bytes(const struct mob_result *r)
 {
-    return result->value.kind == MOB_VALUE_INLINE || result->value.kind == MOB_VALUE_PACKED;
+    return r->kind == MOB_VALUE_INLINE || r->kind == MOB_VALUE_PACKED;
 }
 
+/* What cannot be made smaller: each result small, or stored. */
+_Static_assert(MOB_RETURNS_MAX * (sizeof(struct mob_arg_head) + sizeof(struct mob_stored_value)) <= MOB_CHANNEL_REPLY_MAX,
+               "the most returns fit an answer, but for the references they carry");
+
 /* The largest inline result goes to the store. False: none is left that would help. */
-static bool shrink(struct mob_task *t, struct mob_error *why)
+static bool shrink(struct mob_task *t, struct mob_result *list, struct mob_error *why)
 {
     uint32_t largest = 0;
 
     for (uint32_t i = 1; i < t->run.returns; i++)
-        if (!is_bytes(&t->results[largest])
-            || (is_bytes(&t->results[i]) && t->results[i].value.size > t->results[largest].value.size))
+        if (!is_bytes(&list[largest]) || (is_bytes(&list[i]) && list[i].size > list[largest].size))
             largest = i;
-    if (t->run.returns == 0 || !is_bytes(&t->results[largest])
-        || t->results[largest].value.size <= sizeof(struct mob_stored_value))
+    if (t->run.returns == 0 || !is_bytes(&list[largest]) || list[largest].size <= sizeof(struct mob_stored_value)
+        || mob_task_store_result(t, largest, why) < 0)
         return false;
-    return mob_task_store_result(t, largest, why) == 0;
+    list[largest] = t->results[largest].value;
+    return true;
 }
 
-static bool try_finish(struct mob_task *t)
+/* Very many small results may have to wait for the owner to read earlier answers, and to take back tasks behind this one, for whose
+ * answers it keeps room: it does both for a worker that is BLOCKED. */
+static int answer_with(struct mob_task *t, struct mob_result *list, struct mob_error *why)
 {
-    struct mob_result one, *list = t->run.returns <= 1 ? &one : mob_alloc(t->run.returns * sizeof *list);
-    bool done;
+    size_t size;
 
-    for (uint32_t i = 0; i < t->run.returns; i++)
-        list[i] = t->results[i].value;
-    done = mob_executor_finish(t->r->executor, &t->run, list);
-    if (list != &one)
-        free(list);
-    return done;
-}
-
-/* A result that was not set is empty. Very many small ones may have to wait for the owner to read earlier answers. */
-static int answer(struct mob_task *t, struct mob_error *why)
-{
-    why->code = MOB_OK;
-    for (uint32_t i = 0; i < t->run.returns; i++)
-        t->results[i].set = true;       /* zeroed: MOB_VALUE_INLINE of 0 bytes */
-    while (!try_finish(t)) {
-        if (shrink(t, why))
+    while (!mob_executor_finish(t->r->executor, &t->run, list)) {
+        if (shrink(t, list, why))
             continue;
         if (why->code != MOB_OK)
             return -1;
+        size = mob_executor_answer_size(&t->run, list);
+        if (size > MOB_CHANNEL_REPLY_MAX)
+            return mob_error_set(why, MOB_ERR_INVALID, "the results carry too many references: an answer holds %zu bytes of names, not %zu; "
+                                 "put them into a few objects first", (size_t)MOB_CHANNEL_REPLY_MAX, size);
+        mob_executor_block(t->r->executor);
         mob_runtime_unlock(t->r);
         nanosleep(&(struct timespec){ .tv_nsec = ANSWER_ROOM_NS }, NULL);
         pthread_mutex_lock(&t->r->lock);
         mob_runtime_read(t->r);         /* ends this process if the raylet has gone */
     }
     return 0;
+}
+
+/* A result that was not set is empty. */
+static int answer(struct mob_task *t, struct mob_error *why)
+{
+    struct mob_result one, *list = t->run.returns <= 1 ? &one : mob_alloc(t->run.returns * sizeof *list);
+    int rc;
+
+    why->code = MOB_OK;
+    for (uint32_t i = 0; i < t->run.returns; i++) {
+        t->results[i].set = true;       /* zeroed: MOB_VALUE_INLINE of 0 bytes */
+        list[i] = t->results[i].value;
+    }
+    rc = answer_with(t, list, why);
+    if (list != &one)
+        free(list);
+    return rc;
 }
 
 static void run_task(struct mob_runtime *r, struct mob_task *t, const struct mob_run *run)

@@ -7,7 +7,7 @@ in_lab 4 "$@"
 # Each line of it is a scene of mobula-tasks; a scene that meets with files gets a folder of its own.
 all_scenes() {
     local run=$1 host=$2 verb
-    for verb in results arguments nested big threads forks clones errors leaves knows-itself; do
+    for verb in results returns arguments nested big threads forks clones errors leaves knows-itself; do
         expect "$run" "$host" "$verb" >/dev/null
     done
     for verb in waits crashes; do
@@ -19,6 +19,7 @@ all_scenes() {
 all_scenes private h1
 wait_until 5 nothing_left h1
 TASKS_PRIVATE=CPU=1 expect private h1 nested >/dev/null         # twenty deep on one CPU
+TASKS_PRIVATE=CPU=1 expect private h1 returns >/dev/null        # nobody else takes over what stands behind
 on h0 mobula start --head --port "$port" --num-cpus 2 >/dev/null || fail "no head"
 all_scenes scene h0
 token=$(on h0 sh -c 'cat "$HOME/.mobula/token"')

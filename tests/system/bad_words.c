@@ -92,7 +92,7 @@ static void options(void)
     struct mob_options none = { 0 }, strategy = { .size = sizeof strategy, .strategy = "nearby" };
     struct mob_options node = { .size = sizeof node, .strategy = "node=here" };
     struct mob_options labels = { .size = sizeof labels, .labels = "disk" };
-    struct mob_options returns = { .size = sizeof returns, .returns = 70000 };
+    struct mob_options returns = { .size = sizeof returns, .returns = 8193 };
     struct mob_options retries = { .size = sizeof retries, .max_retries = -2 };
     struct { struct mob_options o; char more[8]; } newer = { .o.size = sizeof newer, .more = "x" };
 
@@ -103,7 +103,7 @@ static void options(void)
     REFUSED_NULL(mob_fn("twice", &strategy, &err), MOB_ERR_INVALID, "\"nearby\" is none of");
     REFUSED_NULL(mob_fn("twice", &node, &err), MOB_ERR_INVALID, "`mobula list nodes` show them");
     REFUSED_NULL(mob_fn("twice", &labels, &err), MOB_ERR_INVALID, "'disk' has no '='");
-    REFUSED_NULL(mob_fn("twice", &returns, &err), MOB_ERR_INVALID, "at most 65535");
+    REFUSED_NULL(mob_fn("twice", &returns, &err), MOB_ERR_INVALID, "8193 returns; at most 8192");
     REFUSED_NULL(mob_fn("twice", &retries, &err), MOB_ERR_INVALID, "MOB_NO_RETRY");
 }
 

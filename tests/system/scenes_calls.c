@@ -212,6 +212,70 @@ static int big(char **words)
     return 0;
 }
 
+/* As many results as may be, of so many bytes, in front of many short tasks on the same worker. */
+static void many_of(uint64_t size)
+{
+    enum { N = 8192, BEHIND = 900 };
+    struct mob_options many = { .size = sizeof many, .returns = N };
+    struct mob_ref **refs = calloc(N, sizeof *refs), *behind[BEHIND];
+    uint64_t count = N, number;
+    struct mob_error err;
+    struct mob_view view;
+    struct mob_fn *fn = mob_fn("spread", &many, &err);
+
+    CHECK(fn != NULL);
+    CHECK_OK(mob_call(fn, (struct mob_value[]){ MOB_BYTES(&count, 8), MOB_BYTES(&size, 8) }, 2, refs, &err), &err);
+    for (uint64_t i = 0; i < BEHIND; i++)
+        behind[i] = call_u64("echo", i);
+    for (uint64_t i = 0; i < N; i++) {
+        CHECK_OK(mob_get(refs[i], MOB_FOREVER, &view, &err), &err);
+        CHECK(view.size == size);
+        memcpy(&number, size >= 8 ? view.data : &i, sizeof number);
+        CHECK(number == i);
+        mob_view_release(&view);
+        mob_ref_drop(refs[i]);
+    }
+    for (uint64_t i = 0; i < BEHIND; i++)
+        CHECK(take_u64(behind[i]) == i);
+    mob_fn_destroy(fn);
+    free(refs);
+}
+
+static void too_many_names(void)
+{
+    struct mob_options two = { .size = sizeof two, .returns = 2, .max_retries = MOB_NO_RETRY };
+    struct mob_error err;
+    struct mob_fn *fn = mob_fn("overflow", &two, &err);
+    struct mob_ref *refs[2];
+
+    CHECK(fn != NULL);
+    CHECK_OK(mob_call(fn, NULL, 0, refs, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        refused(refs[i], &err);
+        CHECK(err.code == MOB_ERR_INVALID && strstr(err.text, "carry too many references") != NULL);
+        mob_ref_drop(refs[i]);
+    }
+    mob_fn_destroy(fn);
+}
+
+static int returns(char **words)
+{
+    struct mob_options too_many = { .size = sizeof too_many, .returns = 20000 };
+    struct mob_error err;
+
+    (void)words;
+    CHECK(mob_fn("spread", &too_many, &err) == NULL && err.code == MOB_ERR_INVALID);
+    CHECK(strstr(err.text, "20000 returns; at most 8192: put several values in one") != NULL);
+    for (uint64_t i = 0; i < 20; i++)
+        CHECK(take_u64(call_u64("echo", i)) == i);              /* they are known to be short */
+    many_of(0);
+    many_of(8);
+    many_of(48);
+    many_of(200);
+    too_many_names();
+    return 0;
+}
+
 static void *submit_and_get(void *arg)
 {
     uint64_t base = (uint64_t)(uintptr_t)arg, total = 0;
@@ -287,5 +351,6 @@ static int clones(char **words)
 const struct scene scenes_calls[] = {
     { "results", "", results },     { "arguments", "", arguments }, { "waits", "FOLDER", waits }, { "nested", "", nested },
     { "big", "", big },             { "threads", "", threads },     { "forks", "", forks },       { "clones", "", clones },
+    { "returns", "", returns },
     { 0 },
 };

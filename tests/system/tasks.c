@@ -64,6 +64,41 @@ static int squares(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(squares)
 
+/* spread(count, size): so many results of so many bytes; each begins with its number. */
+static int spread(struct mob_task *t, struct mob_error *err)
+{
+    static char bytes[4096];
+    uint64_t count, size;
+
+    if (mob_arg_copy(t, 0, &count, sizeof count, err) < 0 || mob_arg_copy(t, 1, &size, sizeof size, err) < 0)
+        return -1;
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(bytes, &i, sizeof i);
+        if (mob_return(t, i, MOB_BYTES(bytes, size), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+MOB_TASK(spread)
+
+/* Two results that carry more names of objects than an answer ring can ever hold. */
+static int overflow(struct mob_task *t, struct mob_error *err)
+{
+    enum { N = 16000 };
+    static struct mob_ref *refs[N];
+
+    for (int i = 0; i < N; i++)
+        if ((refs[i] = mob_put("x", 1, err)) == NULL)
+            return -1;
+    for (size_t i = 0; i < 2; i++)
+        if (mob_return(t, i, MOB_BYTES_REFS("y", 1, refs, N), err) < 0)
+            return -1;
+    for (int i = 0; i < N; i++)
+        mob_ref_drop(refs[i]);
+    return 0;
+}
+MOB_TASK(overflow)
+
 static int sleep_ms(struct mob_task *t, struct mob_error *err)
 {
     uint64_t ms;

@@ -244,9 +244,9 @@ START_TEST(test_ten_thousand_arguments)
 }
 END_TEST
 
-START_TEST(test_65535_returns)
+START_TEST(test_as_many_returns_as_may_be)
 {
-    enum { N = 65535 };
+    enum { N = MOB_RETURNS_MAX };
     struct fake f;
     uint32_t shape = start(&f);
     uint64_t *refs = malloc(N * sizeof *refs);
@@ -255,6 +255,12 @@ START_TEST(test_65535_returns)
     struct mob_task_frame t;
     const void *body;
 
+    struct mob_error err;
+
+    s.returns = N + 1;
+    ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "1 to 8192 returns, not 8193"));
+    s.returns = N;
     ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
     mob_owner_flush(f.o);
     ck_assert(fake_claim(&f, 0, &t, &body));
@@ -558,6 +564,6 @@ END_TEST
 
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
-          test_ten_thousand_arguments, test_65535_returns, test_bad_submits_change_nothing, test_events_are_bounded_and_counted,
-          test_events_tell_what_ran_when, test_events_of_a_task_behind_another, test_events_of_each_state,
-          test_events_of_a_cancelled_task, test_events_are_whole, test_cut_error_is_told)
+          test_ten_thousand_arguments, test_as_many_returns_as_may_be, test_bad_submits_change_nothing,
+          test_events_are_bounded_and_counted, test_events_tell_what_ran_when, test_events_of_a_task_behind_another,
+          test_events_of_each_state, test_events_of_a_cancelled_task, test_events_are_whole, test_cut_error_is_told)
