@@ -8,8 +8,8 @@
  * lends again only after the old owner's Return, hence no frame of an older epoch is left that somebody still counts on; the
  * channel skips them.
  *
- * Channels are kept by owner for the life of the process: the raylet opens one a pair, and finds it again when it lends us to the
- * same owner. An owner whose ring holds what must not be there has its channel broken by common/channel.c; nothing is claimed
+ * The newest MOB_EXECUTOR_CHANNELS channels are kept, and the raylet's own: it knows of as many owners of ours, and opens a channel when
+ * it lends us to another. The one in use goes when it is not any more. An owner whose ring holds what must not be there has its channel broken by common/channel.c; nothing is claimed
  * from it any more, and the raylet ends the lease when the owner does.
  *
  * An answer's room: the ring keeps MOB_ANSWER_KEPT bytes free for each claimed task, so an error and a few stored values always
@@ -21,17 +21,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/map.h"
+#include "common/list.h"
 #include "common/mem.h"
 #include "common/wire.h"
 
 #define MOB_ANSWER_KEPT (1024 - 64)
 
+struct kept {
+    struct mob_link link;               /* in executor->channels, oldest first */
+    struct mob_address owner;           /* the producer */
+    struct mob_channel *ring;
+};
+
 struct mob_executor {
     struct mob_world *world;
     struct mob_executor_config config;
     struct mob_wire *wire;
-    struct mob_map channels;            /* by the producer's address */
+    struct mob_link channels;
+    size_t channel_count;               /* but for the raylet's */
     struct mob_channel *channel;        /* of the current lease; NULL: none, or not opened yet */
     struct mob_executor_lease lease, next;
     bool running, has_next;
@@ -49,23 +56,63 @@ struct mob_executor *mob_executor_create(struct mob_world *w, const struct mob_e
     e->world = w;
     e->config = *config;
     e->wire = mob_wire_create();
+    mob_list_init(&e->channels);
     return e;
+}
+
+static void kept_drop(struct mob_executor *e, struct kept *k)
+{
+    e->channel_count -= k->owner.process != 0;
+    mob_list_remove(&k->link);
+    mob_channel_close(k->ring);
+    free(k);
 }
 
 void mob_executor_destroy(struct mob_executor *e)
 {
-    struct mob_channel *c;
-    uint64_t key;
-    size_t at = 0;
+    struct kept *k;
 
     if (e == NULL)
         return;
-    while ((c = mob_map_next(&e->channels, &at, &key)) != NULL)
-        mob_channel_close(c);
-    mob_map_fini(&e->channels);
+    mob_list_each(k, &e->channels, struct kept, link)
+        kept_drop(e, k);
     mob_wire_destroy(e->wire);
     free(e->args);
     free(e);
+}
+
+/* -- channels ---------------------------------------------------------------------------------------------------------------- */
+
+static struct kept *kept_find(struct mob_executor *e, struct mob_address owner)
+{
+    struct kept *k;
+
+    mob_list_each(k, &e->channels, struct kept, link)
+        if (mob_address_eq(k->owner, owner))
+            return k;
+    return NULL;
+}
+
+static struct kept *kept_oldest(struct mob_executor *e)
+{
+    struct kept *k;
+
+    mob_list_each(k, &e->channels, struct kept, link)
+        if (k->owner.process != 0)
+            return k;
+    return NULL;
+}
+
+static void kept_add(struct mob_executor *e, struct mob_address owner, struct mob_channel *ring)
+{
+    struct kept *k = mob_new(struct kept), *oldest;
+
+    k->owner = owner;
+    k->ring = ring;
+    mob_list_append(&e->channels, &k->link);
+    e->channel_count += owner.process != 0;
+    while (e->channel_count > MOB_EXECUTOR_CHANNELS && (oldest = kept_oldest(e))->ring != e->channel)
+        kept_drop(e, oldest);
 }
 
 /* -- leases ------------------------------------------------------------------------------------------------------------------ */
@@ -87,9 +134,11 @@ static void send_assigned(struct mob_executor *e)
 
 static void begin_lease(struct mob_executor *e, const struct mob_executor_lease *lease)
 {
+    struct kept *k = kept_find(e, lease->channel_owner);
+
     assert(!e->running);
     e->lease = *lease;
-    e->channel = mob_map_get(&e->channels, mob_address_key(lease->channel_owner));
+    e->channel = k != NULL ? k->ring : NULL;
     atomic_store(&e->config.page->epoch, lease->epoch);
     send_assigned(e);
 }
@@ -131,18 +180,18 @@ void mob_executor_receive(struct mob_executor *e, const void *frame, size_t size
 
 void mob_executor_channel(struct mob_executor *e, struct mob_address owner, struct mob_channel *channel)
 {
-    uint64_t key = mob_address_key(owner);
-    struct mob_channel *old = mob_map_get(&e->channels, key);
+    struct kept *old = kept_find(e, owner);
     bool current = mob_address_eq(owner, e->lease.channel_owner) && e->lease.epoch != 0;
 
     if (e->running && current) {        /* a raylet opens a channel before it assigns us over it, never under a task */
         mob_channel_close(channel);
         return;
     }
-    mob_map_set(&e->channels, key, channel);
     if (current)
         e->channel = channel;
-    mob_channel_close(old);
+    if (old != NULL)
+        kept_drop(e, old);
+    kept_add(e, owner, channel);
 }
 
 /* -- the page ---------------------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,9 @@ void mob_executor_destroy(struct mob_executor *e);      /* closes its channels *
 
 /* -- facts ----------------------------------------------------------------------------------------------------------------- */
 
+/* Owners whose channels are kept; not fewer than a raylet counts on (CHANNELS_OF_WORKER in raylet/pool.h). */
+#define MOB_EXECUTOR_CHANNELS 16
+
 /* A channel from `owner` (process 0 of this node: the raylet), opened with role WORKER. Taken over; replaces an older one of
  * the pair. */
 void mob_executor_channel(struct mob_executor *e, struct mob_address owner, struct mob_channel *channel);

@@ -80,7 +80,7 @@ static void bench_destroy(struct bench *b)
     free(b);
 }
 
-static void assign(struct bench *b, uint32_t epoch)
+static void assign_to(struct bench *b, struct mob_address to, uint32_t epoch)
 {
     Mobula__Assign m = MOBULA__ASSIGN__INIT;
     Mobula__Address owner;
@@ -88,7 +88,7 @@ static void assign(struct bench *b, uint32_t epoch)
     const void *bytes;
     size_t size;
 
-    mob_wire_put_address(&owner, driver);
+    mob_wire_put_address(&owner, to);
     m.epoch = epoch;
     m.owner = &owner;
     m.lease = 70 + epoch;
@@ -97,6 +97,11 @@ static void assign(struct bench *b, uint32_t epoch)
     out.e.assign = &m;
     bytes = mob_wire_pack(b->wire, &out.e, &size);
     mob_executor_receive(b->executor, bytes, size);
+}
+
+static void assign(struct bench *b, uint32_t epoch)
+{
+    assign_to(b, driver, epoch);
 }
 
 static void push(struct bench *b, uint64_t task, uint32_t epoch, const void *body, size_t size, uint32_t args)
@@ -309,6 +314,72 @@ START_TEST(test_a_blocked_task_rings_for_those_behind_it)
 }
 END_TEST
 
+/* One of many owners, with a channel of its own. */
+struct one_of_many {
+    void *memory;
+    struct mob_channel *end;
+};
+
+static struct one_of_many channel_from(struct bench *b, uint32_t process)
+{
+    struct one_of_many o;
+
+    o.memory = aligned_alloc(4096, (mob_channel_memory_size() + 4095) / 4096 * 4096);
+    memset(o.memory, 0, mob_channel_memory_size());
+    o.end = mob_channel_on_memory(o.memory, &b->worker_bell, MOB_CHANNEL_OWNER, 3);
+    mob_executor_channel(b->executor, (struct mob_address){ 2, process },
+                         mob_channel_on_memory(o.memory, &b->owner_bell, MOB_CHANNEL_WORKER, 4));
+    return o;
+}
+
+/* Can it be lent to this owner without a new channel? */
+static bool has_channel(struct bench *b, struct one_of_many *o, uint32_t process, uint32_t epoch)
+{
+    struct mob_result result = { .kind = MOB_VALUE_INLINE };
+    struct mob_channel *end = b->owner;
+    struct mob_run run;
+    bool claimed;
+
+    assign_to(b, (struct mob_address){ 2, process }, epoch);
+    b->owner = o->end;
+    push(b, 77, epoch, NULL, 0, 0);
+    b->owner = end;
+    claimed = mob_executor_claim(b->executor, &run);
+    if (claimed)
+        ck_assert(mob_executor_finish(b->executor, &run, &result));
+    return claimed;
+}
+
+/* Owners come and go; the raylet counts on the newest 16, and on its own. What is in use stays. */
+START_TEST(test_channels_of_old_owners_go)
+{
+    enum { N = 40 };
+    struct bench *b = bench_ready();
+    struct one_of_many all[N + 2];
+    uint32_t epoch = 1;
+
+    all[N] = channel_from(b, 0);        /* the raylet's */
+    for (uint32_t i = 0; i < N; i++) {
+        all[i] = channel_from(b, 100 + i);
+        if (i < 2)
+            ck_assert(has_channel(b, &all[i], 100 + i, ++epoch));
+    }
+    ck_assert(has_channel(b, &all[1], 101, epoch));             /* in use all the time */
+    for (uint32_t i = N - MOB_EXECUTOR_CHANNELS; i < N; i++)
+        ck_assert(has_channel(b, &all[i], 100 + i, ++epoch));
+    ck_assert(has_channel(b, &all[N], 0, ++epoch));
+    all[N + 1] = channel_from(b, 500);  /* 101 is not in use any more: it goes, too */
+    ck_assert(!has_channel(b, &all[0], 100, ++epoch));
+    ck_assert(!has_channel(b, &all[1], 101, ++epoch));
+    ck_assert(!has_channel(b, &all[10], 110, ++epoch));
+    for (uint32_t i = 0; i < MOB_COUNT(all); i++) {
+        mob_channel_close(all[i].end);
+        free(all[i].memory);
+    }
+    bench_destroy(b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("executor");
@@ -323,6 +394,7 @@ int main(void)
     tcase_add_test(c, test_error_travels_cut_or_whole);
     tcase_add_loop_test(c, test_malformed_arguments_are_an_answer, 0, 4);
     tcase_add_test(c, test_answer_without_room_is_refused_unharmed);
+    tcase_add_test(c, test_channels_of_old_owners_go);
     tcase_add_test(c, test_a_blocked_task_rings_for_those_behind_it);
     suite_add_tcase(s, c);
     srunner_run_all(runner, CK_NORMAL);
