@@ -160,8 +160,6 @@ void mob_borrowed_say_gone(struct mob_raylet *r, struct peer *lender)
             g->said_at = r->now;
         }
     }
-    if (!mob_list_empty(&lender->gone) && lender->out == NULL)
-        mob_route_open(r, lender->is.node);
 }
 
 /* The stream that carried it broke. */
@@ -175,7 +173,6 @@ static void say_gone_again(struct mob_raylet *r, struct peer *lender)
         else
             g->said_at = 0;
     }
-    mob_borrowed_say_gone(r, lender);
 }
 
 void mob_borrowed_job_over(struct mob_raylet *r, struct mob_address job)
@@ -200,6 +197,7 @@ static void note_gone(struct mob_raylet *r, struct peer *lender, const struct pr
     g->job = owner->job;
     mob_list_append(&lender->gone, &g->link);
     mob_borrowed_say_gone(r, lender);
+    mob_route_open(r, lender->is.node);
 }
 
 /* -- ends ---------------------------------------------------------------------------------------------------------------- */

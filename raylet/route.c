@@ -5,7 +5,9 @@
  *
  * A pair of raylets may have two streams, when both dialed at once. Each side goes on sending on the one it used first, so
  * order holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up. When any stream of
- * a pair breaks, all of them are ended and the pair is reset: nothing above this file handles a lost or repeated message.
+ * a pair breaks, all of them are ended and the pair is reset: nothing above this file handles a lost or repeated message. One
+ * side may notice first and dial again at once: a stream that came before the other side's reset, and says only after it whose
+ * it is, belongs to what was reset, and breaks, too.
  *
  * A peer that just failed is dialed again after a pause, which grows while that goes on: two raylets that cannot reach each other,
  * or refuse each other, are placed on each other again and again by a head that reaches both.
@@ -69,6 +71,7 @@ static struct connection *add_connection(struct mob_raylet *r, uint64_t number, 
 
     c->number = number;
     c->kind = kind;
+    c->came = ++r->routes.happened;
     mob_list_init(&c->of_peer);
     mob_map_set(&r->routes.connections, number, c);
     return c;
@@ -166,6 +169,10 @@ void mob_route_peer_hello(struct mob_raylet *r, struct connection *c, const Mobu
         c->peer = peer;
         peer->dialed_at = r->now;
         mob_list_append(&peer->connections, &c->of_peer);
+    }
+    if (c->came < peer->reset) {
+        mob_route_reset(r, peer, "its stream came before we knew that the last one had broken");
+        return;
     }
     use_for_sending(r, c);
 }
@@ -293,6 +300,7 @@ void mob_route_reset(struct mob_raylet *r, struct peer *peer, const char *why)
     struct connection *c;
 
     peer->out = NULL;
+    peer->reset = ++r->routes.happened;
     drop_queued(peer);
     mob_list_remove(&peer->to_dial);    /* who still needs it asks again */
     mob_list_each(c, &peer->connections, struct connection, of_peer) {

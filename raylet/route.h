@@ -14,6 +14,7 @@ struct connection {
     bool up;                            /* the transport said so */
     bool ended;                         /* we hung up: nothing it still says counts */
     struct peer *peer;                  /* PEER: whom we dialed, or who said a good PeerHello; else NULL */
+    uint64_t came;                      /* when, in the order of `routes.happened` */
     struct process *process;            /* LOCAL: after its Hello; else NULL */
     struct mob_link of_peer;
 };
@@ -25,6 +26,7 @@ struct peer {
     struct connection *out;             /* and send on the one we used first; NULL: none is up */
     struct mob_link queued;             /* frames that wait for `out` */
     size_t queued_bytes;
+    uint64_t reset;                     /* when last, in the order of `routes.happened` */
     int64_t dialed_at, dial_at;         /* ns; the last dial, theirs or ours; none of ours before */
     int64_t retry_ns;                   /* from a loss to the next dial */
     struct mob_link to_dial;            /* in routes.to_dial, when dial_at is still to come */
@@ -36,6 +38,7 @@ struct peer {
 struct routes {
     struct mob_map connections;         /* number -> struct connection */
     struct mob_map peers;               /* node -> struct peer */
+    uint64_t happened;                  /* connections that came and resets, counted */
     struct mob_link to_dial;            /* peers that are wanted and failed a moment ago */
 };
 

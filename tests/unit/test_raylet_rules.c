@@ -240,6 +240,35 @@ static Mobula__Envelope *printed(uint64_t link, uint32_t driver, char *text)
     return fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_OUTPUT);
 }
 
+static void peer_hello(uint64_t link)
+{
+    Mobula__PeerHello m = MOBULA__PEER_HELLO__INIT;
+    uint8_t cluster[16] = { 1 };
+
+    m.protocol = MOB_PROTOCOL;
+    m.node = 3;
+    m.cluster.data = cluster;
+    m.cluster.len = sizeof cluster;
+    fake_say(&f, link, fake_at(3, 0), fake_at(0, 0), MOBULA__ENVELOPE__BODY_PEER_HELLO, &m);
+}
+
+/* The peer knows that the old stream is broken, and dials again before we know: what we forget then, it must forget, too. */
+START_TEST(test_a_stream_that_came_before_the_reset)
+{
+    fake_open(&f, "CPU=1");
+    uint64_t old = fake_peer(&f, 3), young = ++f.next_link;
+
+    mob_raylet_link_up(f.raylet, young, MOB_LINK_PEER);
+    fake_lose(&f, old);
+    peer_hello(young);
+    ck_assert_uint_eq(f.hung_up, young);
+    uint32_t hang_ups = f.hang_ups;
+    fake_peer(&f, 3);
+    ck_assert_uint_eq(f.hang_ups, hang_ups);
+    fake_fini(&f);
+}
+END_TEST
+
 /* What a slow driver's queue has no room for is counted, and the count told with what follows. */
 START_TEST(test_output_for_a_slow_driver)
 {
@@ -393,6 +422,7 @@ int main(void)
     tcase_add_test(tcase, test_unexpected_worker);
     tcase_add_test(tcase, test_queries);
     tcase_add_test(tcase, test_output_is_flushed_before_the_answer);
+    tcase_add_test(tcase, test_a_stream_that_came_before_the_reset);
     tcase_add_test(tcase, test_output_for_a_slow_driver);
     tcase_add_test(tcase, test_queued_for_a_peer);
     tcase_add_test(tcase, test_watches);

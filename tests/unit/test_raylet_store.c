@@ -224,6 +224,31 @@ START_TEST(test_an_owners_end_waits_for_a_stream)
 }
 END_TEST
 
+START_TEST(test_an_owners_end_dials)
+{
+    Mobula__Peer peer = MOBULA__PEER__INIT;
+    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
+    uint32_t driver = open_with_driver();
+    uint64_t link = fake_peer(&f, 3);
+
+    peer.node = 3;
+    peer.ip = "127.0.0.3";
+    peer.port = 7;
+    up.node = &peer;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    uint32_t dials = f.dials, worker = borrower_ends(driver, link);
+    fake_pass(&f, 100);                 /* the rest after a loss */
+    ck_assert_uint_eq(f.dials, dials + 1);
+    mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
+    Mobula__Envelope *e = fake_take(&f, f.dialed, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->owner_over->process, worker);
+    fake_exit(&f, driver, 0);
+    fake_reap(&f);
+    close_all();
+}
+END_TEST
+
 START_TEST(test_an_owners_end_is_forgotten_with_its_job)
 {
     uint32_t driver = open_with_driver();
@@ -289,5 +314,5 @@ START_TEST(test_the_last_view_goes_silently)
 END_TEST
 
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
-          test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream,
+          test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream, test_an_owners_end_dials,
           test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently)
