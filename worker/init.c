@@ -145,7 +145,7 @@ static void make_cores(struct mob_runtime *r)
 {
     struct mob_owner_config owner = {
         .cluster = r->cluster, .self = r->self, .job = r->job, .executable = r->executable, .raylet = RAYLET_LINK,
-        .wall_offset_ns = wall_offset_ns(),
+        .wall_offset_ns = wall_offset_ns(), .generation = r->generation,
         .linger_ns = r->worker ? WORKER_LINGER_NS : 0, .warn = warn_user, .arg = r,
     };
     struct mob_executor_config executor = { .cluster = r->cluster, .self = r->self, .raylet = RAYLET_LINK, .page = r->bell.page };

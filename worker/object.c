@@ -23,6 +23,7 @@
 
 void mob_owner_objects_init(struct mob_owner *o)
 {
+    o->objects.generation = o->config.generation > 0 ? o->config.generation : 1;
     mob_owner_slab_init(&o->objects.stored, sizeof(struct stored));
     mob_owner_slab_init(&o->objects.followers, sizeof(struct follower));
 }
@@ -46,8 +47,20 @@ static struct object *fresh_slot(struct objects *os)
     struct object *b = &os->chunks[slot / OBJECT_CHUNK][slot % OBJECT_CHUNK];
 
     b->slot = slot;
-    b->generation = 1;
+    b->generation = os->generation;
     return b;
+}
+
+uint32_t mob_owner_next_generation(const struct mob_owner *o)
+{
+    uint32_t last = o->objects.generation;
+
+    for (uint32_t i = 0; i < o->objects.slots; i++) {
+        const struct object *b = mob_owner_object_of_slot(o, i);
+
+        last = b->generation > last ? b->generation : last;
+    }
+    return last + 1;
 }
 
 struct object *mob_owner_object_create(struct mob_owner *o, struct task *maker)

@@ -74,6 +74,7 @@ struct objects {
     struct object **chunks;             /* of OBJECT_CHUNK; slots never move */
     size_t chunk_count;
     uint32_t slots;                     /* given out so far */
+    uint32_t generation;                /* a fresh slot's */
     struct object *free;
     uint64_t count;                     /* alive */
     struct slab stored, followers;

@@ -25,6 +25,7 @@ struct mob_owner_config {
     struct mob_hash executable;
     uint64_t raylet;                    /* the link to the own raylet */
     int64_t wall_offset_ns;             /* CLOCK_REALTIME - CLOCK_BOOTTIME here: task events carry wall times */
+    uint32_t generation;                /* of the first refs: an earlier owner's of this process are all below; 0: 1 */
     int64_t linger_ns;                  /* keep a lease without tasks so long; 0: 100 ms. Inside tasks short: others wait for its CPU */
     void (*warn)(void *arg, const char *text);          /* to tell the user: a shape that fits no node, ... */
     void *arg;
@@ -32,6 +33,7 @@ struct mob_owner_config {
 
 struct mob_owner *mob_owner_create(struct mob_world *w, const struct mob_owner_config *config);
 void mob_owner_destroy(struct mob_owner *o);
+uint32_t mob_owner_next_generation(const struct mob_owner *o);          /* for the owner after this one */
 
 /* -- the user's calls ---------------------------------------------------------------------------------------------------- */
 

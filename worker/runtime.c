@@ -200,6 +200,7 @@ int mob_runtime_open(struct mob_runtime *r, struct mob_error *err)
 void mob_runtime_close(struct mob_runtime *r)
 {
     uint64_t era = r->era;
+    uint32_t generation = r->owner != NULL ? mob_owner_next_generation(r->owner) : r->generation;
 
     assert(!r->has_service && (r->waits.next == NULL || mob_list_empty(&r->waits)));
     mob_owner_destroy(r->owner);        /* sends what it still has to tell */
@@ -220,6 +221,7 @@ void mob_runtime_close(struct mob_runtime *r)
     }
     memset((char *)r + offsetof(struct mob_runtime, era), 0, sizeof *r - offsetof(struct mob_runtime, era));
     r->era = era;
+    r->generation = generation;
 }
 
 /* -- a turn ------------------------------------------------------------------------------------------------------------------ */

@@ -43,6 +43,7 @@ struct mob_runtime {
 
     /* set before the state is UP, then only read */
     uint64_t era;                       /* which mob_init() this is: functions and views of another are refused */
+    uint32_t generation;                /* of the first refs of this era: no ref of an earlier one is taken for a new one */
     struct mob_address self, job;
     uint64_t cluster;
     char ip[64];

@@ -200,6 +200,34 @@ START_TEST(test_second_init_is_refused_until_shutdown)
 }
 END_TEST
 
+/* Refs of before mob_shutdown() are refused by name, though the new ones stand in the same slots. */
+START_TEST(test_refs_of_an_earlier_init_are_refused)
+{
+    struct mob_ref *old[3], *now[3];
+    struct mob_error err;
+    struct mob_view view;
+
+    set_up();
+    mob_ref_drop(mob_put("w", 1, &err));
+    for (int i = 0; i < 3; i++)
+        ck_assert_ptr_nonnull(old[i] = mob_put("x", 1, &err));
+    mob_shutdown();
+    fake_raylet_destroy(raylet);
+    raylet = fake_raylet_create(folder);
+    ck_assert_int_eq(mob_init(0, NULL, NULL, &err), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_ptr_nonnull(now[i] = mob_put("y", 1, &err));
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(mob_get(old[i], 0, &view, &err), -1);
+        ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+        ck_assert_ptr_nonnull(strstr(err.text, "never given out by this process"));
+        ck_assert_int_eq(mob_get(now[i], 0, &view, &err), 0);
+        mob_view_release(&view);
+    }
+    tear_down();
+}
+END_TEST
+
 START_TEST(test_forked_child_is_refused)
 {
     struct mob_error err;
@@ -645,7 +673,7 @@ int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
         test_calls_before_init_are_refused, test_wrong_addresses_are_named, test_resources_with_an_address_are_refused,
-        test_second_init_is_refused_until_shutdown, test_forked_child_is_refused,
+        test_second_init_is_refused_until_shutdown, test_refs_of_an_earlier_init_are_refused, test_forked_child_is_refused,
         test_lost_raylet_fails_every_call, test_wrong_words_are_named, test_dropped_ref_is_refused, test_call_and_get,
         test_many_in_flight, test_refs_as_arguments, test_error_of_a_task, test_many_returns_and_wrong_sizes,
         test_full_store_is_an_error, test_timeouts, test_waitset, test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_threads,
