@@ -143,16 +143,29 @@ static bool header_is_good(int fd)
         && h.version == EVENT_FILE_VERSION && h.record_size == sizeof(struct mob_event);
 }
 
-void mob_event_reader_open(struct event_reader *ret, const struct event_file *f)
+static int open_half(struct event_reader *r, unsigned i, const struct event_file *f, unsigned half, struct mob_error *err)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        unsigned half = i == 0 ? !f->now : f->now;
+    if (f->fd[half] < 0)
+        return 0;
+    r->fd[i] = fcntl(f->fd[half], F_DUPFD_CLOEXEC, 0);
+    if (r->fd[i] < 0)
+        return mob_error_errno(err, "cannot open %s", f->path[half]);
+    if (!header_is_good(r->fd[i]))
+        return mob_error_set(err, MOB_ERR_SYSTEM, "%s cannot be read, or is not the event record any more", f->path[half]);
+    r->count[i] = f->count[half];
+    return 0;
+}
 
-        ret->fd[i] = f->fd[half] < 0 ? -1 : fcntl(f->fd[half], F_DUPFD_CLOEXEC, 0);
-        ret->count[i] = ret->fd[i] < 0 ? 0 : f->count[half];
-        if (ret->fd[i] >= 0 && !header_is_good(ret->fd[i]))
-            ret->count[i] = 0;
+int mob_event_reader_open(struct event_reader *ret, const struct event_file *f, struct mob_error *err)
+{
+    struct event_reader r = { .fd = { -1, -1 } };
+
+    if (open_half(&r, 0, f, !f->now, err) < 0 || open_half(&r, 1, f, f->now, err) < 0) {
+        mob_event_reader_close(&r);
+        return -1;
     }
+    *ret = r;
+    return 0;
 }
 
 void mob_event_reader_close(struct event_reader *r)

@@ -26,7 +26,7 @@ struct event_reader {
     int fd[2];                          /* -1: no such half */
     uint64_t count[2];                  /* records in it */
 };
-void mob_event_reader_open(struct event_reader *ret, const struct event_file *f);
+int mob_event_reader_open(struct event_reader *ret, const struct event_file *f, struct mob_error *err);
 void mob_event_reader_close(struct event_reader *r);
 uint64_t mob_event_reader_count(const struct event_reader *r);
 /* Read up to `n` records from number `first` on; returns how many (0: the end, or the file cannot be read). */

@@ -4,7 +4,7 @@
  *   mob_events_add() --> batch -- (no write under way) --> write job --> on disk
  *                          '-- more than BATCH_MAX: dropped and counted
  *
- * A query starts between two writes (it must see whole batches) and then makes its answer in steps of its own jobs, beside writes. It
+ * A query starts between two writes (it must see whole batches), after that of the batch which stood when it came, and then makes its answer in steps of its own jobs, beside writes. It
  * pauses while its link has much to write. Loop thread: all but what stands in `job` and `work` of a query, which is the job's
  * from start to end. A disk that is full costs records, with a count and one warning; nothing else notices.
  *
@@ -44,7 +44,8 @@ struct answer {
     uint64_t link, query;
     struct mob_address to;
     char *verb, *argument;
-    struct event_query *work;           /* NULL: waits for the write under way */
+    struct event_query *work;           /* NULL: waits for the write `after` */
+    uint64_t after;
     const char *text;
     size_t size;
     bool last, stepping, over;          /* over: nobody reads it any more */
@@ -67,6 +68,7 @@ struct mob_events {
     bool full;                          /* the last write failed */
     /* the write job's while `writing` */
     bool writing;
+    uint64_t begun;                     /* writes so far */
     uv_work_t job;
     struct batch written;
     bool rotate, failed;
@@ -169,6 +171,7 @@ static void write_start(struct mob_events *e)
         batch_add(&e->written, &name);
     }
     e->writing = true;
+    e->begun++;
     uv_queue_work(mob_loop_uv(e->loop), &e->job, write_job, write_done);
 }
 
@@ -308,12 +311,12 @@ static void answers_start(struct mob_events *e)
 
         if (a->work != NULL)
             continue;
-        if (e->batch.count > 0) {
+        if (e->begun < a->after) {
             write_start(e);
             return;
         }
-        mob_event_reader_open(&reader, e->file);
-        a->work = mob_event_query_create(a->verb, a->argument, &reader, &e->facts, &err);
+        if (mob_event_reader_open(&reader, e->file, &err) == 0)
+            a->work = mob_event_query_create(a->verb, a->argument, &reader, &e->facts, &err);
         if (a->work != NULL) {
             step_start(a);
         } else {
@@ -341,6 +344,7 @@ void mob_events_query(struct mob_events *e, uint64_t link, uint64_t query, struc
     a->to = from;
     a->verb = mob_strdup(verb);
     a->argument = mob_strdup(argument);
+    a->after = e->begun + (e->batch.count > 0);
     mob_list_append(&e->answers, &a->in_list);
     e->answer_count++;
     if (!e->writing)

@@ -220,6 +220,7 @@ START_TEST(test_reader_outlives_rotation_and_refuses_a_bad_header)
     struct event_file *f = mob_event_file_create(folder, 2 * 96 * 10, NULL);
     struct mob_event e = event(MOB_EVENT_ENDED, 1, MOB_OK), got[20];
     struct event_reader old, bad;
+    struct mob_error err;
     int fd;
 
     ck_assert_ptr_nonnull(f);
@@ -228,22 +229,21 @@ START_TEST(test_reader_outlives_rotation_and_refuses_a_bad_header)
         ck_assert_int_eq(mob_event_file_append(f, &e, 1, false, NULL), 0);
     }
     ck_assert(mob_event_file_is_full(f, 1));
-    mob_event_reader_open(&old, f);
+    ck_assert_int_eq(mob_event_reader_open(&old, f, NULL), 0);
     for (int i = 0; i < 3; i++)         /* both halves are begun anew */
         ck_assert_int_eq(mob_event_file_append(f, &e, 1, true, NULL), 0);
     ck_assert_uint_eq(mob_event_reader_count(&old), 9);
     ck_assert_uint_eq(mob_event_reader_get(&old, 0, got, 20), 9);
     ck_assert_uint_eq(got[8].task, 1);
     mob_event_reader_close(&old);
-    mob_event_reader_open(&bad, f);
+    ck_assert_int_eq(mob_event_reader_open(&bad, f, NULL), 0);
     ck_assert_uint_eq(mob_event_reader_count(&bad), 2);
     mob_event_reader_close(&bad);
     fd = open(path, O_WRONLY);
     ck_assert_int_eq(pwrite(fd, "garbage", 7, 0), 7);
     close(fd);
-    mob_event_reader_open(&bad, f);
-    ck_assert_uint_eq(mob_event_reader_count(&bad), 1);
-    mob_event_reader_close(&bad);
+    ck_assert_int_eq(mob_event_reader_open(&bad, f, &err), -1);         /* not half of it, as if it were all */
+    ck_assert_ptr_nonnull(strstr(err.text, "events.0 cannot be read"));
     mob_event_file_destroy(f);
     free(path);
     unit_folder_remove(folder);
@@ -395,6 +395,48 @@ START_TEST(test_full_disk_from_the_start)
 }
 END_TEST
 
+/* A record that cannot be opened is an error, not an answer. */
+START_TEST(test_no_descriptor_is_an_error)
+{
+    struct answers a;
+    struct rlimit before, few;
+
+    setup(&a, 1 << 20);
+    add(&a, MOB_EVENT_ENDED, 1, MOB_OK);
+    json_decref(ask(&a, "tasks", ""));
+    ck_assert_int_eq(a.code, MOB_OK);
+    getrlimit(RLIMIT_NOFILE, &before);
+    few = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+    setrlimit(RLIMIT_NOFILE, &few);
+    json_decref(ask(&a, "tasks", ""));
+    setrlimit(RLIMIT_NOFILE, &before);
+    ck_assert_int_eq(a.code, MOB_ERR_SYSTEM);
+    teardown(&a);
+}
+END_TEST
+
+/* Records come without end: a question is answered when those before it are written. */
+START_TEST(test_answer_under_load)
+{
+    struct answers a;
+    uint64_t task = 0;
+
+    setup(&a, 1 << 20);
+    add(&a, MOB_EVENT_ENDED, ++task, MOB_OK);
+    a.waiting = 1;
+    mob_events_query(a.events, 7, 8, (struct mob_address){ 2, 3 }, "tasks", "");
+    for (int turns = 0; a.waiting > 0 && turns < 1000; turns++) {
+        add(&a, MOB_EVENT_ENDED, ++task, MOB_OK);
+        uv_run(mob_loop_uv(a.loop), UV_RUN_ONCE);
+    }
+    ck_assert_uint_eq(a.waiting, 0);
+    json_t *json = json_loads(a.text, 0, NULL);
+    ck_assert_uint_ge(json_array_size(json_object_get(json, "tasks")), 1);
+    json_decref(json);
+    teardown(&a);
+}
+END_TEST
+
 /* A link that goes away while its answer is made; and the end of everything meanwhile. */
 START_TEST(test_asker_goes)
 {
@@ -413,4 +455,4 @@ END_TEST
 
 UNIT_MAIN("events", test_tasks_by_their_newest_word, test_states, test_tasks_of_a_job_that_is_over, test_timeline_is_streamed, test_rotation,
           test_reader_outlives_rotation_and_refuses_a_bad_header, test_full_disk, test_full_disk_from_the_start,
-          test_asker_goes)
+          test_no_descriptor_is_an_error, test_answer_under_load, test_asker_goes)
