@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bad_parent.c FILE -- a driver that will be killed: its tasks leave big values on each node, and each a grandchild (`sleep 86399`) in a
- * session of its own. Makes FILE when all values are there. */
+/* bad_parent.c FILE -- a driver that will be killed: its tasks leave big values on nodes 1 and 2, and each a grandchild (`sleep 86399`)
+ * in a session of its own. Makes FILE when all values are there. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ MOB_TASK(leave)
 
 int main(int argc, char **argv)
 {
-    struct mob_options spread = { .size = sizeof spread, .strategy = "spread" };
+    struct mob_options on[2] = { { .size = sizeof on[0], .strategy = "node=1" }, { .size = sizeof on[0], .strategy = "node=2" } };
     struct mob_ref *refs[TASKS];
     unsigned char ready[TASKS];
     struct mob_error err = { 0 };
@@ -35,9 +35,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "parent: cannot start: %s\n", err.text);
         return 1;
     }
-    struct mob_fn *fn = mob_fn("leave", &spread, &err);
+    struct mob_fn *fn[2] = { mob_fn("leave", &on[0], &err), mob_fn("leave", &on[1], &err) };
     for (int i = 0; i < TASKS; i++)
-        if (mob_call(fn, NULL, 0, &refs[i], &err) < 0)
+        if (fn[i % 2] == NULL || mob_call(fn[i % 2], NULL, 0, &refs[i], &err) < 0)
             return 1;
     if (mob_wait(refs, TASKS, TASKS, PATIENCE_MS, ready, &err) != TASKS)
         return 1;
