@@ -125,7 +125,7 @@ leftovers() {
     on "$1" sh -c '
         for folder in /proc/[0-9]*; do
             name=$(readlink "$folder/exe" 2>/dev/null) || continue
-            case $name in */mobula-[^/]* | */mobula | */raylet-*.d/*) echo "process ${folder#/proc/}: $(tr "\0" " " <"$folder/cmdline")" ;; esac
+            case $name in */mobula-[!/]* | */mobula | */raylet-*.d/*) echo "process ${folder#/proc/}: $(tr "\0" " " <"$folder/cmdline")" ;; esac
         done
         find /dev/shm -mindepth 1
         find /tmp/mobula-*/ -mindepth 1 -maxdepth 1 -name "*@$0@*" 2>/dev/null
