@@ -94,7 +94,7 @@ static void on_pidfd(uv_poll_t *poll, int status, int events)
 void mob_resident_watch(struct mob_resident *r, int pidfd)
 {
     assert(r->driver);
-    if (pidfd >= 0 && (!mob_shell_has_pidfds() || uv_poll_init(mob_loop_uv(r->shell->loop), &r->pidfd_poll, pidfd) < 0)) {
+    if (pidfd >= 0 && uv_poll_init(mob_loop_uv(r->shell->loop), &r->pidfd_poll, pidfd) < 0) {
         close(pidfd);
         pidfd = -1;
     }

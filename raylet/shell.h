@@ -3,8 +3,6 @@
 #ifndef MOB_RAYLET_SHELL_H
 #define MOB_RAYLET_SHELL_H
 
-#include <stdlib.h>
-
 #include "common/loop.h"
 #include "common/map.h"
 #include "common/paths.h"
@@ -55,12 +53,6 @@ struct mob_shell {
 static inline void mob_shell_poke(struct mob_shell *s)
 {
     mob_ticker_poke(s->ticker);
-}
-
-/* False: behave as on a kernel without pidfds (MOBULA_NO_PIDFD, for tests). */
-static inline bool mob_shell_has_pidfds(void)
-{
-    return getenv("MOBULA_NO_PIDFD") == NULL;
 }
 
 /* Leave the loop; the process exits with `code`. */

@@ -143,7 +143,7 @@ static int start(struct mob_resident *r, const struct mob_program_file *file, in
     environment_destroy(environment);
     if (result < 0)
         return -1;
-    r->shown_pid = shown_pid(r->pid, mob_shell_has_pidfds() ? pidfd : -1);
+    r->shown_pid = shown_pid(r->pid, pidfd);
     if (pidfd >= 0)
         close(pidfd);                   /* its pid is ours until we reap it; SIGCHLD tells of its end (reap.c) */
     return 0;

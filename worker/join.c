@@ -5,11 +5,12 @@
  *   "auto"          the raylet whose record is in this user's run folder
  *   "host:port"     a raylet of the cluster with that head on this machine; none: one that lends nothing, for as long as we live
  *
- * Daemons started here watch a pidfd of this process: however it dies, they end. Their logs stand in the raylet's own folder, which ends
- * with it. */
+ * Daemons started here watch a pidfd of this process, or, where there are none, the end of a pipe that only it holds: however it dies,
+ * they end. Their logs stand in the raylet's own folder, which ends with it. */
 #include "worker/join.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
@@ -28,6 +29,7 @@
 #include "common/mem.h"
 #include "common/resources.h"
 #include "common/token.h"
+#include "worker/socket.h"
 
 #define LAUNCH_MS 30000
 #define END_MS 10000
@@ -38,6 +40,10 @@ struct mob_cluster {
     size_t count;
 };
 
+/* Where the kernel has no pidfds: the end of a pipe that we hold, and none of our children. No part of the cluster, as a fork while
+ * daemons start must find it. */
+static int lifeline = -1;
+
 /* -- starting ---------------------------------------------------------------------------------------------------------------- */
 
 static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
@@ -45,12 +51,27 @@ static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
     snprintf(ret, size, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
 }
 
-static int own_pidfd(struct mob_error *err)
+/* What daemons watch, to be passed on and closed: it is readable once we have ended. */
+static int own_end(struct mob_error *err)
 {
-    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0), ends[2];
 
-    return fd >= 0 ? fd : mob_error_errno(err, "a private cluster needs a kernel with pidfd_open (5.3); or start one with "
-                                          "`mobula start --head`");
+    if (fd >= 0)
+        return fd;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return mob_error_errno(err, "cannot make a pipe for the daemons of this process");
+    lifeline = mob_socket_high_fd(ends[1]);
+    if (lifeline >= 0)
+        return ends[0];
+    close(ends[0]);
+    return mob_error_errno(err, "cannot keep a pipe for the daemons of this process");
+}
+
+void mob_cluster_let_go(void)
+{
+    if (lifeline >= 0)
+        close(lifeline);
+    lifeline = -1;
 }
 
 /* Its log stands in the run folder until the raylet has a folder. */
@@ -123,17 +144,17 @@ static int start_raylet(const struct mob_init_options *o, const char *head, cons
     return 0;
 }
 
-static int start_private(const struct mob_init_options *o, const char *token_file, int pidfd, struct mob_launched *ret,
+static int start_private(const struct mob_init_options *o, const char *token_file, int end_fd, struct mob_launched *ret,
                          struct mob_error *err)
 {
     const char *options[] = { "--ip", "127.0.0.1", "--port", "0", "--token-file", token_file, NULL };
     struct mob_launched head;
     char address[80], log[MOB_PATH_SIZE];
 
-    if (launch("mobula-head", options, pidfd, log, &head, err) < 0)
+    if (launch("mobula-head", options, end_fd, log, &head, err) < 0)
         return -1;
     address_text(address, sizeof address, head.ip, head.port);
-    if (start_raylet(o, address, "127.0.0.1", token_file, pidfd, false, ret, err) == 0) {
+    if (start_raylet(o, address, "127.0.0.1", token_file, end_fd, false, ret, err) == 0) {
         keep_log(log, "mobula-head", ret);
         return 0;
     }
@@ -151,7 +172,7 @@ static int start(const struct mob_init_options *o, const char *head, char ret_so
     char token_file[MOB_PATH_SIZE], token[MOB_TOKEN_SIZE];
     struct mob_launched raylet;
     struct mob_resources resources;
-    int pidfd, rc;
+    int end_fd, rc;
 
     if (o->resources != NULL && mob_resources_parse(o->resources, &resources, err) < 0)
         return -1;
@@ -159,15 +180,17 @@ static int start(const struct mob_init_options *o, const char *head, char ret_so
         return -1;
     if ((head == NULL ? mob_token_create(token_file, token, err) : mob_token_load(token_file, token, err)) < 0)
         return -1;
-    if ((pidfd = own_pidfd(err)) < 0)
+    if ((end_fd = own_end(err)) < 0)
         return -1;
     if (head == NULL)
-        rc = start_private(o, token_file, pidfd, &raylet, err);
+        rc = start_private(o, token_file, end_fd, &raylet, err);
     else
-        rc = start_raylet(o, head, NULL, token_file, pidfd, true, &raylet, err);
-    close(pidfd);
-    if (rc < 0)
+        rc = start_raylet(o, head, NULL, token_file, end_fd, true, &raylet, err);
+    close(end_fd);
+    if (rc < 0) {
+        mob_cluster_let_go();
         return -1;
+    }
     mob_copy(ret_socket, MOB_PATH_SIZE, raylet.socket);
     *ret_cluster = remember(&raylet, head == NULL);
     return 0;
@@ -299,5 +322,6 @@ void mob_cluster_end(struct mob_cluster *c)
         if (mob_identity_alive(&c->daemons[i]))
             mob_identity_signal(&c->daemons[i], SIGKILL, NULL);
     }
+    mob_cluster_let_go();
     free(c);
 }

@@ -17,4 +17,7 @@ int mob_join(const struct mob_init_options *opt, char ret_socket[MOB_PATH_SIZE],
 /* End what was started and wait until it is gone. NULL is fine. */
 void mob_cluster_end(struct mob_cluster *c);
 
+/* In a forked child, which must not keep them alive: what was started ends with the parent alone. Only system calls. */
+void mob_cluster_let_go(void);
+
 #endif

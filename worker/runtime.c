@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/identity.h"
+#include "worker/join.h"
 #include "worker/store_call.h"
 
 #define LEAVE_ANSWERS_MAX 64            /* drained on the way out of a call */
@@ -33,13 +34,18 @@ static bool foreign;                    /* we are a forked child: nothing here i
 
 /* -- enter and leave --------------------------------------------------------------------------------------------------------- */
 
-/* In a forked child. A program that forks before mob_init() may call it in the child. */
+/* In a forked child. It may outlive its parent, and must not be taken for it by whoever watches our descriptors. A program that forks before
+ * mob_init() may call it in the child. */
 static void mark_foreign(void)
 {
-    if (the_runtime.state != MOB_RUNTIME_DOWN)
-        foreign = true;
-    else
+    if (foreign)
+        return;
+    mob_cluster_let_go();
+    foreign = the_runtime.state != MOB_RUNTIME_DOWN;
+    if (!foreign)
         the_runtime.lock = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;      /* another thread may have held it */
+    else if (the_runtime.state == MOB_RUNTIME_UP)
+        close(mob_socket_fd(the_runtime.socket));
 }
 
 __attribute__((constructor)) static void watch_forks(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bad_bystander.c FILE -- the driver next door: runs tasks, small and large values by turns, until FILE is there; makes FILE.up when the
- * first ones are done. It must never see an error. */
+/* bad_bystander.c FILE [forks] -- the driver next door: runs tasks, small and large values by turns, until FILE is there; makes FILE.up when
+ * the first ones are done. It must never see an error. With `forks` it leaves a child that neither execs nor ends: FILE.child names it. */
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -46,6 +46,20 @@ static int batch(struct mob_fn *fn, unsigned round, struct mob_error *err)
     return rc;
 }
 
+static void leave_child(const char *file)
+{
+    char path[4096];
+    pid_t child = fork();
+
+    if (child == 0)
+        for (;;)
+            pause();
+    snprintf(path, sizeof path, "%s.child", file);
+    FILE *f = fopen(path, "w");
+    fprintf(f, "%d\n", (int)child);
+    fclose(f);
+}
+
 int main(int argc, char **argv)
 {
     struct mob_error err = { 0 };
@@ -58,6 +72,8 @@ int main(int argc, char **argv)
     }
     struct mob_fn *fn = mob_fn("add_up", NULL, &err);
 
+    if (argc > 2)
+        leave_child(argv[1]);
     snprintf(up, sizeof up, "%s.up", argv[1]);
     while (access(argv[1], F_OK) != 0) {
         if (fn == NULL || batch(fn, round++, &err) < 0) {

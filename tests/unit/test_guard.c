@@ -11,6 +11,7 @@
 
 #include "common/mem.h"
 #include "raylet/guard.h"
+#include "tests/box.h"
 
 /* Each process of a family holds `alive[1]`; its end is seen as the end of file on alive[0], when all of them are gone. */
 static int alive[2], said[2];
@@ -82,10 +83,11 @@ static void wait_until_gone(void)
     ck_assert_int_ne(p.revents & POLLHUP, 0);
 }
 
+/* Check forks each test: the box is closed for this one alone. */
 static void mode(int i)
 {
     if (i == 1)
-        setenv("MOBULA_NO_PIDNS", "1", 1);
+        ck_assert_int_eq(mob_box_close(), 0);
 }
 
 START_TEST(test_exit_code_and_joining_again)
