@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 mob_unit_test(executor mob_owner)
-mob_unit_test(runtime_api mobula_static)
-target_sources(test_runtime_api PRIVATE ${CMAKE_CURRENT_LIST_DIR}/fake_raylet.c)
+foreach(name runtime_life runtime_api)
+    mob_unit_test(${name} mobula_static)
+    target_sources(test_${name} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/fake_raylet.c)
+endforeach()
 
 # The shared library exports what mobula.h declares and nothing else; the header is C++, too.
 mob_unit_test(runtime_symbols mobula ${CMAKE_DL_LIBS})
