@@ -9,6 +9,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "common/log.h"
 #include "common/token.h"
 #include "raylet/shell.h"
@@ -74,6 +78,9 @@ static int raylet(void *arg, struct mob_guard_notes *notes, int first)
     mob_loop_run(s->loop);
     mob_reap_all(s);
     mob_logs_finish(s->logs);
+#ifdef __SANITIZE_ADDRESS__
+    __lsan_do_leak_check();             /* _exit() does not: what nobody can reach any more has leaked */
+#endif
     return s->exit_code;
 }
 

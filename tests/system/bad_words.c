@@ -265,6 +265,7 @@ int main(int argc, char **argv)
     more_than_there_is();
     good_call();
     WORKS(mob_get(kept, 0, &view, &err));
+    mob_view_release(&view);
     mob_shutdown();
     REFUSED(mob_get(kept, 0, &view, &err), MOB_ERR_INVALID, "call mob_init() first");
     mob_ref_drop(kept);
@@ -273,6 +274,7 @@ int main(int argc, char **argv)
     WORKS(mob_init(argc, argv, NULL, &err));        /* again: neither refs nor functions of before are taken for new ones */
     REFUSED(mob_get(kept, 0, &view, &err), MOB_ERR_INVALID, "never given out");
     REFUSED(mob_call(fn, NULL, 0, &kept, &err), MOB_ERR_INVALID, "before mob_shutdown()");
+    mob_fn_destroy(fn);
     good_call();
     mob_shutdown();
     return bad_failures > 0;

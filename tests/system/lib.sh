@@ -51,6 +51,20 @@ wait_until() {
     done
 }
 
+# A build with MOB_SANITIZE=address: what daemons, workers and drivers are told by their sanitizers, wherever they run, is a failure.
+if [ -n "${MOB_SANITIZED:-}" ]; then
+    reports=$MOB_BUILD/reports/$(basename "$0" .sh)
+    export ASAN_OPTIONS="log_path=$reports/report" LSAN_OPTIONS="suppressions=$tests/grpc.supp:print_suppressions=0"
+    [ -n "${MOB_LAB:-}" ] || rm -rf "$reports"
+    mkdir -p "$reports"
+fi
+
+sanitizers_said_nothing() {
+    [ -n "${MOB_SANITIZED:-}" ] && [ -n "$(ls "$reports")" ] || return 0
+    cat "$reports"/* >&2
+    fail "the sanitizers"
+}
+
 # in_lab [--shared-fs] N "$@": run this test again inside a lab of N hosts.
 in_lab() {
     local options=()
@@ -74,12 +88,14 @@ finish() {
     trap - EXIT
     [ "$status" != 77 ] || exit 77
     cluster_stop
+    sanitizers_said_nothing
     [ "$status" = 0 ] || fail "ended with status $status"
     [ "$failures" = 0 ] || exit 1
     exit 0
 }
 
-on() { "$lab" on "$@"; }
+# LeakSanitizer looks for a process's threads in /proc, so no raylet may be process 1 of a namespace then: bad_box.c forbids it.
+on() { "$lab" on "$1" ${MOB_SANITIZED:+bad_box} "${@:2}"; }
 
 # cluster_start N [options of the head]: a head on h0, raylets on h1 .. h<N-1>.
 cluster_start() {

@@ -66,8 +66,11 @@ int main(int argc, char **argv)
         if (mob_get(refs[i], 30000, &view, &err) < 0)
             return fail(&err);
         mob_view_release(&view);
+        mob_ref_drop(refs[i]);
     }
     free(refs);
+    for (int i = 0; i < nodes; i++)
+        mob_fn_destroy(fn[i]);
     if (argc > 2 && strcmp(argv[2], "shutdown") == 0)
         mob_shutdown();
     return 0;
