@@ -29,15 +29,13 @@ static int print_file(const char *path)
 }
 
 /* Returns how many matched. */
-static size_t session_logs(const char *session, const char *pattern)
+static size_t folder_logs(const char *folder, const char *pattern)
 {
-    char folder[MOB_PATH_SIZE + 8], path[MOB_PATH_SIZE + 512];
+    char path[MOB_PATH_SIZE + 512];
     struct dirent **names;
     size_t matched = 0;
-    int n;
+    int n = scandir(folder, &names, NULL, alphasort);
 
-    snprintf(folder, sizeof folder, "%s/logs", session);
-    n = scandir(folder, &names, NULL, alphasort);
     for (int i = 0; i < n; i++) {
         if (names[i]->d_name[0] != '.' && (pattern == NULL || fnmatch(pattern, names[i]->d_name, 0) == 0)) {
             snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
@@ -54,6 +52,26 @@ static size_t session_logs(const char *session, const char *pattern)
     return matched;
 }
 
+/* Those of a raylet that lives for one driver are in a folder of its own, <name>.d beside <name>.sock. */
+static size_t own_logs(const struct mob_daemon_record *d, const char *pattern)
+{
+    char folder[MOB_PATH_SIZE + 8];
+    const char *end = strrchr(d->socket, '.');
+
+    if (!d->is_private || strcmp(d->role, "raylet") != 0 || end == NULL)
+        return 0;
+    snprintf(folder, sizeof folder, "%.*s.d", (int)(end - d->socket), d->socket);
+    return folder_logs(folder, pattern);
+}
+
+static size_t session_logs(const char *session, const char *pattern)
+{
+    char folder[MOB_PATH_SIZE + 8];
+
+    snprintf(folder, sizeof folder, "%s/logs", session);
+    return folder_logs(folder, pattern);
+}
+
 static int run(const struct args *a)
 {
     static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
@@ -68,13 +86,15 @@ static int run(const struct args *a)
             seen |= strcmp(all[i].session, all[j].session) == 0;
         if (!seen)
             matched += session_logs(all[i].session, args_operand(a));
+        matched += own_logs(&all[i].record, args_operand(a));
     }
     if (matched > 0)
         return 0;
     if (args_operand(a) != NULL)
         fprintf(stderr, "mobula: no log file of a running node of this machine matches %s\n", args_operand(a));
     else
-        fprintf(stderr, "mobula: no node of yours runs on this machine, so there are no log files\n");
+        fprintf(stderr, "mobula: %s\n", count > 0 ? "the nodes of this machine have no log files yet"
+                                                  : "no node of yours runs on this machine, so there are no log files");
     return 1;
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 360-killed-driver.sh -- a driver is killed by SIGKILL while two nodes hold its big values, and what its tasks have started runs on in
+# 365-killed-driver.sh -- a driver is killed by SIGKILL while two nodes hold its big values, and what its tasks have started runs on in
 # sessions of its own: within seconds the stores are empty, and nothing of its job runs anywhere (bad_parent.c).
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/bad.sh"

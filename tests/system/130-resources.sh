@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 120-resources.sh -- never more is held at once than there is: parts of a CPU, GPUs by index and in parts, things of one's own.
+# 130-resources.sh -- never more is held at once than there is: parts of a CPU, GPUs by index and in parts, things of one's own.
 . "$(dirname "$0")/tasks.sh"
 in_lab 4 "$@"
 
