@@ -24,11 +24,13 @@ struct mob_task {
     struct task_result one_result;
     char few[256];                      /* small results stand here, no allocation */
     size_t few_used;
+    const struct mob_stored_value *renamed;     /* the last result that got its name by its Seal; NULL: none did */
 };
 
 /* Ask owners for what the frame only names, pin or fetch the stored arguments. Lock held. */
 int mob_task_resolve(struct mob_task *t, struct mob_error *err);
-/* What it still has of its arguments' references is held, and what it gave away, too: their owners have said so. Lock held. */
+/* What its answer names is known: what it still has of its arguments' references is held, and what it gave away, too, as their owners have
+ * said; and the store has the results under their names. Lock held. */
 void mob_task_settle(struct mob_task *t);
 /* Seal result `i`, which is inline, in the store. Lock held. */
 int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err);

@@ -113,6 +113,18 @@ void mob_store_seal_as(struct mob_runtime *r, const struct mob_room *room, const
     mob_runtime_flush(r);
 }
 
+void mob_store_await_name(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size)
+{
+    struct mob_fetch f = { .id = *id, .size = size, .node = r->self.node };
+    struct mob_wait wait;
+    size_t left = 0;
+
+    mob_wait_init(&wait);
+    mob_fetch_start(r, &f, &wait, &left);
+    mob_wait_until(r, &wait, MOB_NEVER);
+    mob_fetch_cancel(r, &f);
+}
+
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room)
 {
     send_object(r, MOBULA__ENVELOPE__BODY_ABANDON, &room->id, room->entry, 0);

@@ -20,6 +20,9 @@ void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room);
 void mob_store_free(struct mob_runtime *r, const struct mob_object_id *id);
 /* The same under another name, which was not known when the room was made. */
 void mob_store_seal_as(struct mob_runtime *r, const struct mob_room *room, const struct mob_object_id *id);
+/* Wait until the store has read that Seal, and so all before it: till then a Fetch by this name finds nothing, not even an object to wait
+ * for. By a Fetch of our own; an error is an answer as well (its owner has freed it). */
+void mob_store_await_name(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size);
 /* room, a copy of the bytes with the names of what they carry (common/packed.h), seal: *ret_size bytes in all. Lets go of the lock
  * while it copies. */
 int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const void *data, uint64_t size,

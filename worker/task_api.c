@@ -138,6 +138,8 @@ void mob_task_settle(struct mob_task *t)
 {
     struct settled s = { .waiter.ready = on_settled, .r = t->r };
 
+    if (t->renamed != NULL)
+        mob_store_await_name(t->r, &t->renamed->object, t->renamed->size);
     if (!mob_owner_keep(t->r->owner))
         return;
     mob_wait_init(&s.wait);
@@ -365,6 +367,7 @@ static void return_buffer(struct mob_task *t, size_t i, struct task_result *resu
         mob_buffer_forget(t->r, b);
         result->value = (struct mob_result){ .kind = MOB_VALUE_STORED,
                                              .stored = { .object = id, .size = b->room.size, .node = t->r->self.node } };
+        t->renamed = &result->value.stored;
     }
     if (b->carried.count > 0)
         lend(t, result, b->carried.numbers, b->carried.count);

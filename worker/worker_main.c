@@ -56,6 +56,7 @@ static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mo
     t->fetches = NULL;
     t->borrowed = NULL;
     t->pins = NULL;
+    t->renamed = NULL;
     t->args = run->arg_count > 0 ? mob_alloc(run->arg_count * sizeof *t->args) : NULL;
     t->one_result = (struct task_result){ .set = false };
     t->results = run->returns <= 1 ? &t->one_result : mob_alloc(run->returns * sizeof *t->results);
