@@ -103,10 +103,7 @@ int main(int argc, char **argv)
     printf("resources: %d tasks each, of %u ms\n", TASKS, ms);
     gpus = run("GPU=1", ms, &tally);
     licences = run("licence=1", ms, &tally);
-    printf("  tasks by host:");
-    for (int i = 0; i < tally.count; i++)
-        printf("  %s %d", tally.hosts[i], tally.tasks[i]);
-    printf("\n");
+    tally_print_hosts(&tally);
     mob_shutdown();
     if (gpus > 2 || licences > 3)
         return fprintf(stderr, "resources: more was held at once than there is\n"), 1;

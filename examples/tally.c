@@ -79,16 +79,25 @@ int cluster_cpus(void)
     return atoi(cpu + 4);
 }
 
+void tally_print_hosts(const struct tally *y)
+{
+    printf("  tasks by host:");
+    for (int i = 0; i < y->count; i++)
+        printf("  %s %d", y->hosts[i], y->tasks[i]);
+    printf("\n");
+}
+
 void tally_print(const struct tally *y, double serial, double distributed, int cpus)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     double possible = cpus < cores ? (double)cpus : (double)cores;
 
-    printf("  serial %.2f s   distributed %.2f s   %.2f times of %.0f possible (%d CPUs in the cluster, %ld real cores)\n"
-           "  tasks by host:", serial, distributed, serial / distributed, possible, cpus, cores);
-    for (int i = 0; i < y->count; i++)
-        printf("  %s %d", y->hosts[i], y->tasks[i]);
-    printf("\n");
+    if (serial > 0)
+        printf("  serial %.2f s   distributed %.2f s   %.2f times of %.0f possible (%d CPUs in the cluster, %ld real cores)\n",
+               serial, distributed, serial / distributed, possible, cpus, cores);
+    else
+        printf("  distributed %.2f s (%d CPUs in the cluster, %ld real cores)\n", distributed, cpus, cores);
+    tally_print_hosts(y);
 }
 
 void fail(const char *who, const struct mob_error *err)

@@ -23,8 +23,10 @@ void tally_merge(struct tally *y, const struct tally *more);
 
 int cluster_cpus(void);
 
-/* Both times, their ratio beside what is possible (the CPUs of the cluster, but no more than this machine has cores), tasks by host. */
+/* Both times, their ratio beside what is possible (the CPUs of the cluster, but no more than this machine has cores), tasks by
+ * host. A serial run of 0 seconds was left out. */
 void tally_print(const struct tally *y, double serial, double distributed, int cpus);
+void tally_print_hosts(const struct tally *y);
 
 /* Print and end with 1. */
 void fail(const char *who, const struct mob_error *err) __attribute__((noreturn));
