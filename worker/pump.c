@@ -18,7 +18,7 @@
  * has gone by.
  *
  * A task's thread that sleeps tells the raylet (Blocked), so that its CPU can be lent: once a wait, and only when it really
- * sleeps.
+ * sleeps; but not when it waits for room in the store.
  */
 #include <assert.h>
 #include <errno.h>
@@ -105,7 +105,7 @@ static void say(struct mob_runtime *r, Mobula__Envelope__BodyCase body)
 
 static void block(struct mob_runtime *r, struct mob_wait *w)
 {
-    if (w->blocked || !r->worker || !r->running || !pthread_equal(pthread_self(), r->main_thread))
+    if (w->blocked || w->keeps_cpu || !r->worker || !r->running || !pthread_equal(pthread_self(), r->main_thread))
         return;
     w->blocked = true;
     mob_executor_block(r->executor);

@@ -36,6 +36,7 @@ struct mob_wait {
     pthread_cond_t turn;
     _Atomic bool done;                  /* written under the lock; a spinning waiter reads it without */
     bool blocked;                       /* it is a task's, and the raylet was told that it sleeps */
+    bool keeps_cpu;                     /* nor is it told: it waits for room, and who ran instead would want some, too */
 };
 
 struct mob_runtime {

@@ -54,6 +54,7 @@ int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64
     struct store_call call = { .room = { .id = *id, .size = size } };
 
     mob_wait_init(&call.wait);
+    call.wait.keeps_cpu = true;
     mob_list_append(&r->store_calls, &call.link);
     send_object(r, MOBULA__ENVELOPE__BODY_CREATE, id, 0, size);
     mob_wait_until(r, &call.wait, MOB_NEVER);

@@ -208,6 +208,34 @@ START_TEST(test_waitset)
 }
 END_TEST
 
+/* How many of two objects found no room. */
+static int task_full(struct mob_task *t, struct mob_error *err)
+{
+    int64_t refused = 0;
+
+    for (int i = 0; i < 2; i++)
+        refused += mob_create(1 << 20, err) == NULL && err->code == MOB_ERR_NO_SPACE;
+    return mob_return(t, 0, MOB_BYTES(&refused, sizeof refused), err);
+}
+MOB_TASK(task_full)
+
+/* The first wait was over before the second Create was sent: the raylet has heard of it. */
+START_TEST(test_a_wait_for_room_keeps_its_cpu)
+{
+    struct mob_fn *fn;
+    struct mob_error err;
+    struct mob_ref *ref;
+
+    set_up();
+    fn = fn_of("task_full", NULL);
+    ck_assert_int_eq(mob_call(fn, NULL, 0, &ref, &err), 0);
+    ck_assert_int_eq(value_of(ref), 2);
+    ck_assert_int_eq(fake_raylet_blocked(raylet), 0);
+    mob_fn_destroy(fn);
+    tear_down();
+}
+END_TEST
+
 START_TEST(test_nested_tasks_say_blocked)
 {
     struct mob_fn *fn;
@@ -321,7 +349,8 @@ int main(int argc, char **argv)
     const TTest *const tests[] = {
         test_call_and_get, test_many_in_flight, test_refs_as_arguments, test_error_of_a_task,
         test_many_returns_and_wrong_sizes, test_full_store_is_an_error, test_timeouts, test_waitset,
-        test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_threads,
+        test_a_wait_for_room_keeps_its_cpu, test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes,
+        test_threads,
     };
 
     return runtime_run("runtime_api", tests, MOB_COUNT(tests), argc, argv);
