@@ -210,7 +210,7 @@ int mob_head_demand_state(struct node *origin, const Mobula__Demand *m, struct m
     if (s.owner.node != origin->place.number)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "a demand for node %u from node %u", s.owner.node, origin->place.number);
     d = mob_map_get(&origin->demands, demand_key(s.owner.process, s.number));
-    if (s.count == 0) {
+    if (s.count == 0 || mob_head_job_is_over(h, s.shape.job)) {        /* who does not know of its end yet is told of it */
         if (d != NULL)
             demand_end(d);
         return 0;

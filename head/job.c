@@ -108,6 +108,14 @@ void mob_head_job_node_dead(struct node *n)
     }
 }
 
+bool mob_head_job_is_over(const struct mob_head *h, struct mob_address driver)
+{
+    const struct job *j = mob_map_get(&h->jobs.by_driver, mob_address_key(driver));
+    const struct node *n = mob_head_node_find(h, driver.node);
+
+    return j != NULL ? j->over_ns != 0 : n == NULL || n->m.now == NODE_DEAD;
+}
+
 void mob_head_job_all_named(struct node *n)
 {
     struct job *j;

@@ -34,6 +34,8 @@ void mob_head_job_all_named(struct node *n);
 /* Its demands end, every raylet is told. Unknown or over already: no-op. */
 void mob_head_job_over(struct mob_head *h, struct mob_address driver);
 void mob_head_job_node_dead(struct node *n);
+/* It has ended, or its driver's node has. */
+bool mob_head_job_is_over(const struct mob_head *h, struct mob_address driver);
 /* A node came back: tell it of the jobs that ended lately; it may have missed it. */
 void mob_head_job_tell(struct node *n);
 

@@ -198,7 +198,10 @@ void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_de
     struct mob_shape_room room;
     struct mob_envelope env;
 
-    ck_assert_int_eq(mob_resources_parse(d->resources, &shape.resources, NULL), 0);
+    if (d->job_node != 0)
+        shape.job.node = d->job_node;
+    if (d->resources != NULL)
+        ck_assert_int_eq(mob_resources_parse(d->resources, &shape.resources, NULL), 0);
     mob_wire_put_shape(&definition, &room, &shape);
     mob_wire_put_address(&owner, (struct mob_address){ n->number, d->process });
     m.owner = &owner;

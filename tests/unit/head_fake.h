@@ -58,6 +58,7 @@ struct fake_demand {
     enum mob_strategy strategy;
     uint32_t node;
 };
+    uint32_t job_node;                  /* of its driver; 0: the demand's own */
 void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_demand *d);
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument);
 

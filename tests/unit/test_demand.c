@@ -315,6 +315,24 @@ START_TEST(test_owner_node_gone_ends_its_demands)
 }
 END_TEST
 
+/* Found by the simulator: a node that had not heard of the end of a job asked for its workers, and one that joined since got some, for
+ * ever. */
+START_TEST(test_a_job_that_is_over_wants_nothing)
+{
+    struct fake_node c = { 0 };
+    uint64_t seq = 0;
+
+    setup("CPU=4");
+    fake_join(&f, &c, "CPU=4");
+    mob_head_link_lost(f.head, a.link, true);
+    fake_tick(&f);
+    fake_demand(&f, &b, &(struct fake_demand){ .process = 7, .count = 1, .resources = "CPU=1", .job_node = a.number });
+    fake_tick(&f);
+    ck_assert_uint_eq(places_at(&b, &seq) + places_at(&c, &seq), 0);
+    fake_fini(&f);
+}
+END_TEST
+
 /* 2,000 owners with different shapes and random moves: mob_head_check() after each says that nothing is lent twice, that sums agree,
  * and that nothing waits which fits. */
 START_TEST(test_random_moves)
@@ -348,4 +366,5 @@ END_TEST
 UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_unseen_places_count,
           test_places_are_sent_again_over_a_new_link, test_places_of_a_dead_owner_are_forgotten, test_deeper_then_older_first,
           test_unplaceable_is_told_once_and_again_when_nodes_change, test_affinity_to_a_gone_node_is_final,
-          test_node_that_cannot_run_the_program, test_unfit_programs_are_bounded, test_owner_node_gone_ends_its_demands, test_random_moves)
+          test_node_that_cannot_run_the_program, test_unfit_programs_are_bounded, test_owner_node_gone_ends_its_demands,
+          test_a_job_that_is_over_wants_nothing, test_random_moves)
