@@ -361,6 +361,7 @@ static void tell_placed(const struct demand *d, const struct node *n)
     env.e.placed = &m;
     mob_head_send(h, d->origin->link, &env.e);
 }
+    m.seq = n->place_seq + 1;           /* said next */
 
 static void demand_place(struct demand *d)
 {

@@ -60,7 +60,7 @@ static void forget_if_empty(struct demand *d, struct placed *p)
 }
 
 /* What was answered early is settled by this. */
-static void place(struct want *w, uint32_t node, uint32_t count)
+static void place(struct want *w, uint32_t node, uint32_t count, uint64_t seq)
 {
     struct placed *p = make_placed(w, node);
     uint32_t settled = p->early < count ? p->early : count;
@@ -68,6 +68,7 @@ static void place(struct want *w, uint32_t node, uint32_t count)
     p->early -= settled;
     p->count += count - settled;
     w->demand.placed_sum += count - settled;
+    p->seq = seq;
     forget_if_empty(&w->demand, p);
 }
 
@@ -241,6 +242,18 @@ void mob_demand_node_lost(struct mob_raylet *r, uint32_t node)
 
 /* -- hearing ------------------------------------------------------------------------------------------------------------- */
 
+void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer)
+{
+    struct want *w;
+
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        const struct placed *p = find_placed(w, peer->is.node);
+
+        if (p != NULL && p->seq <= peer->forgot_seq)
+            mob_demand_unplace(r, w, peer->is.node, UINT32_MAX);
+    }
+}
+
 /* Promised here: as much as the queue may hold is kept, the rest is asked of the head again. */
 static uint32_t room_here(const struct mob_raylet *r, uint32_t count)
 {
@@ -251,6 +264,16 @@ static uint32_t room_here(const struct mob_raylet *r, uint32_t count)
 
 void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
 {
+/* Until the peer says what it has forgotten, one Placed a want is remembered with its number; a second one is asked for again. */
+static void place_at_peer(struct mob_raylet *r, struct want *w, const struct peer *peer, const Mobula__Placed *m)
+{
+    if (peer == NULL || !peer->is.alive)
+        return;
+    if (m->seq > peer->forgot_seq && !(peer->was_reset && mob_demand_placed_at(w, m->node) > 0))
+        place(w, m->node, m->count, m->seq);
+    mob_route_open(r, m->node);
+}
+
     const Mobula__Placed *m = a->e->placed;
     struct mob_address owner = mob_wire_address(m->owner);
     struct want *w = mob_want_find(r, owner, m->shape);
@@ -267,14 +290,9 @@ void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
     if (m->node == r->self.node) {
         if (w->kind->unfit != NULL)
             mob_death_tell_unfit(r, w->kind);
-        place(w, m->node, room_here(r, m->count));
+        place(w, m->node, room_here(r, m->count), m->seq);
     } else {
-        struct peer *peer = mob_route_peer(r, m->node);
-
-        if (peer != NULL && peer->is.alive) {
-            place(w, m->node, m->count);
-            mob_route_open(r, m->node);
-        }
+        place_at_peer(r, w, mob_route_peer(r, m->node), m);
     }
     mob_want_changed(r, w);
     mob_wants_serve(r);

@@ -7,12 +7,14 @@
 #include "raylet/raylet.h"
 
 struct arrival;
+struct peer;
 struct want;
 
 struct placed {
     uint32_t node;
     uint32_t count;                     /* granted not yet */
     uint32_t early;                     /* answered before its Placed came: the head's word was overtaken */
+    uint64_t seq;                       /* the Place's, of the last */
 };
 
 /* outstanding = making + sum of placed + at_head, once mob_demand_flush() has said what changed. */
@@ -40,6 +42,8 @@ void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uin
 void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
 void mob_demand_node_lost(struct mob_raylet *r, uint32_t node);
 /* The want ends: the head and the nodes are told that nothing is wanted. */
+/* Its PeerHello says what it has forgotten of what was placed there: that is asked of the head again. */
+void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer);
 void mob_demand_end(struct mob_raylet *r, struct want *w);
 
 void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a);

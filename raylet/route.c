@@ -122,6 +122,8 @@ static void say_peer_hello(struct mob_raylet *r, struct connection *c)
     hello.node = r->self.node;
     hello.cluster.data = r->membership.cluster;
     hello.cluster.len = sizeof r->membership.cluster;
+    hello.known = c->peer != NULL;
+    hello.forgot_seq = c->peer != NULL ? c->peer->forgotten_seq : 0;
     mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_PEER_HELLO);
     e.e.peer_hello = &hello;
     bytes = mob_wire_pack(r->wire, &e.e, &size);
@@ -169,12 +171,19 @@ void mob_route_peer_hello(struct mob_raylet *r, struct connection *c, const Mobu
         c->peer = peer;
         peer->dialed_at = r->now;
         mob_list_append(&peer->connections, &c->of_peer);
+        say_peer_hello(r, c);           /* now that it is known whom it is for */
     }
     if (c->came < peer->reset) {
         mob_route_reset(r, peer, "its stream came before we knew that the last one had broken");
         return;
     }
     use_for_sending(r, c);
+    if (!hello->known)
+        return;
+    peer->forgot_seq = hello->forgot_seq;
+    if (peer->was_reset)
+        mob_demand_forgotten(r, peer);
+    peer->was_reset = false;
 }
 
 static void note_failure(struct mob_raylet *r, struct peer *peer)
@@ -301,6 +310,8 @@ void mob_route_reset(struct mob_raylet *r, struct peer *peer, const char *why)
 
     peer->out = NULL;
     peer->reset = ++r->routes.happened;
+    peer->was_reset = true;
+    peer->forgotten_seq = r->reporter.placed_seq;
     drop_queued(peer);
     mob_list_remove(&peer->to_dial);    /* who still needs it asks again */
     mob_list_each(c, &peer->connections, struct connection, of_peer) {

@@ -29,6 +29,9 @@ struct peer {
     uint64_t reset;                     /* when last, in the order of `routes.happened` */
     int64_t dialed_at, dial_at;         /* ns; the last dial, theirs or ours; none of ours before */
     int64_t retry_ns;                   /* from a loss to the next dial */
+    bool was_reset;                     /* since its last PeerHello */
+    uint64_t forgot_seq;                /* of what the head placed there, it has forgotten all up to this Place */
+    uint64_t forgotten_seq;             /* of what was placed here for its processes, the same */
     struct mob_link to_dial;            /* in routes.to_dial, when dial_at is still to come */
     struct mob_map borrowed;            /* lease number -> struct borrowed: what our processes hold there */
     struct mob_link gone;               /* owners of ours that ended, as long as it may not have heard of it: borrowed.c */

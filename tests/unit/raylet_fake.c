@@ -320,6 +320,7 @@ int64_t fake_free(struct fake *f, const char *name)
             if (strcmp(e->report->free[i]->name, name) == 0)
                 units = e->report->free[i]->units;
     }
+    m.seq = ++f->places;
     return units;
 }
 
@@ -472,3 +473,5 @@ void fake_lose(struct fake *f, uint64_t link)
     mob_raylet_check(f->raylet);
     fake_tick(f);
 }
+    m.known = true;
+    m.forgot_seq = f->forgot_seq;

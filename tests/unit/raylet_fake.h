@@ -40,9 +40,10 @@ struct fake {
     uint32_t spawned, connected;
     uint64_t hung_up, dialed, dialed_head;      /* the last */
     uint32_t dials, hang_ups;
-    uint64_t mark_task;
     uint64_t slow;                      /* a link on which slow_queued bytes wait */
     size_t slow_queued;
+    uint64_t mark_task, places, claims;
+    uint64_t forgot_seq;                /* what peers say in their PeerHello */
     struct mob_address flushed;         /* whose output was asked for last */
     size_t flushed_after;               /* how many messages had been sent by then */
     struct mob_error over;              /* code MOB_OK: not over */

@@ -255,6 +255,54 @@ START_TEST(test_owner_dies_while_placed)
 }
 END_TEST
 
+/* The link to node 3 breaks. We notice first; what the head places there before node 3 notices is forgotten there: its PeerHello says
+ * up to which Place. Found by the simulator: we waited for it for ever. */
+static const struct { uint64_t forgot; uint32_t demand; } forgotten[] = { { 0, 0 }, { 1, 6 }, { 2, 6 + 2 } };
+
+START_TEST(test_what_a_peer_forgot_is_asked_again)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 8 }), again = 0;
+    uint64_t link = fake_peer(&f, 3);
+    Mobula__Envelope *e;
+
+    ck_assert_int_eq(fake_demand(&f), 6);
+    fake_lose(&f, link);
+    fake_want(&f, p, (struct fake_ask){ .shape = 1, .count = 2, .strategy = MOB_SPREAD });
+    ck_assert_int_eq(fake_demand(&f), 2);
+    fake_placed(&f, p, 0, 3, 4);
+    fake_placed(&f, p, 1, 3, 2);
+    ck_assert_int_eq(fake_demand(&f), -1);
+    f.forgot_seq = forgotten[_i].forgot;
+    fake_peer(&f, 3);
+    fake_tick(&f);
+    while ((e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_DEMAND)) != NULL)
+        again += e->demand->count;
+    ck_assert_uint_eq(again, forgotten[_i].demand);
+    fake_fini(&f);
+}
+END_TEST
+
+/* And the other way round. */
+START_TEST(test_we_say_what_we_forgot)
+{
+    uint64_t link;
+    Mobula__Envelope *e;
+
+    fake_open(&f, "CPU=2");
+    link = fake_peer(&f, 3);
+    for (int i = 0; i < 3; i++)
+        fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
+    fake_lose(&f, link);
+    link = fake_peer(&f, 3);
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_PEER_HELLO);
+    ck_assert(e != NULL && !e->peer_hello->known);      /* before it heard who dialed */
+    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_PEER_HELLO);
+    ck_assert(e != NULL && e->peer_hello->known);
+    ck_assert_uint_eq(e->peer_hello->forgot_seq, 3);
+    fake_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raylet_demand");
@@ -263,6 +311,8 @@ int main(void)
     int failed;
 
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
+    tcase_add_loop_test(tcase, test_what_a_peer_forgot_is_asked_again, 0, (int)MOB_COUNT(forgotten));
+    tcase_add_test(tcase, test_we_say_what_we_forgot);
     tcase_add_test(tcase, test_placed_granted_declined);
     tcase_add_test(tcase, test_withdraw_crosses_place);
     tcase_add_test(tcase, test_placed_here_is_used_once);
