@@ -63,6 +63,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_DEMAND] = { { AT(Demand, owner), AT(Demand, definition) }, "Demand" },
     [MOBULA__ENVELOPE__BODY_PLACED] = { { AT(Placed, owner) }, "Placed" },
     [MOBULA__ENVELOPE__BODY_PLACE] = { { AT(Place, owner), AT(Place, definition), AT(Place, owner_node) }, "Place" },
+    [MOBULA__ENVELOPE__BODY_CLAIM] = { { AT(Claim, owner) }, "Claim" },
     [MOBULA__ENVELOPE__BODY_DECLINED] = { { AT(Declined, owner) }, "Declined" },
     [MOBULA__ENVELOPE__BODY_WITHDRAW] = { { AT(Withdraw, owner) }, "Withdraw" },
     [MOBULA__ENVELOPE__BODY_JOB_STARTED] = { { AT(JobStarted, job) }, "JobStarted" },

@@ -5,6 +5,7 @@
 
 #include "common/map.h"
 #include "common/wire.h"
+#include "head/claim.h"
 #include "head/demand.h"
 #include "head/head.h"
 #include "head/job.h"

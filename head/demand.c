@@ -10,6 +10,8 @@
  * `exhausted`: from then on only nodes whose view changed are looked at for it, so that a report costs a look at one node for each
  * waiting kind, however many demands and nodes there are.
  *
+ * What waits long at the head waits at a node, too: claim.c.
+ *
  * A kind that no node could serve even if it were empty waits for one that can, and its owners are told what each node lacks: at
  * once, and again when nodes joined or died, at most once a second. Two things are final, and end the demand: hard affinity to a node
  * that is gone; and a program that no node can run which could serve it otherwise (raylets find that out and say Unfit).
@@ -125,6 +127,7 @@ static struct demand *demand_create(struct node *origin, struct mob_address owne
 
 static void demand_end(struct demand *d)
 {
+    mob_head_claim_end(d);
     mob_map_remove(&d->origin->demands, demand_key(d->owner.process, d->number));
     mob_list_remove(&d->by_kind);
     kind_unref(d->origin->head, d->kind);
@@ -135,10 +138,12 @@ static void demand_end(struct demand *d)
 static void set_count(struct demand *d, uint32_t count)
 {
     d->count = count;
-    if (count == 0)
+    if (count == 0) {
+        mob_head_claim_end(d);
         mob_list_remove(&d->by_kind);
-    else if (mob_list_empty(&d->by_kind))
+    } else if (mob_list_empty(&d->by_kind)) {
         mob_list_append(&d->kind->waiting, &d->by_kind);
+    }
 }
 
 static void tell_unplaceable(struct demand *d, const char *text, bool final)
@@ -356,12 +361,12 @@ static void tell_placed(const struct demand *d, const struct node *n)
     m.shape = d->number;
     m.node = n->place.number;
     m.count = n->batch;
+    m.seq = n->place_seq + 1;           /* said next */
     mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ d->origin->place.number, 0 },
                       MOBULA__ENVELOPE__BODY_PLACED);
     env.e.placed = &m;
     mob_head_send(h, d->origin->link, &env.e);
 }
-    m.seq = n->place_seq + 1;           /* said next */
 
 static void demand_place(struct demand *d)
 {
@@ -385,7 +390,7 @@ static void demand_place(struct demand *d)
     }
 }
 
-static int first_come(const void *a, const void *b)
+int mob_head_demand_first_come(const void *a, const void *b)
 {
     const struct demand *x = *(struct demand *const *)a, *y = *(struct demand *const *)b;
 
@@ -427,7 +432,7 @@ static size_t collect(struct mob_head *h, struct demand ***ret_list)
     }
     free(changed);
     if (count > 1)
-        qsort(list, count, sizeof *list, first_come);
+        qsort(list, count, sizeof *list, mob_head_demand_first_come);
     *ret_list = list;
     return count;
 }
@@ -484,6 +489,7 @@ int64_t mob_head_demand_place(struct mob_head *h)
 {
     struct demand **list;
     size_t count = collect(h, &list), at = 0;
+    int64_t due_ns;
     struct kind *k;
 
     for (size_t i = 0; i < count; i++)
@@ -497,7 +503,8 @@ int64_t mob_head_demand_place(struct mob_head *h)
     mob_head_view_looked(h);
     if (h->demands.explain)
         explain(h);
-    return h->demands.explain ? h->demands.explain_ns : INT64_MAX;
+    due_ns = mob_head_claims_look(h);
+    return h->demands.explain && h->demands.explain_ns < due_ns ? h->demands.explain_ns : due_ns;
 }
 
 /* -- the table ----------------------------------------------------------------------------------------------------------- */
@@ -529,6 +536,7 @@ void mob_head_demand_check(const struct mob_head *h)
 
         mob_list_each(d, &k->waiting, struct demand, by_kind) {
             assert(d->kind == k && d->count > 0 && d->origin->m.now == NODE_ALIVE);
+            assert(d->claim == NULL || d->claim->claim == d);
             waiting++;
         }
         assert(waiting <= k->refs);

@@ -25,6 +25,9 @@ struct demand {
     int64_t since_ns;                   /* age and */
     uint32_t depth;                     /* depth decide who is first */
     uint64_t told;                      /* the generation of nodes whose lacks it was told; 0: none */
+    struct node *claim;                 /* where it waits, too; NULL: nowhere */
+    uint32_t claim_round;               /* the last one */
+    int64_t claim_ns;                   /* when it had its last turn to claim; 0: never */
     struct mob_link by_kind;            /* in kind.waiting while count > 0 */
 };
 
@@ -37,6 +40,7 @@ struct kind {
     size_t feasible;                    /* serving nodes that could serve it if they were empty */
     bool exhausted;                     /* it fits on no node but, perhaps, those in view.changed */
     uint32_t round;                     /* SPREAD: the last node */
+    int64_t no_node_ns;                 /* when no node was left for it to claim */
     struct placement ranking;           /* while placing */
 };
 
@@ -47,6 +51,7 @@ struct demand_table {
     int64_t explain_ns;                 /* ... at once if it is new, else not before this */
     struct node **chosen;               /* scratch: the nodes of the demand under way */
     size_t chosen_count, chosen_room;
+    int64_t claim_ns;                   /* claims are looked at not before this */
 };
 
 void mob_head_demand_init(struct mob_head *h);
@@ -63,6 +68,8 @@ void mob_head_demand_node_dead(struct node *n);
 void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const char *why);
 /* Place what can be placed, tell what cannot. Returns when to come again (INT64_MAX: when something changed). */
 int64_t mob_head_demand_place(struct mob_head *h);
+/* Whose turn it is: deeper first, then older. Of pointers to struct demand *, for qsort(). */
+int mob_head_demand_first_come(const void *a, const void *b);
 void mob_head_demand_check(const struct mob_head *h);
 
 #endif

@@ -56,6 +56,10 @@ struct node {
     /* demand.c */
     struct mob_map demands;             /* of owners on this node: (process, shape) -> struct demand */
     uint32_t batch;                     /* leases of the demand under way that go here */
+
+    /* claim.c */
+    struct demand *claim;               /* that waits there, too; NULL: none */
+    uint64_t claim_number;              /* of the last Claim to it */
 };
 
 struct node_table {

@@ -5,6 +5,7 @@
  * half before the next is begun; beyond the half the least used come first. The choice is random among the best k = 20 % of the
  * cluster (at least 1). A task without GPU keeps away from GPU nodes while others fit. An ask for nothing goes anywhere.
  * SPREAD goes round by number. NODE takes its node or none; NODE_SOFT its node while it fits there, else hybrid.
+ * What fits nowhere waits where it lacks least (claim.c).
  *
  * A ranking is made once for many asks of one shape, because sorting 10,000 nodes for each lease would be the scheduler's whole
  * time. Taking changes a node's free resources, also through other shapes' rankings; so an entry is looked at again when it is
@@ -241,6 +242,51 @@ struct placement_node *mob_placement_take(struct placement *p, struct placement_
         return lend(node, p->ask);
     }
     return NULL;
+}
+
+/* -- waiting ------------------------------------------------------------------------------------------------------------- */
+
+/* The share of the ask, in 1/10,000, that is not free there: of the resource that lacks most. */
+static int64_t lack_of(const struct placement_node *node, const struct mob_shape *ask)
+{
+    int64_t most = 0;
+
+    for (uint32_t i = 0; i < ask->resources.count; i++) {
+        const struct mob_resource *r = &ask->resources.of[i];
+        int64_t free_now = mob_resources_get(&node->free, r->name);
+        int64_t lack = (int64_t)((double)(r->units - (free_now > 0 ? free_now : 0)) / (double)r->units * 10000);
+
+        most = lack > most ? lack : most;
+    }
+    return most;
+}
+
+struct placement_node *mob_placement_wait(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n,
+                                          const struct placement_node *except, uint32_t *round)
+{
+    struct placement_node *best = NULL;
+    struct placement_rank least = { 0 };
+
+    for (size_t i = 0; i < n; i++) {
+        struct placement_rank rank = { .node = nodes[i] };
+
+        if (nodes[i] == except || !mob_placement_feasible(nodes[i], ask))
+            continue;
+        rank.score = lack_of(nodes[i], ask);
+        rank.gpu = wastes_gpu(nodes[i], ask);
+        if (best != NULL && rank.gpu == least.gpu && rank.score == least.score) {
+            uint32_t distance = nodes[i]->number - *round - 1, least_distance = best->number - *round - 1;
+            if (distance >= least_distance)
+                continue;               /* unsigned: those behind the last one come first */
+        } else if (best != NULL && compare(&rank, &least) > 0) {
+            continue;
+        }
+        best = nodes[i];
+        least = rank;
+    }
+    if (best != NULL)
+        *round = best->number;
+    return best;
 }
 
 /* -- explaining ---------------------------------------------------------------------------------------------------------- */

@@ -157,6 +157,7 @@ int mob_head_view_report(struct node *n, const Mobula__Report *m, struct mob_err
         .workers = m->workers, .blocked = m->blocked, .queued = m->queued,
         .store_used = m->store_used, .store_size = m->store_size, .uptime_ms = m->uptime_ms,
     };
+    mob_head_claim_over(n, m->claim_over);
     if (m->version < n->report_version)
         return 0;
     n->report_version = m->version;
@@ -200,6 +201,7 @@ void mob_head_view_close(struct node *n)
     struct view *v = &n->head->view;
     struct placement_node *last;
 
+    mob_head_claim_over(n, n->claim_number);
     if (n->open == 0)
         return;
     last = v->open[--v->open_count];
@@ -245,4 +247,5 @@ void mob_head_view_check(const struct node *n)
     }
     assert(unseen == n->place.unseen);
     assert(n->open == 0 || n->head->view.open[n->open - 1] == &n->place);
+    assert(n->claim == NULL || (n->open != 0 && n->claim->claim == n && n->claim->count > 0));
 }

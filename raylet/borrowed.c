@@ -92,8 +92,10 @@ bool mob_borrowed_granted(struct mob_raylet *r, const struct arrival *a)
     mob_map_set(&owner->lenders, b->lender->is.node, b->lender);
     w = mob_want_find(r, owner->address, m->shape);
     if (w != NULL) {
-        mob_demand_answered(r, w, a->from.node, 1);
+        if (!m->claimed)
+            mob_demand_answered(r, w, a->from.node, 1);
         mob_want_granted(r, w);
+        mob_want_served(r, w);
     }
     return true;
 }

@@ -54,9 +54,23 @@ static void check_want(const struct mob_raylet *r, const struct want *w)
         placed += w->demand.placed[i].count;
     assert(making == w->making && held == w->held && recalled == w->recalled && placed == w->demand.placed_sum);
     assert(w->making <= w->outstanding);
+    assert((w->claimed > 0) == (w == r->claim.want));
+    assert(w->wanter->process != NULL || w->claimed <= w->outstanding);
     assert(w->counted == mob_want_servable(w));
     assert((w->counted > 0) == !mob_list_empty(&w->queued));
     assert(w->wanter->process == NULL || w->wanter->process == mob_process_find(r, w->wanter->address.process));
+}
+
+/* Something is set aside only for a want that waits here and has nothing. */
+static void check_reserver(const struct mob_raylet *r)
+{
+    const struct want *w = r->wants.reserver;
+
+    assert((w != NULL) == (r->wants.aside.count > 0));
+    if (w == NULL)
+        return;
+    assert(w->counted > 0 && w->held + w->making == 0);
+    assert(mob_resources_eq(&w->shape.resources, &r->wants.aside));
 }
 
 static void check_wants(const struct mob_raylet *r)
@@ -114,6 +128,7 @@ void mob_raylet_check(const struct mob_raylet *r)
     check_resources(r);
     check_leases(r);
     check_wants(r);
+    check_reserver(r);
     check_pool(r);
 }
 
@@ -128,5 +143,5 @@ bool mob_raylet_quiet(const struct mob_raylet *r)
     for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
         if (peer->borrowed.count > 0)
             return false;
-    return r->leases.by_number.count == 0 && !mob_questions_open(r);
+    return r->claim.want == NULL && r->leases.by_number.count == 0 && !mob_questions_open(r);
 }

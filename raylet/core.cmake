@@ -10,6 +10,7 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/question.c
     ${CMAKE_CURRENT_LIST_DIR}/want.c
     ${CMAKE_CURRENT_LIST_DIR}/demand.c
+    ${CMAKE_CURRENT_LIST_DIR}/claim.c
     ${CMAKE_CURRENT_LIST_DIR}/node_resources.c
     ${CMAKE_CURRENT_LIST_DIR}/lease.c
     ${CMAKE_CURRENT_LIST_DIR}/pool.c

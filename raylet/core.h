@@ -12,6 +12,7 @@
 #include "common/map.h"
 #include "raylet/borrowed.h"
 #include "raylet/cancel.h"
+#include "raylet/claim.h"
 #include "raylet/death.h"
 #include "raylet/demand.h"
 #include "raylet/lease.h"
@@ -46,6 +47,7 @@ struct mob_raylet {
     struct leases leases;               /* what is lent */
     struct pool pool;                   /* worker processes */
     struct recalls recalls;             /* leases asked back */
+    struct claim claim;                 /* of a demand that waits at the head */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
     struct mob_map questions;           /* to processes, on their way (question.c) */
     struct mob_link cancels;            /* workers with a cancel under way */

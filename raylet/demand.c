@@ -18,6 +18,7 @@
 #include "raylet/core.h"
 
 #define LEVEL_UNKNOWN UINT32_MAX        /* the head may have any */
+#define YOUNGER_NS (50 * MS)            /* a want that was served so much later than the head knows is said again: others are older now */
 
 void mob_demand_changed(struct mob_raylet *r, struct want *w)
 {
@@ -67,8 +68,8 @@ static void place(struct want *w, uint32_t node, uint32_t count, uint64_t seq)
 
     p->early -= settled;
     p->count += count - settled;
-    w->demand.placed_sum += count - settled;
     p->seq = seq;
+    w->demand.placed_sum += count - settled;
     forget_if_empty(&w->demand, p);
 }
 
@@ -182,9 +183,10 @@ static void flush_one(struct mob_raylet *r, struct want *w)
     level = open - w->demand.placed_sum;
     if (w->feasible && w->here_first && w->shape.strategy == MOB_NODE)
         level = 0;                      /* nobody else may serve it */
-    if (level == w->demand.at_head || !mob_membership_joined(r))
+    if ((level == w->demand.at_head && (level == 0 || w->since - w->demand.said_since < YOUNGER_NS)) || !mob_membership_joined(r))
         return;
     w->demand.at_head = level;
+    w->demand.said_since = w->since;
     say_demand(r, w->wanter->address, w->number, w, level);
 }
 
@@ -240,8 +242,6 @@ void mob_demand_node_lost(struct mob_raylet *r, uint32_t node)
     }
 }
 
-/* -- hearing ------------------------------------------------------------------------------------------------------------- */
-
 void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer)
 {
     struct want *w;
@@ -254,6 +254,8 @@ void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer)
     }
 }
 
+/* -- hearing ------------------------------------------------------------------------------------------------------------- */
+
 /* Promised here: as much as the queue may hold is kept, the rest is asked of the head again. */
 static uint32_t room_here(const struct mob_raylet *r, uint32_t count)
 {
@@ -262,8 +264,6 @@ static uint32_t room_here(const struct mob_raylet *r, uint32_t count)
     return count < cpus ? count : cpus;
 }
 
-void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
-{
 /* Until the peer says what it has forgotten, one Placed a want is remembered with its number; a second one is asked for again. */
 static void place_at_peer(struct mob_raylet *r, struct want *w, const struct peer *peer, const Mobula__Placed *m)
 {
@@ -274,6 +274,8 @@ static void place_at_peer(struct mob_raylet *r, struct want *w, const struct pee
     mob_route_open(r, m->node);
 }
 
+void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
+{
     const Mobula__Placed *m = a->e->placed;
     struct mob_address owner = mob_wire_address(m->owner);
     struct want *w = mob_want_find(r, owner, m->shape);

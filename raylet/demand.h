@@ -21,6 +21,7 @@ struct placed {
 struct demand {
     uint32_t at_head;                   /* the level the head has */
     uint64_t placed_seen;               /* Placed counted so far */
+    int64_t said_since;                 /* since when the want waits, as the head knows */
     struct placed *placed;
     size_t placed_count;
     uint32_t placed_sum;
@@ -41,9 +42,9 @@ void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uin
 /* `node` granted or declined `count`; the Placed for them may come later. */
 void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
 void mob_demand_node_lost(struct mob_raylet *r, uint32_t node);
-/* The want ends: the head and the nodes are told that nothing is wanted. */
 /* Its PeerHello says what it has forgotten of what was placed there: that is asked of the head again. */
 void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer);
+/* The want ends: the head and the nodes are told that nothing is wanted. */
 void mob_demand_end(struct mob_raylet *r, struct want *w);
 
 void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a);

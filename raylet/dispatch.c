@@ -70,6 +70,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_JOB_OVER] = { .hear = mob_membership_on_job_over, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_PLACED] = { .hear = mob_demand_on_placed, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_PLACE] = { .hear = mob_want_on_place, .from = HEAD },
+    [MOBULA__ENVELOPE__BODY_CLAIM] = { .hear = mob_claim_on_claim, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_DECLINED] = { .hear = mob_demand_on_declined, .from = PEER },
     [MOBULA__ENVELOPE__BODY_WITHDRAW] = { .hear = mob_want_on_withdraw, .from = PEER },
 };

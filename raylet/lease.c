@@ -85,16 +85,15 @@ bool mob_lease_make(struct mob_raylet *r, struct want *w)
     l->number = ++r->leases.next;
     l->want = w;
     l->share = share;
+    l->asked_since = w->since;
     mob_machine_init(&l->machine, "lease", l->number, lease_states, LEASE_MATCHING, lease_holds);
     mob_list_init(&l->in_line);
     mob_list_append(&w->leases, &l->of_want);
     mob_map_set(&r->leases.by_number, l->number, l);
     w->making++;
-    if (w->wanter->process != NULL)     /* what the head placed here is used up now, not when the worker is there */
-        mob_demand_unplace(r, w, r->self.node, 1);
-    w->since = r->now;
-    mob_list_remove(&w->queued);        /* served: behind its equals */
-    mob_want_changed(r, w);
+    if (w->wanter->process != NULL && !mob_claim_made(r, w))
+        mob_demand_unplace(r, w, r->self.node, 1);      /* what the head placed here is used up now, not when the worker is there */
+    mob_want_served(r, w);
     mob_pool_match(r, l);
     return true;
 }
@@ -167,7 +166,7 @@ static void say_assign(struct mob_raylet *r, const struct lease *l)
     mob_route_send(r, &e.e);
 }
 
-static void say_grant(struct mob_raylet *r, const struct lease *l)
+static void say_grant(struct mob_raylet *r, const struct lease *l, bool claimed)
 {
     Mobula__Grant m = MOBULA__GRANT__INIT;
     Mobula__Address worker;
@@ -177,6 +176,7 @@ static void say_grant(struct mob_raylet *r, const struct lease *l)
     mob_wire_put_address(&worker, l->worker->process->address);
     m.shape = l->want->number;
     m.lease = l->number;
+    m.claimed = claimed;
     m.worker = &worker;
     m.epoch = l->epoch;
     m.window_tasks = WINDOW_TASKS;
@@ -204,7 +204,7 @@ void mob_lease_grant(struct mob_raylet *r, struct lease *l, struct worker *worke
         l->proxy = mob_proxy_create(r, l);
     mob_pool_connect(r, worker, l->proxy != NULL ? 0 : owner.process);
     say_assign(r, l);
-    say_grant(r, l);
+    say_grant(r, l, mob_claim_granted(r, w));
     if (r->config.lease_changed != NULL)
         r->config.lease_changed(r->config.arg, worker->process->address.process, owner, w->shape.job);
     w->making--;

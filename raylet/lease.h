@@ -25,7 +25,7 @@ struct lease {
     struct share share;
     struct worker *worker;              /* NULL while MATCHING; a worker for it alone may be starting */
     uint32_t epoch;
-    int64_t held_since;                 /* ns */
+    int64_t asked_since, held_since;    /* ns; when its want had begun to wait for it */
     struct proxy *proxy;                /* the owner is on another node; else NULL */
     bool tell_owner;                    /* ENDING: LeaseOver is due when the worker is reaped */
     bool owner_gone;                    /* ... and not only out of reach: what it owns here goes with the lease */

@@ -153,6 +153,7 @@ static void say_everything_again(struct mob_raylet *r)
     for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;)
         if (p->worker == NULL)
             mob_membership_job_started(r, p);
+    mob_claim_forget(r);
     mob_demand_say_again(r);
     mob_report_again(r);
 }

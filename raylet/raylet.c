@@ -161,6 +161,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_cancel_tick(r));
     next = earlier(next, mob_proxies_tick(r));
     next = earlier(next, mob_recall_tick(r));
+    next = earlier(next, mob_claim_tick(r));
     next = earlier(next, tick_store(r));
     mob_demand_flush(r);
     return earlier(next, mob_report_tick(r));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* recall.c -- fairness among owners that have more tasks than the node has room.
  *
- * The want with the most leases (held HELD_NS at least) gives one up for the first waiting one that would still have fewer
- * than it: so two equal wants do not take leases from each other in turns. One that has no lease at all may get another's
- * last one: then they take turns of HELD_NS, and neither starves. At most as many are asked back as are wanted.
+ * For the first waiting want that may have one, the want with the most leases that would help it (one held HELD_NS at least) gives
+ * one up: so long as the waiting one would still have fewer, so that two equal wants do not take leases from each other in turns.
+ * One that has no lease at all may get another's last one: then they take turns of HELD_NS, and neither starves. At most as many
+ * are asked back as are wanted; for one that reserves (want.c) as many as it takes, for it needs more than one gives.
  *
- * Who gives one up waits anew, behind the others: else what comes back would be its own again.
+ * Who gives one up waits anew, behind the others: else what comes back would be its own again. So a deeper want that waits itself
+ * gives nothing to one that is not: it would be served before it.
  */
 #include "raylet/recall.h"
 
@@ -15,79 +17,105 @@
 #define PACE_NS (10 * MS)
 #define AT_ONCE 8                       /* in one pass; the next pass sees what came of it */
 
-/* Would anything that `w` asks for come back with it? (The CPU of a blocked worker is back already.) */
-static bool helps(const struct lease *l, const struct want *w)
+/* Would anything come back with it that `w` lacks, if `have` is what it can have? (The CPU of a blocked worker is back already.) */
+static bool helps(const struct lease *l, const struct want *w, const struct mob_resources *have)
 {
-    for (uint32_t i = 0; i < w->shape.resources.count; i++)
-        if (mob_resources_get(&l->share.held, w->shape.resources.of[i].name) > 0)
+    for (uint32_t i = 0; i < w->shape.resources.count; i++) {
+        const struct mob_resource *ask = &w->shape.resources.of[i];
+
+        if (mob_resources_get(have, ask->name) < ask->units && mob_resources_get(&l->share.held, ask->name) > 0)
             return true;
+    }
     return false;
 }
 
-static bool may_be_recalled(const struct mob_raylet *r, const struct lease *l)
-{
-    return l->machine.now == LEASE_HELD && r->now - l->held_since >= HELD_NS;
-}
-
-/* One of the leases of `rich` that may be recalled, and helps `waiting` (NULL: whomever). */
-static struct lease *recallable(const struct mob_raylet *r, const struct want *rich, const struct want *waiting)
+/* One of the leases of `rich` that may be recalled, and helps `waiting`. */
+static struct lease *recallable(const struct mob_raylet *r, const struct want *rich, const struct want *waiting,
+                                const struct mob_resources *have)
 {
     struct lease *l;
 
     mob_list_each(l, &rich->leases, struct lease, of_want)
-        if (may_be_recalled(r, l) && (waiting == NULL || helps(l, waiting)))
+        if (l->machine.now == LEASE_HELD && r->now - l->held_since >= HELD_NS && helps(l, waiting, have))
             return l;
     return NULL;
 }
 
-/* The want with the most leases, of which one at least may be recalled; or NULL. */
-static struct want *richest(const struct mob_raylet *r)
+/* A lease of the want that has the most of those that help, and more than `least`. */
+static struct lease *of_richest(const struct mob_raylet *r, const struct want *waiting, uint32_t least,
+                                const struct mob_resources *have)
 {
-    struct want *rich = NULL, *w;
-
-    mob_list_each(w, &r->wants.all, struct want, all)
-        if (w->held > w->recalled && (rich == NULL || w->held - w->recalled > rich->held - rich->recalled)
-            && recallable(r, w, NULL) != NULL)
-            rich = w;
-    return rich;
-}
-
-/* A lease of `rich` for the first want of the level that may have one. What was recalled before and is not back yet counts
- * (*under_way) for those who come first. */
-static struct lease *choose(const struct mob_raylet *r, const struct level *level, struct want *rich, uint32_t *under_way)
-{
-    struct lease *l;
+    struct lease *chosen = NULL, *l;
     struct want *w;
 
-    mob_list_each(w, &level->wants, struct want, queued) {
-        uint32_t wanted = w == rich ? 0 : mob_want_servable(w), coming = *under_way < wanted ? *under_way : wanted;
-        uint32_t has = w->held + w->making + coming;
-
-        *under_way -= coming;
-        if (coming < wanted && rich->held - rich->recalled > (has == 0 ? 0 : has + 1) && (l = recallable(r, rich, w)) != NULL)
-            return l;
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        if (w == waiting || w->held - w->recalled <= least || (w->depth > waiting->depth && w->counted > 0))
+            continue;
+        if ((l = recallable(r, w, waiting, have)) != NULL) {
+            least = w->held - w->recalled;
+            chosen = l;
+        }
     }
-    return NULL;
+    return chosen;
+}
+
+/* A lease for `w`, if it may have one. What was recalled before and is not back yet counts (*under_way) for those who come first. */
+static struct lease *choose(const struct mob_raylet *r, const struct want *w, const struct mob_resources *coming,
+                            uint32_t *under_way)
+{
+    uint32_t wanted = mob_want_servable(w), on_its_way = *under_way < wanted ? *under_way : wanted;
+    uint32_t has = w->held + w->making + on_its_way;
+
+    if (w == r->wants.reserver)
+        return of_richest(r, w, 0, coming);
+    if (w->recalled > 0)
+        return NULL;                    /* it gives, for now */
+    *under_way -= on_its_way;
+    return on_its_way < wanted ? of_richest(r, w, has == 0 ? 0 : has + 1, &r->resources.free) : NULL;
+}
+
+/* What is free, and what will be when the recalled leases are back. */
+static struct mob_resources coming_of(const struct mob_raylet *r)
+{
+    struct mob_resources coming = r->resources.free;
+    struct lease *l;
+
+    mob_list_each(l, &r->leases.held, struct lease, in_line)
+        if (l->machine.now == LEASE_RECALLED)
+            mob_resources_add(&coming, &l->share.held);
+    return coming;
+}
+
+static struct lease *choose_in(const struct mob_raylet *r, const struct level *level, const struct mob_resources *coming,
+                               uint32_t *under_way)
+{
+    struct lease *l = NULL;
+    struct want *w;
+
+    mob_list_each(w, &level->wants, struct want, queued)
+        if ((l = choose(r, w, coming, under_way)) != NULL)
+            break;
+    return l;
 }
 
 static bool recall_one(struct mob_raylet *r)
 {
-    struct want *rich = richest(r);
+    struct mob_resources coming = coming_of(r);
     uint32_t under_way = r->leases.recalled;
     struct lease *l = NULL;
     struct level *level;
+    struct want *w;
 
-    if (rich == NULL)
-        return false;
     mob_list_each(level, &r->wants.levels, struct level, link)
-        if ((l = choose(r, level, rich, &under_way)) != NULL)
+        if ((l = choose_in(r, level, &coming, &under_way)) != NULL)
             break;
     if (l == NULL)
         return false;
+    w = l->want;
     mob_lease_recall(r, l);
-    mob_list_remove(&rich->queued);
-    rich->since = r->now;
-    mob_want_changed(r, rich);
+    mob_list_remove(&w->queued);
+    w->since = r->now;
+    mob_want_changed(r, w);
     return true;
 }
 
@@ -102,6 +130,7 @@ int64_t mob_recall_tick(struct mob_raylet *r)
     l = mob_list_first(&r->leases.held, struct lease, in_line);
     if (r->now - l->held_since < HELD_NS)
         return l->held_since + HELD_NS;
+    mob_wants_serve(r);                 /* somebody may have grown old enough to reserve */
     for (int i = 0; i < AT_ONCE && recall_one(r); i++)
         ;
     r->recalls.look_at = r->now + PACE_NS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* report.c -- a Report is due after a beat of silence, and PACE_NS after the last one when something changed since: free
- * resources, the queue, or the Places seen. */
+ * resources, the queue, the Places seen, or the Claim. */
 #include "raylet/report.h"
 
 #include "raylet/core.h"
@@ -12,11 +12,12 @@ void mob_report_again(struct mob_raylet *r)
     r->reporter.again = true;
 }
 
-/* Workers that came back from a wait may have overdrawn CPU: then none is free. */
+/* What is set aside for one that waits is not free. Workers that came back from a wait may have overdrawn CPU: then none is. */
 static struct mob_resources free_of(const struct mob_raylet *r)
 {
     struct mob_resources free_now = r->resources.free;
 
+    mob_resources_subtract(&free_now, &r->wants.aside);
     for (uint32_t i = 0; i < free_now.count; i++)
         if (free_now.of[i].units < 0)
             free_now.of[i].units = 0;
@@ -46,6 +47,7 @@ static void say_report(struct mob_raylet *r)
         m.store_size = usage.size;
     }
     m.queued = r->wants.queued;
+    m.claim_over = r->claim.over;
     m.uptime_ms = (uint64_t)((r->now - r->started) / MS);
     mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPORT);
     e.e.report = &m;
@@ -54,6 +56,7 @@ static void say_report(struct mob_raylet *r)
     reporter->said_version = r->resources.version;
     reporter->said_queued = r->wants.queued;
     reporter->said_placed_seq = reporter->placed_seq;
+    reporter->said_claim_over = r->claim.over;
     reporter->again = false;
 }
 
@@ -61,7 +64,7 @@ int64_t mob_report_tick(struct mob_raylet *r)
 {
     struct reporter *reporter = &r->reporter;
     bool changed = reporter->said_version != r->resources.version || reporter->said_queued != r->wants.queued
-        || reporter->said_placed_seq != reporter->placed_seq;
+        || reporter->said_placed_seq != reporter->placed_seq || reporter->said_claim_over != r->claim.over;
     int64_t due = reporter->again ? r->now : reporter->said_at + (changed ? PACE_NS : r->membership.beat_ns);
 
     if (!mob_membership_joined(r))

@@ -11,6 +11,7 @@ struct reporter {
     uint32_t said_queued;
     uint64_t version;                   /* of what was reported */
     uint64_t placed_seq, said_placed_seq;       /* last Place seen */
+    uint64_t said_claim_over;
     bool again;                         /* say it at once */
 };
 

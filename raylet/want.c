@@ -6,8 +6,12 @@
  * local want that is served here first with all that is not in the making; any other with what the head placed here.
  *
  * Order: deeper first (a child before the parents that wait for it), then who waits longest. Being served counts as a new
- * arrival, so equal wants take turns. A want that is passed over for RESERVE_NS because it is large holds back what it needs:
- * smaller ones behind it get only what is left beside it.
+ * arrival, so equal wants take turns.
+ *
+ * A want that has no lease here and waits for RESERVE_NS reserves, one at a time: what it needs is set aside as it comes free, and
+ * those behind it get only what is left. Deeper ones are not behind it: it may wait for what their parents hold. And it reserves
+ * only while all it needs would come back from workers that run: what a blocked one holds may wait for just those that
+ * would be held back.
  */
 #include "raylet/want.h"
 
@@ -18,6 +22,7 @@
 #define RESERVE_NS (2000 * MS)
 #define SHAPES_MAX 4096                 /* of one owner */
 #define COUNT_MAX (1u << 24)            /* of one want: an owner with more tasks says so later */
+#define AGE_MS_MAX (UINT64_C(1) << 40)
 
 void mob_wants_init(struct mob_raylet *r)
 {
@@ -101,7 +106,7 @@ static void remove_want(struct mob_raylet *r, struct want *w)
 {
     struct wanter *wanter = w->wanter;
 
-    assert(mob_list_empty(&w->leases) && mob_list_empty(&w->queued));
+    assert(mob_list_empty(&w->leases) && mob_list_empty(&w->queued) && w->claimed == 0 && w != r->wants.reserver);
     mob_list_remove(&w->demand.changed);
     mob_list_remove(&w->all);
     mob_map_remove(&wanter->wants, w->number);
@@ -136,7 +141,7 @@ uint32_t mob_want_servable(const struct want *w)
         return 0;
     if (w->wanter->process == NULL || w->here_first)
         return open;
-    placed = mob_demand_placed_at(w, w->wanter->process->address.node);
+    placed = mob_demand_placed_at(w, w->wanter->process->address.node) + w->claimed;
     return placed < open ? placed : open;
 }
 
@@ -180,13 +185,24 @@ static void recount(struct mob_raylet *r, struct want *w)
     w->counted = servable;
 }
 
+/* What was set aside is free for the next who is served. */
+static void unreserve(struct mob_raylet *r)
+{
+    r->resources.version++;             /* the head sees it free again */
+    r->wants.reserver = NULL;
+    r->wants.aside.count = 0;
+}
+
 void mob_want_changed(struct mob_raylet *r, struct want *w)
 {
     recount(r, w);
-    if (w->counted == 0)
+    if (w->counted == 0) {
         mob_list_remove(&w->queued);
-    else if (mob_list_empty(&w->queued))
+        if (w == r->wants.reserver)
+            unreserve(r);
+    } else if (mob_list_empty(&w->queued)) {
         enqueue(r, w);
+    }
     if (w->wanter->process != NULL)
         mob_demand_changed(r, w);
 }
@@ -202,9 +218,16 @@ static void unmake_surplus(struct mob_raylet *r, struct want *w, uint32_t outsta
     }
 }
 
-static void set_outstanding(struct mob_raylet *r, struct want *w, uint32_t outstanding)
+void mob_want_served(struct mob_raylet *r, struct want *w)
 {
-    if (w->outstanding == 0)
+    w->since = r->now;
+    mob_list_remove(&w->queued);
+    mob_want_changed(r, w);
+}
+
+void mob_want_set_outstanding(struct mob_raylet *r, struct want *w, uint32_t outstanding)
+{
+    if (w->outstanding == 0 && w->wanter->process != NULL)
         w->since = r->now;
     unmake_surplus(r, w, outstanding);
     w->outstanding = outstanding;
@@ -215,7 +238,7 @@ void mob_want_granted(struct mob_raylet *r, struct want *w)
 {
     w->passed++;
     if (w->outstanding > 0)             /* else the owner changed its mind meanwhile, and will return it */
-        set_outstanding(r, w, w->outstanding - 1);
+        mob_want_set_outstanding(r, w, w->outstanding - 1);
 }
 
 void mob_wants_forget(struct mob_raylet *r, struct mob_address owner)
@@ -230,7 +253,8 @@ void mob_wants_forget(struct mob_raylet *r, struct mob_address owner)
     for (size_t at = 0; (w = mob_map_next(&wanter->wants, &at, NULL)) != NULL;)
         wants[count++] = w;
     for (size_t i = 0; i < count; i++) {
-        set_outstanding(r, wants[i], 0);
+        mob_claim_drop(r, wants[i]);
+        mob_want_set_outstanding(r, wants[i], 0);
         if (wanter->process != NULL)
             mob_demand_end(r, wants[i]);
     }
@@ -242,13 +266,27 @@ void mob_wants_forget(struct mob_raylet *r, struct mob_address owner)
 
 /* -- serving ------------------------------------------------------------------------------------------------------------- */
 
-/* A want that does not fit, and has waited long: nothing behind it may take what it needs. At most one a pass. */
-static void reserve(struct mob_raylet *r, const struct want *w, struct mob_resources *aside)
+/* Would all that it needs be free, if what runs came to its end? */
+static bool comes_back(const struct mob_raylet *r, const struct mob_resources *ask)
 {
-    if (aside->count > 0 || r->now - w->since < RESERVE_NS || mob_resources_fit(&r->resources.free, &w->shape.resources))
+    struct mob_resources left = r->resources.owned;
+    struct lease *l;
+
+    for (size_t at = 0; r->pool.blocked > 0 && (l = mob_map_next(&r->leases.by_number, &at, NULL)) != NULL;)
+        if (l->worker != NULL && l->worker->machine.now == WORKER_BLOCKED)
+            mob_resources_subtract(&left, &l->share.held);
+    return mob_resources_fit(&left, ask);
+}
+
+/* A want that could not be served, and has waited long: nothing behind it may take what it needs. At most one a pass. */
+static void reserve(struct mob_raylet *r, struct want *w)
+{
+    if (r->wants.reserver != NULL || r->now - w->since < RESERVE_NS || w->held + w->making > 0
+        || !mob_pool_may_lend(r, w->kind) || !comes_back(r, &w->shape.resources))
         return;
-    *aside = w->shape.resources;
-    mob_resources_subtract(&r->resources.free, aside);
+    r->wants.reserver = w;
+    r->wants.aside = w->shape.resources;
+    mob_resources_subtract(&r->resources.free, &r->wants.aside);
 }
 
 static bool serve_one(struct mob_raylet *r, struct want *w)
@@ -259,7 +297,7 @@ static bool serve_one(struct mob_raylet *r, struct want *w)
 }
 
 /* Round after round, one lease for each want that fits, until none does. */
-static void serve_level(struct mob_raylet *r, struct level *level, struct mob_resources *aside)
+static void serve_level(struct mob_raylet *r, struct level *level)
 {
     bool progress;
 
@@ -271,26 +309,30 @@ static void serve_level(struct mob_raylet *r, struct level *level, struct mob_re
             if (serve_one(r, w))
                 progress = true;
             else
-                reserve(r, w, aside);
+                reserve(r, w);
         }
     } while (progress);
 }
 
 void mob_wants_serve(struct mob_raylet *r)
 {
-    struct mob_resources aside = { 0 };
+    const struct want *before = r->wants.reserver;
     struct level *level;
 
     if (r->over)
         return;
+    r->wants.reserver = NULL;
+    r->wants.aside.count = 0;
     mob_list_each(level, &r->wants.levels, struct level, link) {
-        serve_level(r, level, &aside);
+        serve_level(r, level);
         if (mob_list_empty(&level->wants)) {
             mob_list_remove(&level->link);
             free(level);
         }
     }
-    mob_resources_add(&r->resources.free, &aside);
+    mob_resources_add(&r->resources.free, &r->wants.aside);
+    if (before != r->wants.reserver)
+        r->resources.version++;         /* the head sees what is set aside as taken */
 }
 
 /* -- what owners and the head say ---------------------------------------------------------------------------------------- */
@@ -328,7 +370,7 @@ void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
     }
     crossing = w->passed - m->grants_seen;
     more = m->count > crossing ? m->count - crossing : 0;
-    set_outstanding(r, w, more < COUNT_MAX ? (uint32_t)more : COUNT_MAX);
+    mob_want_set_outstanding(r, w, more < COUNT_MAX ? (uint32_t)more : COUNT_MAX);
     mob_wants_serve(r);
     if (w->here_first && w->feasible && w->outstanding > w->making)
         mob_pool_prestart(r, w->kind, mob_node_resources_cpus(&r->resources));
@@ -351,14 +393,18 @@ static void say_declined(struct mob_raylet *r, struct mob_address owner, uint32_
 
 bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w)
 {
-    return w->feasible && mob_resources_fit(&r->resources.free, &w->shape.resources);
+    struct mob_resources left = r->resources.free;
+
+    mob_resources_subtract(&left, &r->wants.aside);
+    return w->feasible && mob_resources_fit(&left, &w->shape.resources);
 }
 
 /* The head places by a view that may be old. What does not fit now goes back to it: another node may be free meanwhile. What fits
  * and was not served (its program rests) stays, but no more than the queue may hold. */
 static void decline_surplus(struct mob_raylet *r, struct want *w)
 {
-    uint32_t room = mob_node_resources_cpus(&r->resources), open = w->outstanding - w->making;
+    uint32_t room = mob_node_resources_cpus(&r->resources), placed = w->outstanding - w->claimed;
+    uint32_t open = placed > w->making ? placed - w->making : 0;
     uint32_t surplus = r->wants.placed_queued > room ? r->wants.placed_queued - room : 0;
 
     if (!mob_want_fits_now(r, w))
@@ -368,12 +414,44 @@ static void decline_surplus(struct mob_raylet *r, struct want *w)
     if (surplus == 0)
         return;
     say_declined(r, w->wanter->address, w->number, surplus);
-    set_outstanding(r, w, w->outstanding - surplus);
+    mob_want_set_outstanding(r, w, w->outstanding - surplus);
+}
+
+/* Of an age that its raylet knows; unless it was served here since. */
+static void note_age(struct mob_raylet *r, struct want *w, int64_t since)
+{
+    if (since <= w->since)
+        return;
+    w->since = since;
+    if (!mob_list_empty(&w->queued)) {
+        mob_list_remove(&w->queued);
+        mob_want_changed(r, w);
+    }
+}
+
+struct want *mob_want_elsewhere(struct mob_raylet *r, const struct mob_want_said *said)
+{
+    struct want *w = mob_want_find(r, said->owner, said->number);
+    struct mob_shape shape;
+    struct peer *peer;
+
+    if (said->owner_node != NULL)
+        mob_route_know(r, said->owner_node);
+    peer = mob_route_peer(r, said->owner.node);
+    if (peer == NULL || !peer->is.alive || said->definition == NULL || mob_wire_shape(said->definition, &shape, NULL) < 0)
+        return NULL;
+    if (w == NULL) {
+        w = add_want(r, wanter_of(r, said->owner, NULL), said->number, &shape, said->depth);
+        w->since = INT64_MIN;
+    }
+    note_age(r, w, r->now - (int64_t)(said->age_ms < AGE_MS_MAX ? said->age_ms : AGE_MS_MAX) * MS);
+    return w;
 }
 
 void mob_want_unfit(struct mob_raylet *r, struct want *w)
 {
     w->feasible = false;
+    mob_claim_drop(r, w);
     mob_want_changed(r, w);
     if (w->wanter->process != NULL) {
         mob_demand_unplace(r, w, r->self.node, UINT32_MAX);
@@ -386,24 +464,15 @@ void mob_want_unfit(struct mob_raylet *r, struct want *w)
 void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
 {
     const Mobula__Place *m = a->e->place;
-    struct mob_address owner = mob_wire_address(m->owner);
-    struct want *w = mob_want_find(r, owner, m->shape);
-    struct mob_shape shape;
-    struct peer *peer;
+    struct mob_want_said said = { mob_wire_address(m->owner), m->shape, m->depth, m->age_ms, m->definition, m->owner_node };
+    struct want *w;
 
     if (m->seq <= r->reporter.placed_seq)
         return;                         /* sent again over a new stream: it came the first time */
     r->reporter.placed_seq = m->seq;
-    if (owner.node == r->self.node)
-        return;                         /* Placed says it all: see demand.c */
-    if (m->owner_node != NULL)
-        mob_route_know(r, m->owner_node);
-    peer = mob_route_peer(r, owner.node);
-    if (peer == NULL || !peer->is.alive || mob_wire_shape(m->definition, &shape, NULL) < 0)
-        return;
-    if (w == NULL)
-        w = add_want(r, wanter_of(r, owner, NULL), m->shape, &shape, m->depth);
-    set_outstanding(r, w, w->outstanding + (m->count > COUNT_MAX ? COUNT_MAX : m->count));
+    if (said.owner.node == r->self.node || (w = mob_want_elsewhere(r, &said)) == NULL)
+        return;                         /* its own: Placed says it all, see demand.c */
+    mob_want_set_outstanding(r, w, w->outstanding + (m->count > COUNT_MAX ? COUNT_MAX : m->count));
     if (w->kind->unfit != NULL)
         mob_death_tell_unfit(r, w->kind);       /* the head does not know it, or not any more */
     mob_wants_serve(r);
@@ -416,9 +485,11 @@ void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
     const Mobula__Withdraw *m = a->e->withdraw;
     struct mob_address owner = mob_wire_address(m->owner);
     struct want *w = mob_want_find(r, owner, m->shape);
+    uint32_t placed = w != NULL ? w->outstanding - w->claimed : 0;
 
-    if (w == NULL || owner.node != a->from.node || w->outstanding == 0)
+    if (placed == 0 || owner.node != a->from.node)
         return;
-    set_outstanding(r, w, w->outstanding > m->count ? w->outstanding - m->count : 0);
+    mob_want_set_outstanding(r, w, w->outstanding - (m->count < placed ? m->count : placed));
     mob_want_release(r, w);
+    mob_wants_serve(r);
 }

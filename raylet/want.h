@@ -26,6 +26,7 @@ struct want {
     uint32_t making;                    /* of them: resources are held here, the worker is not there yet */
     uint32_t held;                      /* leases granted by this node and not over */
     uint32_t recalled;                  /* of the held ones: asked back */
+    uint32_t claimed;                   /* the head lets this node lend so many more in their turn (claim.c) */
     struct mob_link leases;             /* of this node, in the making and held */
     struct demand demand;               /* LOCAL: what was asked of the head and placed elsewhere */
     struct kind *kind;                  /* of workers that serve it */
@@ -55,12 +56,14 @@ struct wants {
     struct mob_link levels;             /* deepest first */
     uint32_t queued;                    /* leases wanted of this node and not in the making */
     uint32_t placed_queued;             /* of them: placed here by the head */
+    struct want *reserver;              /* nothing behind it takes what it needs; NULL: none */
+    struct mob_resources aside;         /* that much, while there is one */
 };
 
 void mob_wants_init(struct mob_raylet *r);
 void mob_wants_fini(struct mob_raylet *r);
 
-/* Is what one lease of it asks free here, on a node that could serve it? */
+/* Is what one lease of it asks free here and not set aside for another, on a node that could serve it? */
 bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w);
 /* How many more leases of it this node should lend now. */
 uint32_t mob_want_servable(const struct want *w);
@@ -76,6 +79,20 @@ struct want *mob_want_find(const struct mob_raylet *r, struct mob_address owner,
 void mob_wants_forget(struct mob_raylet *r, struct mob_address owner);
 /* A want of an owner elsewhere goes away when nothing of it is left. */
 void mob_want_release(struct mob_raylet *r, struct want *w);
+
+/* It has got a lease, here or elsewhere: it waits anew, behind its equals. */
+void mob_want_served(struct mob_raylet *r, struct want *w);
+void mob_want_set_outstanding(struct mob_raylet *r, struct want *w, uint32_t outstanding);
+/* What the head says of a want of an owner elsewhere. */
+struct mob_want_said {
+    struct mob_address owner;
+    uint32_t number, depth;
+    uint64_t age_ms;
+    const Mobula__Shape *definition;
+    const Mobula__Peer *owner_node;
+};
+/* It: known, or made from its definition. NULL: its node is not there. */
+struct want *mob_want_elsewhere(struct mob_raylet *r, const struct mob_want_said *said);
 
 /* Lend what can be lent, in order. Call after anything became free or wanted. */
 void mob_wants_serve(struct mob_raylet *r);

@@ -148,8 +148,9 @@ struct raylet {
     uint64_t head_link;
     uint32_t node;
     struct mob_doorbell bell;
-    struct mob_map placed;              /* places.c */
-    uint64_t placed_seq;
+    struct mob_map placed, claimed;     /* places.c */
+    uint64_t placed_seq, claim_number;
+    struct audit_reserve *reserve;      /* check.c: after its last step */
 };
 
 enum process_state { PROCESS_STARTING, PROCESS_UP, PROCESS_GONE };

@@ -172,7 +172,8 @@ void fake_join(struct fake *f, struct fake_node *n, const char *resources)
     fake_tick(f);
 }
 
-void fake_report(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t placed_seq)
+static void report(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t placed_seq,
+                   uint64_t claim_over)
 {
     Mobula__Report m = MOBULA__REPORT__INIT;
     Mobula__Resource room[MOB_RESOURCES_MAX], *list[MOB_RESOURCES_MAX];
@@ -181,12 +182,23 @@ void fake_report(struct fake *f, const struct fake_node *n, uint64_t version, co
 
     m.version = version;
     m.placed_seq = placed_seq;
+    m.claim_over = claim_over;
     m.n_free = mob_wire_put_resources(room, list, &resources);
     m.free = list;
     mob_envelope_init(&env, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPORT);
     env.e.report = &m;
     fake_receive(f, n->link, &env.e);
     fake_tick(f);
+}
+
+void fake_report(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t placed_seq)
+{
+    report(f, n, version, free_now, placed_seq, 0);
+}
+
+void fake_report_claim(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t claim_over)
+{
+    report(f, n, version, free_now, 0, claim_over);
 }
 
 void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_demand *d)

@@ -51,14 +51,15 @@ void fake_register(struct fake *f, struct fake_node *n, uint64_t link);
 void fake_join(struct fake *f, struct fake_node *n, const char *resources);
 
 void fake_report(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t placed_seq);
+void fake_report_claim(struct fake *f, const struct fake_node *n, uint64_t version, const char *free_now, uint64_t claim_over);
 struct fake_demand {
     uint32_t process, shape, count, depth;
     uint64_t placed_seen, age_ms;
     const char *resources;
     enum mob_strategy strategy;
     uint32_t node;
-};
     uint32_t job_node;                  /* of its driver; 0: the demand's own */
+};
 void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_demand *d);
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument);
 

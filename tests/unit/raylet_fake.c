@@ -255,21 +255,27 @@ static void fill_definition(struct fake *f, struct mob_address job, struct fake_
     mob_wire_put_shape(ret, room, shape);
 }
 
+static void fill_peer(Mobula__Peer *ret, uint32_t node)
+{
+    mobula__peer__init(ret);
+    ret->node = node;
+    ret->ip = "127.0.0.1";
+    ret->port = 100;
+}
+
 void fake_place(struct fake *f, struct mob_address owner, struct fake_ask ask)
 {
     static uint64_t seq;
     Mobula__Place m = MOBULA__PLACE__INIT;
     Mobula__Address address;
     Mobula__Shape definition;
-    Mobula__Peer peer = MOBULA__PEER__INIT;
+    Mobula__Peer peer;
     struct mob_shape_room room;
     struct mob_shape shape;
 
     fill_definition(f, fake_at(owner.node, 1), ask, &definition, &room, &shape);
     mob_wire_put_address(&address, owner);
-    peer.node = owner.node;
-    peer.ip = "127.0.0.1";
-    peer.port = 100;
+    fill_peer(&peer, owner.node);
     m.seq = ++seq;
     m.owner = &address;
     m.shape = ask.shape;
@@ -277,7 +283,31 @@ void fake_place(struct fake *f, struct mob_address owner, struct fake_ask ask)
     m.count = ask.count;
     m.owner_node = &peer;
     m.depth = ask.depth;
+    m.age_ms = ask.age_ms;
     fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_PLACE, &m);
+}
+
+void fake_claim(struct fake *f, struct mob_address owner, struct fake_ask ask)
+{
+    Mobula__Claim m = MOBULA__CLAIM__INIT;
+    Mobula__Address address;
+    Mobula__Shape definition;
+    Mobula__Peer peer;
+    struct mob_shape_room room;
+    struct mob_shape shape;
+
+    fill_definition(f, fake_at(owner.node, 1), ask, &definition, &room, &shape);
+    mob_wire_put_address(&address, owner);
+    fill_peer(&peer, owner.node);
+    m.number = ++f->claims;
+    m.owner = &address;
+    m.shape = ask.shape;
+    m.definition = ask.count > 0 ? &definition : NULL;
+    m.count = ask.count;
+    m.owner_node = &peer;
+    m.depth = ask.depth;
+    m.age_ms = ask.age_ms;
+    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CLAIM, &m);
 }
 
 void fake_placed(struct fake *f, uint32_t process, uint32_t shape, uint32_t node, uint32_t count)
@@ -290,6 +320,7 @@ void fake_placed(struct fake *f, uint32_t process, uint32_t shape, uint32_t node
     m.shape = shape;
     m.node = node;
     m.count = count;
+    m.seq = ++f->places;
     fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_PLACED, &m);
     fake_tick(f);
 }
@@ -320,7 +351,6 @@ int64_t fake_free(struct fake *f, const char *name)
             if (strcmp(e->report->free[i]->name, name) == 0)
                 units = e->report->free[i]->units;
     }
-    m.seq = ++f->places;
     return units;
 }
 
@@ -460,6 +490,8 @@ uint64_t fake_peer(struct fake *f, uint32_t node)
     m.node = node;
     m.cluster.data = cluster;
     m.cluster.len = sizeof cluster;
+    m.known = true;
+    m.forgot_seq = f->forgot_seq;
     fake_say(f, link, fake_at(node, 0), fake_at(0, 0), MOBULA__ENVELOPE__BODY_PEER_HELLO, &m);
     return link;
 }
@@ -473,5 +505,3 @@ void fake_lose(struct fake *f, uint64_t link)
     mob_raylet_check(f->raylet);
     fake_tick(f);
 }
-    m.known = true;
-    m.forgot_seq = f->forgot_seq;

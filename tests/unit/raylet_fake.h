@@ -87,6 +87,7 @@ struct fake_ask {
     const char *resources;              /* NULL: "CPU=1" */
     enum mob_strategy strategy;
     uint32_t node;
+    uint64_t age_ms;                    /* of a Place or Claim */
 };
 void fake_want(struct fake *f, uint32_t process, struct fake_ask ask);
 struct fake_grant {
@@ -105,6 +106,8 @@ void fake_runs(struct fake *f, const struct fake_grant *g, uint64_t task, uint32
 uint64_t fake_peer(struct fake *f, uint32_t node);
 /* From the head: Place `count` of a shape for an owner elsewhere. */
 void fake_place(struct fake *f, struct mob_address owner, struct fake_ask ask);
+/* And Claim; its number is f->claims. */
+void fake_claim(struct fake *f, struct mob_address owner, struct fake_ask ask);
 void fake_placed(struct fake *f, uint32_t process, uint32_t shape, uint32_t node, uint32_t count);
 /* The level of the last Demand, or -1. */
 int64_t fake_demand(struct fake *f);

@@ -177,6 +177,47 @@ START_TEST(test_nothing_asked)
 }
 END_TEST
 
+/* Where an ask waits that fits nowhere; `last`: where it waited before; `except`: its owner's own node. */
+static const struct {
+    const char *name;
+    const char *nodes[4][2];            /* total, free */
+    const char *ask;
+    enum mob_strategy strategy;
+    uint32_t node, last, except, expected;
+} waits[] = {
+    { "it lacks least", { { "CPU=4", "CPU=1" }, { "CPU=4", "CPU=2" } }, "CPU=4", MOB_HYBRID, 0, 0, 0, 2 },
+    { "of each resource", { { "CPU=4,gold=2", "CPU=3" }, { "CPU=4,gold=2", "CPU=1,gold=1" } }, "CPU=4,gold=2", MOB_HYBRID, 0, 0, 0, 2 },
+    { "never where it is too large", { { "CPU=4", "CPU=3" }, { "CPU=8", "CPU=0.1" } }, "CPU=5", MOB_HYBRID, 0, 0, 0, 2 },
+    { "equals go round", { { "CPU=4", "CPU=1" }, { "CPU=4", "CPU=1" }, { "CPU=4", "CPU=1" } }, "CPU=4", MOB_HYBRID, 0, 1, 0, 2 },
+    { "and begin again", { { "CPU=4", "CPU=1" }, { "CPU=4", "CPU=1" }, { "CPU=4", "CPU=1" } }, "CPU=4", MOB_HYBRID, 0, 3, 0, 1 },
+    { "not at home", { { "CPU=4", "CPU=3" }, { "CPU=4", "CPU=1" } }, "CPU=4", MOB_HYBRID, 0, 0, 1, 2 },
+    { "off GPUs", { { "CPU=4,GPU=1", "CPU=3,GPU=1" }, { "CPU=4", "CPU=1" } }, "CPU=4", MOB_HYBRID, 0, 0, 0, 2 },
+    { "unless they are wanted", { { "CPU=4,GPU=1", "CPU=3" }, { "CPU=4", "CPU=4" } }, "CPU=1,GPU=1", MOB_HYBRID, 0, 0, 0, 1 },
+    { "hard affinity", { { "CPU=4", "CPU=3" }, { "CPU=4", "CPU=1" } }, "CPU=4", MOB_NODE, 2, 0, 0, 2 },
+    { "overdrawn is not less than none", { { "CPU=4", "" }, { "CPU=4", "" } }, "CPU=4", MOB_HYBRID, 0, 1, 0, 2 },
+    { "nowhere", { { "CPU=4", "CPU=1" } }, "CPU=8", MOB_HYBRID, 0, 0, 0, 0 },
+};
+
+START_TEST(test_wait)
+{
+    for (size_t i = 0; i < MOB_COUNT(waits); i++) {
+        struct cluster *c = mob_new(struct cluster);
+        struct mob_shape ask = ask_of(waits[i].ask, waits[i].strategy, waits[i].node, NULL);
+        uint32_t round = waits[i].last;
+        const struct placement_node *got;
+
+        for (size_t n = 0; n < 4 && waits[i].nodes[n][0] != NULL; n++)
+            add(c, waits[i].nodes[n][0], waits[i].nodes[n][1], NULL);
+        if (waits[i].nodes[0][1][0] == '\0')
+            mob_resources_set(&c->node[0].free, "CPU", -MOB_UNITS);
+        got = mob_placement_wait(&ask, c->list, c->count, waits[i].except > 0 ? c->list[waits[i].except - 1] : NULL, &round);
+        ck_assert_msg((got != NULL ? got->number : 0) == waits[i].expected, "%s", waits[i].name);
+        ck_assert(got == NULL || round == got->number);
+        free(c);
+    }
+}
+END_TEST
+
 START_TEST(test_explain)
 {
     struct cluster *c = mob_new(struct cluster);
@@ -201,4 +242,5 @@ START_TEST(test_explain)
 }
 END_TEST
 
-UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_explain)
+UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_wait,
+          test_explain)

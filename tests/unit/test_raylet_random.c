@@ -138,6 +138,15 @@ static void place(struct chaos *c)
         fake_placed(&c->f, p, shape, 2 + pick(c, 3), 1 + pick(c, 3));
 }
 
+static void claim(struct chaos *c)
+{
+    uint32_t shape = pick(c, 3), p = pick_process(c, true);
+    struct mob_address owner = pick(c, 2) == 0 && p != 0 ? fake_at(FAKE_NODE, p) : fake_at(3, 9);
+
+    if (!c->headless && c->peer[0] != 0)
+        fake_claim(&c->f, owner, (struct fake_ask){ .shape = shape, .count = pick(c, 3), .resources = asks[shape], .age_ms = pick(c, 5000) });
+}
+
 static void withdraw(struct chaos *c)
 {
     Mobula__Withdraw m = MOBULA__WITHDRAW__INIT;
@@ -190,7 +199,7 @@ static void reap(struct chaos *c)
 static void step(struct chaos *c)
 {
     static void (*const events[])(struct chaos *c) = {
-        want, want, want, give_back, give_back, die, fail_to_start, peers, place, withdraw, head, block, block, pass, pass,
+        want, want, want, give_back, give_back, die, fail_to_start, peers, place, withdraw, claim, head, block, block, pass, pass,
         up, up, reap,
     };
 
