@@ -18,6 +18,50 @@ bool audit_lent(const struct mob_raylet *r, uint32_t process, struct audit_lent 
     return true;
 }
 
+bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address owner)
+{
+    const struct lease *l = mob_map_get(&r->leases.by_number, lease);
+
+    return l != NULL && mob_address_eq(mob_lease_owner(l), owner);
+}
+
+static uint64_t key_of(const struct want *w)
+{
+    return mob_address_key(w->wanter->address) * UINT64_C(0x9e3779b97f4a7c15) ^ (w->number + 1);
+}
+
+void audit_reserve(const struct mob_raylet *r, struct audit_reserve *ret)
+{
+    const struct want *w = r->wants.reserver;
+
+    *ret = (struct audit_reserve){ .leases = r->leases.next };
+    if (w != NULL)
+        *ret = (struct audit_reserve){ .key = key_of(w), .depth = w->depth, .since = w->since, .leases = r->leases.next };
+}
+
+/* Was it made since for one that is not deeper, and waited for less long? */
+static bool is_behind(const struct audit_reserve *then, const struct lease *l)
+{
+    return l->number > then->leases && l->want->depth <= then->depth && l->asked_since > then->since;
+}
+
+bool audit_overtaken(const struct mob_raylet *r, const struct audit_reserve *then)
+{
+    const struct want *reserver = r->wants.reserver;
+    struct lease *l;
+
+    if (reserver == NULL || key_of(reserver) != then->key || reserver->since != then->since)
+        return false;
+    for (size_t at = 0; (l = mob_map_next(&r->leases.by_number, &at, NULL)) != NULL;)
+        for (uint32_t i = 0; is_behind(then, l) && i < reserver->shape.resources.count; i++) {
+            const struct mob_resource *ask = &reserver->shape.resources.of[i];
+            if (mob_resources_get(&l->want->shape.resources, ask->name) > 0
+                && mob_resources_get(&r->resources.free, ask->name) < ask->units)
+                return true;
+        }
+    return false;
+}
+
 bool audit_job_gone(const struct mob_raylet *r, struct mob_address job)
 {
     const struct process *p;

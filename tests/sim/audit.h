@@ -4,6 +4,7 @@
 #define MOB_TESTS_SIM_AUDIT_H
 
 #include "raylet/raylet.h"
+#include "worker/owner.h"
 
 struct audit_lent {
     uint64_t lease;
@@ -12,6 +13,27 @@ struct audit_lent {
 
 /* What worker `process` is lent for. False: it is on its way out, or unknown. */
 bool audit_lent(const struct mob_raylet *r, uint32_t process, struct audit_lent *ret);
+/* Does the raylet have this lease of this owner, in whatever state? */
+bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address owner);
+
+/* Leases that an owner has tasks in. audit_owner.c: the owner's core has a struct lease of its own. */
+struct audit_pushed {
+    uint64_t lease;
+    uint32_t node;
+};
+size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t room);
+
+/* Who reserves. */
+struct audit_reserve {
+    uint64_t key;                       /* of its want; 0: nobody */
+    uint32_t depth;
+    int64_t since;
+    uint64_t leases;                    /* made so far */
+};
+void audit_reserve(const struct mob_raylet *r, struct audit_reserve *ret);
+/* Has a lease been made since `then` that takes what the one who reserved then, and still does, waits for? */
+bool audit_overtaken(const struct mob_raylet *r, const struct audit_reserve *then);
+
 /* Nobody of this job has, wants or runs anything here. */
 bool audit_job_gone(const struct mob_raylet *r, struct mob_address job);
 

@@ -3,11 +3,14 @@
 #include "sim.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "audit.h"
 #include "head/core.h"
 
 #define ALL_EACH_STEPS 256
+#define UNKNOWN_MS_MAX 30000            /* silence of a machine, a freeze, slow links: the word of a death is there by then */
 
 static void check_actor(struct actor *a)
 {
@@ -37,18 +40,74 @@ static void check_running(const struct raylet *r)
     }
 }
 
+/* While a want reserves, nothing behind it takes what it waits for. */
+static void check_reserve(struct raylet *r)
+{
+    if (r->reserve == NULL)
+        r->reserve = sim_memory(r->a.sim, sizeof *r->reserve);
+    assert(!audit_overtaken(r->core, r->reserve));
+    audit_reserve(r->core, r->reserve);
+}
+
+static const struct raylet *raylet_of_node(const struct sim *s, uint32_t node)
+{
+    for (unsigned i = 1; i <= s->config.nodes; i++) {
+        if (s->hosts[i].raylet != NULL && s->hosts[i].raylet->node == node)
+            return s->hosts[i].raylet;
+    }
+    return NULL;
+}
+
+/* The tasks of a lease that its lender does not have, or that is dead: word of it is under way, or they are lost. */
+static void check_pushed(struct sim *s, const struct process *p)
+{
+    struct audit_pushed pushed[64];
+    size_t count = audit_pushed(p->owner, pushed, MOB_COUNT(pushed));
+
+    for (size_t i = 0; i < count; i++) {
+        const struct raylet *lender = raylet_of_node(s, pushed[i].node);
+        uint64_t key = (uint64_t)p->pid << 40 ^ (uint64_t)pushed[i].node << 32 ^ pushed[i].lease;
+        uintptr_t since_ms = (uintptr_t)mob_map_get(&s->unknown, key);
+
+        if (lender != NULL && audit_knows(lender->core, pushed[i].lease, p->self)) {
+            mob_map_remove(&s->unknown, key);
+        } else if (since_ms == 0) {
+            mob_map_set(&s->unknown, key, (void *)(uintptr_t)(s->now / SIM_MS));
+        } else if (s->now / SIM_MS - (int64_t)since_ms > UNKNOWN_MS_MAX) {
+            fprintf(stderr, "lease %lu of node %u, where process %u of node %u has tasks, is over, and it was not told\n",
+                    (unsigned long)pushed[i].lease, pushed[i].node, p->self.process, p->self.node);
+            abort();
+        }
+    }
+}
+
+static void check_all(struct sim *s)
+{
+    struct actor *a;
+
+    mob_list_each(a, &s->actors, struct actor, link)
+        check_actor(a);
+    for (unsigned i = 1; i <= s->config.nodes; i++) {
+        struct process *p;
+        mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
+            if (p->a.alive && p->owner != NULL && p->raylet->a.alive)
+                check_pushed(s, p);
+        }
+    }
+}
+
 void check_step(struct sim *s)
 {
     struct actor *a = s->stepped;
 
     if (a != NULL)
         check_actor(a);
-    if (a != NULL && a->kind == ACTOR_RAYLET && a->alive)
+    if (a != NULL && a->kind == ACTOR_RAYLET && a->alive) {
         check_running(MOB_CONTAINER(a, struct raylet, a));
-    if (s->steps % ALL_EACH_STEPS != 0)
-        return;
-    mob_list_each(a, &s->actors, struct actor, link)
-        check_actor(a);
+        check_reserve(MOB_CONTAINER(a, struct raylet, a));
+    }
+    if (s->steps % ALL_EACH_STEPS == 0)
+        check_all(s);
 }
 
 /* What runs at this moment on a host shares no GPU beyond the whole of it. */

@@ -550,7 +550,7 @@ struct sim *sim_create(const struct sim_config *config)
     for (unsigned i = 1; i <= config->nodes; i++)
         raylet_start(&s->hosts[i]);
     for (unsigned i = 0; i < config->drivers; i++)
-        program_create(s, &s->hosts[1 + i % config->nodes]);
+        program_create(s, &s->hosts[1 + i % config->nodes], i);
     faults_plan(s);
     return s;
 }
@@ -592,6 +592,7 @@ void sim_destroy(struct sim *s)
         free(end);
     mob_map_fini(&s->ends);
     mob_map_fini(&s->runs);
+    mob_map_fini(&s->unknown);
     for (size_t i = 0; i < s->memory_count; i++)
         free(s->memory[i]);
     free(s->memory);

@@ -68,6 +68,56 @@ static void run_fault(struct event *e)
         sim_after(s, (int64_t)sim_below(s, 300 * SIM_MS), NULL, run_fault, s);
 }
 
+/* -- repeats --------------------------------------------------------------------------------------------------------------- */
+
+/* What docs/protocol.md, "Every message", says of a repeat, put to the test where it says that one does no harm.
+ *
+ * A link delivers once: a repeat is what is said again after a reconnect. Only a raylet and its head reconnect and go on from where
+ * they were; so what they say under a number, or once and for all, may come again when other things have been said since. A level is
+ * said again as it is by then: at once, before any newer one. The links of processes and peers end as a whole; what may be
+ * repeated there at all, is repeated at once. Not in the table, because the column forbids it: Placed, Withdraw, Declined, frames,
+ * objects under way, the first messages of a link. */
+static const enum repeat repeats[][3] = {
+    /*                                             END_HEAD         END_PEER         END_LOCAL: of whom the receiver hears it */
+    [MOBULA__ENVELOPE__BODY_PLACE]             = { REPEAT_LATER,    REPEAT_NOT,      REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_CLAIM]             = { REPEAT_LATER,    REPEAT_NOT,      REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_NODE_UP]           = { REPEAT_LATER,    REPEAT_NOT,      REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_NODE_DOWN]         = { REPEAT_LATER,    REPEAT_NOT,      REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_JOB_OVER]          = { REPEAT_LATER,    REPEAT_LATER,    REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_JOB_STARTED]       = { REPEAT_NOT,      REPEAT_LATER,    REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_REPORT]            = { REPEAT_NOT,      REPEAT_LATER,    REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_DEMAND]            = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_UNPLACEABLE]       = { REPEAT_AT_ONCE,  REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_WANT]              = { REPEAT_NOT,      REPEAT_NOT,      REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_GRANT]             = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_RETURN_LEASE]      = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_LEASE_OVER]        = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_OWNER_OVER]        = { REPEAT_NOT,      REPEAT_LATER,    REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_ASSIGNED]          = { REPEAT_NOT,      REPEAT_NOT,      REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_BLOCKED]           = { REPEAT_NOT,      REPEAT_NOT,      REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_UNBLOCKED]         = { REPEAT_NOT,      REPEAT_NOT,      REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_CANCEL]            = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_TAKE_BACK]         = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_NOT },
+    [MOBULA__ENVELOPE__BODY_ANSWER_FRAMES]     = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_WATCH]             = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_WATCHED]           = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+};
+
+enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size)
+{
+    struct mob_wire *wire;
+    const Mobula__Envelope *e;
+    enum repeat when;
+
+    if (s->now >= s->faults_until || !sim_chance(s, 4))
+        return REPEAT_NOT;
+    wire = mob_wire_create();
+    e = mob_wire_unpack(wire, frame, size, NULL);
+    when = e != NULL && e->body_case < MOB_COUNT(repeats) ? repeats[e->body_case][kind] : REPEAT_NOT;
+    mob_wire_destroy(wire);
+    return when;
+}
+
 static void run_crash(struct event *e)
 {
     program_crash(e->arg);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scene.h"
+
 #define ARGS_MAX 3
 #define GONE_NS (3 * SIM_S)             /* after a driver's crash nothing of its job is left, when all else goes well */
 
@@ -23,6 +25,7 @@ struct record {
     int32_t max_retries;
     enum mob_strategy strategy;
     bool ready, cancelled, failed;
+    int64_t submitted;
     uint64_t value;                     /* that it must have, if its arguments have theirs */
 };
 
@@ -30,8 +33,9 @@ struct program {
     struct sim *sim;
     struct host *host;
     struct process *process;            /* NULL: not started, or over */
+    const struct role *role;            /* in a scene; else NULL */
     struct record *records;
-    unsigned count, ready;
+    unsigned calls, count, ready;
     bool judged;                        /* and its refs dropped */
     bool forced;                        /* cancelled by force: the kill may hit the task behind, which is charged and runs again */
     struct mob_link link;
@@ -135,7 +139,12 @@ static void on_ready(struct mob_waiter *w)
 
     assert(!r->ready);
     r->ready = true;
-    if (++p->ready == p->sim->config.tasks && p->process->link != 0)
+    if (p->role != NULL && p->role->wait_max > 0 && p->sim->now - r->submitted > p->role->wait_max) {
+        fprintf(stderr, "call %ld on host %u starved: it took %ld ms\n", (long)(r - p->records), p->host->index,
+                (long)((p->sim->now - r->submitted) / SIM_MS));
+        abort();
+    }
+    if (++p->ready == p->calls && p->process->link != 0)
         sim_after(p->sim, SIM_US, &p->process->a, run_judge, p);
 }
 
@@ -220,12 +229,19 @@ static void run_cancel(struct event *e)
 static void submit(struct program *p)
 {
     struct record *r = &p->records[p->count];
-    struct mob_shape shape = choose_shape(p, &r->strategy);
+    struct mob_shape shape;
     uint64_t refs[ARGS_MAX], values[ARGS_MAX];
     int submitted;
 
     r->program = p;
-    choose_call(p, r);
+    r->submitted = p->sim->now;
+    if (p->role != NULL) {
+        scene_call(p->sim, p->role, &r->call, &shape);
+        r->strategy = shape.strategy;
+    } else {
+        shape = choose_shape(p, &r->strategy);
+        choose_call(p, r);
+    }
     for (uint32_t i = 0; i < r->arg_count; i++) {
         refs[i] = r->args[i]->ref;
         values[i] = r->args[i]->value;
@@ -238,7 +254,7 @@ static void submit(struct program *p)
     mob_list_init(&r->waiter.link);
     if (!mob_owner_wait(p->process->owner, r->ref, &r->waiter))
         on_ready(&r->waiter);           /* its argument had failed already */
-    if (sim_chance(p->sim, 3)) {
+    if (p->role == NULL && sim_chance(p->sim, 3)) {
         r->cancelled = true;
         sim_after(p->sim, (int64_t)sim_below(p->sim, 50 * SIM_MS), &p->process->a, run_cancel, r)->n = sim_chance(p->sim, 20);
     }
@@ -247,12 +263,15 @@ static void submit(struct program *p)
 static void run_burst(struct event *e)
 {
     struct program *p = e->arg;
-    unsigned burst = 1 + (unsigned)sim_below(p->sim, 12);
+    unsigned burst = p->role != NULL ? p->role->burst : 1 + (unsigned)sim_below(p->sim, 12);
+    int64_t pause;
 
-    while (burst-- > 0 && p->count < p->sim->config.tasks)
+    while (burst-- > 0 && p->count < p->calls)
         submit(p);
-    if (p->count < p->sim->config.tasks)
-        sim_after(p->sim, (int64_t)sim_below(p->sim, sim_chance(p->sim, 20) ? 2 * SIM_S : 20 * SIM_MS), &p->process->a, run_burst, p);
+    if (p->count == p->calls)
+        return;
+    pause = p->role != NULL ? p->role->pause : (int64_t)sim_below(p->sim, sim_chance(p->sim, 20) ? 2 * SIM_S : 20 * SIM_MS);
+    sim_after(p->sim, pause, &p->process->a, run_burst, p);
 }
 
 static void run_start(struct event *e)
@@ -263,16 +282,22 @@ static void run_start(struct event *e)
     if (p->process == NULL)
         sim_after(p->sim, 50 * SIM_MS, NULL, run_start, p);
     else
-        sim_after(p->sim, SIM_MS, &p->process->a, run_burst, p);
+        sim_after(p->sim, p->role != NULL ? p->role->start + SIM_MS : SIM_MS, &p->process->a, run_burst, p);
 }
 
-void program_create(struct sim *s, struct host *h)
+void program_create(struct sim *s, struct host *h, unsigned number)
 {
-    struct program *p = mob_new(struct program);
+    const struct role *role = s->config.scene != NULL ? &s->config.scene->roles[number] : NULL;
+    struct program *p;
 
+    if (role != NULL && role->calls == 0)
+        return;
+    p = mob_new(struct program);
     p->sim = s;
     p->host = h;
-    p->records = mob_alloc(s->config.tasks * sizeof *p->records);
+    p->role = role;
+    p->calls = role != NULL ? role->calls : s->config.tasks;
+    p->records = mob_alloc(p->calls * sizeof *p->records);
     mob_list_append(&s->programs, &p->link);
     s->programs_running++;
     sim_after(s, (int64_t)sim_below(s, 500 * SIM_MS), NULL, run_start, p);

@@ -4,13 +4,15 @@
  *   world.c    the clock, the queue of events, links and the world's table
  *   cluster.c  hosts, the head, raylets, processes and their channels: what the shells do
  *   program.c  drivers' programs, and what they may see
+ *   scene.c    programs that are made to meet
  *   work.c     the functions that workers run
  *   faults.c   what goes wrong, and when
  *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
  *   places.c   what was placed at a node, and what it made of that
  *
  * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks: so the
- * * faults are delay, broken links, dead workers, drivers, raylets and machines, frozen and slow nodes, and programs that do not start.
+ * faults are delay, broken links, dead workers, drivers, raylets and machines, frozen and slow nodes, programs that do not start, and what
+ * is said again after a reconnect (faults.c).
  */
 #ifndef MOB_TESTS_SIM_H
 #define MOB_TESTS_SIM_H
@@ -32,15 +34,18 @@
 #define SIM_HEAD_PORT 1u
 #define SIM_GPUS 2                      /* of a host that has any */
 
+struct scene;
 struct sim_config {
     uint64_t seed;
     unsigned nodes, drivers, tasks;     /* tasks: of each driver */
     bool faults, crash, trace;          /* crash: of the first driver, while all else goes well */
+    const struct scene *scene;          /* NULL: random programs */
 };
 
 struct sim;
 struct host;
 struct actor;
+struct audit_reserve;
 
 /* -- world.c --------------------------------------------------------------------------------------------------------------- */
 
@@ -108,6 +113,7 @@ struct sim {
     size_t memory_count;
     struct mob_link programs;           /* program.c: one a driver */
     unsigned programs_running;
+    struct mob_map unknown;             /* check.c: leases that their lender does not have -> since when, in ms (as a pointer) */
     struct mob_map runs;                /* seed of a call -> how often it began (as a pointer) */
     int64_t faults_until;               /* nothing new goes wrong after this */
     uint64_t functions_run, tasks_right, tasks_failed;
@@ -186,7 +192,7 @@ void process_leave(struct process *p);                                  /* a dri
 
 /* -- program.c, work.c ----------------------------------------------------------------------------------------------------- */
 
-void program_create(struct sim *s, struct host *h);
+void program_create(struct sim *s, struct host *h, unsigned number);
 void programs_destroy(struct sim *s);
 /* A worker's turn: claim and run. */
 void work_turn(struct process *p);
@@ -208,6 +214,9 @@ void places_fini(struct raylet *r);
 /* -- faults.c, check.c ----------------------------------------------------------------------------------------------------- */
 
 void faults_plan(struct sim *s);
+/* What was delivered over such an end comes once more: at once, or later. */
+enum repeat { REPEAT_NOT, REPEAT_AT_ONCE, REPEAT_LATER };
+enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size);
 void check_step(struct sim *s);
 void check_gpus(const struct host *h);
 void check_job_gone(const struct sim *s, struct mob_address job);

@@ -2,8 +2,9 @@
 /* world.c -- the virtual clock, the queue of events, and links.
  *
  * A link has two ends, each with a number of its own. What an end sends arrives in order, after a delay that varies; its end (hang up,
- * death) arrives after that. A broken link loses what is under way. A frozen host's events wait until it thaws; those of the dead are
- * dropped. After each event its actor gets a turn, a little later: so a batch of facts is one turn, as in the daemons.
+ * death) arrives after that. Some of it is delivered once more (faults.c). A broken link loses what is under way. A frozen host's events
+ * wait until it thaws; those of the dead are dropped. After each event its actor gets a turn, a little later: so a batch of facts is one
+ * turn, as in the daemons.
  */
 #include "sim.h"
 
@@ -319,6 +320,26 @@ static void trace_frame(struct event *e)
         mob_wire_destroy(wire);
 }
 
+static void run_repeat(struct event *e)
+{
+    struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
+
+    if (end != NULL && !end->deaf)
+        e->actor->receive(e->actor, end->number, e->bytes, e->size);
+}
+
+static void repeat(struct event *e)
+{
+    struct sim *s = e->actor->sim;
+    const struct end *end = end_find(s, (uint64_t)(uintptr_t)e->arg);
+    enum repeat when = end == NULL || end->deaf ? REPEAT_NOT : faults_repeat(s, end->kind, e->bytes, e->size);
+
+    if (when == REPEAT_AT_ONCE)
+        run_repeat(e);
+    else if (when == REPEAT_LATER)
+        sim_after_with(s, (int64_t)sim_below(s, 30 * SIM_MS), e->actor, run_repeat, e->arg, e->bytes, e->size);
+}
+
 static void run_deliver(struct event *e)
 {
     struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
@@ -327,6 +348,7 @@ static void run_deliver(struct event *e)
         return;
     trace_frame(e);
     e->actor->receive(e->actor, end->number, e->bytes, e->size);
+    repeat(e);
 }
 
 bool link_event(struct sim *s, uint64_t link, void (*run)(struct event *e), void *arg, uint64_t n)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scene.h -- what each driver of a scene does, instead of a random program. */
+#ifndef MOB_TESTS_SIM_SCENE_H
+#define MOB_TESTS_SIM_SCENE_H
+
+#include "sim.h"
+
+#define ROLES_MAX 4
+
+struct call;
+
+struct role {
+    unsigned calls, burst;              /* all; at a time */
+    int64_t start, pause;               /* after its node joined; between bursts */
+    int64_t duration;                   /* half to one and a half of it */
+    const char *resources;
+    enum mob_strategy strategy;
+    unsigned on_host;
+    uint32_t function, children, levels;
+    int64_t wait_max;                   /* from submit to value; 0: as long as it takes */
+};
+
+struct scene {
+    const char *name;
+    unsigned nodes;
+    struct role roles[ROLES_MAX];       /* of the drivers */
+};
+
+const struct scene *scene_find(unsigned number);        /* NULL: there are no more */
+/* The next call of a role. */
+void scene_call(struct sim *s, const struct role *role, struct call *call, struct mob_shape *shape);
+
+#endif
