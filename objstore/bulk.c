@@ -5,7 +5,7 @@
  *   get ---------------- fetch --------->  asks a peer; bytes go into the arena
  *   done() <------------ fetch ----------
  *   serve() <----------- lookup ---------  a peer asks
- *           ------------ lookup -------->  bytes go out of the arena
+ *   found, missing ----- lookup -------->  bytes go out of the arena
  *   served() <---------- served ---------
  *
  * The thread decides nothing about objects. mob_bulk_destroy() stops and joins it; posts that are still on their way to the loop's
@@ -44,36 +44,60 @@ static void post_is_over(struct mob_bulk *b)
 
 static void found_on_thread(struct mob_posted *p)
 {
-    bulk_serving_found(MOB_CONTAINER(p, struct bulk_lookup, posted));
+    bulk_serving_found(MOB_CONTAINER(p, struct mob_bulk_lookup, posted));
 }
 
-static void look_up(struct bulk_lookup *l)
+/* Back to the thread, which frees it. */
+static void lookup_over(struct mob_bulk_lookup *l)
+{
+    mob_list_remove(&l->link);
+    l->posted.run = found_on_thread;
+    mob_loop_post(l->bulk->loop, &l->posted);
+}
+
+void mob_bulk_found(struct mob_bulk_lookup *l, const struct mob_bulk_found *found)
+{
+    l->found = *found;
+    lookup_over(l);
+}
+
+void mob_bulk_missing(struct mob_bulk_lookup *l, const struct mob_error *why)
+{
+    l->missing = true;
+    l->err = *why;
+    lookup_over(l);
+}
+
+static void look_up(struct mob_bulk_lookup *l)
 {
     struct mob_bulk *b = l->bulk;
+    const struct bulk_ask *ask = &l->ask;
+    const struct mob_asked asked = { ask->what.object, ask->size, ask->offset, ask->length, l->asker, ask->root, ask->position,
+                                     ask->failed, ask->direct != 0 };
 
-    mob_error_set(&l->err, MOB_ERR_OBJECT_LOST, "it is not here");
-    if (l->ask.kind == BULK_OBJECT)
-        l->found = b->callbacks.serve(b->arg, &l->ask.what.object, &l->data, &l->size, &l->err) == 0;
-    else
-        l->found = (l->fd = b->callbacks.serve_file(b->arg, &l->ask.what.file, &l->err)) >= 0;
+    mob_list_append(&b->lookups, &l->link);
+    if (ask->kind == BULK_OBJECT) {
+        b->callbacks.serve(b->arg, &asked, l);
+        return;
+    }
+    l->missing = (l->fd = b->callbacks.serve_file(b->arg, &ask->what.file, &l->err)) < 0;
+    lookup_over(l);
 }
 
 static void on_lookup(struct mob_posted *p)
 {
-    struct bulk_lookup *l = MOB_CONTAINER(p, struct bulk_lookup, posted);
+    struct mob_bulk_lookup *l = MOB_CONTAINER(p, struct mob_bulk_lookup, posted);
     struct mob_bulk *b = l->bulk;
 
-    if (b->over) {
+    mob_list_init(&l->link);
+    if (b->over)
         free(l);
-    } else {
+    else
         look_up(l);
-        p->run = found_on_thread;
-        mob_loop_post(b->loop, p);
-    }
     post_is_over(b);
 }
 
-void bulk_post_lookup(struct bulk_lookup *l)
+void bulk_post_lookup(struct mob_bulk_lookup *l)
 {
     post_to_owner(l->bulk, &l->posted, on_lookup);
 }
@@ -81,7 +105,7 @@ void bulk_post_lookup(struct bulk_lookup *l)
 struct served {
     struct mob_posted posted;
     struct mob_bulk *bulk;
-    struct mob_object_id object;
+    uint64_t ticket;
 };
 
 static void on_served(struct mob_posted *p)
@@ -90,18 +114,29 @@ static void on_served(struct mob_posted *p)
     struct mob_bulk *b = s->bulk;
 
     if (!b->over)
-        b->callbacks.served(b->arg, &s->object);
+        b->callbacks.served(b->arg, s->ticket);
     free(s);
     post_is_over(b);
 }
 
-void bulk_post_served(struct mob_bulk *b, const struct mob_object_id *id)
+void bulk_post_served(struct mob_bulk *b, uint64_t ticket)
 {
     struct served *s = mob_new(struct served);
 
     s->bulk = b;
-    s->object = *id;
+    s->ticket = ticket;
     post_to_owner(b, &s->posted, on_served);
+}
+
+static void tell_done(struct bulk_fetch *f)
+{
+    const struct mob_error *err = f->failed ? &f->err : NULL;
+    const struct mob_range_result result = { f->at - f->ask.offset, f->refer, f->position, f->final, err };
+
+    if (f->done != NULL)
+        f->done(f->arg, &result);
+    else
+        f->file_done(f->arg, err);
 }
 
 static void on_done(struct mob_posted *p)
@@ -110,7 +145,7 @@ static void on_done(struct mob_posted *p)
     struct mob_bulk *b = f->bulk;
 
     if (!b->over)
-        f->done(f->arg, f->failed ? &f->err : NULL);
+        tell_done(f);
     free(f);
     post_is_over(b);
 }
@@ -137,10 +172,11 @@ struct mob_bulk *mob_bulk_create(struct mob_loop *loop, const char *token, const
     int failed;
 
     *b = (struct mob_bulk){ .owner = loop, .callbacks = *cb, .arg = arg, .loop = mob_loop_create(), .token = mob_strdup(token),
-                            .silence_ms = BULK_SILENCE_MS };
+                            .silence_ms = BULK_SILENCE_MS, .servings_max = BULK_SERVINGS_MAX };
+    mob_list_init(&b->lookups);
+    mob_list_init(&b->incomings);
     mob_list_init(&b->servings);
-    mob_list_init(&b->callers);
-    mob_list_init(&b->waiting);
+    mob_list_init(&b->peers);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&b->thread, NULL, bulk_thread, b);
@@ -186,17 +222,26 @@ struct stop_post {
 static void stop_on_thread(struct mob_posted *p)
 {
     struct mob_bulk *b = MOB_CONTAINER(p, struct stop_post, posted)->bulk;
+    struct mob_error why;
 
+    mob_error_set(&why, MOB_ERR_CANCELLED, "this node ends");
     b->stopping = true;
     bulk_listener_close(b->listener);
-    bulk_fetches_close(b);
+    bulk_peers_end(b, NULL, 0, &why);
     bulk_servings_close(b);
     mob_loop_stop(b->loop);
+}
+
+void mob_bulk_set_node(struct mob_bulk *b, uint32_t node)
+{
+    atomic_store(&b->node, node);
 }
 
 void mob_bulk_destroy(struct mob_bulk *b)
 {
     struct stop_post stop = { .posted.run = stop_on_thread, .bulk = b };
+    struct mob_bulk_incoming *in;
+    struct mob_bulk_lookup *l;
 
     if (b == NULL)
         return;
@@ -205,6 +250,10 @@ void mob_bulk_destroy(struct mob_bulk *b)
     mob_loop_post(b->loop, &stop.posted);
     pthread_join(b->thread, NULL);
     mob_loop_destroy(b->loop);
+    mob_list_each(l, &b->lookups, struct mob_bulk_lookup, link)
+        free(l);
+    mob_list_each(in, &b->incomings, struct mob_bulk_incoming, link)
+        bulk_incoming_free(in);
     b->over = true;
     post_is_over(b);
 }
@@ -216,33 +265,91 @@ static void fetch_on_thread(struct mob_posted *p)
     bulk_fetch_start(MOB_CONTAINER(p, struct bulk_fetch, posted));
 }
 
-static struct bulk_fetch *fetch_create(struct mob_bulk *b, const char *ip, uint32_t port,
-                                       void (*done)(void *arg, const struct mob_error *err), void *arg)
+static struct bulk_fetch *fetch_create(struct mob_bulk *b, const char *ip, uint32_t port, void *arg)
 {
     struct bulk_fetch *f = mob_new(struct bulk_fetch);
 
-    *f = (struct bulk_fetch){ .posted.run = fetch_on_thread, .bulk = b, .port = port, .fd = -1, .done = done, .arg = arg };
+    *f = (struct bulk_fetch){ .posted.run = fetch_on_thread, .bulk = b, .port = port, .fd = -1, .arg = arg };
     mob_list_init(&f->link);
     mob_copy(f->ip, sizeof f->ip, ip);
     return f;
 }
 
-void mob_bulk_get(struct mob_bulk *b, const char *ip, uint32_t port, const struct mob_object_id *id, void *memory, uint64_t size,
-                  void (*done)(void *arg, const struct mob_error *err), void *arg)
+void mob_bulk_get(struct mob_bulk *b, const char *ip, uint32_t port, const struct mob_range *range, struct mob_bulk_incoming *in,
+                  void (*done)(void *arg, const struct mob_range_result *result), void *arg)
 {
-    struct bulk_fetch *f = fetch_create(b, ip, port, done, arg);
+    const struct mob_asked *ask = &range->ask;
+    struct bulk_fetch *f = fetch_create(b, ip, port, arg);
 
-    f->ask = (struct bulk_ask){ .kind = BULK_OBJECT, .size = size, .what.object = *id };
-    f->memory = memory;
+    f->ask = (struct bulk_ask){ .kind = BULK_OBJECT, .what.object = ask->id, .size = ask->size, .offset = ask->offset,
+                                .length = ask->length, .root = ask->root, .position = ask->position, .failed = ask->failed,
+                                .direct = ask->direct };
+    f->at = ask->offset;
+    f->in = in;
+    f->referred = range->referred;
+    f->done = done;
     mob_loop_post(b->loop, &f->posted);
 }
 
 void mob_bulk_get_file(struct mob_bulk *b, const char *ip, uint32_t port, const struct mob_hash *hash, int fd,
                        void (*done)(void *arg, const struct mob_error *err), void *arg)
 {
-    struct bulk_fetch *f = fetch_create(b, ip, port, done, arg);
+    struct bulk_fetch *f = fetch_create(b, ip, port, arg);
 
     f->ask = (struct bulk_ask){ .kind = BULK_FILE, .what.file = *hash };
     f->fd = fd;
+    f->file_done = done;
     mob_loop_post(b->loop, &f->posted);
+}
+
+struct forget_post {
+    struct mob_posted posted;
+    struct mob_bulk *bulk;
+    char ip[64];
+    uint32_t port;
+    struct mob_error why;
+};
+
+static void forget_on_thread(struct mob_posted *p)
+{
+    struct forget_post *f = MOB_CONTAINER(p, struct forget_post, posted);
+
+    bulk_peers_end(f->bulk, f->ip, f->port, &f->why);
+    free(f);
+}
+
+void mob_bulk_forget(struct mob_bulk *b, const char *ip, uint32_t port, const struct mob_error *why)
+{
+    struct forget_post *f = mob_new(struct forget_post);
+
+    *f = (struct forget_post){ .posted.run = forget_on_thread, .bulk = b, .port = port, .why = *why };
+    mob_copy(f->ip, sizeof f->ip, ip);
+    mob_loop_post(b->loop, &f->posted);
+}
+
+/* -- what comes ---------------------------------------------------------------------------------------------------------- */
+
+struct mob_bulk_incoming *mob_bulk_incoming_create(struct mob_bulk *b, void *memory, uint64_t size)
+{
+    struct mob_bulk_incoming *in = mob_new(struct mob_bulk_incoming);
+    uint64_t chunks = (size + BULK_CHUNK - 1) / BULK_CHUNK;
+
+    *in = (struct mob_bulk_incoming){ .bulk = b, .memory = memory, .size = size, .hashes = mob_alloc(chunks * sizeof *in->hashes),
+                                      .here = mob_alloc(chunks * sizeof *in->here) };
+    mob_list_init(&in->waiting);
+    mob_list_init(&in->link);
+    mob_list_append(&b->incomings, &in->link);
+    return in;
+}
+
+static void incoming_ended(struct mob_posted *p)
+{
+    bulk_incoming_ended(MOB_CONTAINER(p, struct mob_bulk_incoming, posted));
+}
+
+void mob_bulk_incoming_end(struct mob_bulk_incoming *in)
+{
+    mob_list_remove(&in->link);
+    in->posted.run = incoming_ended;
+    mob_loop_post(in->bulk->loop, &in->posted);
 }

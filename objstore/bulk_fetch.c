@@ -1,38 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bulk_fetch.c -- the connections that we made: each serves one get after the other.
  *
- *   ASKING --> LISTENING --> READING --> IDLE        any --> OVER
- *      ^           '-----> EXCUSED ------^ |
- *      '-----------------------------------'
+ *   ASKING --> LISTENING <--> READING --> IDLE        any --> OVER
+ *      ^         |  |  '-------------------^ |  (referred)
+ *      |         |  '----> EXCUSED ----------|
+ *      |         '--> COLLECTING <--> WRITING'
+ *      '-------------------------------------'
  *
- *   ASKING     waits until the connection stands and takes hello and ask
- *   LISTENING  waits for the answer
- *   READING    reads the bytes, straight into the arena, or piece by piece into a file
- *   EXCUSED    reads the sentence that says why there are none
- *   IDLE       waits for the next get to the same address; goes after 10 s, or when the peer says anything at all
- *   OVER       is closed and freed; its get has failed, or goes on with a new connection
+ *   ASKING      waits until the connection stands and takes hello and ask
+ *   LISTENING   waits for the answer: the next chunk, advice to ask elsewhere, or an error
+ *   READING     reads a chunk, straight into the arena, and checks its hash
+ *   COLLECTING  reads a piece of a file
+ *   WRITING     waits for the thread of the pool that writes and hashes the piece; for ever, as that ends (the file is a local one)
+ *   EXCUSED     reads the sentence that says why there are no bytes
+ *   IDLE        waits for the next get to the same address; goes after 10 s, or when the peer says anything at all
+ *   OVER        is closed and freed; its get has failed, or goes on with a new connection
  *
- * At most CALLERS_MAX connections go to one address; further gets wait for one of them, in order. A kept connection may be closed by
- * its peer just when we use it again: if it breaks before the answer, the get tries once more on a new one.
+ * A kept connection may be closed by its peer just when we use it again: if it breaks before the answer, the get tries once more on
+ * another one. One that is to end while WRITING ends after that: the file is its asker's to close from done() on.
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "objstore/bulk_private.h"
 
-#define CALLERS_MAX 4
 #define CONNECT_MS 3000
+#define REFERRED_PART 2                 /* of the patience, for the first word of a node that we were referred to */
 
 struct bulk_caller {
     struct mob_machine machine;
     struct bulk_stream stream;
-    struct mob_bulk *bulk;
-    struct mob_link link;               /* in bulk->callers */
-    char ip[64];
-    uint32_t port;
+    struct bulk_peer *peer;
+    struct mob_link link;               /* in peer->callers */
     struct bulk_fetch *fetch;           /* NULL: idle */
     bool fresh;                         /* no answer came yet: hello goes first, and connecting is under way */
     struct {
@@ -42,62 +45,48 @@ struct bulk_caller {
     struct bulk_answer answer;
     char text[BULK_TEXT_MAX + 1];
     struct bulk_part part;
-    char *buffer;                       /* of a file: BULK_PIECE bytes */
+    /* of a file */
+    char *buffer;                       /* BULK_PIECE bytes */
     uint64_t file_left;
     struct mob_hasher *hasher;
+    uv_work_t work;
+    size_t piece;                       /* the bytes in the buffer that the thread writes */
+    bool writing;                       /* fact: it does so now */
+    int written;                        /* 0, or why[] says what went wrong */
+    struct mob_error why;
+    bool ends;                          /* it is to end as soon as the thread lets go, because of `end_why` */
+    struct mob_error end_why;
 };
 
-enum { ASKING, LISTENING, READING, EXCUSED, IDLE, OVER };
+enum { ASKING, LISTENING, READING, COLLECTING, WRITING, EXCUSED, IDLE, OVER };
 static enum mob_next caller_asking(struct mob_machine *m);
 static enum mob_next caller_listening(struct mob_machine *m);
 static enum mob_next caller_reading(struct mob_machine *m);
+static enum mob_next caller_collecting(struct mob_machine *m);
+static enum mob_next caller_writing(struct mob_machine *m);
 static enum mob_next caller_excused(struct mob_machine *m);
 static enum mob_next caller_idle(struct mob_machine *m);
 
 static const struct mob_state caller_states[] = {
-    [ASKING]    = { "asking",    caller_asking,    MOB_TO(LISTENING) | MOB_TO(OVER) },
-    [LISTENING] = { "listening", caller_listening, MOB_TO(READING) | MOB_TO(EXCUSED) | MOB_TO(OVER) },
-    [READING]   = { "reading",   caller_reading,   MOB_TO(IDLE) | MOB_TO(OVER) },
-    [EXCUSED]   = { "excused",   caller_excused,   MOB_TO(IDLE) | MOB_TO(OVER) },
-    [IDLE]      = { "idle",      caller_idle,      MOB_TO(ASKING) | MOB_TO(OVER) },
-    [OVER]      = { "over",      NULL,             0 },
+    [ASKING]     = { "asking",     caller_asking,     MOB_TO(LISTENING) | MOB_TO(OVER) },
+    [LISTENING]  = { "listening",  caller_listening,
+                     MOB_TO(READING) | MOB_TO(COLLECTING) | MOB_TO(EXCUSED) | MOB_TO(IDLE) | MOB_TO(OVER) },
+    [READING]    = { "reading",    caller_reading,    MOB_TO(LISTENING) | MOB_TO(IDLE) | MOB_TO(OVER) },
+    [COLLECTING] = { "collecting", caller_collecting, MOB_TO(WRITING) | MOB_TO(OVER) },
+    [WRITING]    = { "writing",    caller_writing,    MOB_TO(COLLECTING) | MOB_TO(IDLE) | MOB_TO(OVER) },
+    [EXCUSED]    = { "excused",    caller_excused,    MOB_TO(IDLE) | MOB_TO(OVER) },
+    [IDLE]       = { "idle",       caller_idle,       MOB_TO(ASKING) | MOB_TO(OVER) },
+    [OVER]       = { "over",       NULL,              0 },
 };
 
 static bool caller_holds(const struct mob_machine *m)
 {
     const struct bulk_caller *c = MOB_CONTAINER(m, const struct bulk_caller, machine);
 
-    return (c->fetch != NULL) == (m->now < IDLE);
+    return (c->fetch != NULL) == (m->now < IDLE) && (m->now == WRITING || !c->writing);
 }
 
 /* -- life -------------------------------------------------------------------------------------------------------------- */
-
-static void fail(struct bulk_fetch *f, const struct mob_error *why)
-{
-    f->failed = true;
-    mob_error_set(&f->err, why->code, "%s from %s port %u: %s", f->ask.kind == BULK_OBJECT ? "an object" : "an executable", f->ip,
-                  f->port, why->text);
-    bulk_post_done(f);
-}
-
-static bool goes_to(const struct bulk_caller *c, const struct bulk_fetch *f)
-{
-    return c->port == f->port && strcmp(c->ip, f->ip) == 0;
-}
-
-/* The oldest waiting get for the address of `c`, taken off the list; NULL: none. */
-static struct bulk_fetch *next_waiting(struct bulk_caller *c)
-{
-    struct bulk_fetch *f;
-
-    mob_list_each(f, &c->bulk->waiting, struct bulk_fetch, link) {
-        if (goes_to(c, f)) {
-            mob_list_remove(&f->link);
-            return f;
-        }
-    }
-    return NULL;
-}
 
 static void assign(struct bulk_caller *c, struct bulk_fetch *f)
 {
@@ -122,24 +111,33 @@ static void drop_file(struct bulk_caller *c)
     c->buffer = NULL;
 }
 
-static enum mob_next end(struct bulk_caller *c, const struct mob_error *why)
+static enum mob_next end(struct bulk_caller *c, const struct mob_error *why, bool may_try_again)
 {
-    struct bulk_fetch *f = c->fetch, *next = next_waiting(c);
-    bool again = f != NULL && !c->fresh && !f->tried && !c->stream.silent && c->machine.now <= LISTENING && !c->bulk->stopping;
+    struct bulk_fetch *f = c->fetch;
+    struct bulk_peer *p = c->peer;
+    bool again = f != NULL && !c->fresh && !f->tried && !c->stream.silent && c->machine.now <= LISTENING && may_try_again
+        && f->at == f->ask.offset;
 
+    if (c->writing) {
+        c->ends = true;
+        c->end_why = *why;
+        return MOB_WAIT;
+    }
     c->fetch = NULL;
     drop_file(c);
     mob_list_remove(&c->link);
+    p->count--;
     mob_machine_goto(&c->machine, OVER);
     bulk_stream_close(&c->stream);
     if (again) {
         f->tried = true;
-        bulk_fetch_start(f);
+        mob_list_prepend(&p->waiting, &f->link);
     } else if (f != NULL) {
-        fail(f, why);
+        bulk_fetch_over(f, why);
     }
-    if (next != NULL)
-        bulk_fetch_start(next);
+    if (c->fresh && p->count == 0)
+        bulk_peer_fail(p, why);
+    bulk_peer_pump(p);
     return MOB_WAIT;
 }
 
@@ -149,74 +147,58 @@ static enum mob_next finish(struct bulk_caller *c, const struct mob_error *why)
 
     c->fetch = NULL;
     drop_file(c);
-    if (why != NULL)
-        fail(f, why);
-    else
-        bulk_post_done(f);
+    bulk_fetch_over(f, why);
     return mob_machine_goto(&c->machine, IDLE);
 }
 
-static int caller_create(struct mob_bulk *b, struct bulk_fetch *f, struct mob_error *err)
+int bulk_caller_create(struct bulk_peer *p, struct bulk_fetch *f, struct mob_error *err)
 {
-    int fd = bulk_socket_connect(f->ip, f->port, err);
+    int fd = bulk_socket_connect(p->ip, p->port, err);
     struct bulk_caller *c;
 
     if (fd < 0)
         return -1;
     c = mob_new(struct bulk_caller);
-    c->bulk = b;
-    c->port = f->port;
+    c->peer = p;
     c->fresh = true;
-    mob_copy(c->ip, sizeof c->ip, f->ip);
-    bulk_hello_fill(&c->out.hello, b->token);
+    bulk_hello_fill(&c->out.hello, atomic_load(&p->bulk->node), p->bulk->token);
     mob_list_init(&c->link);
-    mob_list_append(&b->callers, &c->link);
+    mob_list_append(&p->callers, &c->link);
+    p->count++;
     assign(c, f);
-    bulk_stream_init(&c->stream, b->loop, fd, &c->machine, on_closed);
+    bulk_stream_init(&c->stream, p->bulk->loop, fd, &c->machine, on_closed);
     mob_machine_init(&c->machine, "caller", (uint64_t)fd, caller_states, ASKING, caller_holds);
     mob_machine_run(&c->machine);
     return 0;
 }
 
-void bulk_fetch_start(struct bulk_fetch *f)
+bool bulk_caller_take(struct bulk_peer *p)
 {
-    struct mob_bulk *b = f->bulk;
     struct bulk_caller *c;
-    struct mob_error err;
-    unsigned callers = 0;
 
-    mob_list_each(c, &b->callers, struct bulk_caller, link) {
-        if (!goes_to(c, f))
-            continue;
-        callers++;
-        if (c->machine.now == IDLE && !f->tried) {
-            mob_list_append(&b->waiting, &f->link);     /* it takes the first that waits, and that is this one */
-            mob_machine_run(&c->machine);
-            return;
+    mob_list_each(c, &p->callers, struct bulk_caller, link) {
+        if (c->machine.now == IDLE && !c->machine.running) {
+            mob_machine_run(&c->machine);       /* it takes the first that waits, or ends */
+            return true;
         }
     }
-    if (callers >= CALLERS_MAX)
-        mob_list_append(&b->waiting, &f->link);
-    else if (caller_create(b, f, &err) < 0)
-        fail(f, &err);
+    return false;
 }
 
-void bulk_fetches_close(struct mob_bulk *b)
+void bulk_callers_end(struct bulk_peer *p, const struct mob_error *why)
 {
-    struct bulk_fetch *f;
     struct bulk_caller *c;
-    struct mob_error err;
 
-    mob_error_set(&err, MOB_ERR_CANCELLED, "this node ends");
-    mob_list_each(f, &b->waiting, struct bulk_fetch, link) {
-        mob_list_remove(&f->link);
-        fail(f, &err);
-    }
-    mob_list_each(c, &b->callers, struct bulk_caller, link)
-        end(c, &err);
+    mob_list_each(c, &p->callers, struct bulk_caller, link)
+        end(c, why, false);
 }
 
 /* -- the steps, in the order of life ------------------------------------------------------------------------------------- */
+
+static int64_t silence(const struct bulk_caller *c)
+{
+    return c->peer->bulk->silence_ms;
+}
 
 /* The peer closed, broke, or said nothing for too long. */
 static enum mob_next broken(struct bulk_caller *c)
@@ -230,17 +212,32 @@ static enum mob_next broken(struct bulk_caller *c)
         mob_error_set(&err, MOB_ERR_UNREACHABLE, "the node closed the connection too early");
     else
         mob_error_set(&err, MOB_ERR_UNREACHABLE, "%s", strerror(number));
-    return end(c, &err);
+    if (c->fetch != NULL)
+        c->fetch->final = c->stream.silent;
+    return end(c, &err, true);
+}
+
+/* What it says is wrong: the connection cannot be trusted any more. */
+static enum mob_next wrong(struct bulk_caller *c, const struct mob_error *why, bool final)
+{
+    c->fetch->final = final;
+    return end(c, why, false);
 }
 
 /* Read the part; MOB_AGAIN: it is all there. */
-static enum mob_next take(struct bulk_caller *c)
+static enum mob_next take(struct bulk_caller *c, int64_t patience_ms)
 {
     enum bulk_io how = c->stream.silent ? BULK_ENDED : bulk_read(&c->stream, &c->part);
 
     if (how == BULK_LATER)
-        return bulk_stream_wait(&c->stream, UV_READABLE, c->bulk->silence_ms);
+        return bulk_stream_wait(&c->stream, UV_READABLE, patience_ms);
     return how == BULK_DONE ? MOB_AGAIN : broken(c);
+}
+
+static enum mob_next listen_on(struct bulk_caller *c)
+{
+    c->part = (struct bulk_part){ (char *)&c->answer, sizeof c->answer };
+    return mob_machine_goto(&c->machine, LISTENING);
 }
 
 static enum mob_next caller_asking(struct mob_machine *m)
@@ -249,45 +246,107 @@ static enum mob_next caller_asking(struct mob_machine *m)
     enum bulk_io how = c->stream.silent ? BULK_ENDED : bulk_write(&c->stream, &c->part, false);
 
     if (how == BULK_LATER)
-        return bulk_stream_wait(&c->stream, UV_WRITABLE, c->fresh ? CONNECT_MS : c->bulk->silence_ms);
-    if (how == BULK_ENDED)
-        return broken(c);
-    c->part = (struct bulk_part){ (char *)&c->answer, sizeof c->answer };
-    return mob_machine_goto(m, LISTENING);
+        return bulk_stream_wait(&c->stream, UV_WRITABLE, c->fresh ? CONNECT_MS : silence(c));
+    return how == BULK_DONE ? listen_on(c) : broken(c);
 }
 
-static void next_piece(struct bulk_caller *c)
+static enum mob_next begin_piece(struct bulk_caller *c)
 {
     c->part = (struct bulk_part){ c->buffer, c->file_left < BULK_PIECE ? c->file_left : BULK_PIECE };
+    return mob_machine_goto(&c->machine, COLLECTING);
+}
+
+static enum mob_next begin_bytes(struct bulk_caller *c)
+{
+    struct bulk_fetch *f = c->fetch;
+
+    if (f->ask.kind == BULK_OBJECT) {
+        c->part = (struct bulk_part){ f->in->memory + f->at, c->answer.size };
+        return mob_machine_goto(&c->machine, READING);
+    }
+    c->buffer = mob_alloc(BULK_PIECE);
+    c->hasher = mob_hasher_create();
+    c->file_left = c->answer.size;
+    return begin_piece(c);
 }
 
 static enum mob_next caller_listening(struct mob_machine *m)
 {
     struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
+    struct bulk_fetch *f = c->fetch;
+    bool first_word = f->referred && f->at == f->ask.offset;
     struct mob_error err;
 
-    if (take(c) == MOB_WAIT)
+    if (take(c, first_word ? silence(c) / REFERRED_PART : silence(c)) == MOB_WAIT)
         return MOB_WAIT;
     c->fresh = false;
-    if (bulk_answer_check(&c->answer, &c->out.ask, &err) < 0) {
-        c->fetch->tried = true;         /* the peer is wrong, not the connection */
-        return end(c, &err);
+    if (bulk_answer_check(&c->answer, &c->out.ask, f->at, &err) < 0)
+        return wrong(c, &err, true);
+    if (c->answer.position != 0)
+        f->position = c->answer.position;
+    if (c->answer.status == MOB_OK)
+        return begin_bytes(c);
+    if (c->answer.status == BULK_REFER) {
+        f->refer = c->answer.node;
+        return finish(c, NULL);
     }
-    if (c->answer.status != MOB_OK) {
-        memset(c->text, 0, sizeof c->text);
-        c->part = (struct bulk_part){ c->text, c->answer.text_size };
-        return mob_machine_goto(m, EXCUSED);
-    }
-    if (c->fetch->ask.kind == BULK_OBJECT) {
-        c->part = (struct bulk_part){ c->fetch->memory, c->answer.size };
-    } else {
-        c->buffer = mob_alloc(BULK_PIECE);
-        c->hasher = mob_hasher_create();
-        c->file_left = c->answer.size;
-        next_piece(c);
-    }
-    return mob_machine_goto(m, READING);
+    memset(c->text, 0, sizeof c->text);
+    c->part = (struct bulk_part){ c->text, c->answer.text_size };
+    return mob_machine_goto(m, EXCUSED);
 }
+
+static enum mob_next caller_reading(struct mob_machine *m)
+{
+    struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
+    struct bulk_fetch *f = c->fetch;
+    struct mob_error err;
+
+    if (take(c, silence(c)) == MOB_WAIT)
+        return MOB_WAIT;
+    if (bulk_sum(f->in->memory + f->at, c->answer.size) != c->answer.hash) {
+        mob_error_set(&err, MOB_ERR_PROTOCOL, "its bytes from %" PRIu64 " on were altered on the way: they do not have their hash", f->at);
+        return wrong(c, &err, false);
+    }
+    bulk_incoming_arrived(f->in, f->at, c->answer.hash);
+    f->at += c->answer.size;
+    if (f->at == f->ask.offset + f->ask.length)
+        return finish(c, NULL);
+    listen_on(c);
+    return bulk_stream_wait(&c->stream, UV_READABLE, silence(c));       /* others' turn */
+}
+
+static enum mob_next caller_excused(struct mob_machine *m)
+{
+    struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
+    struct mob_error err;
+
+    if (take(c, silence(c)) == MOB_WAIT)
+        return MOB_WAIT;
+    mob_error_set(&err, c->answer.status, "%s", c->text);
+    c->fetch->final = err.code != MOB_ERR_TIMEOUT;
+    return finish(c, &err);
+}
+
+/* Nothing may be said to an idle connection: what is readable is its end, or more than was promised. */
+static enum mob_next caller_idle(struct mob_machine *m)
+{
+    struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
+    struct bulk_part probe;
+    struct bulk_fetch *f;
+    char byte;
+
+    probe = (struct bulk_part){ &byte, 1 };
+    if (c->stream.silent || bulk_read(&c->stream, &probe) != BULK_LATER)
+        return end(c, NULL, true);
+    if (mob_list_empty(&c->peer->waiting))
+        return bulk_stream_wait(&c->stream, UV_READABLE, silence(c));
+    f = mob_list_first(&c->peer->waiting, struct bulk_fetch, link);
+    mob_list_remove(&f->link);
+    assign(c, f);
+    return mob_machine_goto(m, ASKING);
+}
+
+/* -- files ------------------------------------------------------------------------------------------------------------- */
 
 static int write_out(int fd, const char *at, size_t size, struct mob_error *err)
 {
@@ -304,67 +363,60 @@ static int write_out(int fd, const char *at, size_t size, struct mob_error *err)
     return 0;
 }
 
-/* A piece of a file is here: 1 more are to come, 0 that was all, -1 it cannot be written or is not what was asked for. */
-static int take_piece(struct bulk_caller *c, struct mob_error *err)
+static void write_in_thread(uv_work_t *work)
 {
-    size_t size = (size_t)(c->part.at - c->buffer);
-    struct mob_hash hash;
+    struct bulk_caller *c = MOB_CONTAINER(work, struct bulk_caller, work);
 
-    if (write_out(c->fetch->fd, c->buffer, size, err) < 0)
-        return -1;
-    mob_hasher_add(c->hasher, c->buffer, size);
-    c->file_left -= size;
-    if (c->file_left > 0)
-        return 1;
-    hash = mob_hasher_finish(c->hasher);
+    c->written = write_out(c->fetch->fd, c->buffer, c->piece, &c->why);
+    mob_hasher_add(c->hasher, c->buffer, c->piece);
+}
+
+static void written(uv_work_t *work, int status)
+{
+    struct bulk_caller *c = MOB_CONTAINER(work, struct bulk_caller, work);
+
+    (void)status;
+    c->writing = false;
+    mob_machine_run(&c->machine);
+}
+
+static enum mob_next caller_collecting(struct mob_machine *m)
+{
+    struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
+
+    if (take(c, silence(c)) == MOB_WAIT)
+        return MOB_WAIT;
+    c->piece = (size_t)(c->part.at - c->buffer);
+    mob_machine_goto(m, WRITING);
+    c->writing = true;
+    uv_queue_work(mob_loop_uv(c->peer->bulk->loop), &c->work, write_in_thread, written);
+    return MOB_AGAIN;
+}
+
+/* All of it was written: is it what was asked for? */
+static int check_file(struct bulk_caller *c, struct mob_error *err)
+{
+    struct mob_hash hash = mob_hasher_finish(c->hasher);
+
     c->hasher = NULL;
     if (memcmp(&hash, &c->fetch->ask.what.file, sizeof hash) != 0)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "its bytes do not have the hash that was asked for");
     return 0;
 }
 
-static enum mob_next caller_reading(struct mob_machine *m)
-{
-    struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
-    struct mob_error err;
-    int more;
-
-    if (take(c) == MOB_WAIT)
-        return MOB_WAIT;
-    if (c->buffer == NULL)
-        return finish(c, NULL);
-    if ((more = take_piece(c, &err)) < 0)
-        return end(c, &err);
-    if (more == 0)
-        return finish(c, NULL);
-    next_piece(c);
-    return bulk_stream_wait(&c->stream, UV_READABLE, c->bulk->silence_ms);      /* others' turn */
-}
-
-static enum mob_next caller_excused(struct mob_machine *m)
+static enum mob_next caller_writing(struct mob_machine *m)
 {
     struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
     struct mob_error err;
 
-    if (take(c) == MOB_WAIT)
-        return MOB_WAIT;
-    mob_error_set(&err, c->answer.status, "%s", c->text);
-    return finish(c, &err);
-}
-
-/* Nothing may be said to an idle connection: what is readable is its end, or more than was promised. */
-static enum mob_next caller_idle(struct mob_machine *m)
-{
-    struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
-    struct bulk_fetch *f;
-    struct bulk_part probe;
-    char byte;
-
-    probe = (struct bulk_part){ &byte, 1 };
-    if (c->stream.silent || bulk_read(&c->stream, &probe) != BULK_LATER)
-        return end(c, NULL);
-    if ((f = next_waiting(c)) == NULL)
-        return bulk_stream_wait(&c->stream, UV_READABLE, c->bulk->silence_ms);
-    assign(c, f);
-    return mob_machine_goto(m, ASKING);
+    if (c->writing)
+        return bulk_stream_wait(&c->stream, 0, 0);
+    if (c->ends)
+        return end(c, &c->end_why, false);
+    if (c->written < 0)
+        return wrong(c, &c->why, true);
+    c->file_left -= c->piece;
+    if (c->file_left > 0)
+        return begin_piece(c);
+    return check_file(c, &err) < 0 ? wrong(c, &err, true) : finish(c, NULL);
 }

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bulk_serve.c -- the connections that others made to us: each asks for one thing after the other.
  *
- *   GREETING --> WAITING --> LOOKING --> ANSWERING --> SENDING        any but LOOKING --> OVER
- *       |         ^  |  '--------------- | --------- | --'
- *       |         '--|-------------------'           |
+ *   GREETING --> WAITING --> LOOKING --> ANSWERING <--> SENDING        any but LOOKING --> OVER
+ *       |         ^  |  '----------|--> HOLDING ^          |
+ *       |         '--|-------------|------------'----------'
  *       '-----------'--> REFUSING --> LINGERING            (bad hello, bad ask)
  *
- *   GREETING   waits for the hello
- *   WAITING    waits for an ask, longer than a caller keeps an idle connection
- *   LOOKING    waits for the loop's thread to say where it lies; for ever, because that thread always answers
+ *   GREETING   waits for the hello; such a stranger goes when many others come
+ *   WAITING    waits for an ask, longer than a caller keeps an idle connection; the longest idle one goes when there are too many
+ *   LOOKING    waits for the loop's thread to say where it lies: until the store knows (it may have to wait for a Seal)
+ *   HOLDING    waits for a chunk that this node does not have yet itself; not for as long as the peer would
  *   ANSWERING  writes the answer, and the sentence if there is nothing to send
- *   SENDING    writes the bytes, straight from the arena or the file
+ *   SENDING    writes the bytes of a chunk, straight from the arena, or the file
  *   REFUSING   writes the sentence
  *   LINGERING  reads what the peer still says: a close before that would destroy the sentence on its way
  *   OVER       is closed and freed
  *
- * From the end of LOOKING to the end of SENDING a serving holds its object; letting it go posts served(), once.
+ * From the end of LOOKING to the end of the last chunk a serving holds its object; letting it go posts served(), once.
  */
 #include <assert.h>
 #include <errno.h>
@@ -28,41 +29,14 @@
 
 #include "objstore/bulk_private.h"
 
-#define SERVINGS_MAX 512                /* connections; more are closed at once */
-#define ACCEPT_PAUSE_MS 100             /* when the process is out of descriptors */
+#define STRANGERS_MAX 64                /* that have not said their hello: more, and the oldest goes */
+#define HOLD_PART 2 / 5                 /* of the patience */
 
-struct bulk_listener {
-    struct mob_bulk *bulk;
-    uv_poll_t poll;
-    uv_timer_t pause;
-    int fd;
-    unsigned open_handles, servings;
-};
-
-struct bulk_serving {
-    struct mob_machine machine;
-    struct bulk_stream stream;
-    struct mob_bulk *bulk;
-    struct mob_link link;               /* in bulk->servings */
-    struct bulk_hello hello;
-    struct bulk_ask ask;
-    struct {
-        struct bulk_answer answer;
-        char text[BULK_TEXT_MAX];
-    } out;
-    struct bulk_part part;              /* what is read or written now */
-    struct bulk_lookup *lookup;         /* with the loop's thread, or back from it */
-    bool looked;                        /* fact: it came back */
-    bool holds;                         /* data is the store's, until served() */
-    const void *data;
-    int file;                           /* or -1 */
-    uint64_t size, sent;                /* of the file */
-};
-
-enum { GREETING, WAITING, LOOKING, ANSWERING, SENDING, REFUSING, LINGERING, OVER };
+enum { GREETING, WAITING, LOOKING, HOLDING, ANSWERING, SENDING, REFUSING, LINGERING, OVER };
 static enum mob_next serving_greeting(struct mob_machine *m);
 static enum mob_next serving_waiting(struct mob_machine *m);
 static enum mob_next serving_looking(struct mob_machine *m);
+static enum mob_next serving_holding(struct mob_machine *m);
 static enum mob_next serving_answering(struct mob_machine *m);
 static enum mob_next serving_sending(struct mob_machine *m);
 static enum mob_next serving_refusing(struct mob_machine *m);
@@ -71,9 +45,10 @@ static enum mob_next serving_lingering(struct mob_machine *m);
 static const struct mob_state serving_states[] = {
     [GREETING]  = { "greeting",  serving_greeting,  MOB_TO(WAITING) | MOB_TO(REFUSING) | MOB_TO(OVER) },
     [WAITING]   = { "waiting",   serving_waiting,   MOB_TO(LOOKING) | MOB_TO(REFUSING) | MOB_TO(OVER) },
-    [LOOKING]   = { "looking",   serving_looking,   MOB_TO(ANSWERING) | MOB_TO(OVER) },
+    [LOOKING]   = { "looking",   serving_looking,   MOB_TO(ANSWERING) | MOB_TO(HOLDING) | MOB_TO(OVER) },
+    [HOLDING]   = { "holding",   serving_holding,   MOB_TO(ANSWERING) | MOB_TO(OVER) },
     [ANSWERING] = { "answering", serving_answering, MOB_TO(SENDING) | MOB_TO(WAITING) | MOB_TO(OVER) },
-    [SENDING]   = { "sending",   serving_sending,   MOB_TO(WAITING) | MOB_TO(OVER) },
+    [SENDING]   = { "sending",   serving_sending,   MOB_TO(ANSWERING) | MOB_TO(HOLDING) | MOB_TO(WAITING) | MOB_TO(OVER) },
     [REFUSING]  = { "refusing",  serving_refusing,  MOB_TO(LINGERING) | MOB_TO(OVER) },
     [LINGERING] = { "lingering", serving_lingering, MOB_TO(OVER) },
     [OVER]      = { "over",      NULL,              0 },
@@ -82,19 +57,23 @@ static const struct mob_state serving_states[] = {
 static bool serving_holds(const struct mob_machine *m)
 {
     const struct bulk_serving *s = MOB_CONTAINER(m, const struct bulk_serving, machine);
-    bool has = s->holds || s->file >= 0;
+    bool has = s->holds || s->file >= 0, may_have = m->now == ANSWERING || m->now == SENDING || m->now == HOLDING;
 
-    return (m->now == ANSWERING || m->now == SENDING || !has) && (m->now == LOOKING) == (s->lookup != NULL);
+    return (may_have || !has) && (m->now == LOOKING) == (s->lookup != NULL);
 }
 
 /* -- life -------------------------------------------------------------------------------------------------------------- */
 
 static void let_go(struct bulk_serving *s)
 {
+    mob_list_remove(&s->holding);
+    if (s->in != NULL)
+        bulk_incoming_unref(s->in);
     if (s->holds)
-        bulk_post_served(s->bulk, &s->ask.what.object);
+        bulk_post_served(s->bulk, s->ticket);
     if (s->file >= 0)
         close(s->file);
+    s->in = NULL;
     s->holds = false;
     s->file = -1;
 }
@@ -107,28 +86,55 @@ static void on_closed(struct bulk_stream *stream)
 static enum mob_next end(struct bulk_serving *s)
 {
     let_go(s);
-    if (s->bulk->listener != NULL)
-        s->bulk->listener->servings--;
     mob_list_remove(&s->link);
     mob_machine_goto(&s->machine, OVER);
     bulk_stream_close(&s->stream);
+    bulk_listener_room(s->bulk->listener);
     return MOB_WAIT;
 }
 
-static void serving_create(struct mob_bulk *b, int fd)
+void bulk_serving_create(struct mob_bulk *b, int fd)
 {
     struct bulk_serving *s = mob_new(struct bulk_serving);
 
     s->bulk = b;
     s->file = -1;
     s->part = (struct bulk_part){ (char *)&s->hello, sizeof s->hello };
+    mob_list_init(&s->holding);
     mob_list_init(&s->link);
     mob_list_append(&b->servings, &s->link);
-    b->listener->servings++;
     bulk_socket_tune(fd);
     bulk_stream_init(&s->stream, b->loop, fd, &s->machine, on_closed);
     mob_machine_init(&s->machine, "serving", (uint64_t)fd, serving_states, GREETING, serving_holds);
     mob_machine_run(&s->machine);
+}
+
+static bool drop_first(struct mob_bulk *b, unsigned state, unsigned more_than)
+{
+    struct bulk_serving *s, *first = NULL;
+    unsigned count = 0;
+
+    mob_list_each(s, &b->servings, struct bulk_serving, link) {
+        if (s->machine.now != state)
+            continue;
+        count++;
+        if (first == NULL)
+            first = s;
+    }
+    if (count <= more_than)
+        return false;
+    end(first);
+    return true;
+}
+
+bool bulk_serving_drop_stranger(struct mob_bulk *b)
+{
+    return drop_first(b, GREETING, STRANGERS_MAX) || drop_first(b, LINGERING, STRANGERS_MAX);
+}
+
+bool bulk_serving_drop_idle(struct mob_bulk *b)
+{
+    return drop_first(b, WAITING, 0);
 }
 
 /* At the end of the process; a lookup on its way finds the bulk over and is freed there. */
@@ -144,7 +150,7 @@ void bulk_servings_close(struct mob_bulk *b)
 
 /* -- the steps, in the order of life ------------------------------------------------------------------------------------- */
 
-/* Read or write the part; MOB_AGAIN: it is all there. Otherwise the step returns what this returns. */
+/* Read the part; MOB_AGAIN: it is all there. Otherwise the step returns what this returns. */
 static enum mob_next take(struct bulk_serving *s, int64_t patience_ms)
 {
     enum bulk_io how = s->stream.silent ? BULK_ENDED : bulk_read(&s->stream, &s->part);
@@ -154,27 +160,31 @@ static enum mob_next take(struct bulk_serving *s, int64_t patience_ms)
     return how == BULK_DONE ? MOB_AGAIN : end(s);
 }
 
-static void prepare_answer(struct bulk_serving *s, const struct mob_error *why)
+static void prepare_answer(struct bulk_serving *s, struct bulk_answer answer)
 {
-    s->out.answer = (struct bulk_answer){ .status = MOB_OK, .size = s->size };
-    if (why != NULL) {
-        size_t length = strnlen(why->text, BULK_TEXT_MAX);
-
-        s->out.answer = (struct bulk_answer){ .status = why->code, .text_size = (uint32_t)length };
-        memcpy(s->out.text, why->text, length);
-    }
+    s->out.answer = answer;
     s->part = (struct bulk_part){ (char *)&s->out, sizeof s->out.answer + s->out.answer.text_size };
+}
+
+static void prepare_error(struct bulk_serving *s, const struct mob_error *why)
+{
+    size_t length = strnlen(why->text, BULK_TEXT_MAX);
+
+    memcpy(s->out.text, why->text, length);
+    prepare_answer(s, (struct bulk_answer){ .status = why->code, .text_size = (uint32_t)length });
 }
 
 static enum mob_next refuse(struct bulk_serving *s, const struct mob_error *why)
 {
-    prepare_answer(s, why);
+    prepare_error(s, why);
     return mob_machine_goto(&s->machine, REFUSING);
 }
 
 static enum mob_next await_ask(struct bulk_serving *s)
 {
     let_go(s);
+    mob_list_remove(&s->link);
+    mob_list_append(&s->bulk->servings, &s->link);
     s->part = (struct bulk_part){ (char *)&s->ask, sizeof s->ask };
     return mob_machine_goto(&s->machine, WAITING);
 }
@@ -200,14 +210,14 @@ static enum mob_next serving_waiting(struct mob_machine *m)
         return MOB_WAIT;
     if (bulk_ask_check(&s->ask, &err) < 0)
         return refuse(s, &err);
-    s->lookup = mob_new(struct bulk_lookup);
-    *s->lookup = (struct bulk_lookup){ .bulk = s->bulk, .serving = s, .ask = s->ask, .fd = -1 };
+    s->lookup = mob_new(struct mob_bulk_lookup);
+    *s->lookup = (struct mob_bulk_lookup){ .bulk = s->bulk, .serving = s, .asker = s->hello.node, .ask = s->ask, .fd = -1 };
     s->looked = false;
     bulk_post_lookup(s->lookup);
     return mob_machine_goto(m, LOOKING);
 }
 
-void bulk_serving_found(struct bulk_lookup *l)
+void bulk_serving_found(struct mob_bulk_lookup *l)
 {
     struct bulk_serving *s = l->serving;
 
@@ -216,54 +226,103 @@ void bulk_serving_found(struct bulk_lookup *l)
     mob_machine_run(&s->machine);
 }
 
-/* What the loop's thread found must be what was asked for. */
-static int accept_found(struct bulk_serving *s, struct bulk_lookup *l, struct mob_error *err)
+/* The chunk at s->at is to go, or all has gone. */
+static enum mob_next next_chunk(struct bulk_serving *s)
 {
+    uint64_t size = bulk_chunk_size(&s->ask, s->at);
+    struct bulk_answer answer = { .status = MOB_OK, .size = size, .position = s->position };
+
+    if (size == 0)
+        return await_ask(s);
+    if (s->in != NULL && !bulk_incoming_has(s->in, s->at)) {
+        mob_list_append(&s->in->waiting, &s->holding);
+        bulk_stream_wait(&s->stream, UV_READABLE, s->bulk->silence_ms * HOLD_PART);
+        return mob_machine_goto(&s->machine, HOLDING);
+    }
+    answer.hash = s->in != NULL ? s->in->hashes[s->at / BULK_CHUNK] : bulk_sum(s->data + s->at, size);
+    prepare_answer(s, answer);
+    return mob_machine_goto(&s->machine, ANSWERING);
+}
+
+static enum mob_next excuse(struct bulk_serving *s, const struct mob_error *why)
+{
+    let_go(s);
+    prepare_error(s, why);
+    return mob_machine_goto(&s->machine, ANSWERING);
+}
+
+static enum mob_next begin_file(struct bulk_serving *s, int file)
+{
+    struct mob_error err;
     struct stat st;
 
-    if (!l->found) {
-        *err = l->err;
-        return -1;
-    }
-    s->holds = l->ask.kind == BULK_OBJECT;
-    s->data = l->data;
-    s->file = l->fd;
-    s->size = l->size;
+    s->file = file;
     s->sent = 0;
-    if (s->holds && s->size != s->ask.size)
-        return mob_error_set(err, MOB_ERR_OBJECT_LOST, "it has %llu bytes here, not %llu", (unsigned long long)s->size,
-                             (unsigned long long)s->ask.size);
-    if (s->file >= 0 && (fstat(s->file, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0))
-        return mob_error_set(err, MOB_ERR_SYSTEM, "its file cannot be read there");
-    if (s->file >= 0)
-        s->size = (uint64_t)st.st_size;
-    return 0;
+    if (fstat(s->file, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0) {
+        mob_error_set(&err, MOB_ERR_SYSTEM, "its file cannot be read there");
+        return excuse(s, &err);
+    }
+    s->size = (uint64_t)st.st_size;
+    prepare_answer(s, (struct bulk_answer){ .status = MOB_OK, .size = s->size });
+    return mob_machine_goto(&s->machine, ANSWERING);
 }
 
 static enum mob_next serving_looking(struct mob_machine *m)
 {
     struct bulk_serving *s = MOB_CONTAINER(m, struct bulk_serving, machine);
-    struct bulk_lookup *l = s->lookup;
-    struct mob_error err;
+    struct mob_bulk_lookup l;
 
     if (!s->looked)
         return bulk_stream_wait(&s->stream, 0, 0);
-    if (accept_found(s, l, &err) < 0) {
-        let_go(s);
-        prepare_answer(s, &err);
-    } else {
-        prepare_answer(s, NULL);
-    }
+    l = *s->lookup;
+    free(s->lookup);
     s->lookup = NULL;
-    free(l);
-    return mob_machine_goto(m, ANSWERING);
+    if (l.missing)
+        return excuse(s, &l.err);
+    if (l.ask.kind == BULK_FILE)
+        return begin_file(s, l.fd);
+    s->position = l.found.position;
+    if (l.found.refer != 0) {
+        prepare_answer(s, (struct bulk_answer){ .status = BULK_REFER, .node = l.found.refer, .position = s->position });
+        return mob_machine_goto(m, ANSWERING);
+    }
+    s->holds = true;
+    s->ticket = l.found.ticket;
+    s->data = l.found.data;
+    s->in = l.found.incoming;
+    if (s->in != NULL)
+        bulk_incoming_ref(s->in);
+    s->at = s->ask.offset;
+    return next_chunk(s);
+}
+
+/* Run by the chunk that arrives, by the end of the object's coming, by the end of patience, or because the peer has gone. */
+static enum mob_next serving_holding(struct mob_machine *m)
+{
+    struct bulk_serving *s = MOB_CONTAINER(m, struct bulk_serving, machine);
+    struct mob_error err;
+    char byte;
+
+    if (bulk_incoming_has(s->in, s->at)) {
+        mob_list_remove(&s->holding);
+        return next_chunk(s);
+    }
+    if (s->in->ended || s->stream.silent) {
+        s->stream.silent = false;
+        mob_error_set(&err, MOB_ERR_TIMEOUT, s->in->ended ? "it will not have all of the object itself"
+                                                          : "it does not have that part of the object itself yet");
+        return excuse(s, &err);
+    }
+    if (recv(s->stream.fd, &byte, 1, MSG_PEEK) >= 0 || (errno != EAGAIN && errno != EINTR))
+        return end(s);
+    return MOB_WAIT;
 }
 
 static enum mob_next serving_answering(struct mob_machine *m)
 {
     struct bulk_serving *s = MOB_CONTAINER(m, struct bulk_serving, machine);
     bool has = s->out.answer.status == MOB_OK;
-    enum bulk_io how = s->stream.silent ? BULK_ENDED : bulk_write(&s->stream, &s->part, has && s->size > 0);
+    enum bulk_io how = s->stream.silent ? BULK_ENDED : bulk_write(&s->stream, &s->part, has);
 
     if (how == BULK_LATER)
         return bulk_stream_wait(&s->stream, UV_WRITABLE, s->bulk->silence_ms);
@@ -271,7 +330,8 @@ static enum mob_next serving_answering(struct mob_machine *m)
         return end(s);
     if (!has)
         return await_ask(s);
-    s->part = (struct bulk_part){ (char *)s->data, s->size };
+    if (s->file < 0)
+        s->part = (struct bulk_part){ (char *)s->data + s->at, s->out.answer.size };
     return mob_machine_goto(m, SENDING);
 }
 
@@ -286,7 +346,13 @@ static enum mob_next serving_sending(struct mob_machine *m)
         how = bulk_write(&s->stream, &s->part, false);
     if (how == BULK_LATER)
         return bulk_stream_wait(&s->stream, UV_WRITABLE, s->bulk->silence_ms);
-    return how == BULK_DONE ? await_ask(s) : end(s);
+    if (how == BULK_ENDED)
+        return end(s);
+    if (s->file >= 0)
+        return await_ask(s);
+    s->at += s->out.answer.size;
+    next_chunk(s);
+    return s->machine.now == ANSWERING ? bulk_stream_wait(&s->stream, UV_WRITABLE, s->bulk->silence_ms) : MOB_AGAIN;   /* others' turn */
 }
 
 static enum mob_next serving_refusing(struct mob_machine *m)
@@ -314,69 +380,4 @@ static enum mob_next serving_lingering(struct mob_machine *m)
     ssize_t n = recv(s->stream.fd, rest, sizeof rest, 0);
 
     return s->stream.silent || n == 0 || (n < 0 && errno != EAGAIN) ? end(s) : MOB_WAIT;
-}
-
-/* -- accepting --------------------------------------------------------------------------------------------------------- */
-
-static void on_connection(uv_poll_t *poll, int status, int events);
-
-static void on_pause_over(uv_timer_t *timer)
-{
-    struct bulk_listener *l = MOB_CONTAINER(timer, struct bulk_listener, pause);
-
-    uv_poll_start(&l->poll, UV_READABLE, on_connection);
-}
-
-static void on_connection(uv_poll_t *poll, int status, int events)
-{
-    struct bulk_listener *l = MOB_CONTAINER(poll, struct bulk_listener, poll);
-    int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-    (void)status, (void)events;
-    if (fd >= 0 && l->servings < SERVINGS_MAX) {
-        serving_create(l->bulk, fd);
-    } else if (fd >= 0) {
-        close(fd);
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        uv_poll_stop(&l->poll);
-        uv_timer_start(&l->pause, on_pause_over, ACCEPT_PAUSE_MS, 0);
-    }
-}
-
-struct bulk_listener *bulk_listener_create(struct mob_bulk *b, int fd)
-{
-    struct bulk_listener *l = mob_new(struct bulk_listener);
-
-    *l = (struct bulk_listener){ .bulk = b, .fd = fd, .open_handles = 2 };
-    uv_timer_init(mob_loop_uv(b->loop), &l->pause);
-    uv_poll_init_socket(mob_loop_uv(b->loop), &l->poll, fd);
-    uv_poll_start(&l->poll, UV_READABLE, on_connection);
-    return l;
-}
-
-static void listener_handle_closed(struct bulk_listener *l)
-{
-    if (--l->open_handles > 0)
-        return;
-    close(l->fd);
-    free(l);
-}
-
-static void on_poll_closed(uv_handle_t *h)
-{
-    listener_handle_closed(MOB_CONTAINER(h, struct bulk_listener, poll));
-}
-
-static void on_pause_closed(uv_handle_t *h)
-{
-    listener_handle_closed(MOB_CONTAINER(h, struct bulk_listener, pause));
-}
-
-void bulk_listener_close(struct bulk_listener *l)
-{
-    if (l == NULL)
-        return;
-    l->bulk->listener = NULL;
-    uv_close((uv_handle_t *)&l->poll, on_poll_closed);
-    uv_close((uv_handle_t *)&l->pause, on_pause_closed);
 }

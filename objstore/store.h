@@ -60,8 +60,9 @@ bool mob_store_tick(struct mob_store *s);
 bool mob_store_waits(const struct mob_store *s);
 
 /* For bulk: where a sealed object lies; keeps it from being freed until _done(). False: not here. */
-bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size);
-void mob_store_serve_done(struct mob_store *s, const struct mob_object_id *id);
+bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size,
+                     uint64_t *ret_ticket);
+void mob_store_serve_done(struct mob_store *s, uint64_t ticket);
 void *mob_store_arena(const struct mob_store *s);
 
 struct mob_store_usage { uint64_t size, used, objects, pulls; };

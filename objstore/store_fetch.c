@@ -216,7 +216,8 @@ void mob_store_node_died(struct mob_store *s, uint32_t node)
     mob_room_retry(s, freed);
 }
 
-bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size)
+bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size,
+                     uint64_t *ret_ticket)
 {
     struct object *o = mob_object_find(s, id, OBJECT_SEALED, OBJECT_SEALED);
 
@@ -225,16 +226,15 @@ bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64
     o->serving++;
     *ret_offset = o->extent != NULL ? o->extent->offset : 0;
     *ret_size = o->size;
+    *ret_ticket = o->entry;
     return true;
 }
 
-void mob_store_serve_done(struct mob_store *s, const struct mob_object_id *id)
+void mob_store_serve_done(struct mob_store *s, uint64_t ticket)
 {
-    struct object *o = mob_map_get(&s->by_id, mob_object_id_hash(id));
+    struct object *o = s->objects[ticket];
 
-    while (o != NULL && !(o->serving > 0 && mob_object_id_eq(&o->id, id)))
-        o = o->next_same;
-    assert(o != NULL);
+    assert(o != NULL && o->serving > 0);
     o->serving--;
     mob_room_retry(s, UINT64_MAX);
 }

@@ -14,17 +14,6 @@
 
 #define EVICT_AT_ONCE 64                /* objects a scan */
 
-/* Bulk transfers are known by id alone: while one of this id runs, no object of this id may go. */
-static bool served(const struct object *o)
-{
-    const struct object *other = mob_map_get(&o->store->by_id, mob_object_id_hash(&o->id));
-
-    for (; other != NULL; other = other->next_same)
-        if (other->serving > 0 && mob_object_id_eq(&other->id, &o->id))
-            return true;
-    return false;
-}
-
 static bool being_evicted(const struct object *o)
 {
     return (atomic_load_explicit(&mob_object_entry(o)->word, memory_order_relaxed) & 0xff) == MOB_ENTRY_EVICTING;
@@ -70,7 +59,7 @@ void mob_room_evict(struct mob_store *s, struct object **list, size_t count)
     }
     scan_pins(s);
     for (size_t i = 0; i < count; i++) {
-        if (list[i]->pinned || served(list[i]))
+        if (list[i]->pinned || list[i]->serving > 0)
             atomic_store(&mob_object_entry(list[i])->word, mob_entry_word(list[i]->generation, MOB_ENTRY_SEALED));
         else
             mob_object_retire(list[i]);
@@ -82,7 +71,7 @@ static bool worth_a_scan(const struct object *o)
 {
     const struct client *c = mob_map_get(&o->store->clients, o->pin_process);
 
-    if (served(o))
+    if (o->serving > 0)
         return false;
     return !o->pinned || c == NULL || atomic_load(&c->pins->slot[o->pin_slot]) != mob_pin_value(o->entry, o->generation);
 }

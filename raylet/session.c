@@ -110,6 +110,7 @@ void mob_session_registered(void *shell, uint32_t node, const uint8_t cluster[16
     snprintf(who, sizeof who, "raylet %" PRIu32, node);
     mob_log_init(who);
     mob_store_set_node(s->store, node);
+    mob_bulk_set_node(s->bulk, node);
     if (open_session(s, hex, node, &err) < 0) {
         mob_error_log("%s", err.text);
         mob_session_refused(s, &err);

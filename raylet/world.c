@@ -163,7 +163,8 @@ int64_t mob_world_tick(void *shell)
 struct pull {
     struct mob_posted posted;           /* it cannot even start: told from the loop */
     struct mob_shell *shell;
-    struct mob_object_id id;
+    struct mob_range range;
+    struct mob_bulk_incoming *incoming;
     struct mob_error why;
 };
 
@@ -183,7 +184,7 @@ static void answer_client(void *arg, uint32_t process, const Mobula__Envelope *e
 
 static void pull_over(struct pull *p, const struct mob_error *err)
 {
-    mob_store_pulled(p->shell->store, &p->id, err);
+    mob_store_pulled(p->shell->store, &p->range.ask.id, err);
     mob_shell_poke(p->shell);
     free(p);
 }
@@ -195,9 +196,12 @@ static void pull_failed(struct mob_posted *posted)
     pull_over(p, &p->why);
 }
 
-static void pull_done(void *arg, const struct mob_error *err)
+static void pull_done(void *arg, const struct mob_range_result *result)
 {
-    pull_over(arg, err);
+    struct pull *p = arg;
+
+    mob_bulk_incoming_end(p->incoming);
+    pull_over(p, result->err);
 }
 
 static void pull(void *arg, const struct mob_object_id *id, uint32_t node, uint64_t offset, uint64_t size)
@@ -207,7 +211,7 @@ static void pull(void *arg, const struct mob_object_id *id, uint32_t node, uint6
     struct pull *p = mob_new(struct pull);
 
     p->shell = s;
-    p->id = *id;
+    p->range = (struct mob_range){ .ask = { .id = *id, .size = size, .length = size, .direct = true }, .node = node };
     if (peer == NULL || !peer->alive) {
         mob_error_set(&p->why, MOB_ERR_NODE_DIED, "node %u, which had the object, has left", node);
         p->posted.run = pull_failed;
@@ -215,7 +219,8 @@ static void pull(void *arg, const struct mob_object_id *id, uint32_t node, uint6
         mob_loop_post(s->loop, &p->posted);
         return;
     }
-    mob_bulk_get(s->bulk, peer->ip, peer->bulk_port, id, (char *)mob_store_arena(s->store) + offset, size, pull_done, p);
+    p->incoming = mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size);
+    mob_bulk_get(s->bulk, peer->ip, peer->bulk_port, &p->range, p->incoming, pull_done, p);
 }
 
 static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
@@ -233,24 +238,34 @@ struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */
 
-static int serve(void *arg, const struct mob_object_id *id, const void **ret_data, uint64_t *ret_size, struct mob_error *err)
+static void serve(void *arg, const struct mob_asked *asked, struct mob_bulk_lookup *lookup)
 {
+    struct mob_bulk_found found = { 0 };
     struct mob_shell *s = arg;
     char name[MOB_OBJECT_NAME_SIZE];
-    uint64_t offset;
+    uint64_t offset, size;
+    struct mob_error why;
 
-    if (!mob_store_serve(s->store, id, &offset, ret_size))
-        return mob_error_set(err, MOB_ERR_OBJECT_LOST, "node %u has no copy of %s", mob_raylet_self(s->core).node,
-                             mob_object_id_name(id, name));
-    *ret_data = (const char *)mob_store_arena(s->store) + offset;
-    return 0;
+    if (!mob_store_serve(s->store, &asked->id, &offset, &size, &found.ticket)) {
+        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "node %u has no copy of %s", mob_raylet_self(s->core).node,
+                      mob_object_id_name(&asked->id, name));
+        mob_bulk_missing(lookup, &why);
+    } else if (size != asked->size) {
+        mob_store_serve_done(s->store, found.ticket);
+        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "it has %llu bytes here, not %llu", (unsigned long long)size,
+                      (unsigned long long)asked->size);
+        mob_bulk_missing(lookup, &why);
+    } else {
+        found.data = (const char *)mob_store_arena(s->store) + offset;
+        mob_bulk_found(lookup, &found);
+    }
 }
 
-static void served(void *arg, const struct mob_object_id *id)
+static void served(void *arg, uint64_t ticket)
 {
     struct mob_shell *s = arg;
 
-    mob_store_serve_done(s->store, id);
+    mob_store_serve_done(s->store, ticket);
     mob_shell_poke(s);
 }
 

@@ -35,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_conversation(const struct bulk_hello *hello, const struct bulk_ask *ask, const struct bulk_answer *answer)
 {
     struct mob_error err;
+    uint64_t at = 0;
 
     if (bulk_hello_check(hello, TOKEN, &err) == 0)
         assert(memcmp(hello->token, TOKEN, BULK_TOKEN_MAX) == 0);
@@ -42,13 +43,18 @@ static void check_conversation(const struct bulk_hello *hello, const struct bulk
         assert(err.code == MOB_ERR_PROTOCOL || err.code == MOB_ERR_DENIED || err.code == MOB_ERR_VERSION);
     if (bulk_ask_check(ask, &err) < 0)
         return;
-    assert(ask->kind == BULK_OBJECT ? ask->size <= BULK_OBJECT_MAX : ask->size == 0);
-    if (bulk_answer_check(answer, ask, &err) < 0)
+    if (ask->kind == BULK_OBJECT) {
+        assert(ask->size <= BULK_OBJECT_MAX && ask->length > 0 && ask->length <= ask->size && ask->offset <= ask->size - ask->length);
+        at += ask->offset + (ask->length - 1) / BULK_CHUNK * BULK_CHUNK;       /* the last chunk */
+    }
+    if (bulk_answer_check(answer, ask, at, &err) < 0)
         return;
     if (answer->status != MOB_OK)
         assert(answer->text_size <= BULK_TEXT_MAX && answer->size == 0);
+    else if (ask->kind == BULK_OBJECT)
+        assert(answer->size > 0 && answer->size <= BULK_CHUNK && at + answer->size <= ask->size);
     else
-        assert(ask->kind == BULK_OBJECT ? answer->size == ask->size : answer->size > 0 && answer->size <= BULK_FILE_MAX);
+        assert(answer->size > 0 && answer->size <= BULK_FILE_MAX);
 }
 
 static void read_conversation(const uint8_t *data, size_t size, bool past_token)
@@ -61,26 +67,30 @@ static void read_conversation(const uint8_t *data, size_t size, bool past_token)
     uint8_t *to = past_token ? (uint8_t *)&said.ask : (uint8_t *)&said.hello;
     size_t room = sizeof said - (past_token ? sizeof said.hello : 0);
 
-    bulk_hello_fill(&said.hello, TOKEN);
+    bulk_hello_fill(&said.hello, 2, TOKEN);
     memcpy(to, data, size < room ? size : room);
     check_conversation(&said.hello, &said.ask, &said.answer);
 }
 
 /* -- a bulk and its peer ------------------------------------------------------------------------------------------------------- */
 
-static int serve(void *arg, const struct mob_object_id *id, const void **ret_data, uint64_t *ret_size, struct mob_error *err)
+static void serve(void *arg, const struct mob_asked *asked, struct mob_bulk_lookup *lookup)
 {
+    struct mob_bulk_found found = { .data = object, .refer = asked->id.task % 4 == 2 ? 9 : 0, .position = 1 };
+    struct mob_error err;
+
     (void)arg;
-    if (id->task % 4 == 3)
-        return mob_error_set(err, MOB_ERR_OBJECT_LOST, "it is gone");
-    *ret_data = object;
-    *ret_size = sizeof object;
-    return 0;
+    if (asked->id.task % 4 == 3 || asked->size != OBJECT_SIZE) {
+        mob_error_set(&err, MOB_ERR_OBJECT_LOST, "it is gone");
+        mob_bulk_missing(lookup, &err);
+    } else {
+        mob_bulk_found(lookup, &found);
+    }
 }
 
-static void served(void *arg, const struct mob_object_id *id)
+static void served(void *arg, uint64_t ticket)
 {
-    (void)arg, (void)id;
+    (void)arg, (void)ticket;
 }
 
 static int serve_file(void *arg, const struct mob_hash *hash, struct mob_error *err)
@@ -131,7 +141,8 @@ static void turn(int fd)
 /* One more ask: as the bytes are, or what can be had. */
 static size_t put_ask(uint8_t *to, const uint8_t *bytes, size_t size, unsigned how)
 {
-    struct bulk_ask ask = { .kind = how % 2 ? BULK_OBJECT : BULK_FILE, .size = how % 2 ? OBJECT_SIZE : 0 };
+    struct bulk_ask ask = { .kind = how % 2 ? BULK_OBJECT : BULK_FILE, .size = how % 2 ? OBJECT_SIZE : 0,
+                            .length = how % 2 ? OBJECT_SIZE : 0 };
     size_t from = how % 4 < 2 ? 0 : offsetof(struct bulk_ask, what), room = sizeof ask - from;
 
     memcpy((uint8_t *)&ask + from, bytes, size < room ? size : room);
@@ -144,7 +155,7 @@ static size_t put_asks(uint8_t *to, size_t room, const uint8_t *bytes, size_t si
     struct bulk_hello hello;
     size_t said = 0;
 
-    bulk_hello_fill(&hello, TOKEN);
+    bulk_hello_fill(&hello, 2, TOKEN);
     if (size > 0 && bytes[0] % 8 != 7) {
         memcpy(to, &hello, sizeof hello);
         said = sizeof hello;
@@ -176,7 +187,7 @@ static void check_answers(const uint8_t *at, size_t size)
         size -= sizeof a;
         bytes = a.status == MOB_OK ? (size_t)a.size : a.text_size;
         assert(bytes <= size && (a.status == MOB_OK || bytes <= BULK_TEXT_MAX));
-        assert(a.status != MOB_OK || (bytes == OBJECT_SIZE && memcmp(at, object, bytes) == 0)
+        assert(a.status != MOB_OK || (bytes == OBJECT_SIZE && memcmp(at, object, bytes) == 0 && a.hash == bulk_sum(at, bytes))
                || (bytes == FILE_SIZE && memcmp(at, program, bytes) == 0));
         at += bytes;
         size -= bytes;
@@ -213,6 +224,11 @@ struct outcome {
     bool over, good;
 };
 
+static void on_range_done(void *arg, const struct mob_range_result *result)
+{
+    *(struct outcome *)arg = (struct outcome){ true, result->err == NULL && result->refer == 0 };
+}
+
 static void on_done(void *arg, const struct mob_error *err)
 {
     *(struct outcome *)arg = (struct outcome){ true, err == NULL };
@@ -241,14 +257,17 @@ static void get(const uint8_t *bytes, size_t size, unsigned how)
 {
     struct bulk_answer good = { .status = MOB_OK, .size = how % 2 ? OBJECT_SIZE : size % 64 + 1 };
     struct pollfd p = { .fd = listener, .events = POLLIN };
-    struct mob_object_id id = { .task = 1 };
+    struct mob_range range = { .ask = { .id = { .task = 1 }, .size = OBJECT_SIZE, .length = OBJECT_SIZE } };
     struct mob_hash hash = { { 1 } };
     struct outcome outcome = { false, false };
     uint8_t *memory = malloc(OBJECT_SIZE);
+    struct mob_bulk_incoming *in = mob_bulk_incoming_create(bulk, memory, OBJECT_SIZE);
     int to = memfd_create("got", MFD_CLOEXEC);
 
+    if (how % 4 == 1 && size >= OBJECT_SIZE)
+        good.hash = bulk_sum(bytes, OBJECT_SIZE);
     if (how % 2)
-        mob_bulk_get(bulk, HERE, our_port, &id, memory, OBJECT_SIZE, on_done, &outcome);
+        mob_bulk_get(bulk, HERE, our_port, &range, in, on_range_done, &outcome);
     else
         mob_bulk_get_file(bulk, HERE, our_port, &hash, to, on_done, &outcome);
     while (!outcome.over) {
@@ -258,6 +277,7 @@ static void get(const uint8_t *bytes, size_t size, unsigned how)
     }
     if (outcome.good)
         assert(how % 2 && (how % 8 < 6 ? size >= OBJECT_SIZE && memcmp(memory, bytes, OBJECT_SIZE) == 0 : size > OBJECT_SIZE));
+    mob_bulk_incoming_end(in);
     close(to);
     free(memory);
 }

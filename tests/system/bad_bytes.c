@@ -125,7 +125,7 @@ static void say_half_bulk(struct speech *s)
 
 static void say_huge_bulk(struct speech *s)
 {
-    struct bulk_ask ask = { .kind = BULK_OBJECT, .size = UINT64_MAX };
+    struct bulk_ask ask = { .kind = BULK_OBJECT, .size = UINT64_MAX, .length = UINT64_MAX };
 
     say_bulk_hello(s, BULK_VERSION);
     say(s, &ask, sizeof ask);

@@ -319,18 +319,19 @@ START_TEST(test_served_objects_stay)
     struct fixture *f = fixture_create(STORE);
     struct mob_store_client *me = fixture_client(f, ME);
     struct mob_object_id id = object_of(HERE, ME, 1);
-    uint64_t offset, size;
+    uint64_t offset, size, ticket, same;
 
-    ck_assert(!mob_store_serve(f->store, &id, &offset, &size));
+    ck_assert(!mob_store_serve(f->store, &id, &offset, &size, &ticket));
     make(f, me, ME, id, 1000, 's');
-    ck_assert(mob_store_serve(f->store, &id, &offset, &size));
-    ck_assert(mob_store_serve(f->store, &id, &offset, &size));
+    ck_assert(mob_store_serve(f->store, &id, &offset, &size, &ticket));
+    ck_assert(mob_store_serve(f->store, &id, &offset, &size, &same));
+    ck_assert_uint_eq(ticket, same);
     ck_assert_uint_eq(size, 1000);
     send_free(f, ME, id);
     make(f, me, ME, id, 500, 't');      /* and made again meanwhile */
-    mob_store_serve_done(f->store, &id);
+    mob_store_serve_done(f->store, ticket);
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 2);
-    mob_store_serve_done(f->store, &id);
+    mob_store_serve_done(f->store, ticket);
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
     mob_store_client_close(me);
     fixture_destroy(f);
@@ -342,14 +343,14 @@ START_TEST(test_a_served_copy_is_not_evicted)
     struct fixture *f = fixture_create(STORE);
     struct mob_store_client *me = fixture_client(f, ME);
     struct mob_object_id id = object_of(ELSEWHERE, 3, 1);
-    uint64_t offset, size;
+    uint64_t offset, size, ticket;
 
     send_fetch(f, ME, id, STORE, ELSEWHERE);
     mob_store_pulled(f->store, &id, NULL);
-    ck_assert(mob_store_serve(f->store, &id, &offset, &size));
+    ck_assert(mob_store_serve(f->store, &id, &offset, &size, &ticket));
     send_create(f, ME, object_of(HERE, ME, 1), 10);
     ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
-    mob_store_serve_done(f->store, &id);
+    mob_store_serve_done(f->store, ticket);
     send_create(f, ME, object_of(HERE, ME, 1), 10);
     ck_assert_int_eq(f->last.err.code, MOB_OK);
     mob_store_client_close(me);
