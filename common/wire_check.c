@@ -55,6 +55,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_FETCH] = { { AT(Fetch, object) }, "Fetch" },
     [MOBULA__ENVELOPE__BODY_FETCHED] = { { AT(Fetched, object) }, "Fetched" },
     [MOBULA__ENVELOPE__BODY_FREE] = { { 0 }, "Free" },
+    [MOBULA__ENVELOPE__BODY_COPIES] = { { 0 }, "Copies" },
     [MOBULA__ENVELOPE__BODY_REGISTER_NODE] = { { 0 }, "Register" },
     [MOBULA__ENVELOPE__BODY_REGISTERED] = { { 0 }, "Registered" },
     [MOBULA__ENVELOPE__BODY_NODE_UP] = { { AT(NodeUp, node) }, "NodeUp" },

@@ -15,6 +15,7 @@
 
 #include "common/error.h"
 #include "common/id.h"
+#include "objstore/range.h"
 
 #define BULK_MAGIC 0x4d4f424bu
 #define BULK_VERSION 2u
@@ -22,7 +23,7 @@
 #define BULK_TEXT_MAX 512
 #define BULK_FILE_MAX (UINT64_C(16) << 30)      /* an executable */
 #define BULK_OBJECT_MAX (UINT64_C(1) << 46)
-#define BULK_CHUNK (UINT64_C(1) << 20)          /* all chunks of an object but its last one */
+#define BULK_CHUNK MOB_CHUNK
 #define BULK_REFER 1000                         /* a status: ask `node` */
 
 struct bulk_hello {

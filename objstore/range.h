@@ -9,6 +9,8 @@
 #include "common/error.h"
 #include "common/id.h"
 
+#define MOB_CHUNK (UINT64_C(1) << 20)   /* all chunks of an object but its last one */
+
 /* What a node asks of another: bytes [offset, offset + length) of an object. */
 struct mob_asked {
     struct mob_object_id id;

@@ -101,6 +101,7 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
     s->alloc = mob_alloc_create(config->bytes);
     mob_list_init(&s->copies);
     mob_list_init(&s->doomed);
+    mob_pulls_init(s);
     size = mob_alloc_size(s->alloc);
     if (size == 0)
         mob_error_set(err, MOB_ERR_INVALID, "an object store of %llu bytes is too small", (unsigned long long)config->bytes);
@@ -125,6 +126,7 @@ static void object_destroy(struct object *o)
         mob_list_remove(&w->link);
         free(w);
     }
+    mob_line_free(o);
     free(o);
 }
 
@@ -140,6 +142,8 @@ void mob_store_destroy(struct mob_store *s)
     for (uint32_t i = 0; i < s->entries_used; i++)
         if (s->objects[i] != NULL)
             object_destroy(s->objects[i]);
+    mob_pulls_fini(s);
+    free(s->news);
     let_go(s, s->arena, mob_alloc_size(s->alloc));
     let_go(s, s->meta, s->meta_size);
     if (s->arena_fd >= 0)
@@ -234,6 +238,7 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process)
     free_unsealed(s, process);
     mob_store_owner_gone(s, (struct mob_address){ s->config.node, process });
     mob_room_retry(s, UINT64_MAX);
+    mob_pulls_settle(s);
 }
 
 static bool is_owned_by(const struct object *o, struct mob_address owner)
@@ -259,26 +264,46 @@ static void free_all(struct mob_store *s, bool (*is_its)(const struct object *o,
         mob_object_free(o);
     }
     mob_room_retry(s, freed);
+    mob_pulls_settle(s);
+}
+
+static bool pull_is_owned_by(const struct pull *p, struct mob_address owner)
+{
+    return p->id.node == owner.node && p->id.process == owner.process;
+}
+
+static bool pull_is_of_job(const struct pull *p, struct mob_address job)
+{
+    return mob_address_eq(p->job, job);
 }
 
 void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
 {
+    struct mob_error why;
+
+    mob_error_set(&why, MOB_ERR_OWNER_DIED, "its owner is gone");
+    mob_pulls_end(s, pull_is_owned_by, owner, &why);
     free_all(s, is_owned_by, owner);
 }
 
 void mob_store_job_over(struct mob_store *s, struct mob_address job)
 {
+    struct mob_error why;
+
+    mob_error_set(&why, MOB_ERR_CANCELLED, "the job is over");
+    mob_pulls_end(s, pull_is_of_job, job, &why);
     free_all(s, is_of_job, job);
 }
 
 bool mob_store_waits(const struct mob_store *s)
 {
-    return s->count[OBJECT_DOOMED] > 0;
+    return s->count[OBJECT_DOOMED] > 0 || mob_pulls_wait(s);
 }
 
-bool mob_store_tick(struct mob_store *s)
+bool mob_store_tick(struct mob_store *s, int64_t now_ns)
 {
     mob_room_retry(s, UINT64_MAX);
+    mob_pulls_tick(s, now_ns);
     return mob_store_waits(s);
 }
 
@@ -295,7 +320,8 @@ struct mob_store_usage mob_store_usage(const struct mob_store *s)
 
     for (unsigned state = 0; state < OBJECT_GONE; state++)
         usage.objects += s->count[state];
-    usage.pulls = s->count[OBJECT_PULLING] + s->count[OBJECT_DISCARDED];
+    usage.pulls = s->pulls.count;
+    usage.waiting = s->pulls.waiting_count;
     return usage;
 }
 

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_fetch.c -- bringing objects here for those who ask.
+/* store_fetch.c -- who waits for an object, and what they are told.
  *
- * A Fetch is answered at once if the object is sealed here. If its owner places it on this very node, it waits for the Seal, which
- * may still be in its maker's socket while the news of it went by a faster way; the maker's death answers it. Else it is pulled:
- * the first fetch starts the pull, equal ones wait with it, its end (mob_store_pulled) or the death of the node it comes from answers
- * all. The shell ends each pull, in the end by its own limit of silence.
+ * A Fetch is answered at once if the object is sealed here. If somebody makes it here, and its owner places it on this very node, it waits
+ * for the Seal, which may still be in its maker's socket while the news of it went by a faster way; the maker's death answers it. Else it
+ * is pulled (store_pull.c): the first Fetch starts the pull, equal ones wait with it.
  *
- * A pull cannot be stopped: the bytes of a DISCARDED one belong to bulk until its end. Whoever asks for the object meanwhile waits
- * for that end, and asks again then.
+ * A copy of another size than the owner says is an old value: it goes, and the new one is brought.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -40,68 +38,76 @@ static void answer(struct mob_store *s, uint32_t process, const struct mob_objec
     s->config.answer(s->config.arg, process, &e.e);
 }
 
-static void wait_for(struct object *o, uint32_t process)
+void mob_fetch_wait(struct mob_link *waiters, uint32_t process, bool bulk)
 {
     struct waiter *w = mob_new(struct waiter);
 
     w->process = process;
-    mob_list_append(&o->waiters, &w->link);
+    w->bulk = bulk;
+    mob_list_append(waiters, &w->link);
+}
+
+void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const struct mob_object_id *id, const struct object *sealed,
+                           const struct mob_error *err)
+{
+    while (!mob_list_empty(waiters)) {
+        struct waiter *w = mob_list_first(waiters, struct waiter, link);
+
+        mob_list_remove(&w->link);
+        if (!w->bulk)
+            answer(s, w->process, id, sealed, err);
+        else if (s->config.restored != NULL)
+            s->config.restored(s->config.arg, id, sealed != NULL ? NULL : err);
+        free(w);
+    }
 }
 
 void mob_fetch_answer_all(struct object *o, const struct object *sealed, const struct mob_error *err)
 {
-    while (!mob_list_empty(&o->waiters)) {
-        struct waiter *w = mob_list_first(&o->waiters, struct waiter, link);
+    mob_fetch_answer_list(o->store, &o->waiters, &o->id, sealed, err);
+}
 
-        mob_list_remove(&w->link);
-        answer(o->store, w->process, &o->id, sealed, err);
-        free(w);
+static void forget_waiter(struct mob_link *waiters, uint32_t process)
+{
+    struct waiter *w;
+
+    mob_list_each(w, waiters, struct waiter, link) {
+        if (w->process == process && !w->bulk) {
+            mob_list_remove(&w->link);
+            free(w);
+        }
     }
 }
 
 void mob_fetch_forget(struct mob_store *s, uint32_t process)
 {
-    struct waiter *w;
+    struct mob_error why;
+    struct pull *p;
 
-    for (uint32_t i = 0; i < s->entries_used; i++) {
-        if (s->objects[i] == NULL)
-            continue;
-        mob_list_each(w, &s->objects[i]->waiters, struct waiter, link) {
-            if (w->process == process) {
-                mob_list_remove(&w->link);
-                free(w);
-            }
-        }
+    for (uint32_t i = 0; i < s->entries_used; i++)
+        if (s->objects[i] != NULL)
+            forget_waiter(&s->objects[i]->waiters, process);
+    mob_error_set(&why, MOB_ERR_CANCELLED, "nobody waits for it any more");
+    mob_list_each(p, &s->pulls.all, struct pull, all) {
+        forget_waiter(&p->waiters, process);
+        if (mob_list_empty(&p->waiters))
+            mob_pull_end(p, NULL, &why);
     }
-}
-
-static void start_pull(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, uint32_t node)
-{
-    struct mob_error err;
-    struct object *o = mob_object_create(s, id, size, OBJECT_PULLING, &err);
-
-    if (o == NULL) {
-        answer(s, process, id, NULL, &err);
-        return;
-    }
-    o->copy = true;
-    o->source = node;
-    o->job = mob_client_job(s, process);
-    wait_for(o, process);
-    if (size == 0)
-        mob_object_seal(o);             /* there is nothing to bring */
-    else
-        s->config.pull(s->config.arg, id, node, o->extent->offset, size);
 }
 
 static void fetch_from_here(struct mob_store *s, uint32_t process, const struct mob_object_id *id)
 {
-    struct object *o = mob_object_find(s, id, OBJECT_CREATED, OBJECT_PULLING);
+    struct object *o = mob_object_find(s, id, OBJECT_CREATED, OBJECT_CREATED);
+    struct pull *p = mob_pull_find(s, id);
     char name[MOB_OBJECT_NAME_SIZE];
     struct mob_error err;
 
     if (o != NULL) {
-        wait_for(o, process);
+        mob_fetch_wait(&o->waiters, process, false);
+        return;
+    }
+    if (p != NULL) {
+        mob_fetch_wait(&p->waiters, process, false);
         return;
     }
     mob_error_set(&err, MOB_ERR_OBJECT_LOST, "%s is not in the store of node %u any more", mob_object_id_name(id, name),
@@ -109,132 +115,88 @@ static void fetch_from_here(struct mob_store *s, uint32_t process, const struct 
     answer(s, process, id, NULL, &err);
 }
 
-void mob_fetch(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, uint32_t node)
+static void fetch_from_others(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const Mobula__Fetch *m)
 {
-    struct object *o = mob_object_find(s, id, OBJECT_SEALED, OBJECT_SEALED);
+    enum priority priority = (uint32_t)m->priority < PRIORITIES ? (enum priority)m->priority : PRIORITY_GET;
+    struct pull *p = mob_pull_find(s, id);
+    uint32_t nodes[PULL_SOURCES_MAX];
+    struct mob_error why;
+    size_t count = 0;
 
-    if (o != NULL) {
+    nodes[count++] = m->node;
+    for (size_t i = 0; i < m->n_copies && count < PULL_SOURCES_MAX; i++)
+        if (m->copies[i] != s->config.node)
+            nodes[count++] = m->copies[i];
+    if (p != NULL && p->size != m->size) {
+        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "it was made again, with another size");
+        mob_pull_end(p, NULL, &why);
+        p = NULL;
+    }
+    if (p != NULL)
+        mob_pull_join(p, process, nodes, count, priority);
+    else
+        mob_pull_start(s, process, id, m->size, nodes, count, priority);
+}
+
+void mob_fetch(struct mob_store *s, uint32_t process, const Mobula__Fetch *m)
+{
+    struct mob_object_id id = mob_wire_object(m->object);
+    struct object *o = mob_object_find(s, &id, OBJECT_SEALED, OBJECT_SEALED);
+    bool old = o != NULL && o->size != m->size && m->node != s->config.node;
+
+    if (old && o->copy) {
+        mob_object_free(o);
+        mob_room_retry(s, 1);
+    }
+    if (o != NULL && !old) {
         if (o->copy) {                  /* used last */
             mob_list_remove(&o->link);
             mob_list_append(&s->copies, &o->link);
         }
-        answer(s, process, id, o, NULL);
-    } else if (node == s->config.node) {
-        fetch_from_here(s, process, id);
-    } else if ((o = mob_object_find(s, id, OBJECT_PULLING, OBJECT_DISCARDED)) != NULL) {
-        if (o->m.now == OBJECT_DISCARDED) {
-            o->source = node;
-            o->next_size = size;
-        }
-        wait_for(o, process);
+        answer(s, process, &id, o, NULL);
+    } else if (m->node == s->config.node) {
+        fetch_from_here(s, process, &id);
     } else {
-        start_pull(s, process, id, size, node);
+        fetch_from_others(s, process, &id, m);
     }
 }
 
-/* The bytes are the store's again. Who asked meanwhile asks again: the first of them starts a new pull. */
-static void discarded_ended(struct object *o)
+/* Of one object, when a node is dead: nobody is referred to it, and a copy that was named to come from there may be the last one. */
+static void source_died(struct object *o, uint32_t node)
 {
-    struct mob_store *s = o->store;
-    struct mob_object_id id = o->id;
-    uint64_t size = o->next_size;
-    uint32_t source = o->source;
-    struct mob_link waiters;
-
-    mob_list_init(&waiters);
-    while (!mob_list_empty(&o->waiters)) {
-        struct mob_link *first = o->waiters.next;
-
-        mob_list_remove(first);
-        mob_list_append(&waiters, first);
-    }
-    mob_object_retire(o);
-    while (!mob_list_empty(&waiters)) {
-        struct waiter *w = mob_list_first(&waiters, struct waiter, link);
-
-        mob_list_remove(&w->link);
-        mob_fetch(s, w->process, &id, size, source);
-        free(w);
-    }
+    mob_line_node_died(o, node);
+    if (o->m.now != OBJECT_SEALED || !o->copy || o->source != node)
+        return;
+    mob_list_remove(&o->link);
+    o->copy = false;
+    mob_copies_note(o, COPY_LAST);
 }
 
-void mob_store_pulled(struct mob_store *s, const struct mob_object_id *id, const struct mob_error *err)
+static bool pull_is_owned_at(const struct pull *p, struct mob_address owner)
 {
-    struct object *o = mob_object_find(s, id, OBJECT_PULLING, OBJECT_DISCARDED);
-
-    assert(o != NULL);
-    if (o->m.now == OBJECT_DISCARDED) {
-        discarded_ended(o);
-    } else if (err == NULL) {
-        mob_object_seal(o);
-    } else {
-        mob_fetch_answer_all(o, NULL, err);
-        mob_object_retire(o);
-    }
-}
-
-/* Of one object, when a node is dead: a pull from there has failed, and a copy from there may be the last one. */
-static void source_died(struct object *o, const struct mob_error *err)
-{
-    switch ((enum object_state)o->m.now) {
-    case OBJECT_PULLING:
-        mob_fetch_answer_all(o, NULL, err);
-        mob_object_goto(o, OBJECT_DISCARDED);
-        break;
-    case OBJECT_DISCARDED:
-        mob_fetch_answer_all(o, NULL, err);
-        break;
-    case OBJECT_SEALED:
-        mob_list_remove(&o->link);
-        o->copy = false;
-        break;
-    default:
-        break;
-    }
+    return p->id.node == owner.node;
 }
 
 void mob_store_node_died(struct mob_store *s, uint32_t node)
 {
-    char name[MOB_OBJECT_NAME_SIZE];
-    struct mob_error err;
+    struct mob_error why;
     uint64_t freed = 0;
+
+    mob_error_set(&why, MOB_ERR_OWNER_DIED, "its owner's node %u died", node);
+    mob_pulls_end(s, pull_is_owned_at, (struct mob_address){ node, 0 }, &why);
 
     for (uint32_t i = 0; i < s->entries_used; i++) {
         struct object *o = s->objects[i];
 
         if (o == NULL)
             continue;
-        if (o->source == node && o->source != 0) {
-            mob_error_set(&err, MOB_ERR_NODE_DIED, "node %u died, from which %s was to come", node, mob_object_id_name(&o->id, name));
-            source_died(o, &err);
-        }
+        source_died(o, node);
         if (o->id.node == node) {       /* so is its owner */
+            freed += o->m.now == OBJECT_SEALED;
             mob_object_free(o);
-            freed++;
         }
     }
     mob_room_retry(s, freed);
-}
-
-bool mob_store_serve(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_offset, uint64_t *ret_size,
-                     uint64_t *ret_ticket)
-{
-    struct object *o = mob_object_find(s, id, OBJECT_SEALED, OBJECT_SEALED);
-
-    if (o == NULL)
-        return false;
-    o->serving++;
-    *ret_offset = o->extent != NULL ? o->extent->offset : 0;
-    *ret_size = o->size;
-    *ret_ticket = o->entry;
-    return true;
-}
-
-void mob_store_serve_done(struct mob_store *s, uint64_t ticket)
-{
-    struct object *o = s->objects[ticket];
-
-    assert(o != NULL && o->serving > 0);
-    o->serving--;
-    mob_room_retry(s, UINT64_MAX);
+    mob_pulls_node_died(s, node);
+    mob_pulls_settle(s);
 }

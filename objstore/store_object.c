@@ -3,15 +3,15 @@
  *
  *   CREATED ----> SEALED ----> DOOMED --.        CREATED    waits for its maker's Seal or Abandon, or for the maker's death
  *      |  '-> UNWANTED --.       |      |        UNWANTED   the same; a Seal then ends it
- *      |                 v       v      |        PULLING    waits for mob_store_pulled()
- *      '--------------> GONE <----------'        DISCARDED  the same: bulk still writes into its bytes
+ *      |                 v       v      |        PULLING    waits for its pull (store_pull.c)
+ *      '--------------> GONE <----------'        DISCARDED  the same, and for mob_store_serve_done(): bulk still works on its bytes
  *                        ^  ^                    SEALED     for ever: until its owner frees it, or, a copy, until room is needed
  *   PULLING -> SEALED    |  |                    DOOMED     waits for its last pin (mob_room_retry) and mob_store_serve_done()
  *      |-----------------'  |
  *      '-> DISCARDED -------'
  *
  * One id may have several objects here: two attempts of a task that write, an old value that is pinned beside its new one. At most
- * one of them is SEALED, at most one PULLING or DISCARDED.
+ * one of them is SEALED, at most one PULLING.
  *
  * Clients see an entry's word alone: {generation, CREATED} until it is sealed, SEALED, for moments EVICTING, then the next
  * generation's FREE. Its other fields are written while it is no client's business, before the word says SEALED.
@@ -38,6 +38,9 @@ static bool object_holds(const struct mob_machine *m)
         return mob_list_empty(&o->waiters) && listed;
     case OBJECT_GONE:
         return mob_list_empty(&o->waiters) && o->serving == 0 && !listed;
+    case OBJECT_PULLING:
+    case OBJECT_DISCARDED:
+        return mob_list_empty(&o->waiters) && !listed;
     default:
         return o->serving == 0 && !listed;
     }
@@ -173,7 +176,8 @@ void mob_object_rename(struct object *o, const struct mob_object_id *id)
 
 void mob_object_seal(struct object *o)
 {
-    struct object *older = mob_object_find(o->store, &o->id, OBJECT_SEALED, OBJECT_SEALED), *pull;
+    struct object *older = mob_object_find(o->store, &o->id, OBJECT_SEALED, OBJECT_SEALED);
+    struct pull *pull;
 
     if (older != NULL) {
         mob_object_free(older);
@@ -182,33 +186,32 @@ void mob_object_seal(struct object *o)
     atomic_store(&mob_object_entry(o)->word, mob_entry_word(o->generation, MOB_ENTRY_SEALED));
     mob_fetch_answer_all(o, o, NULL);
     mob_object_goto(o, OBJECT_SEALED);
-    if ((pull = mob_object_find(o->store, &o->id, OBJECT_PULLING, OBJECT_DISCARDED)) != NULL) {
-        mob_fetch_answer_all(pull, o, NULL);
-        if (pull->m.now == OBJECT_PULLING)
-            mob_object_goto(pull, OBJECT_DISCARDED);
-    }
+    if ((pull = mob_pull_find(o->store, &o->id)) != NULL)
+        mob_pull_end(pull, o, NULL);
 }
 
+/* Those who wait for it hear it. */
 static void tell_freed(struct object *o)
 {
     struct mob_error err;
     char name[MOB_OBJECT_NAME_SIZE];
 
-    if (mob_list_empty(&o->waiters))
+    if (mob_list_empty(&o->waiters) && o->m.now != OBJECT_PULLING)
         return;
     mob_error_set(&err, MOB_ERR_OBJECT_LOST, "%s was freed by its owner", mob_object_id_name(&o->id, name));
     mob_fetch_answer_all(o, NULL, &err);
+    if (o->m.now == OBJECT_PULLING)
+        mob_pull_end(o->pull, NULL, &err);      /* which may be its end */
 }
 
 void mob_object_free(struct object *o)
 {
+    enum object_state state = o->m.now;
+
     tell_freed(o);
-    switch ((enum object_state)o->m.now) {
+    switch (state) {
     case OBJECT_CREATED:
         mob_object_goto(o, OBJECT_UNWANTED);
-        break;
-    case OBJECT_PULLING:
-        mob_object_goto(o, OBJECT_DISCARDED);
         break;
     case OBJECT_SEALED:
         o->pinned = false;              /* not known yet */
@@ -224,6 +227,10 @@ void mob_object_retire(struct object *o)
     struct mob_store *s = o->store;
     struct mob_extent *extent = o->extent;
 
+    if (o->m.now == OBJECT_SEALED && o->copy)
+        mob_copies_note(o, COPY_GONE);
+    mob_line_free(o);
+    s->pulls.room_came = true;
     mob_object_goto(o, OBJECT_GONE);
     count(o, -1);
     chain_remove(s, o);

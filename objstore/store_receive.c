@@ -108,11 +108,17 @@ static void on_abandon(struct mob_store *s, uint32_t process, const Mobula__Aban
     mob_object_retire(o);
 }
 
-static void on_fetch(struct mob_store *s, uint32_t process, const Mobula__Fetch *m)
+/* Nobody may have it brought here any more; that it comes from elsewhere is no reason for its maker here. */
+static void free_pull(struct mob_store *s, const struct mob_object_id *id)
 {
-    struct mob_object_id id = mob_wire_object(m->object);
+    struct pull *p = mob_pull_find(s, id);
+    char name[MOB_OBJECT_NAME_SIZE];
+    struct mob_error why;
 
-    mob_fetch(s, process, &id, m->size, m->node);
+    if (p == NULL)
+        return;
+    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "%s was freed by its owner", mob_object_id_name(id, name));
+    mob_pull_end(p, NULL, &why);
 }
 
 /* All of one id, in whatever state: its owner says so, or a maker of what it made itself (another return of its task failed). */
@@ -123,8 +129,11 @@ static void on_free(struct mob_store *s, uint32_t process, const Mobula__Free *m
     for (size_t i = 0; i < m->n_objects; i++) {
         struct mob_object_id id = mob_wire_object(m->objects[i]);
         bool owner = process == 0 || (id.node == s->config.node && id.process == process);
-        struct object *o = mob_map_get(&s->by_id, mob_object_id_hash(&id)), *next;
+        struct object *o, *next;
 
+        if (owner)
+            free_pull(s, &id);
+        o = mob_map_get(&s->by_id, mob_object_id_hash(&id));
         for (; o != NULL; o = next) {
             next = o->next_same;
             if (!mob_object_id_eq(&o->id, &id))
@@ -153,7 +162,7 @@ void mob_store_receive(struct mob_store *s, uint32_t process, const Mobula__Enve
         on_abandon(s, process, e->abandon);
         break;
     case MOBULA__ENVELOPE__BODY_FETCH:
-        on_fetch(s, process, e->fetch);
+        mob_fetch(s, process, e->fetch);
         break;
     case MOBULA__ENVELOPE__BODY_FREE:
         on_free(s, process, e->free);
@@ -162,4 +171,5 @@ void mob_store_receive(struct mob_store *s, uint32_t process, const Mobula__Enve
         assert(!"the raylet brings the store its own messages only");
     }
     mob_room_retry(s, RETRY_LOOKS);
+    mob_pulls_settle(s);
 }

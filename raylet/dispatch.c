@@ -25,6 +25,7 @@ struct rule {
 static void hear_store(struct mob_raylet *r, const struct arrival *a);
 static void hear_free(struct mob_raylet *r, const struct arrival *a);
 static bool passes_free(struct mob_raylet *r, const struct arrival *a);
+static bool passes_copies(struct mob_raylet *r, const struct arrival *a);
 static void hear_owner_over(struct mob_raylet *r, const struct arrival *a);
 static void hear_nothing(struct mob_raylet *r, const struct arrival *a);
 static void hear_query(struct mob_raylet *r, const struct arrival *a);
@@ -62,6 +63,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_ABANDON] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_FETCH] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_FREE] = { hear_free, passes_free, LOCAL | PEER, LOCAL },
+    [MOBULA__ENVELOPE__BODY_COPIES] = { .passes = passes_copies, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_OWNER_OVER] = { .hear = hear_owner_over, .from = PEER },
     [MOBULA__ENVELOPE__BODY_REGISTERED] = { .hear = mob_membership_on_registered, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_REFUSED] = { .hear = mob_membership_on_refused, .from = HEAD },
@@ -104,6 +106,21 @@ static void hear_free(struct mob_raylet *r, const struct arrival *a)
 {
     if (a->connection->kind == MOB_LINK_LOCAL || passes_free(r, a))
         hear_store(r, a);               /* who frees here what is another's is found out by the store */
+}
+
+/* An owner that is gone needs none of them. */
+static bool passes_copies(struct mob_raylet *r, const struct arrival *a)
+{
+    Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
+    struct mob_envelope e;
+
+    if (a->to.node != r->self.node || mob_process_find(r, a->to.process) != NULL)
+        return a->from.process == 0;
+    m.process = a->to.process;
+    mob_envelope_init(&e, r->self, a->from, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    e.e.owner_over = &m;
+    mob_route_send(r, &e.e);
+    return false;
 }
 
 static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)

@@ -135,14 +135,17 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Views that readers let go send no message: look for them while anything waits for that. */
+/* Views that readers let go send no message: look for them while anything waits for that. Owners hear of copies. */
 static int64_t tick_store(struct mob_raylet *r)
 {
-    if (r->config.store == NULL || !mob_store_waits(r->config.store))
+    if (r->config.store == NULL)
+        return INT64_MAX;
+    mob_store_flush(r->config.store);
+    if (!mob_store_waits(r->config.store))
         return INT64_MAX;
     if (r->now >= r->store_look_at) {
         r->store_look_at = r->now + STORE_LOOK_NS;
-        if (!mob_store_tick(r->config.store))
+        if (!mob_store_tick(r->config.store, r->now))
             return INT64_MAX;
     }
     return r->store_look_at;

@@ -26,6 +26,7 @@ struct mob_shell {
     struct mob_wire *wire;              /* scratch of the shell's own messages */
     struct mob_rpc *rpc;                /* head and peers */
     struct mob_bulk *bulk;              /* objects and programs of other nodes */
+    struct mob_link parked;             /* what other nodes ask the store for, and wait for: world.c */
     struct mob_store *store;
     struct mob_local *local;            /* processes of this node */
     struct mob_programs *programs;      /* what workers are made of */

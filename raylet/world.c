@@ -159,32 +159,36 @@ int64_t mob_world_tick(void *shell)
 
 /* -- the store ----------------------------------------------------------------------------------------------------------------- */
 
-/* An object on its way here. */
-struct pull {
-    struct mob_posted posted;           /* it cannot even start: told from the loop */
-    struct mob_shell *shell;
-    struct mob_range range;
-    struct mob_bulk_incoming *incoming;
-    struct mob_error why;
-};
-
-static void answer_client(void *arg, uint32_t process, const Mobula__Envelope *e)
+static void tell(void *arg, struct mob_address to, const Mobula__Envelope *e)
 {
     struct mob_shell *s = arg;
-    struct mob_address self = mob_raylet_self(s->core);
     Mobula__Envelope addressed = *e;
     struct mob_envelope addresses;
 
-    mob_envelope_init(&addresses, self, (struct mob_address){ self.node, process }, e->body_case);
+    mob_envelope_init(&addresses, mob_raylet_self(s->core), to, e->body_case);
     addressed.from = &addresses.from;
     addressed.to = &addresses.to;
     mob_raylet_send(s->core, &addressed);
     mob_shell_poke(s);
 }
 
-static void pull_over(struct pull *p, const struct mob_error *err)
+static void answer_client(void *arg, uint32_t process, const Mobula__Envelope *e)
 {
-    mob_store_pulled(p->shell->store, &p->range.ask.id, err);
+    struct mob_shell *s = arg;
+
+    tell(s, (struct mob_address){ mob_raylet_self(s->core).node, process }, e);
+}
+
+/* A flight on its way here. */
+struct pull {
+    struct mob_posted posted;           /* it cannot even start: told from the loop */
+    struct mob_shell *shell;
+    struct mob_flight *flight;
+};
+
+static void pull_over(struct pull *p, const struct mob_range_result *result)
+{
+    mob_store_pulled(p->shell->store, p->flight, result);
     mob_shell_poke(p->shell);
     free(p);
 }
@@ -192,35 +196,126 @@ static void pull_over(struct pull *p, const struct mob_error *err)
 static void pull_failed(struct mob_posted *posted)
 {
     struct pull *p = MOB_CONTAINER(posted, struct pull, posted);
+    struct mob_error why;
 
-    pull_over(p, &p->why);
+    mob_error_set(&why, MOB_ERR_NODE_DIED, "it has left");
+    pull_over(p, &(struct mob_range_result){ .final = true, .err = &why });
 }
 
 static void pull_done(void *arg, const struct mob_range_result *result)
 {
-    struct pull *p = arg;
-
-    mob_bulk_incoming_end(p->incoming);
-    pull_over(p, result->err);
+    pull_over(arg, result);
 }
 
-static void pull(void *arg, const struct mob_object_id *id, uint32_t node, uint64_t offset, uint64_t size)
+static void pull(void *arg, struct mob_flight *f)
 {
     struct mob_shell *s = arg;
-    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
+    const struct mob_peer *peer = mob_raylet_peer(s->core, f->range.node);
     struct pull *p = mob_new(struct pull);
 
     p->shell = s;
-    p->range = (struct mob_range){ .ask = { .id = *id, .size = size, .length = size, .direct = true }, .node = node };
+    p->flight = f;
     if (peer == NULL || !peer->alive) {
-        mob_error_set(&p->why, MOB_ERR_NODE_DIED, "node %u, which had the object, has left", node);
         p->posted.run = pull_failed;
         mob_list_init(&p->posted.link);
         mob_loop_post(s->loop, &p->posted);
         return;
     }
-    p->incoming = mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size);
-    mob_bulk_get(s->bulk, peer->ip, peer->bulk_port, &p->range, p->incoming, pull_done, p);
+    mob_bulk_get(s->bulk, peer->ip, peer->bulk_port, &f->range, f->incoming, pull_done, p);
+}
+
+static void *incoming(void *arg, uint64_t offset, uint64_t size)
+{
+    struct mob_shell *s = arg;
+
+    return mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size);
+}
+
+static void incoming_end(void *arg, void *in)
+{
+    (void)arg;
+    mob_bulk_incoming_end(in);
+}
+
+static enum mob_reach reach(void *arg, uint32_t node)
+{
+    struct mob_shell *s = arg;
+    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
+
+    if (peer == NULL || peer->ip[0] == '\0' || (peer->alive && peer->bulk_port == 0))
+        return MOB_REACH_NOT_YET;
+    return peer->alive ? MOB_REACH_UP : MOB_REACH_DEAD;
+}
+
+static void forget(void *arg, uint32_t node, const struct mob_error *why)
+{
+    struct mob_shell *s = arg;
+    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
+
+    if (peer != NULL)
+        mob_bulk_forget(s->bulk, peer->ip, peer->bulk_port, why);
+}
+
+static void say_waits(void *arg, const struct mob_error *why)
+{
+    (void)arg;
+    mob_warn("an object of another node waits for room here: %s", why->text);
+}
+
+/* What another node asks for, and waits for here. */
+struct parked {
+    struct mob_link link;               /* in shell->parked */
+    struct mob_asked asked;
+    struct mob_bulk_lookup *lookup;
+};
+
+static void park(struct mob_shell *s, const struct mob_asked *asked, struct mob_bulk_lookup *lookup)
+{
+    struct parked *p = mob_new(struct parked);
+
+    p->asked = *asked;
+    p->lookup = lookup;
+    mob_list_init(&p->link);
+    mob_list_append(&s->parked, &p->link);
+}
+
+static void serve(void *arg, const struct mob_asked *asked, struct mob_bulk_lookup *lookup)
+{
+    struct mob_shell *s = arg;
+    struct mob_served served;
+    struct mob_error why;
+
+    switch (mob_store_serve(s->store, asked, &served, &why)) {
+    case MOB_SERVE_LATER:
+        park(s, asked, lookup);
+        break;
+    case MOB_SERVE_GONE:
+        mob_bulk_missing(lookup, &why);
+        break;
+    case MOB_SERVE_REFER:
+    case MOB_SERVE_HERE:
+        mob_bulk_found(lookup, &(struct mob_bulk_found){ (const char *)mob_store_arena(s->store) + served.offset, served.ticket,
+                                                         served.incoming, served.position, served.refer });
+    }
+}
+
+/* One of those that wait for it; each of them is told. */
+static void restored(void *arg, const struct mob_object_id *id, const struct mob_error *err)
+{
+    struct mob_shell *s = arg;
+    struct parked *p;
+
+    mob_list_each(p, &s->parked, struct parked, link) {
+        if (!mob_object_id_eq(&p->asked.id, id))
+            continue;
+        mob_list_remove(&p->link);
+        if (err != NULL)
+            mob_bulk_missing(p->lookup, err);
+        else
+            serve(s, &p->asked, p->lookup);
+        free(p);
+        return;
+    }
 }
 
 static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
@@ -233,33 +328,13 @@ static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
 
 struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
 {
-    return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .bad = end_liar, .arg = s };
+    mob_list_init(&s->parked);
+    return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .incoming = incoming,
+                                      .incoming_end = incoming_end, .reach = reach, .forget = forget, .restored = restored,
+                                      .tell = tell, .waits = say_waits, .bad = end_liar, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */
-
-static void serve(void *arg, const struct mob_asked *asked, struct mob_bulk_lookup *lookup)
-{
-    struct mob_bulk_found found = { 0 };
-    struct mob_shell *s = arg;
-    char name[MOB_OBJECT_NAME_SIZE];
-    uint64_t offset, size;
-    struct mob_error why;
-
-    if (!mob_store_serve(s->store, &asked->id, &offset, &size, &found.ticket)) {
-        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "node %u has no copy of %s", mob_raylet_self(s->core).node,
-                      mob_object_id_name(&asked->id, name));
-        mob_bulk_missing(lookup, &why);
-    } else if (size != asked->size) {
-        mob_store_serve_done(s->store, found.ticket);
-        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "it has %llu bytes here, not %llu", (unsigned long long)size,
-                      (unsigned long long)asked->size);
-        mob_bulk_missing(lookup, &why);
-    } else {
-        found.data = (const char *)mob_store_arena(s->store) + offset;
-        mob_bulk_found(lookup, &found);
-    }
-}
 
 static void served(void *arg, uint64_t ticket)
 {

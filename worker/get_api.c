@@ -162,6 +162,9 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
         fetches[i].id = info.id;
         fetches[i].size = info.size;
         fetches[i].node = info.node;
+        fetches[i].copy_count = info.copy_count;
+        memcpy(fetches[i].copies, info.copies, sizeof info.copies);
+        fetches[i].get = true;
         mob_fetch_start(r, &fetches[i], &wait, &left);
     }
     if (--left > 0 && !mob_wait_until(r, &wait, deadline_ns))

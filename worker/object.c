@@ -289,6 +289,38 @@ void mob_owner_object_copied(struct object *b, uint32_t node)
     s->more[s->more_count++] = node;
 }
 
+static void copy_came(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
+{
+    struct mob_object_id id = mob_wire_object(said);
+    struct object *b = mob_owner_object_find(o, &id);
+
+    if (b != NULL && b->state == MOB_OBJECT_STORED && mob_object_id_eq(&b->stored->id, &id))
+        mob_owner_object_copied(b, node);
+    else
+        mob_owner_copy_free(o, node, &id);
+}
+
+static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
+{
+    struct mob_object_id id = mob_wire_object(said);
+    struct object *b = mob_owner_object_find(o, &id);
+    struct stored *s = b != NULL && b->state == MOB_OBJECT_STORED ? b->stored : NULL;
+
+    for (uint32_t i = 0; s != NULL && i < s->more_count; i++)
+        if (s->more[i] == node)
+            s->more[i--] = s->more[--s->more_count];
+}
+
+void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copies *m)
+{
+    for (size_t i = 0; i < m->n_added; i++)
+        copy_came(o, node, m->added[i]);
+    for (size_t i = 0; i < m->n_gone; i++)
+        copy_went(o, node, m->gone[i]);
+    for (size_t i = 0; i < m->n_last; i++)
+        copy_came(o, node, m->last[i]);
+}
+
 static void tell(struct mob_owner *o, struct object *b)
 {
     struct follower *oldest = NULL, *next;

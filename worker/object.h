@@ -5,6 +5,7 @@
 
 #include "common/list.h"
 #include "common/map.h"
+#include "common/wire.h"
 #include "worker/owner.h"
 #include "worker/slab.h"
 
@@ -130,6 +131,8 @@ void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fa
 void mob_owner_object_lose(struct mob_owner *o, struct object *b, const struct mob_error *why);
 /* A node has a copy, too. */
 void mob_owner_object_copied(struct object *b, uint32_t node);
+/* A node says what copies of our objects it has, or has no more. Those of objects that are gone are freed. */
+void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copies *m);
 /* Tell whoever waits for the objects that became ready since. No-op inside itself. */
 void mob_owner_objects_tell(struct mob_owner *o);
 

@@ -187,6 +187,15 @@ int mob_owner_drop(struct mob_owner *o, uint64_t ref, struct mob_error *err)
     return 0;
 }
 
+static void look_at_stored(const struct stored *s, struct mob_object_info *ret)
+{
+    ret->node = s->node;
+    while (ret->copy_count < MOB_COPIES_SAID && ret->copy_count < s->more_count) {
+        ret->copies[ret->copy_count] = s->more[ret->copy_count];
+        ret->copy_count++;
+    }
+}
+
 int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *ret, struct mob_error *err)
 {
     const struct object *b = mob_owner_object_ref(o, ref, err);
@@ -202,7 +211,7 @@ int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *re
         ret->size = ret->packed.data_size;
     }
     if (b->state == MOB_OBJECT_STORED)
-        ret->node = b->stored->node;
+        look_at_stored(b->stored, ret);
     if (b->state == MOB_OBJECT_ERROR)
         ret->error = &b->fault->error;
     return 0;
@@ -308,6 +317,9 @@ void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
         break;
     case MOBULA__ENVELOPE__BODY_MOURNED:
         mob_owner_on_mourned(o, e->mourned);
+        break;
+    case MOBULA__ENVELOPE__BODY_COPIES:
+        mob_owner_on_copies(o, from.node, e->copies);
         break;
     default:
         break;                                  /* for another part of this process */

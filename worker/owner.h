@@ -97,13 +97,16 @@ int mob_owner_clone(struct mob_owner *o, uint64_t ref, struct mob_error *err);  
 int mob_owner_drop(struct mob_owner *o, uint64_t ref, struct mob_error *err);
 
 enum mob_object_state { MOB_OBJECT_PENDING, MOB_OBJECT_INLINE, MOB_OBJECT_STORED, MOB_OBJECT_ERROR };
+#define MOB_COPIES_SAID 4
 struct mob_object_info {
     enum mob_object_state state;
     struct mob_object_id id;
     const void *data;                   /* INLINE: lives as long as the ref */
     struct mob_packed packed;           /* INLINE: the references that it carries */
     uint64_t size;                      /* of the value; STORED: with what it carries */
-    uint32_t node;                      /* STORED: holds a copy */
+    uint32_t node;                      /* STORED: holds it */
+    uint32_t copies[MOB_COPIES_SAID];   /* STORED: some of those that hold copies */
+    uint32_t copy_count;
     const struct mob_error *error;      /* ERROR */
 };
 int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *ret, struct mob_error *err);

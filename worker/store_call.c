@@ -212,6 +212,9 @@ static void fetch_ask(struct mob_runtime *r, struct mob_fetch *f)
     m.object = &object;
     m.size = f->size;
     m.node = f->node;
+    m.copies = f->copies;
+    m.n_copies = f->copy_count;
+    m.priority = f->get ? MOBULA__FETCH__PRIORITY__GET : MOBULA__FETCH__PRIORITY__ARGUMENT;
     mob_envelope_init(&out, r->self, mob_runtime_raylet(r), MOBULA__ENVELOPE__BODY_FETCH);
     out.e.fetch = &m;
     mob_runtime_send(r, &out.e);

@@ -33,7 +33,10 @@ struct mob_fetch {
     struct mob_link link;               /* in r->fetches while the raylet is asked */
     struct mob_object_id id;
     uint64_t size;
-    uint32_t node;                      /* holds a copy */
+    uint32_t node;                      /* holds it */
+    uint32_t copies[MOB_COPIES_SAID];   /* hold copies */
+    uint32_t copy_count;
+    bool get;                           /* somebody waits for the bytes: before arguments of tasks */
     int tries;
     bool over;
     struct mob_wait *wait;              /* done when *left falls to 0 */

@@ -84,11 +84,12 @@ static void act(struct fixture *f, struct mob_pin_page *page, struct pinned *pin
         break;
     case 6:
         send_fetch(f, CLIENT, id, value, b[3] % 2 ? ELSEWHERE : HERE);
-        for (; f->pulls > 0; f->pulls--)
-            mob_store_pulled(f->store, &id, b[2] % 2 ? &lost : NULL);
+        while (f->flights > 0)
+            fly(f, 0, b[2] % 2 ? (struct mob_range_result){ .err = &lost, .final = true }
+                               : (struct mob_range_result){ .got = f->flight[0]->range.ask.length });
         break;
     default:
-        mob_store_tick(f->store);
+        mob_store_tick(f->store, 0);
         break;
     }
 }
@@ -112,7 +113,7 @@ static void read_pins(const uint8_t *bytes, size_t size)
         check_pins(f, pinned);
     }
     mob_store_client_gone(f->store, CLIENT);
-    mob_store_tick(f->store);
+    mob_store_tick(f->store, 0);
     mob_store_check(f->store);
     assert(mob_store_usage(f->store).used == 0 && mob_store_usage(f->store).objects == 0);
 }

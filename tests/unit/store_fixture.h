@@ -13,6 +13,7 @@
 
 #define HERE 1u                 /* the store's node */
 #define ELSEWHERE 2u
+#define FLIGHTS_MAX 64
 
 struct answer {
     uint32_t process, entry, generation;
@@ -25,8 +26,14 @@ struct fixture {
     struct mob_store *store;
     struct answer last;
     unsigned answers, pulls, bads;
+    struct mob_flight *flight[FLIGHTS_MAX];     /* under way, the oldest first */
+    unsigned flights, incomings, restored;
+    int restored_code;
     uint32_t pull_node;
     uint64_t pull_offset, pull_size;
+    enum mob_reach reach[32];   /* of a node */
+    struct mob_address told;    /* the owner that was told last of copies */
+    size_t added, gone, last_copies;
     struct mob_error bad;
 };
 
@@ -57,15 +64,87 @@ static inline void fixture_answer(void *arg, uint32_t process, const Mobula__Env
         mob_wire_error(err, &f->last.err);
 }
 
-static inline void fixture_pull(void *arg, const struct mob_object_id *id, uint32_t node, uint64_t offset, uint64_t size)
+static inline void fixture_pull(void *arg, struct mob_flight *flight)
+{
+    struct fixture *f = arg;
+
+    f->pulls++;
+    f->pull_node = flight->range.node;
+    ck_assert_uint_lt(f->flights, FLIGHTS_MAX);
+    f->flight[f->flights++] = flight;
+}
+
+static inline void *fixture_incoming(void *arg, uint64_t offset, uint64_t size)
+{
+    struct fixture *f = arg;
+
+    f->pull_offset = offset;
+    f->pull_size = size;
+    f->incomings++;
+    return f;
+}
+
+static inline void fixture_incoming_end(void *arg, void *incoming)
+{
+    struct fixture *f = arg;
+
+    ck_assert_ptr_eq(incoming, f);
+    f->incomings--;
+}
+
+static inline enum mob_reach fixture_reach(void *arg, uint32_t node)
+{
+    struct fixture *f = arg;
+
+    return f->reach[node % 32];
+}
+
+static inline void fixture_restored(void *arg, const struct mob_object_id *id, const struct mob_error *err)
 {
     struct fixture *f = arg;
 
     (void)id;
-    f->pulls++;
-    f->pull_node = node;
-    f->pull_offset = offset;
-    f->pull_size = size;
+    f->restored++;
+    f->restored_code = err != NULL ? err->code : MOB_OK;
+}
+
+static inline void fixture_tell(void *arg, struct mob_address owner, const Mobula__Envelope *e)
+{
+    struct fixture *f = arg;
+
+    ck_assert_int_eq(e->body_case, MOBULA__ENVELOPE__BODY_COPIES);
+    f->told = owner;
+    f->added += e->copies->n_added;
+    f->gone += e->copies->n_gone;
+    f->last_copies += e->copies->n_last;
+}
+
+/* The flight of this place in f->flight ends. */
+static inline void fly(struct fixture *f, unsigned i, struct mob_range_result result)
+{
+    struct mob_flight *flight;
+
+    ck_assert_uint_lt(i, f->flights);
+    flight = f->flight[i];
+    f->flights--;
+    memmove(&f->flight[i], &f->flight[i + 1], (f->flights - i) * sizeof f->flight[0]);
+    mob_store_pulled(f->store, flight, &result);
+}
+
+/* The oldest flight brings all it was asked for. */
+static inline void land(struct fixture *f)
+{
+    ck_assert_uint_gt(f->flights, 0);
+    fly(f, 0, (struct mob_range_result){ .got = f->flight[0]->range.ask.length });
+}
+
+/* The oldest flight fails. */
+static inline void crash(struct fixture *f, int code, const char *text, bool final)
+{
+    struct mob_error err;
+
+    mob_error_set(&err, code, "%s", text);
+    fly(f, 0, (struct mob_range_result){ .err = &err, .final = final });
 }
 
 static inline void fixture_bad(void *arg, uint32_t process, const struct mob_error *err)
@@ -81,7 +160,8 @@ static inline struct fixture *fixture_create_in(uint64_t bytes, bool in_memory)
 {
     struct fixture *f = mob_new(struct fixture);
     struct mob_store_config config = { .bytes = bytes, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
-                                       .bad = fixture_bad, .arg = f };
+                                       .incoming = fixture_incoming, .incoming_end = fixture_incoming_end, .reach = fixture_reach,
+                                       .restored = fixture_restored, .tell = fixture_tell, .bad = fixture_bad, .arg = f };
     struct mob_error err;
 
     f->store = mob_store_create(&config, in_memory, &err);
@@ -98,6 +178,8 @@ static inline void fixture_destroy(struct fixture *f)
 {
     mob_store_check(f->store);
     mob_store_destroy(f->store);
+    while (f->flights > 0)
+        free(f->flight[--f->flights]);
     free(f);
 }
 
@@ -163,7 +245,14 @@ static inline void send_abandon(struct fixture *f, uint32_t process, struct mob_
     mob_store_receive(f->store, process, &e.e);
 }
 
-static inline void send_fetch(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint32_t node)
+struct fetch_words {
+    uint32_t copies[4];
+    size_t copy_count;
+    Mobula__Fetch__Priority priority;
+};
+
+static inline void send_fetch_with(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint32_t node,
+                                   struct fetch_words words)
 {
     Mobula__Fetch m = MOBULA__FETCH__INIT;
     Mobula__ObjectId object;
@@ -173,9 +262,17 @@ static inline void send_fetch(struct fixture *f, uint32_t process, struct mob_ob
     m.object = &object;
     m.size = size;
     m.node = node;
+    m.copies = words.copies;
+    m.n_copies = words.copy_count;
+    m.priority = words.priority;
     mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_FETCH);
     e.e.fetch = &m;
     mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_fetch(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint32_t node)
+{
+    send_fetch_with(f, process, id, size, node, (struct fetch_words){ .priority = MOBULA__FETCH__PRIORITY__GET });
 }
 
 static inline void send_free(struct fixture *f, uint32_t process, struct mob_object_id id)

@@ -105,6 +105,47 @@ START_TEST(test_free_goes_to_each_node_with_a_copy)
 }
 END_TEST
 
+static void tell_copies(struct fake *f, uint32_t node, const struct mob_object_id *added, const struct mob_object_id *gone)
+{
+    Mobula__Copies m = MOBULA__COPIES__INIT;
+    Mobula__ObjectId a, b, *alist[] = { &a }, *blist[] = { &b };
+
+    if (added != NULL)
+        mob_wire_put_object(&a, added), m.n_added = 1, m.added = alist;
+    if (gone != NULL)
+        mob_wire_put_object(&b, gone), m.n_gone = 1, m.gone = blist;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
+}
+
+START_TEST(test_raylets_tell_of_copies)
+{
+    struct fake f;
+    struct mob_object_id id;
+
+    fake_init(&f);
+    uint64_t ref = mob_owner_put_begin(f.o, &id);
+
+    mob_owner_put_stored(f.o, ref, 3, 1000);
+    tell_copies(&f, 4, &id, NULL);
+    tell_copies(&f, 5, &id, NULL);
+    ck_assert_uint_eq(fake_look(&f, ref).copy_count, 2);
+    tell_copies(&f, 4, NULL, &id);
+    ck_assert_uint_eq(fake_look(&f, ref).copy_count, 1);
+    ck_assert_uint_eq(fake_look(&f, ref).copies[0], 5);
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 2);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 5);
+    tell_copies(&f, 6, &id, NULL);              /* it came when we were done with it */
+    tell_copies(&f, 7, NULL, &id);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 3);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 6);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_pending_objects_may_be_dropped)
 {
     struct fake f;
@@ -303,5 +344,6 @@ START_TEST(test_argument_lost_after_it_was_ready_fails_the_task)
 END_TEST
 
 UNIT_MAIN("owner_object", test_dropped_refs_are_refused_by_name, test_waiters_are_told_once, test_free_goes_to_each_node_with_a_copy,
+          test_raylets_tell_of_copies,
           test_pending_objects_may_be_dropped, test_returned_references_are_asked_for_once, test_watches_of_others_are_answered,
           test_lost_raylet_fails_all_that_is_pending, test_argument_lost_after_it_was_ready_fails_the_task)

@@ -407,6 +407,33 @@ START_TEST(test_redialing_rests)
 }
 END_TEST
 
+/* What a node says of copies is passed to their owner; for one that is gone we answer that all of its are needed no more. */
+START_TEST(test_news_of_copies_for_owners)
+{
+    uint32_t p[2];
+    struct fake_grant g[2];
+    Mobula__Copies m = MOBULA__COPIES__INIT;
+    Mobula__Envelope *e;
+
+    open_two(p, g);
+    uint64_t peer = fake_peer(&f, 3);
+    fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
+    e = fake_take(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_COPIES);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->from->node, 3);
+    fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, 4711), MOBULA__ENVELOPE__BODY_COPIES, &m);
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->owner_over->process, 4711);
+    fake_say(&f, peer, fake_at(3, 9), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
+    ck_assert_ptr_null(fake_take(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_COPIES));      /* a process of it has none */
+    ck_assert_uint_eq(f.hang_ups, 0);
+    say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
+    ck_assert_uint_eq(f.hang_ups, 1);
+    fake_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raylet_rules");
@@ -428,6 +455,7 @@ int main(void)
     tcase_add_test(tcase, test_watches);
     tcase_add_test(tcase, test_dialing);
     tcase_add_test(tcase, test_redialing_rests);
+    tcase_add_test(tcase, test_news_of_copies_for_owners);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

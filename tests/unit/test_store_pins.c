@@ -77,7 +77,7 @@ static void race_of_pins_and_evictions(struct fixture *f)
             sched_yield();
         send_free(f, MAKER, id);
         while (mob_store_usage(f->store).used == 3 * SIZE)      /* all are pinned: until a reader lets go */
-            mob_store_tick(f->store);
+            mob_store_tick(f->store, 0);
         if (task % 64 == 0)
             mob_store_check(f->store);
     }
@@ -86,7 +86,7 @@ static void race_of_pins_and_evictions(struct fixture *f)
         pthread_join(readers[i].thread, NULL);
         mob_store_client_close(readers[i].client);
     }
-    mob_store_tick(f->store);
+    mob_store_tick(f->store, 0);
     ck_assert_uint_eq(mob_store_usage(f->store).used, 0);
     ck_assert_uint_eq(race.wrong, 0);
     mob_store_client_close(maker);
@@ -119,7 +119,7 @@ START_TEST(test_slots_run_out_and_come_back)
     for (unsigned i = 0; i < MOB_PIN_SLOTS; i++) {
         ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
         mob_store_client_unpin(c, slots[i]);
-        mob_store_tick(f->store);
+        mob_store_tick(f->store, 0);
     }
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 0);
     mob_store_client_close(c);
