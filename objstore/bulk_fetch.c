@@ -30,6 +30,7 @@
 
 #define CONNECT_MS 3000
 #define REFERRED_PART 2                 /* of the patience, for the first word of a node that we were referred to */
+#define SUM_PIECE ((size_t)256 << 10)   /* read, then hashed */
 
 struct bulk_caller {
     struct mob_machine machine;
@@ -45,6 +46,7 @@ struct bulk_caller {
     struct bulk_answer answer;
     char text[BULK_TEXT_MAX + 1];
     struct bulk_part part;
+    struct bulk_summer *summer;         /* of the chunk that is read; NULL: none was yet */
     /* of a file */
     char *buffer;                       /* BULK_PIECE bytes */
     uint64_t file_left;
@@ -99,7 +101,11 @@ static void assign(struct bulk_caller *c, struct bulk_fetch *f)
 
 static void on_closed(struct bulk_stream *stream)
 {
-    free(MOB_CONTAINER(stream, struct bulk_caller, stream));
+    struct bulk_caller *c = MOB_CONTAINER(stream, struct bulk_caller, stream);
+
+    if (c->summer != NULL)
+        bulk_summer_destroy(c->summer);
+    free(c);
 }
 
 static void drop_file(struct bulk_caller *c)
@@ -261,6 +267,8 @@ static enum mob_next begin_bytes(struct bulk_caller *c)
     struct bulk_fetch *f = c->fetch;
 
     if (f->ask.kind == BULK_OBJECT) {
+        c->summer = c->summer != NULL ? c->summer : bulk_summer_create();
+        bulk_summer_begin(c->summer);
         c->part = (struct bulk_part){ f->in->memory + f->at, c->answer.size };
         return mob_machine_goto(&c->machine, READING);
     }
@@ -295,15 +303,27 @@ static enum mob_next caller_listening(struct mob_machine *m)
     return mob_machine_goto(m, EXCUSED);
 }
 
+/* Read on, and hash what came; MOB_AGAIN: the chunk is all there. */
+static enum mob_next take_chunk(struct bulk_caller *c)
+{
+    const char *at = c->part.at;
+    enum bulk_io how = c->stream.silent ? BULK_ENDED : bulk_read_some(&c->stream, &c->part, SUM_PIECE);
+
+    bulk_summer_add(c->summer, at, (size_t)(c->part.at - at));
+    if (how == BULK_LATER)
+        return bulk_stream_wait(&c->stream, UV_READABLE, silence(c));
+    return how == BULK_DONE ? MOB_AGAIN : broken(c);
+}
+
 static enum mob_next caller_reading(struct mob_machine *m)
 {
     struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
     struct bulk_fetch *f = c->fetch;
     struct mob_error err;
 
-    if (take(c, silence(c)) == MOB_WAIT)
+    if (take_chunk(c) == MOB_WAIT)
         return MOB_WAIT;
-    if (bulk_sum(f->in->memory + f->at, c->answer.size) != c->answer.hash) {
+    if (bulk_summer_end(c->summer) != c->answer.hash) {
         mob_error_set(&err, MOB_ERR_PROTOCOL, "its bytes from %" PRIu64 " on were altered on the way: they do not have their hash", f->at);
         return wrong(c, &err, false);
     }

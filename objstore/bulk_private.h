@@ -115,8 +115,9 @@ void bulk_stream_init(struct bulk_stream *s, struct mob_loop *loop, int fd, stru
 /* Wait for UV_READABLE, UV_WRITABLE or nothing (0), at most so long (0: for ever). */
 enum mob_next bulk_stream_wait(struct bulk_stream *s, int events, int64_t patience_ms);
 void bulk_stream_close(struct bulk_stream *s);
-/* Move at most BULK_PIECE bytes. */
+/* Move at most BULK_PIECE bytes; bulk_read_some: at most `most`. */
 enum bulk_io bulk_read(struct bulk_stream *s, struct bulk_part *part);
+enum bulk_io bulk_read_some(struct bulk_stream *s, struct bulk_part *part, size_t most);
 enum bulk_io bulk_write(struct bulk_stream *s, struct bulk_part *part, bool more_follows);
 enum bulk_io bulk_send_file(struct bulk_stream *s, int file, uint64_t size, uint64_t *sent);
 int bulk_socket_connect(const char *ip, uint32_t port, struct mob_error *err);

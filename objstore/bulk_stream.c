@@ -104,6 +104,11 @@ enum bulk_io bulk_read(struct bulk_stream *s, struct bulk_part *part)
     return part->left == 0 ? BULK_DONE : moved(part, recv(s->fd, part->at, piece(part), 0));
 }
 
+enum bulk_io bulk_read_some(struct bulk_stream *s, struct bulk_part *part, size_t most)
+{
+    return part->left == 0 ? BULK_DONE : moved(part, recv(s->fd, part->at, piece(part) < most ? piece(part) : most, 0));
+}
+
 enum bulk_io bulk_write(struct bulk_stream *s, struct bulk_part *part, bool more_follows)
 {
     int flags = MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);

@@ -62,7 +62,13 @@ int bulk_ask_check(const struct bulk_ask *ask, struct mob_error *err);
 uint64_t bulk_chunk_size(const struct bulk_ask *ask, uint64_t at);
 /* Could this be the answer to `ask`, where the next chunk stands at `at`? */
 int bulk_answer_check(const struct bulk_answer *answer, const struct bulk_ask *ask, uint64_t at, struct mob_error *err);
-/* bulk_sum.c: the hash of a chunk. */
+/* bulk_sum.c: the hash of a chunk, at once or in parts. */
 uint64_t bulk_sum(const void *bytes, size_t size);
+struct bulk_summer;
+struct bulk_summer *bulk_summer_create(void);
+void bulk_summer_destroy(struct bulk_summer *s);
+void bulk_summer_begin(struct bulk_summer *s);
+void bulk_summer_add(struct bulk_summer *s, const void *bytes, size_t size);
+uint64_t bulk_summer_end(const struct bulk_summer *s);
 
 #endif
