@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_serve.c -- giving an object to other nodes, so that each byte leaves this one about once however many ask.
  *
- * Whoever asks for a large object gets a place in its line, with a number that grows. The first is given the object directly; while that
- * goes on, each next one is referred to the one before it, and so on: a chain, in which each node passes on what it has while it still
- * receives the rest.
+ * Whoever asks for a large object gets a place in its line, with a number that grows. The first is given the object directly, each next one
+ * is referred to the one before it: a chain, in which each node passes on what it has, if need be while it still receives the rest.
  *
  *   this node --> place 1 --> place 2 --> place 3
  *
@@ -25,7 +24,6 @@
 struct place {
     uint32_t node, position;
     uint32_t before;                    /* whom it was referred to; 0: it is given the object directly */
-    uint64_t given;                     /* bytes */
 };
 
 struct line {
@@ -64,19 +62,9 @@ void mob_line_node_died(struct object *o, uint32_t node)
         leave(o->line, node);
 }
 
-/* Somebody is being given the object directly just now. */
-static bool is_giving(const struct line *l, uint64_t size)
-{
-    for (unsigned i = 0; i < l->count; i++)
-        if (l->places[i].before == 0 && l->places[i].given < size)
-            return true;
-    return false;
-}
-
 static struct place *enter(struct line *l, const struct mob_asked *asked)
 {
-    bool alone = asked->direct || !is_giving(l, asked->size);
-    uint32_t before = !alone && l->count > 0 ? l->places[l->count - 1].node : 0;
+    uint32_t before = !asked->direct && l->count > 0 ? l->places[l->count - 1].node : 0;
 
     if (l->count == PLACES_MAX)
         leave(l, l->places[0].node);
@@ -114,7 +102,6 @@ static enum mob_serve give_sealed(struct object *o, const struct mob_asked *aske
         ret->position = p->position;
         if ((ret->refer = p->before) != 0)
             return MOB_SERVE_REFER;
-        p->given += asked->length;
     }
     o->serving++;
     ret->offset = o->extent != NULL ? o->extent->offset : 0;
