@@ -420,6 +420,7 @@ static void note_refer(struct pull *p, uint32_t node)
         return;
     }
     p->failed = 0;
+    to->referred = true;                /* whatever it was: its own line is not ours */
     p->from = to;
     p->round++;
 }
@@ -427,6 +428,8 @@ static void note_refer(struct pull *p, uint32_t node)
 /* Of the node that is still the one we ask. */
 static void note_answer(struct pull *p, const struct mob_range_result *result)
 {
+    static const struct mob_error refers_on = { .code = MOB_ERR_PROTOCOL, .text = "it referred us on, though we were referred to it" };
+
     if (!p->from->referred) {
         p->placed = true;
         p->failed = 0;
@@ -440,6 +443,8 @@ static void note_answer(struct pull *p, const struct mob_range_result *result)
         fail_source(p, p->from, result->err, result->final);
     else if (result->refer != 0 && !p->from->referred)
         note_refer(p, result->refer);
+    else if (result->refer != 0)
+        fail_source(p, p->from, &refers_on, true);
 }
 
 void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mob_range_result *result)

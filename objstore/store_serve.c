@@ -6,6 +6,8 @@
  *
  *   this node --> place 1 --> place 2 --> place 3
  *
+ * Who stands in the line of another node, and was referred here by it, is given what there is.
+ *
  * A node that still receives it itself waits for a chunk only for those who stand behind it in the same line (the same root, a higher
  * place): so no two wait for each other. To others it gives what it has.
  *
@@ -79,7 +81,7 @@ static struct place *place_in_line(struct object *o, const struct mob_asked *ask
 
     if (asked->failed != 0)
         leave(l, asked->failed);
-    if (asked->root != o->store->config.node || asked->position == 0)
+    if (asked->position == 0)
         leave(l, asked->asker);         /* a new pull of it: it stands behind all others */
     if ((p = place_of(l, asked->asker)) == NULL)
         return enter(l, asked);
@@ -97,7 +99,7 @@ static enum mob_serve give_sealed(struct object *o, const struct mob_asked *aske
     if (o->size != asked->size)
         return mob_error_set(err, MOB_ERR_OBJECT_LOST, "it has %" PRIu64 " bytes here, not %" PRIu64, o->size, asked->size),
                MOB_SERVE_GONE;
-    if (asked->asker != 0 && o->size >= LINE_MIN) {
+    if (asked->asker != 0 && asked->root == o->store->config.node && o->size >= LINE_MIN) {
         p = place_in_line(o, asked);
         ret->position = p->position;
         if ((ret->refer = p->before) != 0)

@@ -164,6 +164,25 @@ START_TEST(test_referred_and_back)
 }
 END_TEST
 
+/* Nodes that refer to each other do not keep us going round. */
+START_TEST(test_referred_on)
+{
+    struct fixture *f = fixture_create_in(STORE, true);
+
+    send_fetch_with(f, ME, far(1), 9 * MIB, ELSEWHERE, (struct fetch_words){ .copies = { 7 }, .copy_count = 1 });
+    fly(f, 0, (struct mob_range_result){ .refer = 7, .position = 3 });
+    ck_assert(flight(f, 0)->node == 7 && flight(f, 0)->referred && flight(f, 0)->ask.root == ELSEWHERE);
+    fly(f, 0, (struct mob_range_result){ .refer = ELSEWHERE, .position = 9 });
+    ck_assert(flight(f, 1)->node == ELSEWHERE && flight(f, 1)->ask.position == 3 && flight(f, 1)->ask.failed == 7);
+    fly(f, 0, (struct mob_range_result){ .refer = 8 });         /* the other flight: no news of whom we ask now */
+    fly(f, 0, (struct mob_range_result){ .refer = 7, .position = 3 });
+    ck_assert(flight(f, 1)->node == ELSEWHERE && flight(f, 1)->ask.direct);
+    land_all(f);
+    ck_assert_int_eq(f->last.err.code, MOB_OK);
+    fixture_destroy(f);
+}
+END_TEST
+
 START_TEST(test_not_referred_for_ever)
 {
     struct fixture *f = fixture_create_in(STORE, true);
@@ -398,7 +417,7 @@ static enum mob_serve ask(struct fixture *f, struct mob_asked asked, struct mob_
 START_TEST(test_a_line_of_receivers)
 {
     struct fixture *f = fixture_create_in(STORE, true);
-    struct mob_asked asked = { .id = object_of(HERE, ME, 1), .size = 16 * MIB, .length = MIB };
+    struct mob_asked asked = { .id = object_of(HERE, ME, 1), .size = 16 * MIB, .length = MIB, .root = HERE };
     struct mob_served served;
     uint32_t position[6];
 
@@ -410,7 +429,6 @@ START_TEST(test_a_line_of_receivers)
         position[asked.asker - 10] = served.position;
         ck_assert(asked.asker == 11 || served.position > position[asked.asker - 11]);
     }
-    asked.root = HERE;
     asked.asker = 13, asked.position = position[3], asked.failed = 12;          /* 12 failed: 13 goes behind 11 */
     ck_assert_int_eq(ask(f, asked, &served), MOB_SERVE_REFER);
     ck_assert_uint_eq(served.refer, 11);
@@ -431,6 +449,9 @@ START_TEST(test_a_line_of_receivers)
     ck_assert_int_eq(ask(f, asked, &served), MOB_SERVE_REFER);
     ck_assert_uint_eq(served.refer, 16);
     ck_assert_uint_gt(served.position, position[5]);
+    asked.asker = 19, asked.root = 9, asked.position = 2;                       /* in the line of another node: referred here by it */
+    ck_assert_int_eq(ask(f, asked, &served), MOB_SERVE_HERE);
+    asked.root = HERE, asked.position = 0;
     asked.asker = 0;                                                            /* a stranger cannot be found by others */
     ck_assert_int_eq(ask(f, asked, &served), MOB_SERVE_HERE);
     fixture_destroy(f);
@@ -593,7 +614,8 @@ int main(void)
 {
     const TTest *const tests[] = {
         test_a_large_object_comes_in_ranges, test_what_has_come_stays_when_its_node_dies, test_an_altered_chunk_is_asked_for_again,
-        test_a_liar_is_not_asked_again, test_one_who_asks_later_knows_more_nodes, test_referred_and_back, test_not_referred_for_ever,
+        test_a_liar_is_not_asked_again, test_one_who_asks_later_knows_more_nodes, test_referred_and_back,
+        test_referred_on, test_not_referred_for_ever,
         test_a_node_that_is_not_known_yet, test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
         test_what_does_not_fit_now_waits, test_small_ones_do_not_starve_a_large_one, test_a_copy_of_another_size_is_old,
         test_a_line_of_receivers, test_small_objects_have_no_line, test_given_on_to_those_behind, test_owners_hear_of_copies, test_anything,
