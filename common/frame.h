@@ -10,7 +10,7 @@
 #include "common/id.h"
 
 #define MOB_INLINE_MAX (100 * 1024)     /* a larger value lives in the store (Ray: max_direct_call_object_size) */
-#define MOB_OBJECT_MAX (INT64_C(1) << 46)       /* bytes */
+#define MOB_OBJECT_MAX (UINT64_C(1) << 46)       /* bytes */
 #define MOB_ARGS_INLINE_MAX (192 * 1024)        /* the sum of a task's inline arguments; beyond it, they are put in the store */
 
 /* A task. The body follows: `args` times a struct mob_arg_head and its bytes, each padded to 8. */

@@ -48,6 +48,9 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_REFERENCES_DONE] = { { 0 }, "ReferencesDone" },
     [MOBULA__ENVELOPE__BODY_MOURN] = { { 0 }, "Mourn" },
     [MOBULA__ENVELOPE__BODY_MOURNED] = { { AT(Mourned, process) }, "Mourned" },
+    [MOBULA__ENVELOPE__BODY_STAGE] = { { 0 }, "Stage" },
+    [MOBULA__ENVELOPE__BODY_STAGED] = { { 0 }, "Staged" },
+    [MOBULA__ENVELOPE__BODY_UNSTAGE] = { { 0 }, "Unstage" },
     [MOBULA__ENVELOPE__BODY_CREATE] = { { AT(Create, object) }, "Create" },
     [MOBULA__ENVELOPE__BODY_CREATED] = { { AT(Created, object) }, "Created" },
     [MOBULA__ENVELOPE__BODY_SEAL] = { { AT(Seal, object) }, "Seal" },
@@ -104,6 +107,9 @@ int mob_wire_check(const Mobula__Envelope *e, struct mob_error *err)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "%s lacks a part it must have", rule->name);
     if (e->body_case == MOBULA__ENVELOPE__BODY_WATCHED && e->watched->state_case == MOBULA__WATCHED__STATE__NOT_SET)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "Watched says neither value, place nor error");
+    for (size_t i = 0; e->body_case == MOBULA__ENVELOPE__BODY_STAGE && i < e->stage->n_items; i++)
+        if (e->stage->items[i]->object == NULL)
+            return mob_error_set(err, MOB_ERR_PROTOCOL, "Stage has an item without an object");
     if (e->body_case == MOBULA__ENVELOPE__BODY_REFERENCES && !changes_are_whole(e->references))
         return mob_error_set(err, MOB_ERR_PROTOCOL, "References has a change that lacks a part it must have");
     return 0;

@@ -135,7 +135,8 @@ static void fetch_from_others(struct mob_store *s, uint32_t process, const struc
     if (p != NULL)
         mob_pull_join(p, process, nodes, count, priority);
     else
-        mob_pull_start(s, process, id, m->size, nodes, count, priority);
+        mob_pull_start(s, process, process == 0 ? mob_wire_address(m->job) : mob_client_job(s, process), id, m->size, nodes, count,
+                       priority);
 }
 
 void mob_fetch(struct mob_store *s, uint32_t process, const Mobula__Fetch *m)

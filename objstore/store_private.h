@@ -194,8 +194,8 @@ void mob_pulls_init(struct mob_store *s);
 void mob_pulls_fini(struct mob_store *s);
 struct pull *mob_pull_find(const struct mob_store *s, const struct mob_object_id *id);
 /* Bring it here, for `process` and whoever asks meanwhile. `nodes`: who has it, the best first. */
-void mob_pull_start(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, const uint32_t *nodes,
-                    size_t count, enum priority priority);
+void mob_pull_start(struct mob_store *s, uint32_t process, struct mob_address job, const struct mob_object_id *id, uint64_t size,
+                    const uint32_t *nodes, size_t count, enum priority priority);
 /* Another one waits for it, and may know more nodes that have it. */
 void mob_pull_join(struct pull *p, uint32_t process, const uint32_t *nodes, size_t count, enum priority priority);
 /* It is not needed any more: those who wait get `sealed`, or `why`. */

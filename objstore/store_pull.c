@@ -139,13 +139,13 @@ static struct mob_link *waiting_list(struct pull *p)
     return &p->store->pulls.waiting[p->priority];
 }
 
-void mob_pull_start(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, const uint32_t *nodes,
-                    size_t count, enum priority priority)
+void mob_pull_start(struct mob_store *s, uint32_t process, struct mob_address job, const struct mob_object_id *id, uint64_t size,
+                    const uint32_t *nodes, size_t count, enum priority priority)
 {
     struct pull *p = mob_new(struct pull);
     uint64_t chunks = (size + CHUNK - 1) / CHUNK;
 
-    *p = (struct pull){ .store = s, .id = *id, .size = size, .job = mob_client_job(s, process), .priority = priority };
+    *p = (struct pull){ .store = s, .id = *id, .size = size, .job = job, .priority = priority };
     if (size <= mob_alloc_size(s->alloc))
         p->chunks = mob_alloc(chunks + 1);
     mob_list_init(&p->waiters);

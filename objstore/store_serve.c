@@ -144,6 +144,17 @@ enum mob_serve mob_store_serve(struct mob_store *s, const struct mob_asked *aske
     return MOB_SERVE_GONE;
 }
 
+bool mob_store_keep(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_ticket)
+{
+    struct object *o = mob_object_find(s, id, OBJECT_SEALED, OBJECT_SEALED);
+
+    if (o == NULL)
+        return false;
+    o->serving++;
+    *ret_ticket = o->entry;
+    return true;
+}
+
 void mob_store_serve_done(struct mob_store *s, uint64_t ticket)
 {
     struct object *o = ticket < s->entries_used ? s->objects[ticket] : NULL;

@@ -130,6 +130,7 @@ void mob_raylet_check(const struct mob_raylet *r)
     check_wants(r);
     check_reserver(r);
     check_pool(r);
+    mob_stages_check(r);
 }
 
 bool mob_raylet_quiet(const struct mob_raylet *r)

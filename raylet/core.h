@@ -26,6 +26,7 @@
 #include "raylet/recall.h"
 #include "raylet/report.h"
 #include "raylet/route.h"
+#include "raylet/stage.h"
 #include "raylet/want.h"
 
 #define MS INT64_C(1000000)
@@ -49,6 +50,7 @@ struct mob_raylet {
     struct recalls recalls;             /* leases asked back */
     struct claim claim;                 /* of a demand that waits at the head */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
+    struct stages stages;               /* arguments of tasks to come */
     struct mob_map questions;           /* to processes, on their way (question.c) */
     struct mob_link cancels;            /* workers with a cancel under way */
     int64_t store_look_at;              /* ns: when what was freed and is still pinned is looked at again */

@@ -123,6 +123,7 @@ static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob
 /* What a process held and wanted, here and elsewhere. */
 static void bury_owner(struct mob_raylet *r, struct process *p)
 {
+    mob_stages_owner_gone(r, p->address);
     mob_leases_end_of(r, p->address);
     mob_wants_forget(r, p->address);
     mob_borrowed_owner_gone(r, p);
@@ -195,6 +196,7 @@ void mob_death_of_pair(struct mob_raylet *r, struct peer *peer, const char *why)
     snprintf(text, sizeof text, peer->is.alive ? "the link to node %u broke: %s" : "node %u died: %s", peer->is.node, why);
     mob_borrowed_lender_lost(r, peer, text);
     mob_demand_node_lost(r, peer->is.node);
+    mob_stages_owner_gone(r, (struct mob_address){ peer->is.node, 0 });
     bury_wanters(r, is_of_node, (struct mob_address){ peer->is.node, 0 });
     mob_questions_gone(r, &peer->questions, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text);
     mob_wants_serve(r);

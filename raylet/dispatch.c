@@ -45,6 +45,9 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_UNBLOCKED] = { .hear = mob_pool_on_unblocked, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_CANCEL] = { mob_cancel_on_cancel, mob_borrowed_used, LOCAL | PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_TASK_FRAMES] = { mob_proxy_on_task_frames, mob_borrowed_used, PEER, LOCAL },
+    [MOBULA__ENVELOPE__BODY_STAGE] = { .hear = mob_stage_on_stage, .from = LOCAL | PEER, .pass_from = LOCAL },
+    [MOBULA__ENVELOPE__BODY_STAGED] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
+    [MOBULA__ENVELOPE__BODY_UNSTAGE] = { .hear = mob_stage_on_unstage, .from = LOCAL | PEER, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ANSWER_FRAMES] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_TAKE_BACK] = { mob_proxy_on_take_back, mob_borrowed_used, LOCAL | PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_TAKEN] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
@@ -125,8 +128,13 @@ static bool passes_copies(struct mob_raylet *r, const struct arrival *a)
 
 static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
 {
-    if (r->config.store != NULL && a->from.process == 0)
-        mob_store_owner_gone(r->config.store, (struct mob_address){ a->from.node, a->e->owner_over->process });
+    struct mob_address owner = { a->from.node, a->e->owner_over->process };
+
+    if (a->from.process != 0 || owner.process == 0)
+        return;
+    mob_stages_owner_gone(r, owner);
+    if (r->config.store != NULL)
+        mob_store_owner_gone(r->config.store, owner);
 }
 
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)

@@ -29,6 +29,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     mob_leases_init(r);
     mob_pool_init(r);
     mob_proxies_init(r);
+    mob_stages_init(r);
     mob_list_init(&r->cancels);
     return r;
 }
@@ -38,6 +39,7 @@ void mob_raylet_destroy(struct mob_raylet *r)
     if (r == NULL)
         return;
     mob_proxies_fini(r);
+    mob_stages_fini(r);
     mob_questions_fini(r);
     mob_leases_fini(r);
     mob_wants_fini(r);
@@ -166,6 +168,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_recall_tick(r));
     next = earlier(next, mob_claim_tick(r));
     next = earlier(next, tick_store(r));
+    mob_stages_tick(r);
     mob_demand_flush(r);
     return earlier(next, mob_report_tick(r));
 }
@@ -191,6 +194,10 @@ size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to)
 
 void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
 {
-    if (!r->over)
+    struct mob_address to = mob_wire_address(e->to);
+
+    if (mob_address_eq(to, r->self) && e->body_case == MOBULA__ENVELOPE__BODY_FETCHED)
+        mob_stage_fetched(r, e->fetched);
+    else if (!r->over)
         mob_route_send(r, e);
 }

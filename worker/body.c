@@ -216,6 +216,32 @@ void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const
     };
 }
 
+static bool is_at(const struct stored *s, uint32_t node)
+{
+    bool there = s->node == node;
+
+    for (uint32_t i = 0; !there && i < s->more_count; i++)
+        there = s->more[i] == node;
+    return there;
+}
+
+size_t mob_owner_body_away(const struct mob_owner *o, const struct task *t, uint32_t node, const struct object **ret)
+{
+    const uint8_t *at = t->body;
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < t->args; i++) {
+        struct arg a = next_arg(o, &at);
+
+        if (a.object == NULL || a.object->state != MOB_OBJECT_STORED || is_at(a.object->stored, node))
+            continue;
+        if (ret != NULL)
+            ret[count] = a.object;
+        count++;
+    }
+    return count;
+}
+
 const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t)
 {
     const uint8_t *at = t->body;

@@ -14,6 +14,7 @@
 #include "worker/owner.h"
 #include "worker/shape.h"
 #include "worker/slab.h"
+#include "worker/stage.h"
 #include "worker/task.h"
 #include "worker/watch.h"
 
@@ -33,6 +34,7 @@ struct mob_owner {
     struct kinds kinds;                 /* functions by name, how long they take */
     struct tasks tasks;
     struct shapes shapes;               /* the backlog */
+    struct stages stages;               /* tasks whose arguments are brought to their node */
     struct leases leases;
     struct channels channels;           /* to the workers of this node */
     struct event_log events;            /* for the head's record */

@@ -138,6 +138,7 @@ static void end(struct mob_owner *o, struct lease *l)
     mob_map_remove(&o->leases.by_number, key(l->worker.node, l->number));
     if (l->channel != NULL)
         l->channel->lease = NULL;
+    mob_owner_stage_lease_left(o, sh, l->worker.node);
     free(l->batch.bytes);
     free(l);
 }
@@ -151,6 +152,7 @@ static void recall(struct mob_owner *o, struct lease *l)
         mob_list_remove(&l->idle);
         mob_list_prepend(&o->leases.idle, &l->idle);
     }
+    mob_owner_stage_lease_left(o, l->shape, l->worker.node);
 }
 
 void mob_owner_on_recall(struct mob_owner *o, uint32_t node, const Mobula__Recall *m)
@@ -164,11 +166,11 @@ void mob_owner_on_recall(struct mob_owner *o, uint32_t node, const Mobula__Recal
 }
 
 /* Nobody needs a lease that came when its tasks were done by others. */
-static bool is_surplus(const struct lease *l)
+static bool is_surplus(const struct mob_owner *o, const struct lease *l)
 {
     const struct shape *sh = l->shape;
 
-    return !l->used && sh->queued == 0 && mob_owner_shape_useful(sh) < sh->lease_count - sh->stalled;
+    return !l->used && sh->queued == 0 && !mob_owner_stage_waits(o, l) && mob_owner_shape_useful(sh) < sh->lease_count - sh->stalled;
 }
 
 int64_t mob_owner_leases_flush(struct mob_owner *o)
@@ -179,12 +181,18 @@ int64_t mob_owner_leases_flush(struct mob_owner *o)
         l = mob_list_first(&o->leases.idle, struct lease, idle);
         if (!l->recalled && o->now_ns - l->idle_since_ns < linger_ns(o))
             break;
+        if (mob_owner_stage_waits(o, l)) {
+            l->idle_since_ns = o->now_ns;
+            mob_list_remove(&l->idle);
+            mob_list_append(&o->leases.idle, &l->idle);
+            continue;
+        }
         send_return(o, l->worker.node, l->number);
         end(o, l);
     }
     while (!mob_list_empty(&o->leases.idle)) {  /* newest first */
         l = MOB_CONTAINER(o->leases.idle.prev, struct lease, idle);
-        if (!is_surplus(l))
+        if (!is_surplus(o, l))
             break;
         send_return(o, l->worker.node, l->number);
         end(o, l);

@@ -72,8 +72,9 @@ void mob_owner_leases_check(const struct mob_owner *o);
 
 /* -- giving and taking tasks: push.c ---------------------------------------------------------------------------------------- */
 
-/* The lease of this shape that should get the task; NULL: none has room. */
-struct lease *mob_owner_lease_pick(struct shape *sh, const struct task *t);
+bool mob_owner_lease_has_room(const struct lease *l);
+/* The lease of this shape that should get the task, at a node that has its arguments if there is one; NULL: none has room. */
+struct lease *mob_owner_lease_pick(struct mob_owner *o, struct shape *sh, const struct task *t);
 /* False: no room after all (and l->full). Then the task is as it was. */
 bool mob_owner_lease_push(struct mob_owner *o, struct lease *l, struct task *t);
 /* The task is not with the lease any more. The caller says what becomes of it. */

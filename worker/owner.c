@@ -62,6 +62,7 @@ void mob_owner_destroy(struct mob_owner *o)
     mob_owner_shapes_fini(o);
     mob_owner_watches_fini(o);
     mob_owner_holds_fini(o);
+    mob_owner_stages_fini(o);
     mob_owner_events_fini(o);
     mob_owner_objects_fini(o);
     mob_owner_borrows_fini(o);
@@ -309,6 +310,9 @@ void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
     case MOBULA__ENVELOPE__BODY_WATCHED:
         mob_owner_watched(o, e->watched);
         break;
+    case MOBULA__ENVELOPE__BODY_STAGED:
+        mob_owner_on_staged(o, from.node, e->staged);
+        break;
     case MOBULA__ENVELOPE__BODY_REFERENCES:
         mob_owner_on_references(o, from, e->references);
         break;
@@ -402,5 +406,6 @@ void mob_owner_check(const struct mob_owner *o)
     mob_owner_shapes_check(o);
     mob_owner_leases_check(o);
     mob_owner_holds_check(o);
+    mob_owner_stages_check(o);
     mob_owner_borrows_check(o);
 }

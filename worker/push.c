@@ -24,7 +24,7 @@
 #define STALL_TIMES 4
 #define LOOK_AGAIN_NS INT64_C(50000000)         /* a long task may block at any time */
 
-static bool has_room(const struct lease *l)
+bool mob_owner_lease_has_room(const struct lease *l)
 {
     if (l->m.now != LEASE_HELD || l->full || l->stalled)
         return false;
@@ -38,16 +38,29 @@ static bool is_better(const struct lease *a, const struct lease *b)
     return b == NULL || a->load_ns < b->load_ns || (a->load_ns == b->load_ns && a->count < b->count);
 }
 
-struct lease *mob_owner_lease_pick(struct shape *sh, const struct task *t)
+/* Among those at a node that has all its arguments. */
+static struct lease *pick_near(const struct mob_owner *o, const struct shape *sh, const struct task *t)
 {
     struct lease *best = NULL, *l;
 
-    if (sh->run > 0 && sh->cursor != NULL && has_room(sh->cursor)) {
+    mob_list_each(l, &sh->leases, struct lease, in_shape)
+        if (mob_owner_lease_has_room(l) && is_better(l, best) && !mob_owner_stage_needed(o, t, l))
+            best = l;
+    return best;
+}
+
+struct lease *mob_owner_lease_pick(struct mob_owner *o, struct shape *sh, const struct task *t)
+{
+    struct lease *best = t->refs > 0 ? pick_near(o, sh, t) : NULL, *l;
+
+    if (best != NULL)
+        return best;
+    if (sh->run > 0 && sh->cursor != NULL && mob_owner_lease_has_room(sh->cursor)) {
         sh->run--;
         return sh->cursor;
     }
     mob_list_each(l, &sh->leases, struct lease, in_shape)
-        if (has_room(l) && is_better(l, best))
+        if (mob_owner_lease_has_room(l) && is_better(l, best))
             best = l;
     int64_t turn = TURN_NS / (kind_expected_ns(t->kind) + 1);
 
@@ -177,7 +190,7 @@ bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh)
     bool idle = false, any = false;
 
     mob_list_each(l, &sh->leases, struct lease, in_shape)
-        idle |= l->count == 0 && has_room(l);
+        idle |= l->count == 0 && mob_owner_lease_has_room(l);
     if (!idle)
         return false;
     mob_list_each(l, &sh->leases, struct lease, in_shape) {
@@ -203,7 +216,7 @@ static bool has_helper(const struct lease *busy)
     struct lease *l;
 
     mob_list_each(l, &busy->shape->leases, struct lease, in_shape)
-        if (l != busy && has_room(l))
+        if (l != busy && mob_owner_lease_has_room(l))
             return true;
     return false;
 }

@@ -16,6 +16,7 @@
 
 #define WORTH_NS INT64_C(1000000)
 #define WANT_MAX 10000u
+#define LOOKS 16                        /* tasks looked at for one that has its arguments where a lease is */
 #define WANT_PERIOD_NS INT64_C(1000000)
 
 uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *definition)
@@ -34,6 +35,7 @@ uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *definition
     sh->number = all->count;
     sh->definition = d;
     mob_list_init(&sh->queue);
+    mob_list_init(&sh->staging);
     mob_list_init(&sh->leases);
     mob_list_init(&sh->dirty);
     all->of = mob_realloc(all->of, (all->count + 1) * sizeof *all->of);
@@ -52,17 +54,46 @@ void mob_owner_shapes_fini(struct mob_owner *o)
 
 /* -- the queue -------------------------------------------------------------------------------------------------------------- */
 
+/* t, which is in no queue, to l; or its arguments to l's node first. False: not now. */
+static bool give(struct mob_owner *o, struct lease *l, struct task *t)
+{
+    return mob_owner_stage_needed(o, t, l) ? mob_owner_stage_begin(o, t, l) : mob_owner_lease_push(o, l, t);
+}
+
+/* The first task, or one soon after it that has its arguments at the node of l, if the first has not. */
+static struct task *next_for(const struct mob_owner *o, const struct shape *sh, const struct lease *l, struct task *first)
+{
+    struct task *t = NULL;
+    int looks = LOOKS;
+
+    if (!mob_owner_stage_needed(o, first, l))
+        return first;
+    mob_list_each(t, &sh->queue, struct task, link) {
+        if (looks-- == 0)
+            break;
+        if (!mob_owner_stage_needed(o, t, l))
+            return t;
+    }
+    return first;
+}
+
 static void push(struct mob_owner *o, struct shape *sh)
 {
+    if (sh->staging_count > 0)
+        mob_owner_stages_push(o, sh);
     while (sh->queued > 0) {
         struct task *t = mob_list_first(&sh->queue, struct task, link);
-        struct lease *l = mob_owner_lease_pick(sh, t);
+        struct lease *l = mob_owner_lease_pick(o, sh, t);
 
         if (l == NULL)
             return;
+        t = next_for(o, sh, l, t);
         mob_owner_shape_remove(o, t);
-        if (!mob_owner_task_lost_argument(o, t) && !mob_owner_lease_push(o, l, t))
-            mob_owner_shape_add_front(o, t);    /* that ring is full: the lease knows, and is not picked again */
+        if (mob_owner_task_lost_argument(o, t) || give(o, l, t))
+            continue;
+        mob_owner_shape_add_front(o, t);
+        if (!l->full)                           /* as many arguments are on their way as may be */
+            return;                             /* else that ring is full: the lease knows, and is not picked again */
     }
 }
 
@@ -73,9 +104,9 @@ void mob_owner_shape_add(struct mob_owner *o, struct task *t)
     shape_touch(&o->shapes, sh);
     sh->newest = t->kind;
     if (sh->queued == 0) {
-        struct lease *l = mob_owner_lease_pick(sh, t);
+        struct lease *l = mob_owner_lease_pick(o, sh, t);
 
-        if (l != NULL && mob_owner_lease_push(o, l, t))
+        if (l != NULL && give(o, l, t))
             return;
     }
     mob_list_append(&sh->queue, &t->link);
@@ -110,7 +141,7 @@ static int64_t expected_ns(const struct shape *sh)
 
 size_t mob_owner_shape_useful(const struct shape *sh)
 {
-    size_t total = sh->queued + sh->pushed - sh->stalled;   /* what a stalled lease runs needs no other */
+    size_t total = sh->queued + sh->staging_count + sh->pushed - sh->stalled;   /* what a stalled lease runs needs no other */
 
     if (sh->measured && total > 0) {
         double worth = (double)total * (double)expected_ns(sh) / (double)WORTH_NS + 1;
@@ -230,7 +261,7 @@ void mob_owner_on_unplaceable(struct mob_owner *o, const Mobula__Unplaceable *m)
 
 static void check_shape(const struct shape *sh)
 {
-    size_t queued = 0, pushed = 0, stalled = 0, leases = 0;
+    size_t queued = 0, staging = 0, pushed = 0, stalled = 0, leases = 0;
     struct task *t;
     struct lease *l;
 
@@ -238,6 +269,11 @@ static void check_shape(const struct shape *sh)
         t = MOB_CONTAINER(at, struct task, link);
         assert(t->state == TASK_QUEUED && t->shape == sh && t->lease == NULL && t->waiting == 0);
     }
+    mob_list_each(t, &sh->staging, struct task, link) {
+        assert(t->state == TASK_STAGING && t->shape == sh && t->staged);
+        staging++;
+    }
+    assert(staging == sh->staging_count);
     mob_list_each(l, &sh->leases, struct lease, in_shape) {
         pushed += l->count;
         stalled += l->stalled;

@@ -17,7 +17,8 @@ struct shape {
     uint32_t depth;                     /* of the newest task: deeper is served first */
     struct mob_shape definition;
     struct mob_link queue;              /* struct task, QUEUED */
-    size_t queued, pushed;
+    size_t queued, pushed, staging_count;
+    struct mob_link staging;            /* struct task, STAGING (stage.c) */
     struct mob_link leases;             /* struct lease */
     size_t lease_count, stalled;        /* stalled: leases that run one long task, or are blocked: no help to the rest */
     struct lease *cursor;               /* gets the next `run` tasks, if it has room */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* task.c -- a task of this owner, from submit to its end.
  *
- *   WAITING --> QUEUED <--> PUSHED --> DONE
- *      '-----------'------------------->^    an argument failed, cancelled, infeasible, the raylet is gone
+ *                .--> STAGING --.
+ *   WAITING --> QUEUED <--------> PUSHED --> DONE
+ *      '-----------'------------------------>^    an argument failed, cancelled, infeasible, the raylet is gone
  *
  *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes
  *             them always ends.
  *   QUEUED    in its shape's backlog, until a lease has room (lease.c). For ever, as long as the shape may become placeable.
+ *   STAGING   its stored arguments are brought to the node of a lease (stage.c); then PUSHED there. QUEUED again if the shape has no lease
+ *             there any more
  *   PUSHED    with a lease, until its answer, a take-back, or the death of its worker; then QUEUED again while it has retries
  *   DONE      its returns are set; the memory is free when no pending argument knows the task any more
  *
@@ -24,7 +27,8 @@
 
 static const uint32_t moves[TASK_STATES] = {
     [TASK_WAITING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
-    [TASK_QUEUED] = MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
+    [TASK_QUEUED] = MOB_TO(TASK_STAGING) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
+    [TASK_STAGING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
     [TASK_PUSHED] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
     [TASK_DONE] = 0,
 };
@@ -99,7 +103,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->attempt = 0;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
-    t->cancelled = t->carries = false;
+    t->cancelled = t->carries = t->staged = false;
     o->tasks.in_state[TASK_WAITING]++;
     return t;
 }
@@ -217,6 +221,17 @@ void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object
 
 /* -- with a lease ----------------------------------------------------------------------------------------------------------- */
 
+void mob_owner_task_staging(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_STAGING);
+}
+
+void mob_owner_task_unstaged(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_QUEUED);
+    mob_owner_shape_add_front(o, t);
+}
+
 void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
 {
     task_goto(o, t, TASK_PUSHED);
@@ -247,6 +262,7 @@ void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
         return;
     }
     t->lease = NULL;
+    mob_owner_stage_end(o, t);
     if (t->told > EVENT_TOLD)           /* else it was not told to be anywhere else */
         mob_owner_event_queued(o, t);
     task_goto(o, t, TASK_QUEUED);
@@ -321,6 +337,7 @@ void mob_owner_task_end(struct mob_owner *o, struct task *t)
     if (t->body != t->small)
         mob_owner_body_give(&o->bodies, t->body, t->body_size);
     free(t->kills);
+    mob_owner_stage_end(o, t);
     t->lease = NULL;
     if (t->waiting == 0)
         slab_give(&o->tasks.slab, t);
@@ -345,6 +362,8 @@ int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_e
     }
     if (t->state == TASK_QUEUED)
         mob_owner_shape_remove(o, t);
+    if (t->state == TASK_STAGING)
+        mob_owner_stage_leave(o, t);
     mob_owner_task_fail_cancelled(o, t, NULL, 0);
     return 0;
 }

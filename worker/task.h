@@ -15,7 +15,7 @@ struct kind;
 struct lease;
 struct shape;
 
-enum task_state { TASK_WAITING, TASK_QUEUED, TASK_PUSHED, TASK_DONE, TASK_STATES };
+enum task_state { TASK_WAITING, TASK_QUEUED, TASK_STAGING, TASK_PUSHED, TASK_DONE, TASK_STATES };
 
 #define TASK_KILLS_TOLD 3u
 /* The workers that a task's attempts killed. */
@@ -25,7 +25,7 @@ struct kills {
 };
 
 struct task {
-    struct mob_link link;               /* QUEUED: in its shape's queue; PUSHED: in its lease's tasks */
+    struct mob_link link;               /* QUEUED: in its shape's queue; STAGING: in its staging; PUSHED: in its lease's tasks */
     uint64_t number;                    /* of its first return */
     struct kind *kind;
     struct shape *shape;
@@ -44,6 +44,7 @@ struct task {
     bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
     uint8_t told;                       /* enum event_told */
     bool carries;                       /* some arguments carry references */
+    bool staged;                        /* there is a struct stage of it: see stage.c */
     uint8_t small[64];
 };
 _Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per queued task");
@@ -59,6 +60,9 @@ struct tasks {
 void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object *arg);
 /* Is an argument an error, perhaps since its stored value was lost? Then the task has failed by it. */
 bool mob_owner_task_lost_argument(struct mob_owner *o, struct task *t);
+/* QUEUED and in no queue: its arguments are brought to a node; or it is QUEUED again, in front. */
+void mob_owner_task_staging(struct mob_owner *o, struct task *t);
+void mob_owner_task_unstaged(struct mob_owner *o, struct task *t);
 /* It stands in a ring or in a batch for a lender. */
 void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l);
 /* Out of its lease (which forgot it) without an answer: QUEUED again, in front; or over, if it was cancelled. */
@@ -86,6 +90,8 @@ size_t mob_owner_body_frame_size(const struct mob_owner *o, const struct task *t
 void mob_owner_body_frame(const struct mob_owner *o, const struct task *t, void *ret_bytes);
 void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const struct lease *l, size_t body_size,
                           struct mob_task_frame *ret);
+/* Its stored arguments of which `node` has no copy: how many, and the objects, unless `ret` is NULL. */
+size_t mob_owner_body_away(const struct mob_owner *o, const struct task *t, uint32_t node, const struct object **ret);
 /* An argument that is an error: NULL if there is none. */
 const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t);
 void mob_owner_body_unpin(struct mob_owner *o, struct task *t);

@@ -216,7 +216,7 @@ START_TEST(test_ten_thousand_arguments)
 
     for (size_t i = 0; i < N; i++) {
         args[i].ref = mob_owner_put_begin(f.o, &id);
-        mob_owner_put_stored(f.o, args[i].ref, 9, 1 << 20);
+        mob_owner_put_stored(f.o, args[i].ref, FAKE_NODE, 1 << 20);
     }
     ck_assert_uint_ne(fake_submit(&f, shape, 3, args, N), 0);
     mob_owner_flush(f.o);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_owner_stage.c -- tasks run where their stored arguments are; else these are brought first. */
+#include "tests/unit/owner_fake.h"
+#include "tests/unit/unit.h"
+
+#define STAGE MOBULA__ENVELOPE__BODY_STAGE
+#define STAGED MOBULA__ENVELOPE__BODY_STAGED
+#define UNSTAGE MOBULA__ENVELOPE__BODY_UNSTAGE
+#define ELSEWHERE 6u
+
+static struct fake f;
+static uint32_t shape;
+
+static void start(void)
+{
+    fake_init(&f);
+    shape = fake_shape(&f);
+}
+
+static void finish(void)
+{
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+
+static uint64_t stored_at(uint32_t node)
+{
+    struct mob_object_id id;
+    uint64_t ref = mob_owner_put_begin(f.o, &id);
+
+    mob_owner_put_stored(f.o, ref, node, 1 << 20);
+    return ref;
+}
+
+static uint64_t submit_with(uint64_t ref)
+{
+    uint64_t result = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = ref }, 1);
+
+    ck_assert_uint_ne(result, 0);
+    mob_owner_drop(f.o, ref, NULL);
+    return result;
+}
+
+/* The last Stage is answered. */
+static void staged(uint32_t node)
+{
+    const Mobula__Stage *stage = f.last[STAGE]->stage;
+    Mobula__Staged m = MOBULA__STAGED__INIT;
+
+    m.task = stage->task;
+    m.number = stage->number;
+    fake_tell(&f, node, STAGED, &m);
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+static void flush(void)
+{
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+START_TEST(test_arguments_come_before_their_task)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    start();
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    uint64_t result = submit_with(stored_at(9));
+
+    flush();
+    ck_assert(!fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(f.sent[STAGE], 1);
+    ck_assert_uint_eq(f.last[STAGE]->to->node, FAKE_NODE);
+    ck_assert_uint_eq(f.last[STAGE]->stage->n_items, 1);
+    ck_assert_uint_eq(f.last[STAGE]->stage->items[0]->nodes[0], 9);
+    f.now_ns += 60000 * FAKE_MS;                /* however long it takes, its lease waits for it */
+    flush();
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 1);
+    staged(9);                                  /* not from there */
+    ck_assert(!fake_claim(&f, 0, &t, &body));
+    staged(FAKE_NODE);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(f.sent[UNSTAGE], 0);
+    fake_reply_value(&f, 0, &t, 1, 1000);
+    fake_drain(&f);
+    flush();
+    ck_assert_uint_eq(f.sent[UNSTAGE], 1);
+    mob_owner_drop(f.o, result, NULL);
+    finish();
+}
+END_TEST
+
+START_TEST(test_a_task_goes_where_its_arguments_are)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    start();
+    fake_open(&f, 0);
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 1, 0);
+    fake_grant_on(&f, shape, 2, 1, ELSEWHERE);
+    uint64_t there = submit_with(stored_at(ELSEWHERE)), here = submit_with(stored_at(FAKE_NODE));
+
+    flush();
+    ck_assert_uint_eq(f.sent[STAGE], 0);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(t.task, here);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_TASK_FRAMES], 1);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_TASK_FRAMES]->to->node, ELSEWHERE);
+    (void)there;
+    finish();
+}
+END_TEST
+
+/* One lease: few are staged ahead; one whose arguments are here overtakes those that would have to be brought. */
+START_TEST(test_few_are_staged_ahead)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    start();
+    for (int i = 0; i < 10; i++)
+        submit_with(stored_at(9));
+    uint64_t near = submit_with(stored_at(FAKE_NODE));
+
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    flush();
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(t.task, near);
+    ck_assert_uint_eq(f.sent[STAGE], 2);
+    flush();
+    ck_assert_uint_eq(f.sent[STAGE], 2);
+    fake_reply_value(&f, 0, &t, 1, 1000);
+    fake_drain(&f);
+    staged(FAKE_NODE);                          /* the second came first */
+    ck_assert_uint_eq(f.sent[STAGE], 3);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    finish();
+}
+END_TEST
+
+START_TEST(test_what_waits_at_a_lost_node_is_queued_again)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    start();
+    fake_grant_on(&f, shape, 1, 0, ELSEWHERE);
+    uint64_t result = submit_with(stored_at(9));
+
+    flush();
+    ck_assert_uint_eq(f.last[STAGE]->to->node, ELSEWHERE);
+    fake_over(&f, 1, 0, ELSEWHERE, MOB_ERR_NODE_DIED, NULL);
+    flush();
+    ck_assert_uint_eq(f.sent[UNSTAGE], 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    flush();
+    ck_assert_uint_eq(f.sent[STAGE], 2);
+    staged(FAKE_NODE);
+    ck_assert(fake_claim(&f, 1, &t, &body));
+    ck_assert_uint_eq(t.attempt, 0);            /* nothing was charged */
+    mob_owner_drop(f.o, result, NULL);
+    finish();
+}
+END_TEST
+
+START_TEST(test_a_recalled_lease_lets_its_staged_tasks_go)
+{
+    start();
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    submit_with(stored_at(9));
+    flush();
+    fake_recall(&f, 1, FAKE_NODE);
+    flush();
+    ck_assert_uint_eq(f.sent[UNSTAGE], 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(test_cancel_and_loss_while_they_come)
+{
+    struct mob_error lost = { .code = MOB_ERR_OBJECT_LOST, .text = "gone" };
+
+    start();
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    uint64_t value = stored_at(9), a = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = value }, 1);
+    uint64_t b = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = value }, 1);
+
+    flush();
+    ck_assert_uint_eq(f.sent[STAGE], 2);
+    ck_assert_int_eq(mob_owner_cancel(f.o, a, false, NULL), 0);
+    ck_assert_int_eq(fake_look(&f, a).error->code, MOB_ERR_CANCELLED);
+    ck_assert_uint_eq(f.sent[UNSTAGE], 1);
+    mob_owner_lost(f.o, value, &lost);
+    staged(FAKE_NODE);
+    ck_assert_int_eq(fake_look(&f, b).error->code, MOB_ERR_OBJECT_LOST);
+    flush();
+    ck_assert_uint_eq(f.sent[UNSTAGE], 2);
+    finish();
+}
+END_TEST
+
+START_TEST(test_lost_raylet_fails_what_is_staged)
+{
+    struct mob_error why = { .code = MOB_ERR_UNREACHABLE, .text = "end of file" };
+
+    start();
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    uint64_t result = submit_with(stored_at(9));
+
+    flush();
+    mob_owner_raylet_lost(f.o, &why);
+    ck_assert_int_eq(fake_look(&f, result).error->code, MOB_ERR_NODE_DIED);
+    finish();
+}
+END_TEST
+
+UNIT_MAIN("owner_stage", test_arguments_come_before_their_task, test_a_task_goes_where_its_arguments_are, test_few_are_staged_ahead,
+          test_what_waits_at_a_lost_node_is_queued_again, test_a_recalled_lease_lets_its_staged_tasks_go,
+          test_cancel_and_loss_while_they_come, test_lost_raylet_fails_what_is_staged)
