@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* start.c -- mobula start: a head and its raylet, or a raylet that joins. Returns when the node serves. */
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static const struct option options[] = {
     { "resources", "JSON", "custom ones: {\"licence\": 3}" },
     { "memory", "BYTES", "to lend to tasks; else 70 % of the machine's, or of its cgroup's limit" },
     { "object-store-memory", "BYTES", "size of the object store; else 30 % of the same" },
+    { "object-spilling-directory", "DIR", "for objects that the store has no room for; else a temporary one on a disk" },
     { "labels", "K=V,K=V", "for placement by label" },
     { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" },
     { "block", NULL, "stay in front; stop the node at Ctrl-C, SIGTERM or SIGHUP" },
@@ -39,6 +41,7 @@ static const struct option options[] = {
 struct plan {
     const struct args *a;
     bool head;
+    char spill[PATH_MAX];
     char ip[64], head_ip[64], head_address[80], token_file[MOB_PATH_SIZE], resources[1024], store[24], port[16], head_port[16];
 };
 
@@ -78,6 +81,7 @@ static int plan_resources(struct plan *p, struct mob_error *err)
 static int plan_make(struct plan *p, const struct args *a, struct mob_error *err)
 {
     const char *told = args_text(a, "node-ip-address"), *join = args_text(a, "address");
+    const char *spill = args_text(a, "object-spilling-directory");
     struct mob_labels labels;
     uint32_t head_port = 0;
     int64_t port;
@@ -94,6 +98,8 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
         || (args_text(a, "labels") != NULL && mob_labels_parse(args_text(a, "labels"), &labels, err) < 0)
         || mob_token_path(args_text(a, "token-file"), p->token_file, err) < 0)
         return -1;
+    if (spill != NULL && realpath(spill, p->spill) == NULL)
+        return mob_error_errno(err, "--object-spilling-directory=%s", spill);
     if (told != NULL && !mob_here_is_ours(told))
         return mob_error_set(err, MOB_ERR_INVALID, "--node-ip-address=%s is no address of this machine", told);
     if (told != NULL)
@@ -148,6 +154,8 @@ static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_err
     list[n++] = "--resources", list[n++] = p->resources;
     if (args_text(p->a, "labels") != NULL)
         list[n++] = "--labels", list[n++] = args_text(p->a, "labels");
+    if (p->spill[0] != '\0')
+        list[n++] = "--object-spilling-directory", list[n++] = p->spill;
     if (p->store[0] != '\0')
         list[n++] = "--store-bytes", list[n++] = p->store;
     list[n] = NULL;

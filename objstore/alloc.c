@@ -164,6 +164,39 @@ struct mob_extent *mob_alloc_take(struct mob_alloc *a, uint64_t size)
     return &e->is;
 }
 
+/* The gap e becomes two, of which the second begins at `offset`. */
+static struct extent *cut_front(struct mob_alloc *a, struct extent *e, uint64_t offset)
+{
+    struct extent *back = mob_new(struct extent);
+
+    gap_remove(a, e);
+    back->is = (struct mob_extent){ .offset = offset, .size = e->is.offset + e->is.size - offset };
+    e->is.size = offset - e->is.offset;
+    mob_list_prepend(&e->by_address, &back->by_address);
+    gap_add(a, e);
+    gap_add(a, back);
+    return back;
+}
+
+struct mob_extent *mob_alloc_take_from(struct mob_alloc *a, uint64_t offset, uint64_t size, uint64_t size_max)
+{
+    struct extent *e;
+
+    mob_list_each(e, &a->by_address, struct extent, by_address) {
+        uint64_t end = e->is.offset + e->is.size, from = e->is.offset > offset ? e->is.offset : offset;
+
+        if (!e->gap || end <= from || end - from < size)
+            continue;
+        if (from > e->is.offset)
+            e = cut_front(a, e, from);
+        gap_remove(a, e);
+        split(a, e, e->is.size < size_max ? e->is.size : size_max);
+        a->used += e->is.size;
+        return &e->is;
+    }
+    return NULL;
+}
+
 /* The neighbour behind e joins it. */
 static void swallow(struct extent *e, struct extent *next)
 {

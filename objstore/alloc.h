@@ -19,6 +19,9 @@ void mob_alloc_destroy(struct mob_alloc *a);            /* NULL is fine; extents
 
 /* The most recently freed extent of the best fitting class (its pages are warm). NULL: no gap is large enough. size > 0. */
 struct mob_extent *mob_alloc_take(struct mob_alloc *a, uint64_t size);
+/* The first gap, or part of one, that begins at or behind `offset`: at least `size`, at most `size_max` bytes. NULL: there is none.
+ * Looks at each extent before it. */
+struct mob_extent *mob_alloc_take_from(struct mob_alloc *a, uint64_t offset, uint64_t size, uint64_t size_max);
 void mob_alloc_give(struct mob_alloc *a, struct mob_extent *e);
 
 uint64_t mob_alloc_size(const struct mob_alloc *a);

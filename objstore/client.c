@@ -17,6 +17,11 @@
 
 #include "common/mem.h"
 
+#define PREPARE_MIN (UINT64_C(1) << 20)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 struct mob_store_client {
     bool borrowed;                      /* on memory of others */
     char *arena_read, *arena_write;
@@ -25,6 +30,7 @@ struct mob_store_client {
     uint64_t meta_size;
     uint64_t entries;
     struct mob_pin_page *pins;
+    _Atomic bool *prepared;             /* by PREPARE_MIN of the arena: its page tables were filled once */
     /* any thread, under `lock` */
     pthread_mutex_t lock;
     uint32_t free_slots[MOB_PIN_SLOTS], free_count;
@@ -82,6 +88,7 @@ static int map_all(struct mob_store_client *c, int arena_fd, int meta_fd, int pi
         || (c->meta = map(meta_fd, c->meta_size, PROT_READ, err)) == NULL
         || (c->pins = map(pins_fd, sizeof(*c->pins), PROT_READ | PROT_WRITE, err)) == NULL)
         return -1;
+    c->prepared = mob_alloc(c->arena_size / PREPARE_MIN + 1);
     return check_meta(c, err);
 }
 
@@ -140,6 +147,7 @@ void mob_store_client_close(struct mob_store_client *c)
         unmap(c->pins, sizeof(*c->pins));
     }
     pthread_mutex_destroy(&c->lock);
+    free((void *)c->prepared);
     free(c);
 }
 
@@ -151,6 +159,18 @@ static bool within(const struct mob_store_client *c, uint64_t offset, uint64_t s
 void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64_t size)
 {
     return within(c, offset, size) ? c->arena_write + offset : NULL;
+}
+
+void mob_store_client_prepare(struct mob_store_client *c, void *data, uint64_t size)
+{
+    uint64_t from = (uint64_t)((char *)data - c->arena_write) / PREPARE_MIN, to;
+
+    if (c->borrowed || size < PREPARE_MIN)
+        return;
+    to = ((uint64_t)((char *)data - c->arena_write) + size) / PREPARE_MIN;
+    for (uint64_t i = from; i < to; i++)
+        if (!atomic_exchange_explicit(&c->prepared[i], true, memory_order_relaxed))      /* an old kernel does not know it: no harm */
+            madvise(c->arena_write + i * PREPARE_MIN, PREPARE_MIN, MADV_POPULATE_WRITE);
 }
 
 static bool slot_take(struct mob_store_client *c, uint32_t *ret_slot)

@@ -18,6 +18,8 @@ void mob_store_client_close(struct mob_store_client *c);
 
 /* Where Created said the object lies, for writing. NULL: offset and size are not within the arena. Any thread. */
 void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64_t size);
+/* Will be written from front to end: have the page tables filled at once instead of by a fault a page. Nothing for small ones. */
+void mob_store_client_prepare(struct mob_store_client *c, void *data, uint64_t size);
 /* Pin a sealed entry: its read-only address, or NULL if it is not SEALED in that generation any more (ask Fetch), or all pin slots are
  * taken (*ret_full). ret_slot goes to unpin. Any thread. */
 const void *mob_store_client_pin(struct mob_store_client *c, uint32_t entry, uint32_t generation, const struct mob_object_id *id,

@@ -13,13 +13,16 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/error.h"
 #include "objstore/store_private.h"
 
 #define IN_MEMORY_ENTRIES (1u << 16)
+#define LOOK_NS INT64_C(100000000)      /* for pins that go without a message */
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
@@ -68,6 +71,29 @@ static void let_go(const struct mob_store *s, void *p, uint64_t size)
         munmap(p, size);
 }
 
+/* Huge pages are the kernel's to give: shared memory has them if this file says so. What is in brackets is chosen. */
+static void find_pages(struct mob_store *s)
+{
+    static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+    char text[128] = "", *chosen, *end;
+    FILE *file = fopen(path, "re");
+
+    if (file != NULL && fgets(text, sizeof text, file) == NULL)
+        text[0] = '\0';
+    if (file != NULL)
+        fclose(file);
+    if ((chosen = strchr(text, '[')) != NULL && (end = strchr(chosen, ']')) != NULL)
+        *end = '\0';
+    else
+        chosen = NULL;
+    if (chosen == NULL || strcmp(++chosen, "never") == 0 || strcmp(chosen, "deny") == 0)
+        snprintf(s->page_text, sizeof s->page_text, "pages of %ld KiB, as %s says %s", sysconf(_SC_PAGESIZE) / 1024, path,
+                 chosen != NULL ? chosen : "nothing");
+    else
+        snprintf(s->page_text, sizeof s->page_text, "huge pages where they fit, as %s says %s", path, chosen);
+    madvise(s->arena, mob_alloc_size(s->alloc), MADV_HUGEPAGE);
+}
+
 static int make_memory(struct mob_store *s, uint64_t size, struct mob_error *err)
 {
     if (s->in_memory) {
@@ -79,6 +105,8 @@ static int make_memory(struct mob_store *s, uint64_t size, struct mob_error *err
     }
     if (s->meta == NULL)
         return -1;
+    if (!s->in_memory)
+        find_pages(s);
     s->meta->magic = MOB_STORE_MAGIC;
     s->meta->version = MOB_STORE_VERSION;
     s->meta->arena_size = size;
@@ -99,8 +127,12 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
     s->objects = mob_alloc(s->entries * sizeof(s->objects[0]));
     s->free_entries = mob_alloc(s->entries * sizeof(s->free_entries[0]));
     s->alloc = mob_alloc_create(config->bytes);
-    mob_list_init(&s->copies);
+    mob_list_init(&s->all);
+    mob_list_init(&s->evictable);
+    mob_list_init(&s->primaries);
     mob_list_init(&s->doomed);
+    mob_list_init(&s->asks.list);
+    mob_list_init(&s->spill.files);
     mob_pulls_init(s);
     size = mob_alloc_size(s->alloc);
     if (size == 0)
@@ -126,6 +158,7 @@ static void object_destroy(struct object *o)
         mob_list_remove(&w->link);
         free(w);
     }
+    free(o->ask);
     mob_line_free(o);
     free(o);
 }
@@ -133,15 +166,20 @@ static void object_destroy(struct object *o)
 void mob_store_destroy(struct mob_store *s)
 {
     struct client *c;
+    struct object *o;
+    struct ask *a;
     size_t at = 0;
 
     if (s == NULL)
         return;
     while ((c = mob_map_next(&s->clients, &at, NULL)) != NULL)
         client_destroy(s, c);
-    for (uint32_t i = 0; i < s->entries_used; i++)
-        if (s->objects[i] != NULL)
-            object_destroy(s->objects[i]);
+    mob_list_each(a, &s->asks.list, struct ask, link)
+        if (a->object == NULL)
+            free(a);
+    mob_list_each(o, &s->all, struct object, all)
+        object_destroy(o);
+    mob_spill_fini(s);
     mob_pulls_fini(s);
     free(s->news);
     let_go(s, s->arena, mob_alloc_size(s->alloc));
@@ -215,11 +253,10 @@ static void free_unsealed(struct mob_store *s, uint32_t process)
 {
     char name[MOB_OBJECT_NAME_SIZE];
     struct mob_error err;
+    struct object *o;
 
-    for (uint32_t i = 0; i < s->entries_used; i++) {
-        struct object *o = s->objects[i];
-
-        if (o == NULL || o->maker != process || (o->m.now != OBJECT_CREATED && o->m.now != OBJECT_UNWANTED))
+    mob_list_each(o, &s->all, struct object, all) {
+        if (o->maker != process || (o->m.now != OBJECT_CREATED && o->m.now != OBJECT_UNWANTED))
             continue;
         mob_error_set(&err, MOB_ERR_OBJECT_LOST, "the process that was making %s died", mob_object_id_name(&o->id, name));
         mob_fetch_answer_all(o, NULL, &err);
@@ -233,12 +270,14 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process)
 
     if (c == NULL)
         return;
+    mob_pages_release(s, c);
     client_destroy(s, c);
+    mob_wait_forget(s, process);
     mob_fetch_forget(s, process);
     free_unsealed(s, process);
     mob_store_owner_gone(s, (struct mob_address){ s->config.node, process });
     mob_room_retry(s, UINT64_MAX);
-    mob_pulls_settle(s);
+    mob_store_settle(s);
 }
 
 static bool is_owned_by(const struct object *o, struct mob_address owner)
@@ -253,18 +292,17 @@ static bool is_of_job(const struct object *o, struct mob_address job)
 
 static void free_all(struct mob_store *s, bool (*is_its)(const struct object *o, struct mob_address whose), struct mob_address whose)
 {
+    struct object *o;
     uint64_t freed = 0;
 
-    for (uint32_t i = 0; i < s->entries_used; i++) {
-        struct object *o = s->objects[i];
-
-        if (o == NULL || !is_its(o, whose))
+    mob_list_each(o, &s->all, struct object, all) {
+        if (!is_its(o, whose))
             continue;
         freed += o->m.now == OBJECT_SEALED;
         mob_object_free(o);
     }
     mob_room_retry(s, freed);
-    mob_pulls_settle(s);
+    mob_store_settle(s);
 }
 
 static bool pull_is_owned_by(const struct pull *p, struct mob_address owner)
@@ -286,6 +324,21 @@ void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
     free_all(s, is_owned_by, owner);
 }
 
+void mob_store_attempt_gone(struct mob_store *s, uint32_t worker, struct mob_address owner, uint64_t task)
+{
+    struct object *o;
+    uint64_t freed = 0;
+
+    mob_list_each(o, &s->all, struct object, all) {
+        if (o->maker != worker || o->id.task != task || !is_owned_by(o, owner))
+            continue;
+        freed += o->m.now == OBJECT_SEALED;
+        mob_object_free(o);
+    }
+    mob_room_retry(s, freed);
+    mob_store_settle(s);
+}
+
 void mob_store_job_over(struct mob_store *s, struct mob_address job)
 {
     struct mob_error why;
@@ -295,16 +348,27 @@ void mob_store_job_over(struct mob_store *s, struct mob_address job)
     free_all(s, is_of_job, job);
 }
 
-bool mob_store_waits(const struct mob_store *s)
+bool mob_store_idles(const struct mob_store *s)
 {
-    return s->count[OBJECT_DOOMED] > 0 || mob_pulls_wait(s);
+    return s->pages.warm;
 }
 
-bool mob_store_tick(struct mob_store *s, int64_t now_ns)
+bool mob_store_waits(const struct mob_store *s)
 {
+    return s->count[OBJECT_DOOMED] > 0 || s->asks.count > 0 || s->spill.fruitless || s->spill.stopped || mob_pulls_wait(s);
+}
+
+int64_t mob_store_tick(struct mob_store *s, int64_t now_ns)
+{
+    int64_t again;
+
     mob_room_retry(s, UINT64_MAX);
     mob_pulls_tick(s, now_ns);
-    return mob_store_waits(s);
+    mob_spill_tick(s, now_ns);
+    mob_wait_tick(s, now_ns);
+    again = mob_pages_tick(s, now_ns);
+    mob_store_settle(s);
+    return mob_store_waits(s) ? now_ns + LOOK_NS : again;
 }
 
 /* -- books -------------------------------------------------------------------------------------------------------------- */
@@ -316,13 +380,50 @@ void *mob_store_arena(const struct mob_store *s)
 
 struct mob_store_usage mob_store_usage(const struct mob_store *s)
 {
-    struct mob_store_usage usage = { .size = mob_alloc_size(s->alloc), .used = mob_alloc_used(s->alloc) };
+    struct mob_store_usage usage = { .size = mob_alloc_size(s->alloc), .used = mob_alloc_used(s->alloc) - s->pages.kept };
+    struct stat st;
 
+    if (s->pages.held != NULL)
+        usage.used -= s->pages.held->size;
     for (unsigned state = 0; state < OBJECT_GONE; state++)
         usage.objects += s->count[state];
+    usage.spilled = s->spill.bytes;
+    usage.spilled_objects = s->count[OBJECT_SPILLED];
+    usage.asks = s->asks.count;
+    usage.pulled = s->pulled;
+    usage.warm = s->in_memory || fstat(s->arena_fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+    usage.pages = s->page_text;
+    usage.trouble = s->spill.trouble.text;
     usage.pulls = s->pulls.count;
     usage.waiting = s->pulls.waiting_count;
     return usage;
+}
+
+static struct mob_store_row row_of(const struct object *o)
+{
+    return (struct mob_store_row){
+        .id = o->id, .size = o->size, .state = mob_object_state(o), .maker = o->maker,
+        .reader = mob_room_seen_pinned(o) ? o->pin_process : 0,
+        .making = o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED,
+        .copy = o->copy,
+        .freed = o->m.now == OBJECT_DOOMED || o->m.now == OBJECT_UNWANTED || o->m.now == OBJECT_DISCARDED || o->m.now == OBJECT_DROPPED,
+    };
+}
+
+size_t mob_store_largest(struct mob_store *s, struct mob_store_row *ret_rows, size_t max)
+{
+    struct object *o;
+    size_t count = 0, at;
+
+    mob_room_look(s);
+    mob_list_each(o, &s->all, struct object, all) {
+        if (max == 0 || (count == max && o->size <= ret_rows[max - 1].size))
+            continue;
+        for (at = count < max ? count++ : max - 1; at > 0 && ret_rows[at - 1].size < o->size; at--)
+            ret_rows[at] = ret_rows[at - 1];
+        ret_rows[at] = row_of(o);
+    }
+    return count;
 }
 
 static void check(bool holds, const char *what)
@@ -333,28 +434,64 @@ static void check(bool holds, const char *what)
     abort();
 }
 
+static void check_object(const struct mob_store *s, const struct object *o)
+{
+    const struct mob_store_entry *e;
+    uint64_t want;
+
+    check(o->m.now != OBJECT_GONE, "an object that is gone is in the table");
+    if (o->entry == ENTRY_NONE) {
+        check(o->m.now == OBJECT_SPILLED && o->extent == NULL, "an object without an entry is not spilled");
+        return;
+    }
+    e = &s->meta->entry[o->entry];
+    want = o->m.now == OBJECT_SEALED || o->m.now == OBJECT_DOOMED ? MOB_ENTRY_SEALED : MOB_ENTRY_CREATED;
+    check(s->objects[o->entry] == o && e->word == mob_entry_word(o->generation, want), "an entry's word does not fit its object");
+    check(o->extent == NULL || (o->extent->offset == e->offset && o->extent->size >= o->size),
+          "an entry names other bytes than its object has");
+}
+
+static void check_files(const struct mob_store *s)
+{
+    const struct spill_file *f;
+    const struct object *o;
+    uint64_t live = 0, with_record = 0;
+
+    mob_list_each(f, &s->spill.files, const struct spill_file, link) {
+        check(f->live > 0 || f->busy, "an empty spill file is kept");
+        live += f->live;
+    }
+    mob_list_each(o, &s->all, const struct object, all)
+        with_record += o->file != NULL;
+    check(live == with_record, "records on the disk are miscounted");
+}
+
 void mob_store_check(const struct mob_store *s)
 {
-    uint64_t bytes[OBJECT_STATES] = { 0 }, count[OBJECT_STATES] = { 0 }, used = 0;
+    uint64_t bytes[OBJECT_STATES] = { 0 }, count[OBJECT_STATES] = { 0 }, used = 0, with_entry = 0, evictable = 0, primary = 0;
+    const struct object *o;
 
     mob_alloc_check(s->alloc);
-    for (uint32_t i = 0; i < s->entries_used; i++) {
-        const struct object *o = s->objects[i];
-        uint64_t word = s->meta->entry[i].word, want;
+    mob_list_each(o, &s->all, const struct object, all) {
+        uint64_t size = o->extent != NULL ? o->extent->size : 0;
 
-        if (o == NULL) {
-            check((word & 0xff) == MOB_ENTRY_FREE, "an entry without an object is not free");
-            continue;
-        }
-        want = o->m.now == OBJECT_SEALED || o->m.now == OBJECT_DOOMED ? MOB_ENTRY_SEALED : MOB_ENTRY_CREATED;
-        check(word == mob_entry_word(o->generation, want), "an entry's word does not fit its object");
-        check(o->extent == NULL || (o->extent->offset == s->meta->entry[i].offset && o->extent->size >= o->size),
-              "an entry names other bytes than its object has");
+        check_object(s, o);
         count[o->m.now]++;
-        bytes[o->m.now] += o->extent != NULL ? o->extent->size : 0;
-        used += o->extent != NULL ? o->extent->size : 0;
+        bytes[o->m.now] += size;
+        used += size;
+        with_entry += o->entry != ENTRY_NONE;
+        evictable += o->listed == &s->evictable ? size : 0;
+        primary += o->listed == &s->primaries ? size : 0;
     }
+    for (uint32_t i = 0; i < s->entries_used; i++) {
+        check(s->objects[i] != NULL || (s->meta->entry[i].word & 0xff) == MOB_ENTRY_FREE, "an entry without an object is not free");
+        with_entry -= s->objects[i] != NULL;
+    }
+    check(with_entry == 0, "an entry is of an object that is not in the table");
+    used += s->pages.kept + (s->pages.held != NULL ? s->pages.held->size : 0);
     check(used == mob_alloc_used(s->alloc), "bytes in use are not those of the objects");
+    check(evictable == s->evictable_bytes && primary == s->primary_bytes, "the books of what may go are wrong");
     for (unsigned state = 0; state < OBJECT_STATES; state++)
         check(bytes[state] == s->bytes[state] && count[state] == s->count[state], "the books of a state are wrong");
+    check_files(s);
 }

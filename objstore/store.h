@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store.h -- a node's object store, the server half, inside the raylet: arena, entries, who made what, pulls. Loop thread only.
+/* store.h -- a node's object store, the server half, inside the raylet: arena, entries, who made what, pulls, spilling. Loop thread only.
  *
- * An entry's life: FREE -> CREATED (Create; or a pull that starts) -> SEALED -> EVICTING -> FREE. An unsealed entry whose maker dies is
- * freed. Every decision is here; bytes move in objstore/bulk (threads), which the shell plugs in through `pull`, range by range.
+ * An entry's life: FREE -> CREATED (Create; or a pull or restore that starts) -> SEALED -> EVICTING -> FREE. An unsealed entry whose maker
+ * dies is freed. Every decision is here; bytes move in the threads of objstore/bulk and objstore/disk, which the shell plugs in through
+ * `pull`, range by range, and `disk`.
+ *
+ * When the arena is full: copies that are elsewhere, too, and objects that have been written to the disk go; the others, longest unused
+ * first, are written to the disk; whoever asks for room waits; at last it is told what fills the store (store_wait.c).
  */
 #ifndef MOB_OBJSTORE_STORE_H
 #define MOB_OBJSTORE_STORE_H
@@ -30,6 +34,31 @@ struct mob_flight {
     unsigned round;
 };
 
+/* Files are numbered by the store; the first write to a number makes it. A file holds records (disk.h), one after the other. */
+enum mob_disk_verb {
+    MOB_DISK_WRITE,                     /* the pieces, from the arena */
+    MOB_DISK_READ,                      /* the one piece, into the arena; its sum is checked */
+    MOB_DISK_PUNCH,                     /* bytes [at, at + length) are needed no more */
+    MOB_DISK_END,                       /* nor is the file */
+    MOB_DISK_TOUCH,                     /* no file: bytes [at, at + length) of the arena will be written soon ... */
+    MOB_DISK_GIVE_BACK,                 /* ... or not soon */
+};
+
+struct mob_disk_piece {
+    struct mob_object_id id;
+    uint64_t at;                        /* of the record, in the file */
+    uint64_t offset, size;              /* of the bytes, in the arena */
+};
+
+struct mob_disk_job {
+    enum mob_disk_verb verb;
+    uint32_t file;
+    uint64_t at, length;                /* in the file: all that is written, read or punched */
+    size_t count;
+    struct mob_disk_piece *pieces;      /* behind the job, in one allocation */
+    struct mob_error err;               /* code MOB_OK: done */
+};
+
 struct mob_store_config {
     uint64_t bytes;                     /* of the arena */
     uint32_t node;                      /* set later with mob_store_set_node() */
@@ -53,6 +82,9 @@ struct mob_store_config {
     void (*waits)(void *arg, const struct mob_error *why);
     /* NULL, or: a client of this node sent what it must not (a seal of another's entry ...); end its connection. */
     void (*bad)(void *arg, uint32_t process, const struct mob_error *err);
+    /* NULL: nothing is spilled; or begin this job. It is the disk's until mob_store_disk_done(), which follows, once, from the loop. */
+    void (*disk)(void *arg, struct mob_disk_job *job);
+    int64_t grace_ns, patience_ns;      /* 0: the usual ones (store_wait.c) */
     void *arg;
 };
 
@@ -77,18 +109,22 @@ void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mo
 void mob_store_node_died(struct mob_store *s, uint32_t node);
 /* A process is gone, here or elsewhere: its objects are freed. (mob_store_client_gone and mob_store_node_died do it for theirs.) */
 void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
+/* What a dead worker made for an attempt whose end its owner will never hear of. */
+void mob_store_attempt_gone(struct mob_store *s, uint32_t worker, struct mob_address owner, uint64_t task);
 /* A job is over: all that its processes made or brought here is freed. A repeat frees what came since. */
 void mob_store_job_over(struct mob_store *s, struct mob_address job);
-/* Now and then (100 ms): frees what was pinned when its owner freed it, and no message has come since the pin went; goes on with pulls
- * that wait for room, or for news of a node. True: come again, something still waits. */
-bool mob_store_tick(struct mob_store *s, int64_t now_ns);
-/* Is there anything for mob_store_tick()? */
+void mob_store_disk_done(struct mob_store *s, struct mob_disk_job *job);        /* frees it */
+/* Now and then: frees what was pinned when its owner freed it, and no message has come since the pin went; serves, or at last
+ * refuses, those who wait for room; gives memory back that was long not used. Returns when to come again; INT64_MAX: not by itself. */
+int64_t mob_store_tick(struct mob_store *s, int64_t now_ns);
+/* Is there anything for mob_store_tick(), soon (100 ms), or in a minute? */
 bool mob_store_waits(const struct mob_store *s);
+bool mob_store_idles(const struct mob_store *s);
 /* Tell owners of copies that came or went (Copies). Before the loop sleeps. */
 void mob_store_flush(struct mob_store *s);
 
-/* For bulk: what to answer to another node that asks. HERE: where it lies; it stays until _done(). LATER: config.restored() follows,
- * once; then ask again. REFER: it shall ask ret->refer. GONE: *err. */
+/* For bulk: what to answer to another node that asks. HERE: where it lies; it stays until _done(). LATER: it is being made, or comes back
+ * from the disk: config.restored() follows, once; then ask again. REFER: it shall ask ret->refer. GONE: *err. */
 enum mob_serve { MOB_SERVE_HERE, MOB_SERVE_LATER, MOB_SERVE_REFER, MOB_SERVE_GONE };
 struct mob_served {
     uint64_t offset, ticket;
@@ -104,7 +140,23 @@ void *mob_store_arena(const struct mob_store *s);
 struct mob_store_usage {
     uint64_t size, used, objects, pulls;
     uint64_t waiting;                   /* pulls that wait for room */
+    uint64_t spilled, spilled_objects;  /* on the disk alone */
+    uint64_t asks;                      /* who wait for room */
+    uint64_t pulled;                    /* from other nodes, so far */
+    uint64_t warm;                      /* bytes of the arena that have pages */
+    const char *trouble;                /* why nothing is spilled just now, or "" */
+    const char *pages;                  /* how large those of the arena are, and why */
 };
+/* For people. */
+struct mob_store_row {
+    struct mob_object_id id;
+    uint64_t size;
+    const char *state;
+    uint32_t maker, reader;             /* reader: a process that has it pinned; 0: none seen */
+    bool making, copy, freed;
+};
+/* The largest objects, the largest first. Returns how many. */
+size_t mob_store_largest(struct mob_store *s, struct mob_store_row *ret_rows, size_t max);
 struct mob_store_usage mob_store_usage(const struct mob_store *s);
 /* Aborts unless bytes used = sum of what lives, extents do not overlap, free list coalesced. */
 void mob_store_check(const struct mob_store *s);

@@ -3,7 +3,7 @@
  *
  * A Fetch is answered at once if the object is sealed here. If somebody makes it here, and its owner places it on this very node, it waits
  * for the Seal, which may still be in its maker's socket while the news of it went by a faster way; the maker's death answers it. Else it
- * is pulled (store_pull.c): the first Fetch starts the pull, equal ones wait with it.
+ * is pulled (store_pull.c): the first Fetch starts the pull, equal ones wait with it. What is on the disk here is restored.
  *
  * A copy of another size than the owner says is an old value: it goes, and the new one is brought.
  */
@@ -67,6 +67,27 @@ void mob_fetch_answer_all(struct object *o, const struct object *sealed, const s
     mob_fetch_answer_list(o->store, &o->waiters, &o->id, sealed, err);
 }
 
+/* `from` is empty then. */
+static void move_all(struct mob_link *from, struct mob_link *to)
+{
+    mob_list_init(to);
+    while (!mob_list_empty(from)) {
+        struct mob_link *first = from->next;
+
+        mob_list_remove(first);
+        mob_list_append(to, first);
+    }
+}
+
+void mob_fetch_seal(struct object *o)
+{
+    struct mob_link waiters;
+
+    move_all(&o->waiters, &waiters);
+    mob_object_goto(o, OBJECT_SEALED);
+    mob_fetch_answer_list(o->store, &waiters, &o->id, o, NULL);
+}
+
 static void forget_waiter(struct mob_link *waiters, uint32_t process)
 {
     struct waiter *w;
@@ -82,11 +103,11 @@ static void forget_waiter(struct mob_link *waiters, uint32_t process)
 void mob_fetch_forget(struct mob_store *s, uint32_t process)
 {
     struct mob_error why;
+    struct object *o;
     struct pull *p;
 
-    for (uint32_t i = 0; i < s->entries_used; i++)
-        if (s->objects[i] != NULL)
-            forget_waiter(&s->objects[i]->waiters, process);
+    mob_list_each(o, &s->all, struct object, all)
+        forget_waiter(&o->waiters, process);
     mob_error_set(&why, MOB_ERR_CANCELLED, "nobody waits for it any more");
     mob_list_each(p, &s->pulls.all, struct pull, all) {
         forget_waiter(&p->waiters, process);
@@ -150,11 +171,12 @@ void mob_fetch(struct mob_store *s, uint32_t process, const Mobula__Fetch *m)
         mob_room_retry(s, 1);
     }
     if (o != NULL && !old) {
-        if (o->copy) {                  /* used last */
-            mob_list_remove(&o->link);
-            mob_list_append(&s->copies, &o->link);
-        }
+        mob_object_relist(o);           /* used last */
         answer(s, process, &id, o, NULL);
+    } else if ((o = mob_object_find(s, &id, OBJECT_SPILLED, OBJECT_RESTORING)) != NULL
+               && (o->size == m->size || m->node == s->config.node)) {
+        mob_fetch_wait(&o->waiters, process, false);
+        mob_wait_restore(o);
     } else if (m->node == s->config.node) {
         fetch_from_here(s, process, &id);
     } else {
@@ -168,8 +190,8 @@ static void source_died(struct object *o, uint32_t node)
     mob_line_node_died(o, node);
     if (o->m.now != OBJECT_SEALED || !o->copy || o->source != node)
         return;
-    mob_list_remove(&o->link);
     o->copy = false;
+    mob_object_relist(o);
     mob_copies_note(o, COPY_LAST);
 }
 
@@ -181,16 +203,13 @@ static bool pull_is_owned_at(const struct pull *p, struct mob_address owner)
 void mob_store_node_died(struct mob_store *s, uint32_t node)
 {
     struct mob_error why;
+    struct object *o;
     uint64_t freed = 0;
 
     mob_error_set(&why, MOB_ERR_OWNER_DIED, "its owner's node %u died", node);
     mob_pulls_end(s, pull_is_owned_at, (struct mob_address){ node, 0 }, &why);
 
-    for (uint32_t i = 0; i < s->entries_used; i++) {
-        struct object *o = s->objects[i];
-
-        if (o == NULL)
-            continue;
+    mob_list_each(o, &s->all, struct object, all) {
         source_died(o, node);
         if (o->id.node == node) {       /* so is its owner */
             freed += o->m.now == OBJECT_SEALED;
@@ -199,5 +218,5 @@ void mob_store_node_died(struct mob_store *s, uint32_t node)
     }
     mob_room_retry(s, freed);
     mob_pulls_node_died(s, node);
-    mob_pulls_settle(s);
+    mob_store_settle(s);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_private.h -- the parts of a store, for its own files: store.c (whole), store_object.c (one object's life), store_room.c (who must
- * go, who is pinned), store_fetch.c (who waits for an object), store_pull.c (bringing it here),
- * store_giver.c (who asks a node next), store_serve.c (giving it to others),
- * store_copies.c (what owners are told), store_receive.c (messages). */
+ * go, who is pinned), store_wait.c (who waits for room), store_pages.c (which pages), store_spill.c (to the disk and back),
+ * store_fetch.c (who waits for an object), store_pull.c (bringing it here), store_giver.c (who asks a node next), store_serve.c (giving
+ * it to others), store_copies.c (what owners are told), store_receive.c (messages). */
 #ifndef MOB_OBJSTORE_STORE_PRIVATE_H
 #define MOB_OBJSTORE_STORE_PRIVATE_H
 
@@ -19,7 +19,10 @@ enum object_state {
     OBJECT_PULLING,             /* bulk writes; its pull knows who waits */
     OBJECT_DISCARDED,           /* bulk still writes or serves what nobody needs */
     OBJECT_SEALED,
-    OBJECT_DOOMED,              /* freed by its owner, or replaced; still pinned or served */
+    OBJECT_SPILLED,             /* on the disk alone */
+    OBJECT_RESTORING,           /* the disk writes; fetches wait */
+    OBJECT_DROPPED,             /* the disk still writes what nobody needs */
+    OBJECT_DOOMED,              /* freed by its owner, or replaced; still pinned, served or written to the disk */
     OBJECT_GONE,
     OBJECT_STATES
 };
@@ -28,6 +31,8 @@ struct client {
     uint32_t process;
     struct mob_address job;             /* {0, 0}: nobody said */
     struct mob_pin_page *pins;
+    struct mob_extent *kept[16];        /* that it had, the newest last: store_pages.c */
+    unsigned kept_count;
 };
 
 struct waiter {                 /* a Fetch without answer yet */
@@ -36,25 +41,48 @@ struct waiter {                 /* a Fetch without answer yet */
     bool bulk;                  /* not a Fetch: a peer wants it (mob_store_serve) */
 };
 
+struct ask {                    /* waits for room */
+    struct mob_link link;       /* in store->asks, the oldest first */
+    struct object *object;      /* to be restored; NULL: a Create, of the following */
+    uint32_t process;
+    struct mob_object_id id;
+    uint64_t size;
+    uint64_t overtaken;         /* bytes that younger asks got meanwhile */
+};
+
+struct spill_file {
+    struct mob_link link;       /* in store->files */
+    uint32_t number;
+    uint64_t end;               /* where the next record goes */
+    uint64_t live;              /* records that are needed */
+    bool busy;                  /* a write is under way */
+};
+
 struct object {
     struct mob_machine m;
     struct mob_store *store;
     struct mob_object_id id;
-    uint32_t entry, generation;
-    struct mob_extent *extent;          /* NULL: no bytes */
+    uint32_t entry, generation;         /* entry: ENTRY_NONE if SPILLED */
+    struct mob_extent *extent;          /* NULL: no bytes, or they are SPILLED */
     uint64_t size;
     uint32_t maker;                     /* who writes a CREATED one; 0: pulled */
     struct mob_address job;             /* of the maker, or of who asked first for a pulled one */
     bool copy;                          /* pulled: the object is elsewhere, too */
+    struct spill_file *file;            /* has a good record of it, at file_at; NULL: none */
+    uint64_t file_at;
+    bool writing;                       /* to the disk */
+    struct ask *ask;                    /* SPILLED: waits for room */
     unsigned serving;                   /* bulk reads it, so many times */
     struct object *next_same;           /* chain of store->by_id */
-    struct mob_link link;               /* copies SEALED: store->copies, longest unused first; DOOMED: store->doomed */
+    struct mob_link all;                /* in store->all */
+    struct mob_link link;               /* in `listed` */
+    struct mob_link *listed;            /* SEALED: store->evictable or ->primaries, longest unused first; DOOMED: ->doomed; or NULL */
     struct mob_link waiters;
     struct pull *pull;                  /* PULLING, DISCARDED: who writes it; NULL: nobody any more */
     uint32_t source;                    /* of a copy: the node whose copy Fetch named */
     struct line *line;                  /* to whom it was given: store_serve.c; NULL: nobody */
-    bool pinned;                        /* within one scan */
-    uint32_t pin_process, pin_slot;     /* DOOMED: a pin that the last scan found */
+    uint64_t pinned_at;                 /* the newest scan of pins (store->looks) that found it, 0: none ... */
+    uint32_t pin_process, pin_slot;     /* ... here */
 };
 
 /* -- pulls (store_pull.c) ------------------------------------------------------------------------------------------------ */
@@ -141,21 +169,69 @@ struct mob_store {
     uint32_t *free_entries, free_count; /* a stack */
     struct mob_map by_id;               /* hash of the id -> chain */
     struct mob_map clients;             /* process -> struct client */
-    struct mob_link copies, doomed;
+    struct mob_link all;
+    struct mob_link evictable;          /* SEALED: may go at once, as they are elsewhere or on the disk, too */
+    struct mob_link primaries;          /* SEALED: must be written to the disk before */
+    struct mob_link doomed;
     struct pulls pulls;
     struct copy_news *news;
     size_t news_count, news_room;
     uint64_t bytes[OBJECT_STATES], count[OBJECT_STATES];
+    uint64_t evictable_bytes, primary_bytes;
+    uint64_t pulled;                    /* bytes so far */
+    char page_text[128];
+    uint64_t looks;                     /* at all pins, so far */
+    struct {                            /* store_wait.c */
+        struct mob_link list;           /* struct ask, the oldest first */
+        uint64_t count;
+        bool room_came;                 /* since they were looked at */
+        uint64_t gifts, gifts_seen;     /* times that room came; at the last tick */
+        int64_t stuck_since;            /* no room has come since; 0: it has */
+    } asks;
+    struct {                            /* store_pages.c */
+        uint64_t kept;                  /* bytes that clients keep, and nobody uses */
+        uint64_t used_to;               /* from here on the arena was never touched */
+        bool touching;                  /* a job is under way */
+        bool warm;                      /* something was created since all was given back */
+        uint64_t created, created_seen; /* extents so far; at the last tick */
+        int64_t idle_since;
+        uint64_t cursor;                /* given back up to here ... */
+        struct mob_extent *held;        /* ... and this now */
+    } pages;
+    struct {                            /* store_spill.c */
+        struct mob_link files;          /* the last one is written to, while there is a place in it */
+        uint32_t last_number;
+        struct mob_disk_job *write;     /* under way; NULL: none */
+        struct object **chosen;         /* what it writes, piece by piece */
+        unsigned reads;                 /* under way */
+        uint64_t bytes;                 /* of those that are SPILLED */
+        uint64_t largest;               /* of those, or of some that were since there were none */
+        bool fruitless;                 /* all that could be written is pinned: not looked at again before a tick */
+        int64_t retry_at;               /* 0: as trouble came, until a tick */
+        struct mob_error trouble;       /* code MOB_OK: the last write was good */
+        bool stopped;                   /* by trouble, until retry_at */
+    } spill;
 };
 
 /* -- store_object.c ------------------------------------------------------------------------------------------------------ */
 
-/* Give an object an entry and bytes (makes room if it must). NULL: MOB_ERR_NO_SPACE. */
+#define ENTRY_NONE UINT32_MAX
+
+/* An object with an entry and bytes (makes room if it must, but waits for none). NULL: MOB_ERR_NO_SPACE. */
 struct object *mob_object_create(struct mob_store *s, const struct mob_object_id *id, uint64_t size, enum object_state first,
                                  struct mob_error *err);
+/* The same for `maker` (0: none); NULL: no room. `evict`: make some. */
+struct object *mob_object_try(struct mob_store *s, const struct mob_object_id *id, uint64_t size, enum object_state first,
+                              uint32_t maker, bool evict);
+/* A SPILLED one gets an entry and bytes. False: no room. */
+bool mob_object_place(struct object *o, bool evict);
+/* A SEALED one with a good record on the disk gives them up. */
+void mob_object_leave(struct object *o);
 /* Of this id in one of two states. */
 struct object *mob_object_find(const struct mob_store *s, const struct mob_object_id *id, enum object_state a, enum object_state b);
 void mob_object_goto(struct object *o, enum object_state state);
+/* It was used just now, or what decides whether it may go has changed: to the end of its list. */
+void mob_object_relist(struct object *o);
 /* {0, 0}: not a client, or nobody said. */
 struct mob_address mob_client_job(const struct mob_store *s, uint32_t process);
 /* Before it is sealed. */
@@ -166,7 +242,13 @@ void mob_object_seal(struct object *o);
 void mob_object_free(struct object *o);
 /* The end: its entry and bytes are free again. Nobody waits for it. */
 void mob_object_retire(struct object *o);
+const char *mob_object_state(const struct object *o);
 struct mob_store_entry *mob_object_entry(const struct object *o);
+
+static inline void mob_room_came(struct mob_store *s)
+{
+    s->asks.room_came = s->pulls.room_came = true;
+}
 
 /* -- store_room.c -------------------------------------------------------------------------------------------------------- */
 
@@ -176,12 +258,71 @@ void mob_room_evict(struct mob_store *s, struct object **list, size_t count);
 void mob_room_retry(struct mob_store *s, uint64_t looks);
 /* An extent of `size` > 0 bytes, after evicting what may go. NULL: no. */
 struct mob_extent *mob_room_take(struct mob_store *s, uint64_t size);
-int mob_room_refuse(const struct mob_store *s, const struct mob_object_id *id, uint64_t size, struct mob_error *err);
+/* There is a free entry, after evicting what may go. */
+bool mob_room_entry(struct mob_store *s);
+/* Notes in every object that is pinned who pins it. What is true now may not be so when this returns: for estimates. */
+void mob_room_look(struct mob_store *s);
+static inline bool mob_room_seen_pinned(const struct object *o)
+{
+    return o->pinned_at != 0 && o->pinned_at == o->store->looks;
+}
+/* `who`: it names the process that holds most, for which it looks at each object. */
+int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err);
+
+/* -- store_wait.c -------------------------------------------------------------------------------------------------------- */
+
+/* Room for a Create, now or later: Created follows. */
+void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size);
+/* The same for a SPILLED object somebody waits for. */
+void mob_wait_restore(struct object *o);
+void mob_wait_cancel(struct object *o);
+void mob_wait_forget(struct mob_store *s, uint32_t process);
+/* Bytes that the one whose turn it is needs; 0: nobody waits. */
+uint64_t mob_wait_needs(const struct mob_store *s);
+void mob_wait_tick(struct mob_store *s, int64_t now_ns);
+/* The end of every fact: who waited for room gets what came, and the disk is told what to do. */
+void mob_store_settle(struct mob_store *s);
+
+/* -- store_pages.c ------------------------------------------------------------------------------------------------------- */
+
+/* An extent for an object that `maker` will write (0: not a client). NULL: no. */
+struct mob_extent *mob_pages_take(struct mob_store *s, uint32_t maker, uint64_t size, bool evict);
+void mob_pages_give(struct mob_store *s, uint32_t maker, struct mob_extent *extent);
+/* What clients, or this one, keep is everybody's. */
+void mob_pages_release_all(struct mob_store *s);
+void mob_pages_release(struct mob_store *s, struct client *c);
+void mob_pages_done(struct mob_store *s, const struct mob_disk_job *job);
+/* When to come again. */
+int64_t mob_pages_tick(struct mob_store *s, int64_t now_ns);
+
+/* -- store_spill.c ------------------------------------------------------------------------------------------------------- */
+
+/* Write what should be written. */
+void mob_spill_pump(struct mob_store *s);
+void mob_spill_tick(struct mob_store *s, int64_t now_ns);
+/* Bring a RESTORING one, which has a record, from there. */
+void mob_spill_read(struct object *o);
+/* It is on the disk alone from now on. */
+void mob_spill_note(struct object *o);
+/* May a creator have `size` bytes? What is on the disk alone must have a place to come back to, even if the disk becomes full. */
+bool mob_spill_leaves_room(const struct mob_store *s, uint64_t size);
+/* Its record is needed no more. */
+void mob_spill_forget(struct object *o);
+/* Something is on its way to the disk, or could be. */
+bool mob_spill_helps(const struct mob_store *s);
+void mob_spill_fini(struct mob_store *s);
+
+/* -- store_receive.c ----------------------------------------------------------------------------------------------------- */
+
+void mob_answer_created(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const struct object *o,
+                        const struct mob_error *err);
 
 /* -- store_fetch.c ------------------------------------------------------------------------------------------------------- */
 
 void mob_fetch(struct mob_store *s, uint32_t process, const Mobula__Fetch *m);
 void mob_fetch_wait(struct mob_link *waiters, uint32_t process, bool bulk);
+/* It becomes SEALED, and all who wait for it are told. */
+void mob_fetch_seal(struct object *o);
 /* Answer all who wait for o: with `sealed` (an object of the same id), or with the error. */
 void mob_fetch_answer_all(struct object *o, const struct object *sealed, const struct mob_error *err);
 void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const struct mob_object_id *id, const struct object *sealed,
@@ -207,6 +348,8 @@ void mob_pulls_end(struct mob_store *s, bool (*is_its)(const struct pull *p, str
 /* The end of each fact: those that wait for room get what came. */
 void mob_pulls_settle(struct mob_store *s);
 void mob_pulls_tick(struct mob_store *s, int64_t now_ns);
+/* Bytes that the first of those that wait for room needs; 0: none waits. */
+uint64_t mob_pulls_need(const struct mob_store *s);
 bool mob_pulls_wait(const struct mob_store *s);
 
 /* -- store_giver.c ------------------------------------------------------------------------------------------------------- */

@@ -293,6 +293,7 @@ static enum mob_next seal(struct pull *p)
     chain_remove(p);
     mob_list_remove(&p->link);
     incoming_end(p);
+    p->store->pulled += p->size;
     o->pull = NULL;
     o->source = p->root != 0 ? p->root : p->sources[0].node;
     p->object = NULL;
@@ -458,7 +459,7 @@ void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mo
     free(f);
     pull_run(p);
     mob_giver_pump(s, node);
-    mob_pulls_settle(s);
+    mob_store_settle(s);
 }
 
 void mob_pull_end(struct pull *p, const struct object *sealed, const struct mob_error *why)
@@ -519,6 +520,14 @@ void mob_pulls_settle(struct mob_store *s)
                 before = p;             /* it still waits */
         }
     }
+}
+
+uint64_t mob_pulls_need(const struct mob_store *s)
+{
+    for (unsigned i = PRIORITIES; i-- > 0;)
+        if (!mob_list_empty(&s->pulls.waiting[i]))
+            return mob_list_first(&s->pulls.waiting[i], const struct pull, link)->size;
+    return 0;
 }
 
 bool mob_pulls_wait(const struct mob_store *s)

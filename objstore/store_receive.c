@@ -19,8 +19,8 @@ static void bad(struct mob_store *s, uint32_t process, const char *verb, const s
         s->config.bad(s->config.arg, process, &err);
 }
 
-static void answer_created(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const struct object *o,
-                           const struct mob_error *err)
+void mob_answer_created(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const struct object *o,
+                        const struct mob_error *err)
 {
     const struct mob_address here = { s->config.node, 0 }, there = { s->config.node, process };
     Mobula__Created created = MOBULA__CREATED__INIT;
@@ -46,18 +46,12 @@ static void answer_created(struct mob_store *s, uint32_t process, const struct m
 static void on_create(struct mob_store *s, uint32_t process, const Mobula__Create *m)
 {
     struct mob_object_id id = mob_wire_object(m->object);
-    struct mob_error err;
-    struct object *o;
 
     if (process == 0 || mob_map_get(&s->clients, process) == NULL) {
         bad(s, process, "Create", &id, "not a client of this store");
         return;
     }
-    if ((o = mob_object_create(s, &id, m->size, OBJECT_CREATED, &err)) != NULL) {
-        o->maker = process;
-        o->job = mob_client_job(s, process);
-    }
-    answer_created(s, process, &id, o, &err);
+    mob_wait_create(s, process, &id, m->size);
 }
 
 /* The object that `process` writes at `entry`, or NULL after saying what is wrong. */
@@ -136,7 +130,7 @@ static void on_free(struct mob_store *s, uint32_t process, const Mobula__Free *m
         o = mob_map_get(&s->by_id, mob_object_id_hash(&id));
         for (; o != NULL; o = next) {
             next = o->next_same;
-            if (!mob_object_id_eq(&o->id, &id))
+            if (!mob_object_id_eq(&o->id, &id) || (m->maker != 0 && o->maker != m->maker))
                 continue;
             if (!owner && o->maker != process) {
                 bad(s, process, "Free", &id, "it is not its own");
@@ -171,5 +165,5 @@ void mob_store_receive(struct mob_store *s, uint32_t process, const Mobula__Enve
         assert(!"the raylet brings the store its own messages only");
     }
     mob_room_retry(s, RETRY_LOOKS);
-    mob_pulls_settle(s);
+    mob_store_settle(s);
 }

@@ -5,19 +5,18 @@
  * used part of every pin page, put back what was found there, retire the rest. A client that pins after our mark sees the mark; one
  * that pinned before it is seen by our look.
  *
- * Room is made in this order: freed objects whose pin may be gone; copies that are elsewhere too, longest unused first.
+ * Room is made in this order: freed objects whose pin may be gone; objects that are elsewhere or on the disk, too, longest unused
+ * first. What must be written to the disk before is store_spill.c's.
  */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "objstore/store_private.h"
 
 #define EVICT_AT_ONCE 64                /* objects a scan */
-
-static bool being_evicted(const struct object *o)
-{
-    return (atomic_load_explicit(&mob_object_entry(o)->word, memory_order_relaxed) & 0xff) == MOB_ENTRY_EVICTING;
-}
 
 /* What a slot says comes from the client: it can only name one of our entries, or nothing. */
 static void note_pin(struct mob_store *s, const struct client *c, uint32_t slot, uint64_t value)
@@ -25,19 +24,19 @@ static void note_pin(struct mob_store *s, const struct client *c, uint32_t slot,
     uint64_t entry = (value >> 32) - 1;
     struct object *o;
 
-    if (value >> 32 == 0 || entry >= s->entries_used || (o = s->objects[entry]) == NULL || o->generation != (uint32_t)value
-        || !being_evicted(o))
+    if (value >> 32 == 0 || entry >= s->entries_used || (o = s->objects[entry]) == NULL || o->generation != (uint32_t)value)
         return;
-    o->pinned = true;
+    o->pinned_at = s->looks;
     o->pin_process = c->process;
     o->pin_slot = slot;
 }
 
-static void scan_pins(struct mob_store *s)
+void mob_room_look(struct mob_store *s)
 {
     const struct client *c;
     size_t at = 0;
 
+    s->looks++;
     while ((c = mob_map_next(&s->clients, &at, NULL)) != NULL) {
         uint32_t top = atomic_load(&c->pins->top);
 
@@ -53,14 +52,15 @@ static void scan_pins(struct mob_store *s)
 void mob_room_evict(struct mob_store *s, struct object **list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        assert(list[i]->m.now == OBJECT_SEALED || list[i]->m.now == OBJECT_DOOMED);
-        list[i]->pinned = false;
+        assert((list[i]->m.now == OBJECT_SEALED || list[i]->m.now == OBJECT_DOOMED) && !list[i]->writing);
         atomic_store(&mob_object_entry(list[i])->word, mob_entry_word(list[i]->generation, MOB_ENTRY_EVICTING));
     }
-    scan_pins(s);
+    mob_room_look(s);
     for (size_t i = 0; i < count; i++) {
-        if (list[i]->pinned || list[i]->serving > 0)
+        if (mob_room_seen_pinned(list[i]) || list[i]->serving > 0)
             atomic_store(&mob_object_entry(list[i])->word, mob_entry_word(list[i]->generation, MOB_ENTRY_SEALED));
+        else if (list[i]->m.now == OBJECT_SEALED && !list[i]->copy)
+            mob_object_leave(list[i]);
         else
             mob_object_retire(list[i]);
     }
@@ -71,9 +71,9 @@ static bool worth_a_scan(const struct object *o)
 {
     const struct client *c = mob_map_get(&o->store->clients, o->pin_process);
 
-    if (o->serving > 0)
+    if (o->writing || o->serving > 0)
         return false;
-    return !o->pinned || c == NULL || atomic_load(&c->pins->slot[o->pin_slot]) != mob_pin_value(o->entry, o->generation);
+    return o->pinned_at == 0 || c == NULL || atomic_load(&c->pins->slot[o->pin_slot]) != mob_pin_value(o->entry, o->generation);
 }
 
 void mob_room_retry(struct mob_store *s, uint64_t looks)
@@ -99,37 +99,34 @@ void mob_room_retry(struct mob_store *s, uint64_t looks)
         mob_room_evict(s, list, found);
 }
 
-static uint64_t bytes_of(const struct object *o)
+/* Evict, longest unused first, until an extent of `size` can be had; `size` 0: until one is gone. Those that are pinned count as
+ * used now. */
+static struct mob_extent *take_from_evictable(struct mob_store *s, uint64_t size)
 {
-    return o->extent != NULL ? o->extent->size : 0;
-}
-
-/* Evict copies, longest unused first, until an extent of `size` can be had. Those that are pinned count as used now. */
-static struct mob_extent *take_from_copies(struct mob_store *s, uint64_t size)
-{
-    uint64_t left = 0, gain = 0;
+    const struct mob_link *last = s->evictable.prev;
+    bool more = last != &s->evictable;
     struct mob_extent *extent;
-    struct object *o;
 
-    mob_list_each(o, &s->copies, struct object, link) {
-        left++;
-        gain += bytes_of(o);
-    }
-    if (mob_alloc_size(s->alloc) - mob_alloc_used(s->alloc) + gain < size)
+    if (mob_alloc_size(s->alloc) - mob_alloc_used(s->alloc) + s->evictable_bytes < size)
         return NULL;                    /* all of them would go in vain */
-    while (left > 0) {
+    while (more) {
         struct object *list[EVICT_AT_ONCE];
+        uint64_t gain = 0;
         size_t found = 0;
 
-        for (gain = 0; left > 0 && found < EVICT_AT_ONCE && gain < size; left--) {
-            o = mob_list_first(&s->copies, struct object, link);
-            mob_list_remove(&o->link);
-            mob_list_append(&s->copies, &o->link);
-            gain += bytes_of(o);
+        while (more && found < EVICT_AT_ONCE && (gain < size || found == 0)) {
+            struct object *o = mob_list_first(&s->evictable, struct object, link);
+
+            more = &o->link != last;    /* each goes to the end, and is looked at once */
+            mob_object_relist(o);
+            gain += o->extent != NULL ? o->extent->size : 0;
             list[found++] = o;
         }
         mob_room_evict(s, list, found);
-        if ((extent = mob_alloc_take(s->alloc, size)) != NULL)
+        mob_pages_release_all(s);
+        if (size == 0 && s->free_count > 0)
+            return NULL;
+        if (size > 0 && (extent = mob_alloc_take(s->alloc, size)) != NULL)
             return extent;
     }
     return NULL;
@@ -142,30 +139,79 @@ struct mob_extent *mob_room_take(struct mob_store *s, uint64_t size)
     if (extent != NULL || size > mob_alloc_size(s->alloc))
         return extent;
     mob_room_retry(s, UINT64_MAX);
+    mob_pages_release_all(s);
     if ((extent = mob_alloc_take(s->alloc, size)) != NULL)
         return extent;
-    return take_from_copies(s, size);
+    return take_from_evictable(s, size);
 }
 
-int mob_room_refuse(const struct mob_store *s, const struct mob_object_id *id, uint64_t size, struct mob_error *err)
+bool mob_room_entry(struct mob_store *s)
 {
-    uint64_t all = mob_alloc_size(s->alloc), copies = 0;
-    char name[MOB_OBJECT_NAME_SIZE];
-    const struct object *o;
+    if (s->free_count == 0)
+        mob_room_retry(s, UINT64_MAX);
+    if (s->free_count == 0)
+        take_from_evictable(s, 0);
+    return s->free_count > 0;
+}
+
+/* Who holds most of what cannot go: its name, or nothing. */
+static void find_holder(struct mob_store *s, char *text, size_t size)
+{
+    struct mob_map bytes = { 0 };
+    uint64_t most = 0, *sum;
+    uint32_t who = 0;
+    struct object *o;
+    size_t at = 0;
+
+    text[0] = '\0';
+    mob_room_look(s);
+    mob_list_each(o, &s->all, struct object, all) {
+        uint32_t process = o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED ? o->maker : mob_room_seen_pinned(o) ? o->pin_process : 0;
+
+        if (process == 0 || o->extent == NULL)
+            continue;
+        if ((sum = mob_map_get(&bytes, process)) == NULL)
+            mob_map_set(&bytes, process, sum = mob_new(uint64_t));
+        *sum += o->extent->size;
+        if (*sum > most) {
+            most = *sum;
+            who = process;
+        }
+    }
+    if (who != 0)
+        snprintf(text, size, ", most of what is in use by process %" PRIu32 ": %" PRIu64 " bytes", who, most);
+    while ((sum = mob_map_next(&bytes, &at, NULL)) != NULL)
+        free(sum);
+    mob_map_fini(&bytes);
+}
+
+static int refuse_for_entries(const struct mob_store *s, const char *name, struct mob_error *err)
+{
+    return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s: the store of node %u holds %u objects, and can hold no more; free some,"
+                         " or make them larger", name, s->config.node, s->entries);
+}
+
+int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err)
+{
+    uint64_t all = mob_alloc_size(s->alloc);
+    char name[MOB_OBJECT_NAME_SIZE], holder[96] = "";
 
     mob_object_id_name(id, name);
     if (size > all)
         return mob_error_set(err, MOB_ERR_NO_SPACE, "%s has %" PRIu64 " bytes, the whole store of node %u %" PRIu64
                              "; start the node with a larger object store, or make the object smaller", name, size,
                              s->config.node, all);
-    mob_list_each(o, &s->copies, const struct object, link)
-        copies += bytes_of(o);
+    if (s->free_count == 0 && s->entries_used == s->entries)
+        return refuse_for_entries(s, name, err);
+    if (who)
+        find_holder(s, holder, sizeof holder);
     return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s of %" PRIu64 " bytes: of the %" PRIu64 " bytes of the store of node %u, %"
                          PRIu64 " hold %" PRIu64 " sealed objects (%" PRIu64 " of them copies in use), %" PRIu64 " are being written, %"
-                         PRIu64 " being pulled, %" PRIu64 " were freed but are still in use; the largest gap is %" PRIu64
-                         "; drop refs or views, or start the node with a larger object store", name, size, all, s->config.node,
-                         s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], copies,
+                         PRIu64 " being pulled or restored, %" PRIu64 " were freed but are still in use%s; the largest gap is %" PRIu64
+                         "; %s%sdrop refs or views, or start the node with a larger object store", name, size, all, s->config.node,
+                         s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes,
                          s->bytes[OBJECT_CREATED] + s->bytes[OBJECT_UNWANTED],
-                         s->bytes[OBJECT_PULLING] + s->bytes[OBJECT_DISCARDED], s->bytes[OBJECT_DOOMED],
-                         mob_alloc_largest_gap(s->alloc));
+                         s->bytes[OBJECT_PULLING] + s->bytes[OBJECT_DISCARDED] + s->bytes[OBJECT_RESTORING] + s->bytes[OBJECT_DROPPED],
+                         s->bytes[OBJECT_DOOMED], holder, mob_alloc_largest_gap(s->alloc), s->spill.trouble.text,
+                         s->spill.trouble.text[0] != '\0' ? "; " : "");
 }

@@ -138,6 +138,11 @@ enum mob_serve mob_store_serve(struct mob_store *s, const struct mob_asked *aske
         mob_fetch_wait(&o->waiters, 0, true);           /* its Seal may still be in its maker's socket */
         return MOB_SERVE_LATER;
     }
+    if ((o = mob_object_find(s, &asked->id, OBJECT_SPILLED, OBJECT_RESTORING)) != NULL) {
+        mob_fetch_wait(&o->waiters, 0, true);
+        mob_wait_restore(o);
+        return MOB_SERVE_LATER;
+    }
     if ((p = mob_pull_find(s, &asked->id)) != NULL && p->object != NULL)
         return give_on(p, asked, ret, err);
     mob_error_set(err, MOB_ERR_OBJECT_LOST, "it has no copy of %s", mob_object_id_name(&asked->id, name));
@@ -163,7 +168,7 @@ void mob_store_serve_done(struct mob_store *s, uint64_t ticket)
     o->serving--;
     if (o->m.now == OBJECT_DISCARDED && o->pull == NULL && o->serving == 0)
         mob_object_retire(o);
-    s->pulls.room_came = true;          /* or it can go now */
+    mob_room_came(s);                   /* or it can go now */
     mob_room_retry(s, UINT64_MAX);
-    mob_pulls_settle(s);
+    mob_store_settle(s);
 }

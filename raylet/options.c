@@ -23,6 +23,7 @@ static const struct option flags[] = {
     { "port", required_argument, NULL, 'p' },        { "token-file", required_argument, NULL, 't' },
     { "resources", required_argument, NULL, 'r' },   { "gpus", required_argument, NULL, 'g' },
     { "labels", required_argument, NULL, 'l' },      { "store-bytes", required_argument, NULL, 's' },
+    { "object-spilling-directory", required_argument, NULL, 'o' },
     { "driver-only", no_argument, NULL, 'd' },       { "ready-fd", required_argument, NULL, 'R' },
     { "private-fd", required_argument, NULL, 'P' },  { NULL, 0, NULL, 0 },
 };
@@ -103,6 +104,7 @@ static int parse_flag(int flag, struct mob_raylet_options *o, struct mob_error *
     case 'g': return parse_gpus(optarg, o, err);
     case 'l': return mob_labels_parse(optarg, &o->labels, err);
     case 's': return parse_number("store-bytes", optarg, INT64_MAX / MOB_UNITS, &o->store_bytes, err);
+    case 'o': o->spill_folder = optarg; return 0;
     case 'd': o->driver_only = true; return 0;
     case 'R':
     case 'P':

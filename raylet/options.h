@@ -19,6 +19,7 @@ struct mob_raylet_options {
     size_t gpu_count;
     bool gpus_given;
     uint64_t store_bytes;
+    const char *spill_folder;           /* NULL: nothing was said */
     bool driver_only;
     int ready_fd, private_fd;           /* -1: none */
 };

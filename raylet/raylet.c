@@ -12,6 +12,7 @@
 #include "raylet/core.h"
 
 #define STORE_LOOK_NS (100 * MS)
+#define STORE_IDLE_NS (60000 * MS)
 
 struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_raylet_config *config)
 {
@@ -22,6 +23,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     r->config = *config;
     r->wire = mob_wire_create();
     r->now = r->started = w->now_ns(w);
+    r->store_look_at = INT64_MAX;
     mob_membership_init(r);
     mob_routes_init(r);
     mob_wants_init(r);
@@ -143,13 +145,12 @@ static int64_t tick_store(struct mob_raylet *r)
     if (r->config.store == NULL)
         return INT64_MAX;
     mob_store_flush(r->config.store);
-    if (!mob_store_waits(r->config.store))
-        return INT64_MAX;
-    if (r->now >= r->store_look_at) {
-        r->store_look_at = r->now + STORE_LOOK_NS;
-        if (!mob_store_tick(r->config.store, r->now))
-            return INT64_MAX;
-    }
+    if (mob_store_waits(r->config.store))
+        r->store_look_at = earlier(r->store_look_at, r->now + STORE_LOOK_NS);
+    else if (mob_store_idles(r->config.store))
+        r->store_look_at = earlier(r->store_look_at, r->now + STORE_IDLE_NS);
+    if (r->now >= r->store_look_at)
+        r->store_look_at = mob_store_tick(r->config.store, r->now);
     return r->store_look_at;
 }
 

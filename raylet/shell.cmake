@@ -15,6 +15,7 @@ add_executable(mobula-raylet
     ${CMAKE_CURRENT_LIST_DIR}/main.c
     ${CMAKE_CURRENT_LIST_DIR}/shell.c
     ${CMAKE_CURRENT_LIST_DIR}/world.c
+    ${CMAKE_CURRENT_LIST_DIR}/spill.c
     ${CMAKE_CURRENT_LIST_DIR}/session.c
     ${CMAKE_CURRENT_LIST_DIR}/hello.c
     ${CMAKE_CURRENT_LIST_DIR}/resident.c
@@ -23,5 +24,5 @@ add_executable(mobula-raylet
     ${CMAKE_CURRENT_LIST_DIR}/channels.c
     ${CMAKE_CURRENT_LIST_DIR}/reap.c)
 target_link_libraries(mobula-raylet PRIVATE
-    mob_raylet_shell mob_raylet_core mob_store mob_bulk mob_rpc mob_common PkgConfig::JANSSON)
+    mob_raylet_shell mob_raylet_core mob_store mob_disk mob_bulk mob_rpc mob_common PkgConfig::JANSSON)
 install(TARGETS mobula-raylet)

@@ -28,6 +28,7 @@ struct mob_shell {
     struct mob_bulk *bulk;              /* objects and programs of other nodes */
     struct mob_link parked;             /* what other nodes ask the store for, and wait for: world.c */
     struct mob_store *store;
+    struct mob_disk *disk;              /* what the store has no room for */
     struct mob_local *local;            /* processes of this node */
     struct mob_programs *programs;      /* what workers are made of */
     struct mob_logs *logs;              /* what workers print; NULL until registered */
@@ -69,6 +70,10 @@ extern const struct mob_rpc_callbacks mob_world_rpc;
 extern const struct mob_bulk_callbacks mob_world_bulk;
 struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes);
 int64_t mob_world_tick(void *shell);
+
+/* spill.c: the disk behind the store. */
+int mob_spill_init(struct mob_shell *s, struct mob_error *err);
+void mob_spill_do(void *shell, struct mob_disk_job *job);
 
 /* hello.c: what comes over local connections, from Hello on. */
 extern const struct mob_stream_events mob_hello_events;

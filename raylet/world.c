@@ -331,7 +331,7 @@ struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
     mob_list_init(&s->parked);
     return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .incoming = incoming,
                                       .incoming_end = incoming_end, .reach = reach, .forget = forget, .restored = restored,
-                                      .tell = tell, .waits = say_waits, .bad = end_liar, .arg = s };
+                                      .tell = tell, .waits = say_waits, .bad = end_liar, .disk = mob_spill_do, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */

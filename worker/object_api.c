@@ -144,6 +144,8 @@ struct mob_buffer *mob_create_refs(size_t size, struct mob_ref *const *refs, siz
         b = NULL;
     }
     mob_leave(r);
+    if (b != NULL && b->small == NULL)
+        mob_store_client_prepare(r->store, b->room.data, b->size);
     return b;
 }
 

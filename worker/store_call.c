@@ -154,6 +154,7 @@ int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const
     if (mob_store_room(r, id, *ret_size, &room, err) < 0)
         return -1;
     mob_runtime_unlock(r);
+    mob_store_client_prepare(r->store, room.data, *ret_size);
     memcpy(room.data, data, size);
     for (size_t i = 0; i < count; i++)
         mob_packed_put_id(room.data, size, i, &carried[i]);

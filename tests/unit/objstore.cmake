@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name alloc store store_pins store_pull)
+foreach(name alloc store store_pins store_wait store_pages store_pull)
     mob_unit_test(${name} mob_store)
 endforeach()
+mob_unit_test(disk mob_disk)
+mob_unit_test(store_spill mob_disk)

@@ -25,6 +25,7 @@ struct answer {
 struct fixture {
     struct mob_store *store;
     struct answer last;
+    int64_t now;
     unsigned answers, pulls, bads;
     struct mob_flight *flight[FLIGHTS_MAX];     /* under way, the oldest first */
     unsigned flights, incomings, restored;
@@ -275,7 +276,7 @@ static inline void send_fetch(struct fixture *f, uint32_t process, struct mob_ob
     send_fetch_with(f, process, id, size, node, (struct fetch_words){ .priority = MOBULA__FETCH__PRIORITY__GET });
 }
 
-static inline void send_free(struct fixture *f, uint32_t process, struct mob_object_id id)
+static inline void send_free_of(struct fixture *f, uint32_t process, struct mob_object_id id, uint32_t maker)
 {
     Mobula__Free m = MOBULA__FREE__INIT;
     Mobula__ObjectId object, *list[] = { &object };
@@ -284,9 +285,22 @@ static inline void send_free(struct fixture *f, uint32_t process, struct mob_obj
     mob_wire_put_object(&object, &id);
     m.n_objects = 1;
     m.objects = list;
+    m.maker = maker;
     mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_FREE);
     e.e.free = &m;
     mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_free(struct fixture *f, uint32_t process, struct mob_object_id id)
+{
+    send_free_of(f, process, id, 0);
+}
+
+/* So long that who waits for room in vain is told. */
+static inline void wait_in_vain(struct fixture *f)
+{
+    mob_store_tick(f->store, f->now += INT64_C(1000000000));
+    mob_store_tick(f->store, f->now += INT64_C(3000000000));
 }
 
 /* Create, fill with `byte` if there is a client, seal; the answer of Create. */
