@@ -222,6 +222,26 @@ static struct task *claimed_task(const struct lease *l, const Mobula__LeaseOver 
     return started ? mob_list_first(&l->tasks, struct task, link) : NULL;
 }
 
+/* Results that a worker of this node sealed before it died in its task. Its raylet cannot know that we never heard of them. */
+static void free_made(struct mob_owner *o, const struct lease *l, const struct task *t)
+{
+    Mobula__ObjectId *ids = mob_alloc(t->returns * sizeof *ids), **list = mob_alloc(t->returns * sizeof *list);
+    Mobula__Free m = MOBULA__FREE__INIT;
+
+    for (uint32_t i = 0; i < t->returns; i++) {
+        struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
+                                    .task = t->number, .index = i };
+
+        mob_wire_put_object(list[i] = &ids[i], &id);
+    }
+    m.n_objects = t->returns;
+    m.objects = list;
+    m.maker = l->worker.process;
+    mob_owner_send(o, (struct mob_address){ l->worker.node, 0 }, MOBULA__ENVELOPE__BODY_FREE, &m);
+    free(ids);
+    free(list);
+}
+
 void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
 {
     struct lease *l = mob_owner_lease_find(o, m->worker->node, m->lease);
@@ -235,6 +255,8 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
     struct task *claimed = claimed_task(l, m);
     struct channel *channel = l->channel;
 
+    if (claimed != NULL && channel != NULL)
+        free_made(o, l, claimed);
     recall(o, l);                               /* what is queued again shall not come here */
     while (!mob_list_empty(&l->tasks)) {        /* the last first: they go to the front of the queue */
         struct task *t = MOB_CONTAINER(l->tasks.prev, struct task, link);

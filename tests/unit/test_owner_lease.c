@@ -345,6 +345,9 @@ START_TEST(test_death_keeps_order_and_answers)
     ck_assert_int_eq(fake_look(&f, refs[0]).state, MOB_OBJECT_INLINE);
     ck_assert_int_eq(fake_look(&f, refs[1]).error->code, MOB_ERR_WORKER_CRASHED);
     ck_assert_uint_eq(mob_owner_counts(f.o).queued, 2);     /* not charged */
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);      /* of what it may have sealed */
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->free->objects[0]->task, dead.task);
+    ck_assert_uint_ne(f.last[MOBULA__ENVELOPE__BODY_FREE]->free->maker, 0);
     fake_open(&f, 1);
     fake_grant(&f, shape, 2, 1);
     mob_owner_flush(f.o);
