@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.c -- what objects cost, in a private cluster: each line is a name and a number. Limits (memcpy, the disk) are measured in the same
+ * run, as machines are shared.
+ *
+ *     bench_store          memcpy, put_first, put_again (MB/s, of 100 MiB), put_small, get_again (/s)
+ *     bench_store spill    disk_write, disk_read, spill, restore (MB/s), in a store of 256 MiB; the disk is $TMPDIR's
+ */
+#include <mobula.h>
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MIB ((size_t)1 << 20)
+#define BIG (100 * MIB)
+#define ROUNDS 15
+#define SMALL_COUNT 2000000
+#define GET_COUNT 2000000
+#define SPILL_STORE (256 * MIB)
+#define SPILL_BLOCK (8 * MIB)
+#define SPILL_BLOCKS 128
+
+static struct mob_error err;
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void must(int good, const char *what)
+{
+    if (good)
+        return;
+    fprintf(stderr, "bench_store: %s: %s\n", what, err.text);
+    exit(1);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static double median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, compare);
+    return v[n / 2];
+}
+
+/* Memcpy and put in turns, so that both see the same neighbours on the machine. */
+static void put_big(void)
+{
+    char *from = malloc(BIG), *to = malloc(BIG);
+    double copies[ROUNDS], puts[ROUNDS], first = 0;
+
+    memset(from, 1, BIG);
+    memset(to, 2, BIG);
+    for (int i = -2; i < ROUNDS; i++) {
+        struct mob_ref *ref;
+        double start = now_s();
+
+        memcpy(to, from, BIG);
+        double copied = now_s();
+        must((ref = mob_put(from, BIG, &err)) != NULL, "put");
+        double put = now_s();
+        mob_ref_drop(ref);
+        if (i == -2)
+            first = (double)BIG / 1e6 / (put - copied);
+        if (i < 0)
+            continue;
+        copies[i] = (double)BIG / 1e6 / (copied - start);
+        puts[i] = (double)BIG / 1e6 / (put - copied);
+    }
+    printf("memcpy %.0f\nput_first %.0f\nput_again %.0f\n", median(copies, ROUNDS), first, median(puts, ROUNDS));
+    free(from);
+    free(to);
+}
+
+static void put_small(void)
+{
+    double start = now_s();
+
+    for (uint64_t i = 0; i < SMALL_COUNT; i++) {
+        struct mob_ref *ref = mob_put(&i, sizeof i, &err);
+
+        must(ref != NULL, "put");
+        mob_ref_drop(ref);
+    }
+    printf("put_small %.0f\n", SMALL_COUNT / (now_s() - start));
+}
+
+static void get_again(void)
+{
+    struct mob_buffer *b = mob_create(MIB, &err);
+    struct mob_ref *ref;
+    struct mob_view view;
+
+    must(b != NULL, "create");
+    memset(mob_buffer_data(b), 3, MIB);
+    must((ref = mob_seal(b, &err)) != NULL, "seal");
+    double start = now_s();
+    for (int i = 0; i < GET_COUNT; i++) {
+        must(mob_get(ref, -1, &view, &err) == 0, "get");
+        mob_view_release(&view);
+    }
+    printf("get_again %.0f\n", GET_COUNT / (now_s() - start));
+    mob_ref_drop(ref);
+}
+
+/* The disk's own rate, as a spill file is written: in order, through no cache that counts. */
+static void disk(void)
+{
+    const char *folder = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char *block;
+
+    if (fd < 0 || posix_memalign((void **)&block, 4096, SPILL_BLOCK) != 0) {
+        fprintf(stderr, "bench_store: no file in %s\n", folder);
+        exit(1);
+    }
+    memset(block, 5, SPILL_BLOCK);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_DIRECT);
+    double start = now_s();
+    for (int i = 0; i < SPILL_BLOCKS; i++)
+        must(pwrite(fd, block, SPILL_BLOCK, (off_t)((size_t)i * SPILL_BLOCK)) == (ssize_t)SPILL_BLOCK, "write");
+    fdatasync(fd);
+    printf("disk_write %.0f\n", (double)SPILL_BLOCK * SPILL_BLOCKS / 1e6 / (now_s() - start));
+    start = now_s();
+    for (int i = 0; i < SPILL_BLOCKS; i++)
+        must(pread(fd, block, SPILL_BLOCK, (off_t)((size_t)i * SPILL_BLOCK)) == (ssize_t)SPILL_BLOCK, "read");
+    printf("disk_read %.0f\n", (double)SPILL_BLOCK * SPILL_BLOCKS / 1e6 / (now_s() - start));
+    close(fd);
+    free(block);
+}
+
+/* Four times the store: what is beyond it has to be written before, and read again after. */
+static void spill(void)
+{
+    static struct mob_ref *refs[SPILL_BLOCKS];
+    char *block = malloc(SPILL_BLOCK);
+    double start, beyond = (double)SPILL_BLOCK * SPILL_BLOCKS - (double)SPILL_STORE;
+
+    disk();
+    memset(block, 5, SPILL_BLOCK);
+    start = now_s();
+    for (int i = 0; i < SPILL_BLOCKS; i++)
+        must((refs[i] = mob_put(block, SPILL_BLOCK, &err)) != NULL, "put");
+    printf("spill %.0f\n", beyond / 1e6 / (now_s() - start));
+    start = now_s();
+    for (int i = 0; i < SPILL_BLOCKS - (int)(SPILL_STORE / SPILL_BLOCK); i++) {
+        struct mob_view view;
+
+        must(mob_get(refs[i], -1, &view, &err) == 0, "get");
+        mob_view_release(&view);
+    }
+    printf("restore %.0f\n", beyond / 1e6 / (now_s() - start));
+    free(block);
+}
+
+int main(int argc, char **argv)
+{
+    int spilling = argc > 1 && strcmp(argv[1], "spill") == 0;
+    struct mob_init_options options = { .size = sizeof options, .resources = "CPU=1",
+                                        .object_store_bytes = spilling ? (int64_t)SPILL_STORE : INT64_C(1) << 30 };
+
+    must(mob_init(argc, argv, &options, &err) == 0, "init");
+    if (spilling) {
+        spill();
+    } else {
+        put_big();
+        put_small();
+        get_again();
+    }
+    mob_shutdown();
+    return 0;
+}
