@@ -129,12 +129,18 @@ void print_node_table(json_t *nodes, const char *const *columns)
     size_t i;
 
     json_array_foreach(nodes, i, node) {
-        char used[32], size[32];
+        static const char *const amounts[] = { "spilled", "pulled", "warm" };
+        char used[32], size[32], key[32];
         print_amount("memory", json_number_value(json_object_get(node, "store_used")), used, sizeof used);
         print_amount("memory", json_number_value(json_object_get(node, "store_size")), size, sizeof size);
         json_object_set_new(node, "cpu", used_of(node, "CPU"));
         json_object_set_new(node, "gpu", used_of(node, "GPU"));
         json_object_set_new(node, "store", json_sprintf("%s/%s", used, size));
+        for (size_t k = 0; k < sizeof amounts / sizeof amounts[0]; k++) {
+            snprintf(key, sizeof key, "store_%s", amounts[k]);
+            print_amount("memory", json_number_value(json_object_get(node, key)), used, sizeof used);
+            json_object_set_new(node, amounts[k], json_string(used));
+        }
     }
     print_table(nodes, columns);
 }

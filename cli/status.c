@@ -51,9 +51,31 @@ static void print_demands(json_t *demands)
     }
 }
 
+/* What is wrong with a node's store, and what its memory is made of. */
+static void print_stores(json_t *nodes)
+{
+    json_t *node;
+    size_t i;
+
+    json_array_foreach(nodes, i, node) {
+        int64_t number = (int64_t)json_number_value(json_object_get(node, "node"));
+        int64_t asks = (int64_t)json_number_value(json_object_get(node, "store_asks"));
+        const char *trouble = json_string_value(json_object_get(node, "store_trouble")) ?: "";
+        const char *pages = json_string_value(json_object_get(node, "store_pages")) ?: "";
+
+        if (i == 0 && pages[0] != '\0')
+            printf("\nStore of node %" PRId64 ": %s\n", number, pages);
+        if (trouble[0] != '\0')
+            printf("Store of node %" PRId64 ": %s\n", number, trouble);
+        if (asks > 0)
+            printf("Store of node %" PRId64 ": %" PRId64 " wait for room\n", number, asks);
+    }
+}
+
 static int run(const struct args *a)
 {
-    static const char *const columns[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "blocked", "queued", "store", NULL };
+    static const char *const columns[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "blocked", "queued", "store", "spilled",
+                                           "pulled", "warm", NULL };
     const char *format = args_text(a, "format");
     struct mob_error err;
     json_t *answer, *nodes;
@@ -71,6 +93,7 @@ static int run(const struct args *a)
         print_totals(json_object_get(answer, "total"), json_object_get(answer, "available"));
         putchar('\n');
         print_node_table(nodes, columns);
+        print_stores(nodes);
         print_demands(json_object_get(answer, "demands"));
     }
     json_decref(answer);

@@ -11,6 +11,7 @@
 #include "head/job.h"
 #include "head/node.h"
 #include "head/query.h"
+#include "head/gather.h"
 #include "head/view.h"
 
 #define MOB_NS_OF_MS INT64_C(1000000)
@@ -40,6 +41,7 @@ struct mob_head {
     struct demand_table demands;
     struct job_table jobs;
     struct query_table queries;
+    struct gathering_table gatherings;
 
     int64_t now_ns;             /* of this call */
     int64_t started_ns;

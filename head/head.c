@@ -61,6 +61,7 @@ void mob_head_hang_up(struct mob_head *h, struct link *l)
     l->kind = LINK_OVER;
     l->node = NULL;
     mob_head_query_link_lost(h, l->number);
+    mob_head_gather_link_lost(h, l->number);
     h->world->hang_up(h->world, l->number);
 }
 
@@ -108,6 +109,9 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
     struct mob_address job;
 
     switch (e->body_case) {
+    case MOBULA__ENVELOPE__BODY_REPLY:
+        mob_head_gathered(h, n->place.number, e->reply);
+        return 0;
     case MOBULA__ENVELOPE__BODY_REPORT:
         if (n->named_link != n->link)
             mob_head_job_all_named(n);
@@ -212,6 +216,7 @@ void mob_head_link_lost(struct mob_head *h, uint64_t link, bool refused)
     if (l == NULL)
         return;
     mob_head_query_link_lost(h, link);
+    mob_head_gather_link_lost(h, link);
     if (l->kind == LINK_PROBE)
         mob_head_node_probe_lost(l->node, refused);
     else if (l->kind == LINK_RAYLET)
@@ -228,6 +233,8 @@ int64_t mob_head_tick(struct mob_head *h)
     if ((other_ns = mob_head_demand_place(h)) < due_ns)
         due_ns = other_ns;
     if ((other_ns = mob_head_query_tick(h)) < due_ns)
+        due_ns = other_ns;
+    if ((other_ns = mob_head_gather_tick(h)) < due_ns)
         due_ns = other_ns;
     /* Come often enough to see by the clock when this process did not run. */
     other_ns = h->now_ns + h->config.beat_ms * MOB_NS_OF_MS / 2;
@@ -254,6 +261,7 @@ struct mob_head *mob_head_create(struct mob_world *w, const struct mob_head_conf
     mob_head_demand_init(h);
     mob_head_job_init(h);
     mob_head_query_init(h);
+    mob_head_gather_init(h);
     return h;
 }
 
@@ -265,6 +273,7 @@ void mob_head_destroy(struct mob_head *h)
     if (h == NULL)
         return;
     mob_head_query_fini(h);
+    mob_head_gather_fini(h);
     mob_head_job_fini(h);
     mob_head_demand_fini(h);
     mob_head_node_fini(h);

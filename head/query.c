@@ -3,6 +3,7 @@
  *
  *   nodes    {"nodes": [{"node", "state", "ip", "port", "bulk_port", "host", "pid", "driver_only", "session_dir", "labels",
  *             "total": {resource: amount}, "available": {...}, "workers", "blocked", "queued", "store_used", "store_size",
+ *             "store_spilled", "store_pulled", "store_warm", "store_asks", "store_trouble", "store_pages",
  *             "uptime_ms", "silent_ms", of a dead one "reason"}]}
  *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead", "total", "available": of all that
  *             serve, "jobs", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state", "why"}]}
@@ -10,6 +11,7 @@
  *   health   {"ok": true, "nodes"}
  *   wait     argument {"nodes": N, "timeout_ms": T}: {"nodes"} when so many serve; MOB_ERR_TIMEOUT after T (absent: never)
  *   stop     {"ok": true}; then the head ends
+ *   memory   is gathered from the raylets: head/gather.c
  *   tasks, timeline   go to the shell, which has the event file
  *
  * Only `wait` waits: for a node to join, its own time-out, or the end of its link.
@@ -129,6 +131,12 @@ static json_t *node_json(const struct node *n)
     json_object_set_new(object, "queued", json_integer(n->load.queued));
     json_object_set_new(object, "store_used", json_integer((json_int_t)n->load.store_used));
     json_object_set_new(object, "store_size", json_integer((json_int_t)n->load.store_size));
+    json_object_set_new(object, "store_spilled", json_integer((json_int_t)n->load.store_spilled));
+    json_object_set_new(object, "store_pulled", json_integer((json_int_t)n->load.store_pulled));
+    json_object_set_new(object, "store_warm", json_integer((json_int_t)n->load.store_warm));
+    json_object_set_new(object, "store_asks", json_integer(n->load.store_asks));
+    json_object_set_new(object, "store_trouble", json_string(n->load.store_trouble));
+    json_object_set_new(object, "store_pages", json_string(n->load.store_pages));
     json_object_set_new(object, "uptime_ms", json_integer((json_int_t)n->load.uptime_ms));
     json_object_set_new(object, "silent_ms", json_integer((mob_head_lived_ns(n->head) - n->heard_ns) / MOB_NS_OF_MS));
     return object;
@@ -381,7 +389,10 @@ void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address f
         }
         return;
     }
-    if (strcmp(m->verb, "wait") == 0) {
+    if (strcmp(m->verb, "memory") == 0) {
+        if (mob_head_gather(h, l->number, from, m, &err) == 0)
+            return;
+    } else if (strcmp(m->verb, "wait") == 0) {
         if (wait_begin(h, l->number, from, m->id, m->argument, &err) == 0)
             return;                     /* mob_head_query_tick() answers */
     } else if (h->config.query_events != NULL && (strcmp(m->verb, "tasks") == 0 || strcmp(m->verb, "timeline") == 0)) {

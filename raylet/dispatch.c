@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "raylet/core.h"
+#include "raylet/memory.h"
 
 #define LOCAL (1u << MOB_LINK_LOCAL)
 #define PEER (1u << MOB_LINK_PEER)
@@ -59,7 +60,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_MOURN] = { mob_question_on_mourn, mob_question_mourn, LOCAL | PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_MOURNED] = { .passes = mob_question_mourned, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
-    [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER, LOCAL },
+    [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER | HEAD, LOCAL },
     [MOBULA__ENVELOPE__BODY_REPLY] = { .passes = mob_borrowed_from_lender, .pass_from = HEAD | PEER },
     [MOBULA__ENVELOPE__BODY_CREATE] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_SEAL] = { .hear = hear_store, .from = LOCAL },
@@ -185,11 +186,15 @@ static void answer(struct mob_raylet *r, const struct arrival *a, const struct m
     mob_route_send(r, &e.e);
 }
 
-/* "output": the asker is a driver; the Reply follows what its workers have printed. */
+/* "output": the asker is a driver; the Reply follows what its workers have printed. "memory": for the head. */
 static void hear_query(struct mob_raylet *r, const struct arrival *a)
 {
     struct mob_error why;
 
+    if (strcmp(a->e->query->verb, "memory") == 0) {
+        mob_memory_answer(r, a->from, a->e->query);
+        return;
+    }
     if (strcmp(a->e->query->verb, "output") != 0) {
         mob_error_set(&why, MOB_ERR_INVALID, "a raylet has no answer to \"%.40s\"", a->e->query->verb);
         answer(r, a, &why);

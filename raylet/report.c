@@ -45,6 +45,12 @@ static void say_report(struct mob_raylet *r)
 
         m.store_used = usage.used;
         m.store_size = usage.size;
+        m.store_spilled = usage.spilled;
+        m.store_pulled = usage.pulled;
+        m.store_warm = usage.warm;
+        m.store_asks = (uint32_t)usage.asks;
+        m.store_trouble = (char *)usage.trouble;
+        m.store_pages = (char *)usage.pages;
     }
     m.queued = r->wants.queued;
     m.claim_over = r->claim.over;

@@ -142,4 +142,65 @@ START_TEST(test_long_answers_come_in_parts)
 }
 END_TEST
 
-UNIT_MAIN("query", test_nodes_and_status, test_wait, test_long_answers_come_in_parts)
+static void reply_part(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last)
+{
+    Mobula__Reply m = MOBULA__REPLY__INIT;
+    struct mob_envelope e;
+
+    m.id = id;
+    m.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
+    m.last = last;
+    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPLY);
+    e.e.reply = &m;
+    fake_receive(f, n->link, &e.e);
+}
+
+/* Each node answers for itself; one that is silent is named, and keeps nobody waiting for long. */
+START_TEST(test_memory_is_gathered)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+    const Mobula__Envelope *e;
+    json_t *json, *nodes;
+    uint64_t link, id;
+    int code;
+
+    fake_init(&f);
+    link = fake_link(&f);
+    fake_query(&f, link, 7, "memory", "{\"limit\":3}");
+    json = answer(&f, link, 7, &code);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "nodes")), 0);
+    json_decref(json);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    fake_query(&f, link, 8, "memory", "{\"limit\":3}");
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_QUERY);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_str_eq(e->query->argument, "{\"limit\":3}");
+    id = e->query->id;
+    ck_assert_ptr_nonnull(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_QUERY));
+    reply_part(&f, &a, id, "{\"node\":1,\"obj", false);
+    reply_part(&f, &b, id + 99, "{}", true);
+    reply_part(&f, &a, id, "ects\":[]}", true);
+    ck_assert_ptr_null(fake_take(&f, link, MOBULA__ENVELOPE__BODY_REPLY));
+    fake_report(&f, &a, 2, "CPU=4", 0);
+    for (int i = 0; i < 60; i++) {
+        fake_report(&f, &a, 2, "CPU=4", 0);
+        fake_report(&f, &b, 2, "CPU=4", 0);
+        fake_pass(&f, 100);
+    }
+    json = answer(&f, link, 8, &code);
+    nodes = json_object_get(json, "nodes");
+    ck_assert_uint_eq(json_array_size(nodes), 2);
+    ck_assert_ptr_nonnull(json_object_get(json_array_get(nodes, 0), "objects"));
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(nodes, 1), "error")), "it does not answer");
+    json_decref(json);
+    reply_part(&f, &b, id, "{}", true);                 /* too late: nobody waits */
+    fake_query(&f, link, 9, "memory", "");
+    mob_head_link_lost(f.head, link, false);            /* nor here */
+    fake_pass(&f, 6000);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("query", test_memory_is_gathered, test_nodes_and_status, test_wait, test_long_answers_come_in_parts)
