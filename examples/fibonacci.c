@@ -129,6 +129,7 @@ int main(int argc, char **argv)
     if (mob_init(argc, argv, &options, &err) < 0 || (fn = mob_fn("fibonacci", NULL, &err)) == NULL)
         fail("fibonacci", &err);
     cpus = cluster_cpus();
+    cluster_warm(cpus);
     start = seconds_now();
     make_range((struct range){ 0, terms }, &serial);
     serial_s = seconds_now() - start;

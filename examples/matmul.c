@@ -190,6 +190,7 @@ int main(int argc, char **argv)
         fail("matmul", &err);
     matrix_make(&a, n, 1);
     matrix_make(&b, n, 2);
+    cluster_warm(cluster_cpus());
     start = seconds_now();
     serial = serial_product(n, &a, &b);
     serial_s = seconds_now() - start;

@@ -51,6 +51,7 @@ int main(int argc, char **argv)
     if (mob_init(argc, argv, &options, &err) < 0 || (fn = mob_fn("sample", NULL, &err)) == NULL)
         fail("pi", &err);
     cpus = cluster_cpus();
+    cluster_warm(cpus);
     tasks = cpus < 16 ? 16 : cpus;
     struct mob_ref **refs = calloc((size_t)tasks, sizeof *refs);
 

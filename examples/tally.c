@@ -87,6 +87,37 @@ void tally_print_hosts(const struct tally *y)
     printf("\n");
 }
 
+static int warm(struct mob_task *t, struct mob_error *err)
+{
+    (void)t, (void)err;
+    nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+    return 0;
+}
+MOB_TASK(warm)
+
+void cluster_warm(int cpus)
+{
+    struct mob_ref **refs = calloc((size_t)cpus, sizeof *refs);
+    unsigned char *ready = calloc((size_t)cpus, 1);
+    double start = seconds_now();
+    struct mob_error err;
+    struct mob_fn *fn = mob_fn("warm", NULL, &err);
+
+    if (refs == NULL || ready == NULL || fn == NULL)
+        fail("warm", &err);
+    for (int i = 0; i < cpus; i++)
+        if (mob_call(fn, NULL, 0, &refs[i], &err) < 0)
+            fail("warm", &err);
+    if (mob_wait(refs, (size_t)cpus, (size_t)cpus, MOB_FOREVER, ready, &err) < 0)
+        fail("warm", &err);
+    for (int i = 0; i < cpus; i++)
+        mob_ref_drop(refs[i]);
+    mob_fn_destroy(fn);
+    free(refs);
+    free(ready);
+    printf("%d workers were up after %.2f s\n", cpus, seconds_now() - start);
+}
+
 void tally_print(const struct tally *y, double serial, double distributed, int cpus)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

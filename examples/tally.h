@@ -22,6 +22,8 @@ void tally_add(struct tally *y, const char *host);
 void tally_merge(struct tally *y, const struct tally *more);
 
 int cluster_cpus(void);
+/* Have a worker started for each CPU, so that what is timed next is the work. Prints how long that took. */
+void cluster_warm(int cpus);
 
 /* Both times, their ratio beside what is possible (the CPUs of the cluster, but no more than this machine has cores), tasks by
  * host. A serial run of 0 seconds was left out. */

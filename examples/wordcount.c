@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wordcount.c -- counts the words of 256 MiB of text (every text under /usr/share/doc and /usr/include, again and again) by a tree of
- * nested tasks: a task that is given more text than LEAF cuts it, puts the pieces into the object store, has tasks of its own count
- * them, and adds up. The text travels as objects, never as a path. */
+ * nested tasks. The text stands in the object store, in pieces of TRUNK bytes, and never travels as a path: the driver gives each tree task
+ * a reference to one; that cuts it and has a leaf task of its own count each cut, and adds up. A leaf reads its part of the piece where it
+ * lies: on this host nobody copies it, to another it travels once. */
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,13 @@
 #include "words.h"
 
 #define MIB ((size_t)1 << 20)
-#define TRUNK (32 * MIB)                /* what the driver gives one task */
+#define TRUNK (32 * MIB)                /* a piece of text: what the driver gives one task */
 #define LEAF (8 * MIB)                  /* what one task counts by itself */
 #define PIECES_MAX 64
+
+struct span {                           /* of a piece */
+    size_t from, size;
+};
 
 /* Cut after `wanted` bytes, but not inside a word. */
 static size_t cut(const char *text, size_t size, size_t wanted)
@@ -26,7 +31,17 @@ static size_t cut(const char *text, size_t size, size_t wanted)
     return at;
 }
 
-/* Add up what one task says: its words, and who ran it and its children. */
+/* Results of a counting task: its words, and who ran it and its children. */
+static int return_counted(struct mob_task *t, const struct words *w, const struct tally *y, struct mob_error *err)
+{
+    size_t size;
+    char *packed = words_pack(w, &size);
+    int rc = mob_return(t, 0, MOB_BYTES(packed, size), err);
+
+    free(packed);
+    return rc < 0 ? -1 : mob_return(t, 1, MOB_BYTES(y, sizeof *y), err);
+}
+
 static int add_up(struct mob_ref *const results[2], struct words *w, struct tally *y, struct mob_error *err)
 {
     struct tally theirs;
@@ -42,62 +57,86 @@ static int add_up(struct mob_ref *const results[2], struct words *w, struct tall
     return 0;
 }
 
-/* Have tasks count `text` in pieces. Used by the driver and by the inner tasks. */
-static int count_by_tasks(const char *text, size_t size, size_t piece, struct words *w, struct tally *y, struct mob_error *err)
+/* Add up what n tasks say; their refs are dropped. */
+static int add_up_all(struct mob_ref *results[][2], int n, struct words *w, struct tally *y, struct mob_error *err)
 {
-    struct mob_options options = { .size = sizeof options, .returns = 2 };
-    struct mob_fn *fn = mob_fn("count", &options, err);
-    struct mob_ref *results[PIECES_MAX][2];
-    int n = 0, result = fn == NULL ? -1 : 0;
+    int rc = 0;
 
-    for (size_t at = 0, length; result == 0 && at < size && n < PIECES_MAX; at += length) {
-        struct mob_ref *part;
-        length = n == PIECES_MAX - 1 ? size - at : cut(text + at, size - at, piece);
-        if ((part = mob_put(text + at, length, err)) == NULL || mob_call(fn, &MOB_REF(part), 1, results[n], err) < 0)
-            result = -1;
-        else
-            n++;
-        mob_ref_drop(part);             /* the task holds it */
-    }
     for (int i = 0; i < n; i++) {
-        if (result == 0)
-            result = add_up(results[i], w, y, err);
+        if (rc == 0)
+            rc = add_up(results[i], w, y, err);
         mob_ref_drop(results[i][0]);
         mob_ref_drop(results[i][1]);
     }
-    mob_fn_destroy(fn);
-    return result;
+    return rc;
 }
 
-static int count(struct mob_task *t, struct mob_error *err)
+/* Arguments: a piece, as its value; a span of it. */
+static int leaf(struct mob_task *t, struct mob_error *err)
 {
-    struct mob_view text;
     struct tally tally = { 0 };
+    struct mob_view piece;
+    struct span span;
     struct words *w;
-    char *packed, host[64];
-    size_t size;
-    int result = 0;
+    char host[64];
+    int rc;
 
-    if (mob_arg(t, 0, &text, err) < 0)
+    if (mob_arg(t, 0, &piece, err) < 0 || mob_arg_copy(t, 1, &span, sizeof span, err) < 0)
         return -1;
     tally_here(t, host);
     tally_add(&tally, host);
     w = words_create();
-    if (text.size > LEAF * 3 / 2)
-        result = count_by_tasks(text.data, text.size, LEAF, w, &tally, err);
-    else
-        words_count_text(w, text.data, text.size);
-    if (result == 0) {
-        packed = words_pack(w, &size);
-        result = mob_return(t, 0, MOB_BYTES(packed, size), err);
-        free(packed);
-    }
-    if (result == 0)
-        result = mob_return(t, 1, MOB_BYTES(&tally, sizeof tally), err);
+    words_count_text(w, (const char *)piece.data + span.from, span.size);
+    rc = return_counted(t, w, &tally, err);
     words_destroy(w);
-    return result;
+    return rc;
 }
-MOB_TASK(count)
+MOB_TASK(leaf)
+
+/* Have leaves count a piece, whose bytes are `text`. */
+static int count_by_leaves(struct mob_ref *piece, const char *text, size_t size, struct words *w, struct tally *y, struct mob_error *err)
+{
+    struct mob_options options = { .size = sizeof options, .returns = 2 };
+    struct mob_fn *fn = mob_fn("leaf", &options, err);
+    struct mob_ref *results[PIECES_MAX][2];
+    struct span span = { 0, 0 };
+    int n = 0, rc = fn == NULL ? -1 : 0;
+
+    for (; rc == 0 && span.from < size && n < PIECES_MAX; span.from += span.size) {
+        span.size = n == PIECES_MAX - 1 ? size - span.from : cut(text + span.from, size - span.from, LEAF);
+        rc = mob_call(fn, (struct mob_value[]){ MOB_REF(piece), MOB_BYTES(&span, sizeof span) }, 2, results[n], err);
+        n += rc == 0;
+    }
+    mob_fn_destroy(fn);
+    return add_up_all(results, n, w, y, err) < 0 ? -1 : rc;
+}
+
+/* Argument: carries a reference to a piece. */
+static int tree(struct mob_task *t, struct mob_error *err)
+{
+    struct tally tally = { 0 };
+    struct mob_view box, text;
+    struct mob_ref *piece;
+    struct words *w;
+    char host[64];
+    int rc;
+
+    if (mob_arg(t, 0, &box, err) < 0 || (piece = mob_view_ref(&box, 0, err)) == NULL)
+        return -1;
+    tally_here(t, host);
+    tally_add(&tally, host);
+    w = words_create();
+    if ((rc = mob_get(piece, MOB_FOREVER, &text, err)) == 0) {
+        rc = count_by_leaves(piece, text.data, text.size, w, &tally, err);
+        mob_view_release(&text);
+    }
+    if (rc == 0)
+        rc = return_counted(t, w, &tally, err);
+    words_destroy(w);
+    mob_ref_drop(piece);
+    return rc;
+}
+MOB_TASK(tree)
 
 /* -- the text -------------------------------------------------------------------------------------------------------- */
 
@@ -144,25 +183,70 @@ static void read_text(size_t size)
     }
 }
 
+/* Move the text into the object store: refs to its pieces. */
+static int store_text(size_t piece, struct mob_ref *ret_pieces[PIECES_MAX], struct mob_error *err)
+{
+    int n = 0;
+
+    for (size_t at = 0, size; at < text.size; at += size, n++) {
+        size = n == PIECES_MAX - 1 ? text.size - at : cut(text.bytes + at, text.size - at, piece);
+        if ((ret_pieces[n] = mob_put(text.bytes + at, size, err)) == NULL)
+            fail("wordcount", err);
+    }
+    free(text.bytes);
+    return n;
+}
+
+static void count_serially(struct mob_ref *const *pieces, int n, struct words *w)
+{
+    struct mob_error err;
+    struct mob_view view;
+
+    for (int i = 0; i < n; i++) {
+        if (mob_get(pieces[i], MOB_FOREVER, &view, &err) < 0)
+            fail("wordcount", &err);
+        words_count_text(w, view.data, view.size);
+        mob_view_release(&view);
+    }
+}
+
+static void count_by_trees(struct mob_ref **pieces, int n, struct words *w, struct tally *y)
+{
+    struct mob_options options = { .size = sizeof options, .returns = 2 };
+    struct mob_ref *results[PIECES_MAX][2];
+    struct mob_error err;
+    struct mob_fn *fn = mob_fn("tree", &options, &err);
+
+    for (int i = 0; i < n; i++)
+        if (fn == NULL || mob_call(fn, &MOB_BYTES_REFS("", 0, &pieces[i], 1), 1, results[i], &err) < 0)
+            fail("wordcount", &err);
+    mob_fn_destroy(fn);
+    if (add_up_all(results, n, w, y, &err) < 0)
+        fail("wordcount", &err);
+}
+
 int main(int argc, char **argv)
 {
     struct mob_error err;
     struct mob_init_options options;
     size_t mib = (size_t)example_options(argc, argv, 256, 24, &options);
     struct words *serial = words_create(), *distributed = words_create();
+    struct mob_ref *pieces[PIECES_MAX];
     struct tally tally = { 0 };
     double start, serial_s, distributed_s;
+    int n;
 
     if (mob_init(argc, argv, &options, &err) < 0)
         fail("wordcount", &err);
+    cluster_warm(cluster_cpus());
     read_text(mib * MIB);
+    n = store_text(mib >= 256 ? TRUNK : LEAF * 2, pieces, &err);
     start = seconds_now();
-    words_count_text(serial, text.bytes, text.size);
+    count_serially(pieces, n, serial);
     serial_s = seconds_now() - start;
 
     start = seconds_now();
-    if (count_by_tasks(text.bytes, text.size, mib >= 256 ? TRUNK : LEAF * 2, distributed, &tally, &err) < 0)
-        fail("wordcount", &err);
+    count_by_trees(pieces, n, distributed, &tally);
     distributed_s = seconds_now() - start;
 
     printf("wordcount: %zu MiB, %llu words, %zu different\n", mib, (unsigned long long)words_total(distributed),
@@ -170,9 +254,10 @@ int main(int argc, char **argv)
     tally_print(&tally, serial_s, distributed_s, cluster_cpus());
     if (!words_equal(serial, distributed))
         return fprintf(stderr, "wordcount: the results differ\n"), 1;
+    for (int i = 0; i < n; i++)
+        mob_ref_drop(pieces[i]);
     words_destroy(serial);
     words_destroy(distributed);
-    free(text.bytes);
     mob_shutdown();
     return 0;
 }

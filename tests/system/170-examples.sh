@@ -67,7 +67,7 @@ on h1 sh -c 'umount /usr/share/doc /usr/include'
 run wordcount --quick
 says "wordcount: 24 MiB, $n words, $n different"
 says "$times"
-ran 4
+ran 5
 
 run_wrong() { on h1 "$examples/pi" --size=no; }
 expect_not run_wrong 2>/dev/null
