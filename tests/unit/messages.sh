@@ -7,10 +7,13 @@ cd "$1"
 status=0
 
 # rows SECTION: the words of the first column of its table
-rows() { awk -v section="## $1" '/^## /{ inside = $0 == section } inside && /^\| / { split($0, c, "|"); print c[2] }' docs/protocol.md | tr -s ', ' '\n' | grep -v '^$' | sed 1,2d | sort; }
+rows() {
+    awk -v section="## $1" '/^## /{ inside = $0 == section } inside && /^\| / { split($0, c, "|"); print c[2] }' docs/protocol.md |
+        tr -s ', ' '\n' | grep -v '^$' | sed 1,2d | sort
+}
 bodies() { sed -n '/oneof body/,/}/s/^ *\([A-Z][A-Za-z]*\) [a-z_]* = [0-9]*;.*/\1/p' proto/raylet.proto | sort; }
 verbs() {
-    grep -ohE '\{ "[a-z]+", [a-z]+_json \}|strcmp\((m|a->e->query)->verb, "[a-z]+"\)' head/query.c raylet/dispatch.c | grep -oE '"[a-z]+"' | tr -d '"' | sort
+    grep -ohE '\{ "[a-z]+", [a-z]+_json \}|strcmp\((m|a->e->query)->verb, "[a-z]+"\)' head/query.c raylet/dispatch.c | grep -oE '"[a-z]+"' | tr -d '"' | sort -u
 }
 
 # same WHAT A B: two sorted lists
