@@ -1,118 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store.c -- the store as a whole: its memory, its clients, its books.
- *
- *   arena     memfd, size sealed; clients map it to read and to write
- *   metadata  memfd, sealed against all writers to come: only the mapping made here can write
- *   pin page  memfd, one a client, which writes it; mapped here to read
- *
- * In memory (the simulator) the three are plain memory, and there are no descriptors.
- */
+/* store.c -- the store as a whole: its clients, and its books. */
 #include "objstore/store.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/error.h"
 #include "objstore/store_private.h"
 
 #define IN_MEMORY_ENTRIES (1u << 16)
 #define LOOK_NS INT64_C(100000000)      /* for pins that go without a message */
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-
-/* Memory behind a descriptor, mapped to read and write; then sealed. The mapping is not copied by fork(). */
-static void *shared_memory(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    void *p = MAP_FAILED;
-
-    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
-        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (p == MAP_FAILED) {
-        mob_error_errno(err, "making %llu bytes of shared memory for the object store", (unsigned long long)size);
-        if (fd >= 0)
-            close(fd);
-        return NULL;
-    }
-    madvise(p, size, MADV_DONTFORK);
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | more_seals) < 0) {
-        mob_error_errno(err, "sealing the object store's memory (Linux 5.1 or newer is needed)");
-        munmap(p, size);
-        close(fd);
-        return NULL;
-    }
-    *ret_fd = fd;
-    return p;
-}
-
-static void *plain_memory(uint64_t size, struct mob_error *err)
-{
-    void *p = calloc(1, size);
-
-    if (p == NULL)
-        mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for an object store of %llu bytes", (unsigned long long)size);
-    return p;
-}
-
-static void let_go(const struct mob_store *s, void *p, uint64_t size)
-{
-    if (p == NULL)
-        return;
-    if (s->in_memory)
-        free(p);
-    else
-        munmap(p, size);
-}
-
-/* Huge pages are the kernel's to give: shared memory has them if this file says so. What is in brackets is chosen. */
-static void find_pages(struct mob_store *s)
-{
-    static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-    char text[128] = "", *chosen, *end;
-    FILE *file = fopen(path, "re");
-
-    if (file != NULL && fgets(text, sizeof text, file) == NULL)
-        text[0] = '\0';
-    if (file != NULL)
-        fclose(file);
-    if ((chosen = strchr(text, '[')) != NULL && (end = strchr(chosen, ']')) != NULL)
-        *end = '\0';
-    else
-        chosen = NULL;
-    if (chosen == NULL || strcmp(++chosen, "never") == 0 || strcmp(chosen, "deny") == 0)
-        snprintf(s->page_text, sizeof s->page_text, "pages of %ld KiB, as %s says %s", sysconf(_SC_PAGESIZE) / 1024, path,
-                 chosen != NULL ? chosen : "nothing");
-    else
-        snprintf(s->page_text, sizeof s->page_text, "huge pages where they fit, as %s says %s", path, chosen);
-    madvise(s->arena, mob_alloc_size(s->alloc), MADV_HUGEPAGE);
-}
-
-static int make_memory(struct mob_store *s, uint64_t size, struct mob_error *err)
-{
-    if (s->in_memory) {
-        s->arena = plain_memory(size, err);
-        s->meta = s->arena != NULL ? plain_memory(s->meta_size, err) : NULL;
-    } else {
-        s->arena = shared_memory("mobula-arena", size, 0, &s->arena_fd, err);
-        s->meta = s->arena != NULL ? shared_memory("mobula-meta", s->meta_size, F_SEAL_FUTURE_WRITE, &s->meta_fd, err) : NULL;
-    }
-    if (s->meta == NULL)
-        return -1;
-    if (!s->in_memory)
-        find_pages(s);
-    s->meta->magic = MOB_STORE_MAGIC;
-    s->meta->version = MOB_STORE_VERSION;
-    s->meta->arena_size = size;
-    s->meta->entries = s->entries;
-    return 0;
-}
 
 struct mob_store *mob_store_create(const struct mob_store_config *config, bool in_memory, struct mob_error *err)
 {
@@ -137,7 +36,7 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
     size = mob_alloc_size(s->alloc);
     if (size == 0)
         mob_error_set(err, MOB_ERR_INVALID, "an object store of %llu bytes is too small", (unsigned long long)config->bytes);
-    if (size == 0 || make_memory(s, size, err) < 0) {
+    if (size == 0 || mob_memory_make(s, size, err) < 0) {
         mob_store_destroy(s);
         return NULL;
     }
@@ -146,7 +45,7 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
 
 static void client_destroy(const struct mob_store *s, struct client *c)
 {
-    let_go(s, c->pins, sizeof(*c->pins));
+    mob_memory_let_go(s, c->pins, sizeof(*c->pins));
     free(c);
 }
 
@@ -182,12 +81,7 @@ void mob_store_destroy(struct mob_store *s)
     mob_spill_fini(s);
     mob_pulls_fini(s);
     free(s->news);
-    let_go(s, s->arena, mob_alloc_size(s->alloc));
-    let_go(s, s->meta, s->meta_size);
-    if (s->arena_fd >= 0)
-        close(s->arena_fd);
-    if (s->meta_fd >= 0)
-        close(s->meta_fd);
+    mob_memory_end(s);
     mob_map_fini(&s->clients);
     mob_map_fini(&s->by_id);
     mob_alloc_destroy(s->alloc);
@@ -212,7 +106,7 @@ int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int 
     assert(process != 0);
     if (mob_map_get(&s->clients, process) != NULL)
         return mob_error_set(err, MOB_ERR_INVALID, "process %u is a client of the store already", process);
-    pins = s->in_memory ? plain_memory(sizeof(*pins), err) : shared_memory("mobula-pins", sizeof(*pins), 0, &fd, err);
+    pins = s->in_memory ? mob_memory_plain(sizeof(*pins), err) : mob_memory_shared("mobula-pins", sizeof(*pins), 0, &fd, err);
     if (pins == NULL)
         return -1;
     pins->magic = MOB_STORE_MAGIC;
@@ -381,7 +275,6 @@ void *mob_store_arena(const struct mob_store *s)
 struct mob_store_usage mob_store_usage(const struct mob_store *s)
 {
     struct mob_store_usage usage = { .size = mob_alloc_size(s->alloc), .used = mob_alloc_used(s->alloc) - s->pages.kept };
-    struct stat st;
 
     if (s->pages.held != NULL)
         usage.used -= s->pages.held->size;
@@ -391,7 +284,7 @@ struct mob_store_usage mob_store_usage(const struct mob_store *s)
     usage.spilled_objects = s->count[OBJECT_SPILLED];
     usage.asks = s->asks.count;
     usage.pulled = s->pulled;
-    usage.warm = s->in_memory || fstat(s->arena_fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+    usage.warm = mob_memory_warm(s);
     usage.pages = s->page_text;
     usage.trouble = s->spill.trouble.text;
     usage.pulls = s->pulls.count;

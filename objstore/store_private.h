@@ -213,6 +213,16 @@ struct mob_store {
     } spill;
 };
 
+/* -- store_memory.c ------------------------------------------------------------------------------------------------------ */
+
+/* Arena and metadata, as s->in_memory says. */
+int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err);
+void mob_memory_end(struct mob_store *s);
+uint64_t mob_memory_warm(const struct mob_store *s);    /* bytes of the arena that have pages */
+void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err);
+void *mob_memory_plain(uint64_t size, struct mob_error *err);
+void mob_memory_let_go(const struct mob_store *s, void *p, uint64_t size);
+
 /* -- store_object.c ------------------------------------------------------------------------------------------------------ */
 
 #define ENTRY_NONE UINT32_MAX

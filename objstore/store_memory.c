@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_memory.c -- the memory of a store: what it asks of the operating system. All else of the store is pure (tests/sim/pure.sh).
+ *
+ *   arena     memfd, size sealed; clients map it to read and to write
+ *   metadata  memfd, sealed against all writers to come: only the mapping made here can write
+ *   pin page  memfd, one a client, which writes it; mapped here to read
+ *
+ * In memory (the simulator) the three are plain memory, and there are no descriptors.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "objstore/store_private.h"
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+/* Memory behind a descriptor, mapped to read and write; then sealed. The mapping is not copied by fork(). */
+void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    void *p = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
+        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (p == MAP_FAILED) {
+        mob_error_errno(err, "making %llu bytes of shared memory for the object store", (unsigned long long)size);
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    madvise(p, size, MADV_DONTFORK);
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | more_seals) < 0) {
+        mob_error_errno(err, "sealing the object store's memory (Linux 5.1 or newer is needed)");
+        munmap(p, size);
+        close(fd);
+        return NULL;
+    }
+    *ret_fd = fd;
+    return p;
+}
+
+void *mob_memory_plain(uint64_t size, struct mob_error *err)
+{
+    void *p = calloc(1, size);
+
+    if (p == NULL)
+        mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for an object store of %llu bytes", (unsigned long long)size);
+    return p;
+}
+
+void mob_memory_let_go(const struct mob_store *s, void *p, uint64_t size)
+{
+    if (p == NULL)
+        return;
+    if (s->in_memory)
+        free(p);
+    else
+        munmap(p, size);
+}
+
+/* Huge pages are the kernel's to give: shared memory has them if this file says so. What is in brackets is chosen. */
+static void find_pages(struct mob_store *s)
+{
+    static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+    char text[128] = "", *chosen, *end;
+    FILE *file = fopen(path, "re");
+
+    if (file != NULL && fgets(text, sizeof text, file) == NULL)
+        text[0] = '\0';
+    if (file != NULL)
+        fclose(file);
+    if ((chosen = strchr(text, '[')) != NULL && (end = strchr(chosen, ']')) != NULL)
+        *end = '\0';
+    else
+        chosen = NULL;
+    if (chosen == NULL || strcmp(++chosen, "never") == 0 || strcmp(chosen, "deny") == 0)
+        snprintf(s->page_text, sizeof s->page_text, "pages of %ld KiB, as %s says %s", sysconf(_SC_PAGESIZE) / 1024, path,
+                 chosen != NULL ? chosen : "nothing");
+    else
+        snprintf(s->page_text, sizeof s->page_text, "huge pages where they fit, as %s says %s", path, chosen);
+    madvise(s->arena, mob_alloc_size(s->alloc), MADV_HUGEPAGE);
+}
+
+int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
+{
+    if (s->in_memory) {
+        s->arena = mob_memory_plain(size, err);
+        s->meta = s->arena != NULL ? mob_memory_plain(s->meta_size, err) : NULL;
+    } else {
+        s->arena = mob_memory_shared("mobula-arena", size, 0, &s->arena_fd, err);
+        s->meta = s->arena != NULL ? mob_memory_shared("mobula-meta", s->meta_size, F_SEAL_FUTURE_WRITE, &s->meta_fd, err) : NULL;
+    }
+    if (s->meta == NULL)
+        return -1;
+    if (!s->in_memory)
+        find_pages(s);
+    s->meta->magic = MOB_STORE_MAGIC;
+    s->meta->version = MOB_STORE_VERSION;
+    s->meta->arena_size = size;
+    s->meta->entries = s->entries;
+    return 0;
+}
+
+void mob_memory_end(struct mob_store *s)
+{
+    mob_memory_let_go(s, s->arena, mob_alloc_size(s->alloc));
+    mob_memory_let_go(s, s->meta, s->meta_size);
+    if (s->arena_fd >= 0)
+        close(s->arena_fd);
+    if (s->meta_fd >= 0)
+        close(s->meta_fd);
+}
+
+uint64_t mob_memory_warm(const struct mob_store *s)
+{
+    struct stat st;
+
+    return s->in_memory || fstat(s->arena_fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+}
