@@ -10,7 +10,9 @@
 #include "common/error.h"
 #include "objstore/store_private.h"
 
+#ifndef IN_MEMORY_ENTRIES
 #define IN_MEMORY_ENTRIES (1u << 16)
+#endif
 #define LOOK_NS INT64_C(100000000)      /* for pins that go without a message */
 
 struct mob_store *mob_store_create(const struct mob_store_config *config, bool in_memory, struct mob_error *err)

@@ -2,13 +2,22 @@
 mob_unit_test(channel mob_common)
 mob_unit_test(channel_threads mob_common)
 
-# The sources under test are compiled anew, with their atomic operations turned into steps (interleave.h).
-set(common ${CMAKE_SOURCE_DIR}/common)
-add_executable(test_interleave test_interleave.c interleave.c
-    ${common}/doorbell.c ${common}/channel.c ${common}/channel_owner.c ${common}/channel_worker.c)
-target_compile_options(test_interleave PRIVATE -include ${CMAKE_CURRENT_SOURCE_DIR}/interleave.h)
-target_link_libraries(test_interleave PRIVATE mob_common PkgConfig::CHECK Threads::Threads)
-if(NOT MOB_SANITIZE)        # it switches stacks by itself, and has one thread
-    add_test(NAME unit/interleave COMMAND test_interleave)
-    set_tests_properties(unit/interleave PROPERTIES TIMEOUT 300 LABELS unit)
-endif()
+# The sources under test are compiled anew, with their atomic operations turned into steps: `header` is included before all else.
+function(mob_interleave_test name header)
+    list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE sources)
+    add_library(${name}_steps OBJECT ${sources})
+    add_executable(test_${name} test_${name}.c interleave.c)
+    target_compile_options(${name}_steps PRIVATE -include ${CMAKE_CURRENT_SOURCE_DIR}/${header})
+    target_compile_options(test_${name} PRIVATE -include ${CMAKE_CURRENT_SOURCE_DIR}/interleave.h)
+    target_link_libraries(${name}_steps PRIVATE mob_common)
+    target_link_libraries(test_${name} PRIVATE ${name}_steps mob_common PkgConfig::CHECK Threads::Threads)
+    if(NOT MOB_SANITIZE)        # it switches stacks by itself, and has one thread
+        add_test(NAME unit/${name} COMMAND test_${name})
+        set_tests_properties(unit/${name} PROPERTIES TIMEOUT 300 LABELS unit)
+    endif()
+endfunction()
+mob_interleave_test(interleave interleave.h common/doorbell.c common/channel.c common/channel_owner.c common/channel_worker.c)
+set(store alloc client store store_object store_room store_wait store_spill store_pages store_fetch store_pull store_giver store_serve
+    store_copies store_receive)
+list(TRANSFORM store REPLACE "(.+)" "objstore/\\1.c")
+mob_interleave_test(interleave_pins interleave_store.h common/mem.c common/map.c ${store})

@@ -9,6 +9,7 @@
  * the list of the values it has seen, so (memory, buffers, those lists) is the whole state; one that was seen before is not gone into
  * again. A run ends when nobody can move; then the scene's `over` checks it, and says what is wrong.
  */
+#include <assert.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +26,13 @@
 struct store { volatile void *p; size_t size; uint64_t value; };
 
 struct actor {
-    void (*run)(struct pair *p, unsigned self);
+    actor_run *run;
     bool over, dead, mortal;
     bool (*ready)(unsigned self);       /* not NULL: waits for this */
     uint64_t history;                   /* hash of what it saw */
     struct store buffer[BUFFER];
     unsigned stores;
+    struct store late;                  /* p not NULL: LATE */
     ucontext_t start;
     jmp_buf here;                       /* once it started: ten times faster than swapcontext(), which enters the kernel */
     bool started;
@@ -42,7 +44,8 @@ static struct {                         /* the machine; one at a time in this pr
     unsigned count;
     int now;                            /* who runs; -1: the scene itself, whose operations are plain */
     jmp_buf home;
-    struct pair *pair;
+    const struct ground *ground;
+    void *shared;
     struct scene scene;
     enum sabotage sabotage;
     const char *where;
@@ -129,15 +132,46 @@ static void put(volatile void *p, size_t size, uint64_t value)
     saw(1);
 }
 
-uint64_t step_load(const volatile void *p, size_t size)
+static void late_store(struct actor *a)
+{
+    struct store late = a->late;
+
+    if (late.p == NULL)
+        return;
+    a->late.p = NULL;
+    step();
+    buffer_write_all();
+    memory_write(late.p, late.size, late.value);
+}
+
+uint64_t step_load(const volatile void *p, size_t size, const char *where)
 {
     uint64_t value;
 
     step();
     value = look(p, size);
-    if (m.now >= 0)
-        saw(value);
+    if (sabotaged(LOW_BYTE, where))
+        value &= 0xff;
+    if (m.now < 0)
+        return value;
+    saw(value);
+    late_store(&m.actors[m.now]);
     return value;
+}
+
+void step_publish(volatile void *p, size_t size, uint64_t value, const char *where)
+{
+    if (m.now >= 0 && sabotaged(LATE, where)) {
+        m.actors[m.now].late = (struct store){ p, size, value };
+        return;
+    }
+    step();
+    if (sabotaged(NO_FENCE, where)) {
+        put(p, size, value);
+        return;
+    }
+    buffer_write_all();
+    memory_write(p, size, value);
 }
 
 void step_store(volatile void *p, size_t size, uint64_t value, const char *where)
@@ -223,12 +257,12 @@ void step_wait(bool (*ready)(unsigned self))
 
 static void actor_main(int self)
 {
-    m.actors[self].run(m.pair, (unsigned)self);
+    m.actors[self].run(m.shared, (unsigned)self);
     m.actors[self].over = true;
     _longjmp(m.home, 1);
 }
 
-static uint64_t hash(uint64_t h, const void *data, size_t size)
+uint64_t hash(uint64_t h, const void *data, size_t size)
 {
     const unsigned char *bytes = data;
     uint64_t word;
@@ -247,8 +281,7 @@ static bool visit(void)
 {
     uint64_t h = hash(0, &m.scene, sizeof(m.scene));
 
-    h = hash(h, m.pair->memory, mob_channel_memory_size() - 2 * MOB_CHANNEL_BYTES);     /* all but the bodies, which are empty */
-    h = hash(h, m.pair->pages, sizeof(m.pair->pages));
+    h = m.ground->hash(h, m.shared);
     for (unsigned i = 0; i < m.count; i++) {
         const struct actor *a = &m.actors[i];
 
@@ -323,11 +356,11 @@ static bool run_once(unsigned repeat)
     }
 }
 
-static void scene_begin(void (*const runs[])(struct pair *, unsigned), unsigned mortal)
+static void scene_begin(actor_run *const runs[], unsigned mortal)
 {
     memset(&m.scene, 0, sizeof(m.scene));
     m.now = -1;
-    m.pair = pair_create_with(EVENT_FD, EVENT_FD);
+    m.shared = m.ground->create();
     for (unsigned i = 0; i < m.count; i++) {
         struct actor *a = &m.actors[i];
         char *stack = a->stack != NULL ? a->stack : malloc(STACK);
@@ -340,11 +373,12 @@ static void scene_begin(void (*const runs[])(struct pair *, unsigned), unsigned 
     }
 }
 
-const char *search(unsigned count, void (*const runs[])(struct pair *, unsigned), unsigned mortal,
-                   const char *(*over)(struct pair *), enum sabotage sabotage, const char *where)
+const char *search(const struct ground *ground, unsigned count, actor_run *const runs[], unsigned mortal,
+                   const char *(*over)(void *shared), enum sabotage sabotage, const char *where)
 {
     unsigned repeat = 0;
 
+    m.ground = ground;
     m.count = count;
     m.sabotage = sabotage;
     m.where = where;
@@ -355,8 +389,8 @@ const char *search(unsigned count, void (*const runs[])(struct pair *, unsigned)
         scene_begin(runs, mortal);
         m.runs++;
         if (run_once(repeat))
-            m.wrong = over(m.pair);
-        pair_destroy(m.pair);
+            m.wrong = over(m.shared);
+        ground->destroy(m.shared);
         if (m.wrong != NULL)
             break;
         while (m.depth > 0 && m.choices[m.depth - 1] + 1 == m.options[m.depth - 1])
