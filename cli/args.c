@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/resources.h"
 
 #define OPTIONS_MAX 32
 
@@ -138,6 +139,15 @@ int args_number(const struct args *a, const char *name, int64_t least, int64_t m
                              least, most, text);
     *ret = n;
     return 0;
+}
+
+int args_bytes(const struct args *a, const char *name, int64_t least, int64_t most, int64_t *ret, struct mob_error *err)
+{
+    const char *text = given(a, name);
+    char option[64];
+
+    snprintf(option, sizeof option, "--%s", name);
+    return text == NULL ? 0 : mob_bytes_parse(option, text, least, most, ret, err);
 }
 
 const char *args_operand(const struct args *a)

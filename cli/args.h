@@ -31,6 +31,7 @@ bool args_flag(const struct args *a, const char *name);
 const char *args_text(const struct args *a, const char *name);          /* NULL: not given */
 int args_number(const struct args *a, const char *name, int64_t least, int64_t most, int64_t *ret /* kept if not given */,
                 struct mob_error *err);
+int args_bytes(const struct args *a, const char *name, int64_t least, int64_t most, int64_t *ret /* the same */, struct mob_error *err);
 const char *args_operand(const struct args *a);                         /* NULL: none */
 
 /* Print "mobula: <text>" and return 1, the exit code of what failed. */

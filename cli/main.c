@@ -25,7 +25,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
         struct args *a;
         int code;
-        if (strcmp(argv[1], verbs[i]->name) != 0)
+        if (strcmp(strcmp(argv[1], "--version") == 0 ? "version" : argv[1], verbs[i]->name) != 0)
             continue;
         if (args_parse(&a, verbs[i], argc - 2, argv + 2, &code) < 0)
             return code;

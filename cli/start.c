@@ -29,8 +29,8 @@ static const struct option options[] = {
     { "num-cpus", "N", "else found by affinity and cgroup" },
     { "num-gpus", "N", "else found by device files" },
     { "resources", "JSON", "custom ones: {\"licence\": 3}" },
-    { "memory", "BYTES", "to lend to tasks; else 70 % of the machine's, or of its cgroup's limit" },
-    { "object-store-memory", "BYTES", "size of the object store; else 30 % of the same" },
+    { "memory", "BYTES", "to lend to tasks, like 8GiB; else 70 % of the machine's, or of its cgroup's limit" },
+    { "object-store-memory", "BYTES", "size of the object store, like 2GiB; else 30 % of the same" },
     { "object-spilling-directory", "DIR", "for objects that the store has no room for; else a temporary one on a disk" },
     { "labels", "K=V,K=V", "for placement by label" },
     { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" },
@@ -59,8 +59,8 @@ static int plan_resources(struct plan *p, struct mob_error *err)
     size_t at = 0;
 
     if (args_number(p->a, "num-cpus", 0, 1000000, &cpus, err) < 0 || args_number(p->a, "num-gpus", 0, 64, &gpus, err) < 0
-        || args_number(p->a, "memory", 1, INT64_C(1) << 50, &memory, err) < 0
-        || args_number(p->a, "object-store-memory", 1 << 20, INT64_C(1) << 50, &store, err) < 0
+        || args_bytes(p->a, "memory", 1, INT64_C(1) << 50, &memory, err) < 0
+        || args_bytes(p->a, "object-store-memory", 1 << 20, INT64_C(1) << 50, &store, err) < 0
         || (json != NULL && mob_resources_parse_json(json, &r, err) < 0))
         return -1;
     mob_resources_print(&r, p->resources, sizeof p->resources);

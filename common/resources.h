@@ -66,6 +66,8 @@ int mob_resources_parse(const char *text, struct mob_resources *ret, struct mob_
 /* The same from a JSON object {"licence": 3}; CPU and GPU in it are refused with Ray's sentence ("use --num-cpus and --num-gpus"). */
 int mob_resources_parse_json(const char *text, struct mob_resources *ret, struct mob_error *err);
 int mob_labels_parse(const char *text, struct mob_labels *ret, struct mob_error *err);          /* "a=b,c=d" */
+/* "64MiB", "2G" or "65536" as whole bytes, from least to most. `name` is what errors call it. */
+int mob_bytes_parse(const char *name, const char *text, int64_t least, int64_t most, int64_t *ret, struct mob_error *err);
 /* "CPU=0.5,GPU=1"; memory in bytes with a binary suffix. Returns text. */
 const char *mob_resources_print(const struct mob_resources *r, char *text, size_t size);
 

@@ -87,7 +87,7 @@ static int check_sign_and_form(const char *name, const char *text, struct mob_er
     return 0;
 }
 
-static int parse_amount(const char *name, const char *text, int64_t *ret_units, struct mob_error *err)
+static int parse_amount(const char *name, bool bytes, const char *text, int64_t *ret_units, struct mob_error *err)
 {
     __int128 digits, scale, units;
     const char *suffix;
@@ -100,7 +100,7 @@ static int parse_amount(const char *name, const char *text, int64_t *ret_units, 
     if ((by = multiplier(suffix)) == 0)
         return mob_error_set(err, MOB_ERR_INVALID, "%s=%.100s: unknown suffix '%.20s'; known are KiB MiB GiB TiB K M G T", name, text,
                              suffix);
-    if (by != 1 && !counts_bytes(name))
+    if (by != 1 && !bytes)
         return mob_error_set(err, MOB_ERR_INVALID, "%s=%.100s: only memory and object_store_memory take a suffix", name, text);
     units = digits * by * MOB_UNITS;            /* at most 1e20 * 2^40 * 1e4 < 2^127 */
     if (units > AMOUNT_MAX * scale * MOB_UNITS)
@@ -114,11 +114,24 @@ static int parse_amount(const char *name, const char *text, int64_t *ret_units, 
     return 0;
 }
 
+int mob_bytes_parse(const char *name, const char *text, int64_t least, int64_t most, int64_t *ret, struct mob_error *err)
+{
+    int64_t units;
+
+    if (parse_amount(name, true, text, &units, err) < 0)
+        return -1;
+    if (units % MOB_UNITS != 0 || units / MOB_UNITS < least || units / MOB_UNITS > most)
+        return mob_error_set(err, MOB_ERR_INVALID, "%s must be whole bytes from %" PRId64 " to %" PRId64 ", like 2GiB, not \"%.100s\"", name,
+                             least, most, text);
+    *ret = units / MOB_UNITS;
+    return 0;
+}
+
 static int put_unique(struct mob_resources *r, const char *name, const char *amount, struct mob_error *err)
 {
     int64_t units = 0;
 
-    if (check_name(name, MOB_RESOURCE_NAME_SIZE, "resource", err) < 0 || parse_amount(name, amount, &units, err) < 0)
+    if (check_name(name, MOB_RESOURCE_NAME_SIZE, "resource", err) < 0 || parse_amount(name, counts_bytes(name), amount, &units, err) < 0)
         return -1;
     if (mob_resources_get(r, name) != 0)
         return mob_error_set(err, MOB_ERR_INVALID, "the resource %s is named twice", name);

@@ -28,6 +28,7 @@ if [ "$MOB_BUILD" = "$(dirname "$run")/build" ]; then
         eval "$("$1" env)"
         [ "$(command -v mobula)" = "$3/bin/mobula" ]
         mobula version >/dev/null
+        test "$(mobula --version)" = "$(mobula version)"
         cc prints.c $(pkg-config --cflags --libs mobula) -o prints
         ldd ./prints | grep -q "$3/lib/libmobula.so"' sh "$run" "$folder/my programs" "$MOB_BUILD"
 fi

@@ -72,7 +72,7 @@ for with in "mobula status --token-file=/tmp/secret/token" "env MOBULA_TOKEN_FIL
 done
 on h0 cat /tmp/secret/token | on h1 sh -c 'umask 077; cat >/tmp/token'
 says "the cluster's token cannot be read from" on h1 mobula start --address="$head_at"
-expect on h1 env MOBULA_TOKEN_FILE=/tmp/token mobula start --address="$head_at" --memory=$((1 << 30)) --object-store-memory=$((32 << 20)) >/dev/null
+expect on h1 env MOBULA_TOKEN_FILE=/tmp/token mobula start --address="$head_at" --memory=1GiB --object-store-memory=32MiB >/dev/null
 nodes=$(on h1 mobula list nodes --format json --token-file=/tmp/token)
 expect_eq "$(jq -c '[.[] | [.total.memory, .store_size]] | sort' <<<"$nodes")" "[[$((1 << 30)),$((32 << 20))],[$((3 << 30)),$((64 << 20))]]" "given amounts"
 expect_eq "$(on h1 env MOBULA_TOKEN_FILE=/tmp/token MOBULA_ADDRESS=auto prints 2 exit 2>/dev/null | grep -c ') said')" 100 "lines of tasks"

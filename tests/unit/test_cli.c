@@ -93,6 +93,34 @@ START_TEST(test_bad_numbers)
 }
 END_TEST
 
+START_TEST(test_bytes)
+{
+    static const struct { char *word; int64_t bytes; } good[] = {
+        { "--port=64MiB", 64 << 20 }, { "--port=2GiB", INT64_C(2) << 30 }, { "--port=1.5K", 1500 }, { "--port=4096", 4096 },
+    };
+    static char *const bad[] = { "--port=", "--port=x", "--port=64mib", "--port=-1", "--port=0.5", "--port=1023", "--port=5GiB" };
+    struct mob_error err;
+    struct args *a;
+    int64_t bytes = 5;
+    int code;
+
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_ptr_nonnull(a = PARSE(&without, &code, good[i].word));
+        ck_assert_int_eq(args_bytes(a, "port", 1024, INT64_C(4) << 30, &bytes, NULL), 0);
+        ck_assert_int_eq(bytes, good[i].bytes);
+        args_destroy(a);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_ptr_nonnull(a = PARSE(&without, &code, bad[i]));
+        ck_assert_int_eq(args_bytes(a, "port", 1024, INT64_C(4) << 30, &bytes, &err), -1);
+        ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+        ck_assert_ptr_nonnull(strstr(err.text, "--port"));
+        ck_assert_int_eq(bytes, 4096);
+        args_destroy(a);
+    }
+}
+END_TEST
+
 #define FOUR "   0: 0100007F:1838 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 45123 1 0 100"
 #define FOUR_ALL "   0: 00000000:1838 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 45123 1 0 100"
 #define FOUR_IN_SIX                                                                                                             \
@@ -233,6 +261,7 @@ int main(void)
     tcase_add_test(words, test_good_words);
     tcase_add_test(words, test_bad_words);
     tcase_add_loop_test(words, test_bad_numbers, 0, 6);
+    tcase_add_test(words, test_bytes);
     tcase_add_test(tables, test_task_table);
     tcase_add_test(files, test_holder_lines);
     tcase_add_test(files, test_holder);
