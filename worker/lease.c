@@ -93,6 +93,7 @@ void mob_owner_on_grant(struct mob_owner *o, const Mobula__Grant *m)
     if (sh != NULL) {
         sh->grants++;
         shape_said(&o->shapes, sh, sh->said - (sh->said > 0));
+        shape_touch(&o->shapes, sh);                        /* if it is of no use, as many are wanted as before */
     }
     if (sh == NULL || mob_map_get(&o->leases.by_number, key(worker.node, m->lease)) != NULL
         || (worker.node == o->config.self.node && (channel == NULL || channel->lease != NULL))) {
@@ -113,7 +114,6 @@ void mob_owner_on_grant(struct mob_owner *o, const Mobula__Grant *m)
     mob_list_append(&sh->leases, &l->in_shape);
     sh->lease_count++;
     sh->hungry = true;
-    shape_touch(&o->shapes, sh);
     mob_map_set(&o->leases.by_number, key(worker.node, m->lease), l);
     if (channel != NULL)
         channel->lease = l;

@@ -69,6 +69,27 @@ START_TEST(test_wants_are_levels)
 }
 END_TEST
 
+/* Found by the simulator: what a grant that is of no use had lowered was never wanted again. */
+START_TEST(test_a_useless_grant_is_wanted_again)
+{
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(last_want(&f), 1);
+    fake_grant(&f, shape, 10, 7);       /* there is no channel to it */
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_RETURN_LEASE], 1);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_WANT], 2);
+    ck_assert_uint_eq(last_want(&f), 1);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WANT]->want->grants_seen, 1);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_short_tasks_want_few_leases_and_deep_pipelines)
 {
     struct fake f;
@@ -497,7 +518,8 @@ START_TEST(test_tasks_that_turn_out_long_are_shared_out)
 }
 END_TEST
 
-UNIT_MAIN("owner_lease", test_wants_are_levels, test_short_tasks_want_few_leases_and_deep_pipelines,
+UNIT_MAIN("owner_lease", test_wants_are_levels, test_a_useless_grant_is_wanted_again,
+          test_short_tasks_want_few_leases_and_deep_pipelines,
           test_eight_long_tasks_on_four_leases_run_two_rounds, test_idle_lease_lingers_and_surplus_goes_at_once,
           test_recall_takes_back_and_returns_after_the_running_task, test_nothing_stays_behind_a_blocked_task,
           test_a_ring_of_a_blocked_worker, test_nothing_is_left_with_one_that_sleeps,
