@@ -17,7 +17,7 @@ function(mob_interleave_test name header)
     endif()
 endfunction()
 mob_interleave_test(interleave interleave.h common/doorbell.c common/channel.c common/channel_owner.c common/channel_worker.c)
-set(store alloc client store store_object store_room store_wait store_spill store_pages store_fetch store_pull store_giver store_serve
-    store_copies store_receive)
+set(store alloc client store store_memory store_object store_room store_wait store_spill store_pages store_fetch store_pull store_giver
+    store_serve store_copies store_receive)
 list(TRANSFORM store REPLACE "(.+)" "objstore/\\1.c")
 mob_interleave_test(interleave_pins interleave_store.h common/mem.c common/map.c ${store})
