@@ -53,6 +53,18 @@ struct mob_shape_room {
 };
 void mob_wire_put_shape(Mobula__Shape *ret, struct mob_shape_room *room, const struct mob_shape *s);
 
+/* So many leases are wanted first at that node. */
+#define MOB_NEAR_MAX 4
+struct mob_near {
+    uint32_t node, count;
+};
+struct mob_near_room {
+    Mobula__Near of[MOB_NEAR_MAX], *list[MOB_NEAR_MAX];
+};
+/* What is too much of such a list, or says nothing, is left out. Both return how many are left. */
+uint32_t mob_wire_near(struct mob_near ret[MOB_NEAR_MAX], Mobula__Near *const *list, size_t n);
+size_t mob_wire_put_near(struct mob_near_room *room, const struct mob_near *near, uint32_t count);
+
 /* Resource lists: ret must have room for MOB_RESOURCES_MAX. Negative, repeated or over-long names are MOB_ERR_PROTOCOL. */
 int mob_wire_resources(Mobula__Resource *const *list, size_t n, struct mob_resources *ret, struct mob_error *err);
 size_t mob_wire_put_resources(Mobula__Resource room[MOB_RESOURCES_MAX], Mobula__Resource *list[MOB_RESOURCES_MAX],

@@ -167,3 +167,29 @@ void mob_wire_put_shape(Mobula__Shape *ret, struct mob_shape_room *room, const s
     ret->job = &room->job;
     ret->executable_node = s->executable_node;
 }
+
+uint32_t mob_wire_near(struct mob_near ret[MOB_NEAR_MAX], Mobula__Near *const *list, size_t n)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < n && count < MOB_NEAR_MAX; i++)
+        if (list[i]->node != 0 && list[i]->count > 0)
+            ret[count++] = (struct mob_near){ list[i]->node, list[i]->count };
+    return count;
+}
+
+size_t mob_wire_put_near(struct mob_near_room *room, const struct mob_near *near, uint32_t count)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (near[i].count == 0)
+            continue;
+        mobula__near__init(&room->of[n]);
+        room->of[n].node = near[i].node;
+        room->of[n].count = near[i].count;
+        room->list[n] = &room->of[n];
+        n++;
+    }
+    return n;
+}

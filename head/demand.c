@@ -185,6 +185,8 @@ struct statement {
     struct mob_address owner;
     uint32_t number, count, depth;
     uint64_t placed_seen, age_ms;
+    struct mob_near near[MOB_NEAR_MAX];
+    uint32_t near_count;
     struct mob_shape shape;
 };
 
@@ -194,6 +196,7 @@ static int statement_unpack(struct statement *ret, const Mobula__Demand *m, stru
         .owner = mob_wire_address(m->owner), .number = m->shape, .count = m->count, .depth = m->depth,
         .placed_seen = m->placed_seen, .age_ms = m->age_ms,
     };
+    ret->near_count = mob_wire_near(ret->near, m->near, m->n_near);
     if (m->count == 0)
         return 0;                       /* needs no definition */
     if (m->definition == NULL)
@@ -228,6 +231,8 @@ int mob_head_demand_state(struct node *origin, const Mobula__Demand *m, struct m
         d->placed = s.placed_seen;      /* from before a count of 0 */
     under_way = d->placed - s.placed_seen;
     d->depth = s.depth;
+    memcpy(d->near, s.near, sizeof d->near);
+    d->near_count = s.near_count;
     d->since_ns = h->now_ns - (int64_t)s.age_ms * MOB_NS_OF_MS;
     set_count(d, s.count > under_way ? s.count - (uint32_t)under_way : 0);
     if (wants_gone_node(h, &d->kind->ask))
@@ -368,15 +373,34 @@ static void tell_placed(const struct demand *d, const struct node *n)
     mob_head_send(h, d->origin->link, &env.e);
 }
 
+/* At the nodes that have the arguments, as much as was asked for there and fits. Returns what is left. */
+static uint32_t place_near(struct demand *d, uint32_t left)
+{
+    struct mob_head *h = d->origin->head;
+
+    for (uint32_t i = 0; i < d->near_count; i++) {
+        struct node *n = mob_head_node_find(h, d->near[i].node);
+
+        if (n == NULL || n->open == 0)
+            continue;
+        for (; left > 0 && d->near[i].count > 0 && mob_placement_take_at(&d->kind->ranking, &n->place); left--) {
+            note_chosen(&h->demands, n);
+            d->near[i].count--;
+        }
+    }
+    return left;
+}
+
 static void demand_place(struct demand *d)
 {
     struct mob_head *h = d->origin->head;
     struct demand_table *t = &h->demands;
     struct placement_node *preferred = d->origin->open != 0 ? &d->origin->place : NULL;
     struct placement_node *place;
-    uint32_t left = d->count;
+    uint32_t left;
 
     t->chosen_count = 0;
+    left = place_near(d, d->count);
     while (left > 0 && (place = mob_placement_take(&d->kind->ranking, preferred, &d->kind->round, h->world->random(h->world)))) {
         note_chosen(t, MOB_CONTAINER(place, struct node, place));
         left--;

@@ -21,6 +21,8 @@ struct demand {
     struct shape *shape;
     struct kind *kind;
     uint32_t count;                     /* not placed yet */
+    struct mob_near near[MOB_NEAR_MAX]; /* of them: first at these nodes */
+    uint32_t near_count;
     uint64_t placed;                    /* so far, as its raylet counts */
     int64_t since_ns;                   /* age and */
     uint32_t depth;                     /* depth decide who is first */

@@ -5,7 +5,8 @@
  * half before the next is begun; beyond the half the least used come first. The choice is random among the best k = 20 % of the
  * cluster (at least 1). A task without GPU keeps away from GPU nodes while others fit. An ask for nothing goes anywhere.
  * SPREAD goes round by number. NODE takes its node or none; NODE_SOFT its node while it fits there, else hybrid.
- * What fits nowhere waits where it lacks least (claim.c).
+ * A node that has the arguments comes before all this, if the ask fits there. What fits nowhere waits where it lacks least
+ * (claim.c).
  *
  * A ranking is made once for many asks of one shape, because sorting 10,000 nodes for each lease would be the scheduler's whole
  * time. Taking changes a node's free resources, also through other shapes' rankings; so an entry is looked at again when it is
@@ -242,6 +243,11 @@ struct placement_node *mob_placement_take(struct placement *p, struct placement_
         return lend(node, p->ask);
     }
     return NULL;
+}
+
+bool mob_placement_take_at(const struct placement *p, struct placement_node *node)
+{
+    return mob_placement_fits(node, p->ask) && lend(node, p->ask) != NULL;
 }
 
 /* -- waiting ------------------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,9 @@ void mob_placement_fini(struct placement *p);
  * is as good as the best; *round is the node SPREAD chose last. */
 struct placement_node *mob_placement_take(struct placement *p, struct placement_node *preferred, uint32_t *round, uint64_t random);
 
+/* Take it from `node` if it fits there, however it ranks: the arguments are there. */
+bool mob_placement_take_at(const struct placement *p, struct placement_node *node);
+
 /* Where an ask that fits nowhere waits best: the node that lacks least of it, without GPUs if it needs none; equals go round by
  * number, from *round on. Never at `except` (may be NULL). NULL: none of the others could serve it if it were empty. */
 struct placement_node *mob_placement_wait(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n,

@@ -208,6 +208,7 @@ void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_de
     Mobula__Address owner = MOBULA__ADDRESS__INIT;
     struct mob_shape shape = { .strategy = d->strategy, .node = d->node, .job = { n->number, d->process } };
     struct mob_shape_room room;
+    struct mob_near_room near;
     struct mob_envelope env;
 
     if (d->job_node != 0)
@@ -223,6 +224,8 @@ void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_de
     m.placed_seen = d->placed_seen;
     m.age_ms = d->age_ms;
     m.depth = d->depth;
+    m.n_near = mob_wire_put_near(&near, d->near, MOB_COUNT(d->near));
+    m.near = near.list;
     mob_envelope_init(&env, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_DEMAND);
     env.e.demand = &m;
     fake_receive(f, n->link, &env.e);

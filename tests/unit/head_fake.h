@@ -58,6 +58,7 @@ struct fake_demand {
     const char *resources;
     enum mob_strategy strategy;
     uint32_t node;
+    struct mob_near near[2];
     uint32_t job_node;                  /* of its driver; 0: the demand's own */
 };
 void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_demand *d);

@@ -92,6 +92,53 @@ START_TEST(test_crossing_levels)
 }
 END_TEST
 
+/* The counts of all Placed since the last call that name the node. */
+static void placed_at(uint32_t at[8])
+{
+    const Mobula__Envelope *e;
+
+    memset(at, 0, 8 * sizeof *at);
+    while ((e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_PLACED)) != NULL) {
+        ck_assert_uint_lt(e->placed->node, 8);
+        at[e->placed->node] += e->placed->count;
+    }
+}
+
+/* What is near a node goes there, though it is used more; what does not fit there goes on at once; what fits nowhere waits for
+ * both. */
+START_TEST(test_near_first)
+{
+    struct fake_node c = { 0 };
+    uint64_t at_b = 0, at_c = 0;
+    uint32_t at[8];
+
+    setup("CPU=4");
+    fake_join(&f, &c, "CPU=4");
+    fake_report(&f, &c, 2, "CPU=2", 0);
+    state(&(struct fake_demand){ .process = 1, .count = 2, .resources = "CPU=1", .near = { { c.number, 1 }, { 99, 7 } } });
+    placed_at(at);
+    ck_assert(at[c.number] == 1 && at[b.number] == 1);
+    state(&(struct fake_demand){ .process = 1, .count = 6, .placed_seen = 2, .resources = "CPU=1", .near = { { c.number, 3 } } });
+    placed_at(at);
+    ck_assert(at[c.number] == 1 && at[b.number] == 3);
+    places_at(&b, &at_b);
+    places_at(&c, &at_c);
+    fake_report(&f, &b, 2, "CPU=1", at_b);
+    placed_at(at);
+    ck_assert(at[b.number] == 1 && at[c.number] == 0);
+    fake_report(&f, &c, 3, "CPU=1", at_c);
+    placed_at(at);
+    ck_assert(at[c.number] == 1 && at[b.number] == 0);
+    state(&(struct fake_demand){ .process = 2, .count = 3, .resources = "CPU=1", .near = { { c.number, 1 } } });
+    fake_tick(&f);
+    places_at(&b, &at_b);
+    fake_report(&f, &b, 3, "CPU=4", at_b);
+    placed_at(at);
+    ck_assert_uint_eq(at[b.number], 3);         /* nothing waits for c while b has room */
+    fake_fini(&f);
+}
+END_TEST
+
 /* Reports that do not know of a Place yet do not free what it took. */
 START_TEST(test_unseen_places_count)
 {
@@ -363,7 +410,7 @@ START_TEST(test_random_moves)
 }
 END_TEST
 
-UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_unseen_places_count,
+UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_near_first, test_unseen_places_count,
           test_places_are_sent_again_over_a_new_link, test_places_of_a_dead_owner_are_forgotten, test_deeper_then_older_first,
           test_unplaceable_is_told_once_and_again_when_nodes_change, test_affinity_to_a_gone_node_is_final,
           test_node_that_cannot_run_the_program, test_unfit_programs_are_bounded, test_owner_node_gone_ends_its_demands,

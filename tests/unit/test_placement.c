@@ -99,6 +99,37 @@ START_TEST(test_table)
 }
 END_TEST
 
+/* Where the arguments are, if it fits there, however used it is. */
+static const struct { const char *there, *ask; enum mob_strategy strategy; bool taken; } near_table[] = {
+    { "CPU=4", "CPU=1", MOB_HYBRID, true },
+    { "CPU=1", "CPU=1", MOB_HYBRID, true },     /* others are less used */
+    { "CPU=0.5", "CPU=1", MOB_HYBRID, false },
+    { "CPU=4", "CPU=5", MOB_HYBRID, false },
+    { "CPU=4", "CPU=1,licence=1", MOB_HYBRID, false },
+    { "CPU=4", "CPU=1", MOB_NODE, false },      /* not the node of the strategy */
+};
+
+START_TEST(test_near)
+{
+    for (size_t i = 0; i < MOB_COUNT(near_table); i++) {
+        struct cluster *c = mob_new(struct cluster);
+        struct mob_shape ask = ask_of(near_table[i].ask, near_table[i].strategy, 1, NULL);
+        struct placement p;
+        int64_t before;
+
+        add(c, "CPU=4", "CPU=4", NULL);
+        add(c, "CPU=4", near_table[i].there, NULL);
+        before = mob_resources_get(&c->node[1].free, "CPU");
+        mob_placement_init(&p, &ask, c->list, c->count, c->count);
+        ck_assert(mob_placement_take_at(&p, &c->node[1]) == near_table[i].taken);
+        ck_assert_int_eq(mob_resources_get(&c->node[1].free, "CPU"), before - (near_table[i].taken ? MOB_UNITS : 0));
+        ck_assert_uint_eq(c->node[1].unseen, near_table[i].taken ? 1 : 0);
+        mob_placement_fini(&p);
+        free(c);
+    }
+}
+END_TEST
+
 /* 8 leases on 3 nodes of 4: half of each first, then evenly. */
 START_TEST(test_pack_then_spread)
 {
@@ -243,4 +274,4 @@ START_TEST(test_explain)
 END_TEST
 
 UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_wait,
-          test_explain)
+          test_near, test_explain)
