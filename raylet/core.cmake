@@ -9,6 +9,7 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/route.c
     ${CMAKE_CURRENT_LIST_DIR}/process.c
     ${CMAKE_CURRENT_LIST_DIR}/question.c
+    ${CMAKE_CURRENT_LIST_DIR}/near.c
     ${CMAKE_CURRENT_LIST_DIR}/stage.c
     ${CMAKE_CURRENT_LIST_DIR}/want.c
     ${CMAKE_CURRENT_LIST_DIR}/demand.c

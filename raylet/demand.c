@@ -130,6 +130,8 @@ static void say_demand(struct mob_raylet *r, struct mob_address owner, uint32_t 
     Mobula__Shape definition = MOBULA__SHAPE__INIT;
     const struct mob_shape gone = { .job = owner };
     Mobula__Address address;
+    struct mob_near near[MOB_NEAR_MAX];
+    struct mob_near_room near_room;
     struct mob_shape_room room;
     struct mob_envelope e;
 
@@ -139,6 +141,8 @@ static void say_demand(struct mob_raylet *r, struct mob_address owner, uint32_t 
     m.count = level;
     m.definition = &definition;
     if (w != NULL) {
+        m.n_near = mob_wire_put_near(&near_room, near, mob_near_open(w, level, near));
+        m.near = near_room.list;
         mob_wire_put_shape(&definition, &room, &w->shape);
         m.placed_seen = w->demand.placed_seen;
         m.age_ms = (uint64_t)((r->now - w->since) / MS);
@@ -152,20 +156,23 @@ static void say_demand(struct mob_raylet *r, struct mob_address owner, uint32_t 
     mob_route_send(r, &e.e);
 }
 
-static uint32_t last_placed(const struct demand *d)
+/* One that the arguments are not at, if there is any. There is one at all: the sum is not 0. */
+static uint32_t last_placed(const struct want *w)
 {
-    size_t i = d->placed_count;
+    const struct demand *d = &w->demand;
+    uint32_t node = 0;
 
-    while (d->placed[i - 1].count == 0)         /* there is one: the sum is not 0 */
-        i--;
-    return d->placed[i - 1].node;
+    for (size_t i = 0; i < d->placed_count; i++)
+        if (d->placed[i].count > 0 && (node == 0 || d->placed[i].count > mob_near_at(w, d->placed[i].node)))
+            node = d->placed[i].node;
+    return node;
 }
 
 static void withdraw_surplus(struct mob_raylet *r, struct want *w, uint32_t open)
 {
     while (w->demand.placed_sum > open) {
         uint32_t surplus = w->demand.placed_sum - open;
-        uint32_t node = last_placed(&w->demand);
+        uint32_t node = last_placed(w);
 
         surplus = unplace(w, node, surplus);
         if (node != r->self.node)
@@ -183,8 +190,11 @@ static void flush_one(struct mob_raylet *r, struct want *w)
     level = open - w->demand.placed_sum;
     if (w->feasible && w->here_first && w->shape.strategy == MOB_NODE)
         level = 0;                      /* nobody else may serve it */
-    if ((level == w->demand.at_head && (level == 0 || w->since - w->demand.said_since < YOUNGER_NS)) || !mob_membership_joined(r))
+    bool news = level > 0 && (w->demand.near_changed || w->since - w->demand.said_since >= YOUNGER_NS);
+
+    if ((level == w->demand.at_head && !news) || !mob_membership_joined(r))
         return;
+    w->demand.near_changed = false;
     w->demand.at_head = level;
     w->demand.said_since = w->since;
     say_demand(r, w->wanter->address, w->number, w, level);
@@ -218,6 +228,7 @@ void mob_demand_say_again(struct mob_raylet *r)
         w->demand.at_head = LEVEL_UNKNOWN;
         mob_want_changed(r, w);
     }
+    mob_wants_serve(r);
 }
 
 void mob_demand_end(struct mob_raylet *r, struct want *w)
@@ -240,6 +251,7 @@ void mob_demand_node_lost(struct mob_raylet *r, uint32_t node)
             p->early = 0;
         mob_demand_unplace(r, w, node, UINT32_MAX);
     }
+    mob_wants_serve(r);
 }
 
 void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer)
@@ -252,6 +264,7 @@ void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer)
         if (p != NULL && p->seq <= peer->forgot_seq)
             mob_demand_unplace(r, w, peer->is.node, UINT32_MAX);
     }
+    mob_wants_serve(r);
 }
 
 /* -- hearing ------------------------------------------------------------------------------------------------------------- */
@@ -287,6 +300,7 @@ void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
         return;
     }
     w->demand.placed_seen += m->count;
+    mob_near_placed(w, m->count);
     if (w->demand.at_head != LEVEL_UNKNOWN)
         w->demand.at_head -= m->count < w->demand.at_head ? m->count : w->demand.at_head;
     if (m->node == r->self.node) {
@@ -309,4 +323,5 @@ void mob_demand_on_declined(struct mob_raylet *r, const struct arrival *a)
 
     if (w != NULL && w->wanter->process != NULL)
         mob_demand_answered(r, w, a->from.node, m->count);
+    mob_wants_serve(r);                 /* what was left to that node may be served here, if it is near there */
 }

@@ -22,6 +22,7 @@ struct demand {
     uint32_t at_head;                   /* the level the head has */
     uint64_t placed_seen;               /* Placed counted so far */
     int64_t said_since;                 /* since when the want waits, as the head knows */
+    bool near_changed;                  /* the owner would have them elsewhere than the head knows */
     struct placed *placed;
     size_t placed_count;
     uint32_t placed_sum;

@@ -168,6 +168,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_proxies_tick(r));
     next = earlier(next, mob_recall_tick(r));
     next = earlier(next, mob_claim_tick(r));
+    next = earlier(next, mob_near_tick(r));
     next = earlier(next, tick_store(r));
     mob_stages_tick(r);
     mob_demand_flush(r);

@@ -3,7 +3,8 @@
  *
  * A want counts in `outstanding` what its owner can use besides the grants it has. The owner's Want sets it, each Grant that
  * passes lowers it; Want.grants_seen makes crossing ones exact. It is in the queue while this node should lend more of it: a
- * local want that is served here first with all that is not in the making; any other with what the head placed here.
+ * local want that is served here first with all that is not in the making, less what other nodes shall serve (near.c); any other
+ * with what the head placed here.
  *
  * Order: deeper first (a child before the parents that wait for it), then who waits longest. Being served counts as a new
  * arrival, so equal wants take turns.
@@ -29,6 +30,7 @@ void mob_wants_init(struct mob_raylet *r)
     mob_list_init(&r->wants.all);
     mob_list_init(&r->wants.demands);
     mob_list_init(&r->wants.levels);
+    mob_list_init(&r->wants.near_held);
 }
 
 void mob_wants_fini(struct mob_raylet *r)
@@ -96,6 +98,7 @@ static struct want *add_want(struct mob_raylet *r, struct wanter *wanter, uint32
         && mob_node_resources_feasible(&r->resources, &shape->resources) && mob_labels_match(&r->config.labels, &shape->labels);
     mob_list_init(&w->leases);
     mob_list_init(&w->demand.changed);
+    mob_list_init(&w->near.held);
     mob_list_init(&w->queued);
     mob_list_append(&r->wants.all, &w->all);
     mob_map_set(&wanter->wants, number, w);
@@ -108,6 +111,7 @@ static void remove_want(struct mob_raylet *r, struct want *w)
 
     assert(mob_list_empty(&w->leases) && mob_list_empty(&w->queued) && w->claimed == 0 && w != r->wants.reserver);
     mob_list_remove(&w->demand.changed);
+    mob_list_remove(&w->near.held);
     mob_list_remove(&w->all);
     mob_map_remove(&wanter->wants, w->number);
     if (wanter->wants.count == 0) {
@@ -139,8 +143,10 @@ uint32_t mob_want_servable(const struct want *w)
     assert(w->outstanding >= w->making);
     if (!w->feasible)
         return 0;
-    if (w->wanter->process == NULL || w->here_first)
+    if (w->wanter->process == NULL)
         return open;
+    if (w->here_first)
+        return open - mob_near_elsewhere(w, open);
     placed = mob_demand_placed_at(w, w->wanter->process->address.node) + w->claimed;
     return placed < open ? placed : open;
 }
@@ -254,6 +260,7 @@ void mob_wants_forget(struct mob_raylet *r, struct mob_address owner)
         wants[count++] = w;
     for (size_t i = 0; i < count; i++) {
         mob_claim_drop(r, wants[i]);
+        mob_near_drop(wants[i]);
         mob_want_set_outstanding(r, wants[i], 0);
         if (wanter->process != NULL)
             mob_demand_end(r, wants[i]);
@@ -370,9 +377,10 @@ void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
     }
     crossing = w->passed - m->grants_seen;
     more = m->count > crossing ? m->count - crossing : 0;
+    mob_near_wanted(r, w, m);
     mob_want_set_outstanding(r, w, more < COUNT_MAX ? (uint32_t)more : COUNT_MAX);
     mob_wants_serve(r);
-    if (w->here_first && w->feasible && w->outstanding > w->making)
+    if (w->here_first && mob_want_servable(w) > 0)
         mob_pool_prestart(r, w->kind, mob_node_resources_cpus(&r->resources));
 }
 

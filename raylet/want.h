@@ -6,6 +6,7 @@
 #include "common/list.h"
 #include "common/map.h"
 #include "raylet/demand.h"
+#include "raylet/near.h"
 #include "raylet/raylet.h"
 
 struct arrival;
@@ -19,6 +20,7 @@ struct want {
     int64_t cpu;                        /* what the shape asks of it */
     bool feasible;                      /* an idle node of this size could serve it */
     bool here_first;                    /* this raylet may serve it without asking the head */
+    struct near near;                   /* LOCAL: where its owner would have them first */
     uint32_t depth;
     int64_t since;                      /* ns; waits since then: asked, or last served */
     uint64_t passed;                    /* LOCAL: grants seen passing, from here and elsewhere */
@@ -54,6 +56,7 @@ struct wants {
     struct mob_link all;
     struct mob_link demands;            /* wants whose demand changed */
     struct mob_link levels;             /* deepest first */
+    struct mob_link near_held;          /* wants of which some are kept for other nodes, longest first */
     uint32_t queued;                    /* leases wanted of this node and not in the making */
     uint32_t placed_queued;             /* of them: placed here by the head */
     struct want *reserver;              /* nothing behind it takes what it needs; NULL: none */

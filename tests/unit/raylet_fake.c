@@ -424,6 +424,7 @@ void fake_want(struct fake *f, uint32_t process, struct fake_ask ask)
     struct mob_address self = fake_at(FAKE_NODE, process);
     Mobula__Shape definition;
     struct mob_shape_room room;
+    struct mob_near_room near;
     struct mob_shape shape;
 
     fill_definition(f, p->driver ? self : p->job, ask, &definition, &room, &shape);
@@ -432,6 +433,8 @@ void fake_want(struct fake *f, uint32_t process, struct fake_ask ask)
     m.count = ask.count;
     m.grants_seen = ask.seen;
     m.depth = ask.depth;
+    m.n_near = mob_wire_put_near(&near, ask.near, MOB_COUNT(ask.near));
+    m.near = near.list;
     fake_say(f, p->link, self, fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WANT, &m);
 }
 

@@ -87,6 +87,7 @@ struct fake_ask {
     const char *resources;              /* NULL: "CPU=1" */
     enum mob_strategy strategy;
     uint32_t node;
+    struct mob_near near[2];            /* of a Want */
     uint64_t age_ms;                    /* of a Place or Claim */
 };
 void fake_want(struct fake *f, uint32_t process, struct fake_ask ask);

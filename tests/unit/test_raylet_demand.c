@@ -303,6 +303,115 @@ START_TEST(test_we_say_what_we_forgot)
 }
 END_TEST
 
+/* The level of the Demand that was said, what of it is at node 3, and the grants from here. */
+static void near_is(uint32_t p, int64_t level, uint32_t near, size_t grants)
+{
+    Mobula__Envelope *e;
+    int64_t said = -1;
+    uint32_t at = 0;
+
+    fake_tick(&f);
+    while ((e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_DEMAND)) != NULL) {
+        said = e->demand->count;
+        at = e->demand->n_near > 0 ? e->demand->near[0]->count : 0;
+        ck_assert(e->demand->n_near == 0 || (e->demand->n_near == 1 && e->demand->near[0]->node == 3));
+    }
+    ck_assert_int_eq(said, level);
+    ck_assert_uint_eq(at, near);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), grants);
+}
+
+/* Node 2 (ours) has 4 CPUs and 4 workers, node 3 is there. */
+static uint32_t near_start(uint64_t *ret_link)
+{
+    uint32_t p;
+
+    p = driver_with("CPU=4", (struct fake_ask){ .count = 0 });
+    *ret_link = fake_peer(&f, 3);
+    return p;
+}
+
+/* What is near another node is asked of the head, and served here when that says so, or when it can place none in time. */
+START_TEST(test_near_elsewhere_is_asked_of_the_head)
+{
+    uint64_t link;
+    uint32_t p = near_start(&link);
+
+    fake_want(&f, p, (struct fake_ask){ .count = 4, .near = { { 3, 2 }, { FAKE_NODE, 1 } } });
+    fake_all_up(&f);
+    near_is(p, 2, 2, 2);
+    fake_placed(&f, p, 0, FAKE_NODE, 1);        /* full there */
+    fake_all_up(&f);
+    near_is(p, -1, 0, 1);
+    fake_pass(&f, 20);
+    fake_all_up(&f);
+    near_is(p, 0, 0, 1);
+    fake_fini(&f);
+}
+END_TEST
+
+/* What is placed there is left to it, and comes or is declined; then it is like any other. */
+START_TEST(test_near_is_left_to_its_node)
+{
+    uint64_t link;
+    uint32_t p = near_start(&link);
+
+    fake_want(&f, p, (struct fake_ask){ .count = 2, .near = { { 3, 2 } } });
+    near_is(p, 2, 2, 0);
+    fake_placed(&f, p, 0, 3, 2);
+    fake_pass(&f, 1000);
+    near_is(p, -1, 0, 0);
+    pass_grant(link, 3, p, 1);
+    near_is(p, -1, 0, 1);
+    decline(link, 3, p, 1);
+    fake_all_up(&f);
+    near_is(p, -1, 0, 1);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A stream of new ones does not keep back for longer; a node that is gone, or a strategy, keeps nothing. */
+START_TEST(test_near_is_kept_for_so_long)
+{
+    uint64_t link;
+    uint32_t p = near_start(&link);
+
+    for (uint32_t i = 1; i <= 3; i++) {
+        fake_want(&f, p, (struct fake_ask){ .count = i, .near = { { 3, i } } });
+        near_is(p, i, i, 0);
+        fake_pass(&f, 6);
+    }
+    fake_pass(&f, 2);
+    fake_all_up(&f);
+    near_is(p, 0, 0, 3);
+    fake_want(&f, p, (struct fake_ask){ .count = 1, .seen = 3, .near = { { 77, 1 } } });
+    fake_all_up(&f);
+    near_is(p, -1, 0, 1);
+    fake_want(&f, p, (struct fake_ask){ .shape = 1, .count = 1, .strategy = MOB_SPREAD, .near = { { 3, 1 } } });
+    near_is(p, 1, 0, 0);
+    fake_fini(&f);
+}
+END_TEST
+
+/* Its head is gone: nobody could say where it goes. */
+START_TEST(test_near_without_a_head)
+{
+    uint64_t link;
+    uint32_t p = near_start(&link);
+
+    fake_want(&f, p, (struct fake_ask){ .count = 1, .near = { { 3, 1 } } });
+    near_is(p, 1, 1, 0);
+    fake_lose(&f, f.head);
+    fake_tick(&f);
+    fake_all_up(&f);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), 1);
+    fake_want(&f, p, (struct fake_ask){ .count = 1, .seen = 1, .near = { { 3, 1 } } });
+    fake_all_up(&f);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), 1);
+    fake_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("raylet_demand");
@@ -313,6 +422,10 @@ int main(void)
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
     tcase_add_loop_test(tcase, test_what_a_peer_forgot_is_asked_again, 0, (int)MOB_COUNT(forgotten));
     tcase_add_test(tcase, test_we_say_what_we_forgot);
+    tcase_add_test(tcase, test_near_elsewhere_is_asked_of_the_head);
+    tcase_add_test(tcase, test_near_is_left_to_its_node);
+    tcase_add_test(tcase, test_near_is_kept_for_so_long);
+    tcase_add_test(tcase, test_near_without_a_head);
     tcase_add_test(tcase, test_placed_granted_declined);
     tcase_add_test(tcase, test_withdraw_crosses_place);
     tcase_add_test(tcase, test_placed_here_is_used_once);

@@ -74,7 +74,8 @@ static void want(struct chaos *c)
 
     if (p != 0)
         fake_want(&c->f, p, (struct fake_ask){ .shape = shape, .count = pick(c, 6), .seen = c->seen[p][shape],
-            .depth = pick(c, 3), .resources = asks[shape], .strategy = shape == 2 ? MOB_SPREAD : MOB_HYBRID });
+            .depth = pick(c, 3), .resources = asks[shape], .strategy = shape == 2 ? MOB_SPREAD : MOB_HYBRID,
+            .near = { { 2 + pick(c, 4), pick(c, 4) }, { 2 + pick(c, 3), pick(c, 2) } } });
 }
 
 static void give_back(struct chaos *c)
