@@ -242,6 +242,43 @@ size_t mob_owner_body_away(const struct mob_owner *o, const struct task *t, uint
     return count;
 }
 
+struct weight { uint32_t node; uint64_t bytes; };
+#define WEIGHTS_MAX 16                  /* nodes that are compared */
+
+static void weigh(struct weight *all, uint32_t *count, uint32_t node, uint64_t bytes)
+{
+    uint32_t i = 0;
+
+    while (i < *count && all[i].node != node)
+        i++;
+    if (i == WEIGHTS_MAX)
+        return;
+    if (i == *count)
+        all[(*count)++] = (struct weight){ .node = node };
+    all[i].bytes += bytes;
+}
+
+uint32_t mob_owner_body_near(const struct mob_owner *o, const struct task *t)
+{
+    struct weight all[WEIGHTS_MAX], best = { 0 };
+    const uint8_t *at = t->body;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < t->args; i++) {
+        struct arg a = next_arg(o, &at);
+
+        if (a.object == NULL || a.object->state != MOB_OBJECT_STORED)
+            continue;
+        weigh(all, &count, a.object->stored->node, a.object->size);
+        for (uint32_t k = 0; k < a.object->stored->more_count; k++)
+            weigh(all, &count, a.object->stored->more[k], a.object->size);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (best.node == 0 || all[i].bytes > best.bytes || (all[i].bytes == best.bytes && all[i].node == o->config.self.node))
+            best = all[i];
+    return best.node;
+}
+
 const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t)
 {
     const uint8_t *at = t->body;

@@ -14,6 +14,7 @@
 #include "worker/owner.h"
 #include "worker/shape.h"
 #include "worker/slab.h"
+#include "worker/near.h"
 #include "worker/stage.h"
 #include "worker/task.h"
 #include "worker/watch.h"

@@ -94,6 +94,7 @@ void mob_owner_on_grant(struct mob_owner *o, const Mobula__Grant *m)
         sh->grants++;
         shape_said(&o->shapes, sh, sh->said - (sh->said > 0));
         shape_touch(&o->shapes, sh);                        /* if it is of no use, as many are wanted as before */
+        mob_owner_near_granted(sh, worker.node);
     }
     if (sh == NULL || mob_map_get(&o->leases.by_number, key(worker.node, m->lease)) != NULL
         || (worker.node == o->config.self.node && (channel == NULL || channel->lease != NULL))) {

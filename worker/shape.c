@@ -2,8 +2,8 @@
 /* shape.c -- one backlog a shape: first in, first out; what comes back from a lease goes to the front.
  *
  * A flush pushes what the leases have room for, lets an idle lease take an unstarted task from one that is busy for long, and
- * says how many more leases could be used (Want: docs/protocol.md, Leases). Long tasks want a lease each; of short ones, each
- * lease should get WORTH_NS of work. Want is a level, so it may lag: up at once from nothing or by double, else every
+ * says how many more leases could be used, and where (Want: docs/protocol.md, Leases; near.c). Long tasks want a lease each; of
+ * short ones, each lease should get WORTH_NS of work. Want is a level, so it may lag: up at once from nothing or by double, else every
  * WANT_PERIOD_NS.
  */
 #include "worker/shape.h"
@@ -52,82 +52,6 @@ void mob_owner_shapes_fini(struct mob_owner *o)
     free(o->shapes.of);
 }
 
-/* -- the queue -------------------------------------------------------------------------------------------------------------- */
-
-/* t, which is in no queue, to l; or its arguments to l's node first. False: not now. */
-static bool give(struct mob_owner *o, struct lease *l, struct task *t)
-{
-    return mob_owner_stage_needed(o, t, l) ? mob_owner_stage_begin(o, t, l) : mob_owner_lease_push(o, l, t);
-}
-
-/* The first task, or one soon after it that has its arguments at the node of l, if the first has not. */
-static struct task *next_for(const struct mob_owner *o, const struct shape *sh, const struct lease *l, struct task *first)
-{
-    struct task *t = NULL;
-    int looks = LOOKS;
-
-    if (!mob_owner_stage_needed(o, first, l))
-        return first;
-    mob_list_each(t, &sh->queue, struct task, link) {
-        if (looks-- == 0)
-            break;
-        if (!mob_owner_stage_needed(o, t, l))
-            return t;
-    }
-    return first;
-}
-
-static void push(struct mob_owner *o, struct shape *sh)
-{
-    if (sh->staging_count > 0)
-        mob_owner_stages_push(o, sh);
-    while (sh->queued > 0) {
-        struct task *t = mob_list_first(&sh->queue, struct task, link);
-        struct lease *l = mob_owner_lease_pick(o, sh, t);
-
-        if (l == NULL)
-            return;
-        t = next_for(o, sh, l, t);
-        mob_owner_shape_remove(o, t);
-        if (mob_owner_task_lost_argument(o, t) || give(o, l, t))
-            continue;
-        mob_owner_shape_add_front(o, t);
-        if (!l->full)                           /* as many arguments are on their way as may be */
-            return;                             /* else that ring is full: the lease knows, and is not picked again */
-    }
-}
-
-void mob_owner_shape_add(struct mob_owner *o, struct task *t)
-{
-    struct shape *sh = t->shape;
-
-    shape_touch(&o->shapes, sh);
-    sh->newest = t->kind;
-    if (sh->queued == 0) {
-        struct lease *l = mob_owner_lease_pick(o, sh, t);
-
-        if (l != NULL && give(o, l, t))
-            return;
-    }
-    mob_list_append(&sh->queue, &t->link);
-    sh->queued++;
-}
-
-void mob_owner_shape_add_front(struct mob_owner *o, struct task *t)
-{
-    shape_touch(&o->shapes, t->shape);
-    mob_list_prepend(&t->shape->queue, &t->link);
-    t->shape->queued++;
-}
-
-void mob_owner_shape_remove(struct mob_owner *o, struct task *t)
-{
-    assert(t->shape->queued > 0);
-    mob_list_remove(&t->link);
-    t->shape->queued--;
-    shape_touch(&o->shapes, t->shape);
-}
-
 /* -- how many leases --------------------------------------------------------------------------------------------------------- */
 
 /* A task of the shape: what its tasks took, but at least what the newest is expected to take. So the first task of an unknown
@@ -159,13 +83,115 @@ static uint32_t wanted(const struct shape *sh)
     return useful > active ? (uint32_t)(useful - active) : 0;
 }
 
+/* -- the queue -------------------------------------------------------------------------------------------------------------- */
+
+/* t, which is in no queue, to l; or its arguments to l's node first. False: not now. */
+static bool give(struct mob_owner *o, struct lease *l, struct task *t)
+{
+    return mob_owner_stage_needed(o, t, l) ? mob_owner_stage_begin(o, t, l) : mob_owner_lease_push(o, l, t);
+}
+
+/* The first task, or one soon after it that has its arguments at the node of l, if the first has not. Else the first of these that does
+ * not wait for a lease at another node: NULL if all do. */
+static struct task *next_for(const struct mob_owner *o, const struct shape *sh, const struct lease *l, struct task *first)
+{
+    struct task *t, *away = NULL;
+    int looks = LOOKS;
+
+    if (!mob_owner_stage_needed(o, first, l))
+        return first;
+    mob_list_each(t, &sh->queue, struct task, link) {
+        if (looks-- == 0)
+            break;
+        if (!mob_owner_stage_needed(o, t, l))
+            return t;
+        if (away == NULL && !mob_owner_near_waits(o, t, l))
+            away = t;
+    }
+    return away;
+}
+
+/* The lease that would be next has nothing to do, as what it could be given waits for leases elsewhere: is there another? */
+static struct task *next_for_any(const struct mob_owner *o, const struct shape *sh, struct task *first, struct lease **ret_lease)
+{
+    struct task *t = NULL;
+    struct lease *l;
+
+    mob_list_each(l, &sh->leases, struct lease, in_shape) {
+        if (!mob_owner_lease_has_room(l) || (t = next_for(o, sh, l, first)) == NULL)
+            continue;
+        *ret_lease = l;
+        return t;
+    }
+    return NULL;
+}
+
+static void push(struct mob_owner *o, struct shape *sh)
+{
+    mob_owner_near_look(o, sh, wanted(sh));
+    if (sh->staging_count > 0)
+        mob_owner_stages_push(o, sh);
+    while (sh->queued > 0) {
+        struct task *first = mob_list_first(&sh->queue, struct task, link), *t;
+        struct lease *l = mob_owner_lease_pick(o, sh, first);
+
+        if (l == NULL || ((t = next_for(o, sh, l, first)) == NULL && (t = next_for_any(o, sh, first, &l)) == NULL))
+            return;
+        mob_owner_shape_remove(o, t);
+        if (mob_owner_task_lost_argument(o, t) || give(o, l, t))
+            continue;
+        mob_owner_shape_add_front(o, t);
+        if (!l->full)                           /* as many arguments are on their way as may be */
+            return;                             /* else that ring is full: the lease knows, and is not picked again */
+    }
+}
+
+void mob_owner_shape_add(struct mob_owner *o, struct task *t)
+{
+    struct shape *sh = t->shape;
+
+    shape_touch(&o->shapes, sh);
+    sh->newest = t->kind;
+    mob_owner_near_see(o, t);
+    if (sh->queued == 0) {
+        struct lease *l = mob_owner_lease_pick(o, sh, t);
+
+        if (l != NULL && !mob_owner_stage_needed(o, t, l) && mob_owner_lease_push(o, l, t))
+            return;
+    }
+    mob_list_append(&sh->queue, &t->link);
+    sh->queued++;
+    sh->near.queued += t->has_stored;
+}
+
+void mob_owner_shape_add_front(struct mob_owner *o, struct task *t)
+{
+    shape_touch(&o->shapes, t->shape);
+    mob_list_prepend(&t->shape->queue, &t->link);
+    t->shape->queued++;
+    mob_owner_near_add(o, t);
+}
+
+void mob_owner_shape_remove(struct mob_owner *o, struct task *t)
+{
+    assert(t->shape->queued > 0);
+    mob_list_remove(&t->link);
+    t->shape->queued--;
+    mob_owner_near_remove(o, t);
+    shape_touch(&o->shapes, t->shape);
+}
+
+/* -- Want ----------------------------------------------------------------------------------------------------------------- */
+
 static void send_want(struct mob_owner *o, struct shape *sh, uint32_t count)
 {
     Mobula__Want m = MOBULA__WANT__INIT;
     Mobula__Shape definition = MOBULA__SHAPE__INIT;
     struct mob_shape_room room;
+    struct mob_near_room near_room;
 
     mob_wire_put_shape(&definition, &room, &sh->definition);
+    mob_owner_near_say(sh, &m, &near_room);
     m.shape = sh->number;
     m.definition = &definition;
     m.count = count;
@@ -183,12 +209,13 @@ static int64_t say_want(struct mob_owner *o, struct shape *sh)
     int64_t due_ns = sh->said_ns + WANT_PERIOD_NS;
     bool at_once = count == 0 || sh->said == 0 || count >= 2 * sh->said;
 
-    if (count == sh->said)
-        return INT64_MAX;
+    mob_owner_near_look(o, sh, count);
+    if (count == sh->said && mob_owner_near_is_said(sh))
+        return mob_owner_near_due_ns(o, sh);
     if (!at_once && o->now_ns < due_ns)
         return due_ns;
     send_want(o, sh, count);
-    return INT64_MAX;
+    return mob_owner_near_due_ns(o, sh);
 }
 
 int64_t mob_owner_shapes_flush(struct mob_owner *o)
@@ -202,7 +229,7 @@ int64_t mob_owner_shapes_flush(struct mob_owner *o)
 
         mob_list_remove(&sh->dirty);
         push(o, sh);
-        if (sh->hungry && sh->queued == 0 && mob_owner_lease_rebalance(o, sh))
+        if (sh->hungry && (sh->queued == 0 || sh->near.queued > 0) && mob_owner_lease_rebalance(o, sh))
             push(o, sh);
         sh->hungry = false;
         mob_list_remove(&sh->dirty);            /* touched by its own pushes */
@@ -261,13 +288,14 @@ void mob_owner_on_unplaceable(struct mob_owner *o, const Mobula__Unplaceable *m)
 
 static void check_shape(const struct shape *sh)
 {
-    size_t queued = 0, staging = 0, pushed = 0, stalled = 0, leases = 0;
+    size_t queued = 0, stored = 0, staging = 0, pushed = 0, stalled = 0, leases = 0;
     struct task *t;
     struct lease *l;
 
     for (const struct mob_link *at = sh->queue.next; at != &sh->queue; at = at->next, queued++) {
         t = MOB_CONTAINER(at, struct task, link);
         assert(t->state == TASK_QUEUED && t->shape == sh && t->lease == NULL && t->waiting == 0);
+        stored += t->has_stored;
     }
     mob_list_each(t, &sh->staging, struct task, link) {
         assert(t->state == TASK_STAGING && t->shape == sh && t->staged);
@@ -279,7 +307,7 @@ static void check_shape(const struct shape *sh)
         stalled += l->stalled;
         leases++;
     }
-    assert(queued == sh->queued && pushed == sh->pushed);
+    assert(queued == sh->queued && stored == sh->near.queued && pushed == sh->pushed);
     assert(leases == sh->lease_count && stalled == sh->stalled);
 }
 

@@ -6,6 +6,7 @@
 #include "common/list.h"
 #include "common/resources.h"
 #include "common/wire.h"
+#include "worker/near.h"
 #include "worker/owner.h"
 
 struct kind;
@@ -18,6 +19,7 @@ struct shape {
     struct mob_shape definition;
     struct mob_link queue;              /* struct task, QUEUED */
     size_t queued, pushed, staging_count;
+    struct near near;                   /* where its tasks' arguments are */
     struct mob_link staging;            /* struct task, STAGING (stage.c) */
     struct mob_link leases;             /* struct lease */
     size_t lease_count, stalled;        /* stalled: leases that run one long task, or are blocked: no help to the rest */

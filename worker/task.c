@@ -103,7 +103,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->attempt = 0;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
-    t->cancelled = t->carries = t->staged = false;
+    t->cancelled = t->carries = t->has_stored = t->staged = false;
     o->tasks.in_state[TASK_WAITING]++;
     return t;
 }

@@ -44,6 +44,7 @@ struct task {
     bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
     uint8_t told;                       /* enum event_told */
     bool carries;                       /* some arguments carry references */
+    bool has_stored;                    /* QUEUED: some arguments are in the store: see near.c */
     bool staged;                        /* there is a struct stage of it: see stage.c */
     uint8_t small[64];
 };
@@ -92,6 +93,8 @@ void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const
                           struct mob_task_frame *ret);
 /* Its stored arguments of which `node` has no copy: how many, and the objects, unless `ret` is NULL. */
 size_t mob_owner_body_away(const struct mob_owner *o, const struct task *t, uint32_t node, const struct object **ret);
+/* The node that has most bytes of its stored arguments, among equals this one; 0: it has none. */
+uint32_t mob_owner_body_near(const struct mob_owner *o, const struct task *t);
 /* An argument that is an error: NULL if there is none. */
 const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t);
 void mob_owner_body_unpin(struct mob_owner *o, struct task *t);

@@ -226,11 +226,29 @@ static void run_cancel(struct event *e)
     mob_owner_cancel(r->program->process->owner, r->ref, e->n != 0, NULL);
 }
 
+/* A value that is said to be in the store of a node: of any one that lives, or the one that the role names. 0: there is none. */
+static uint64_t put_far(struct program *p, uint64_t *ret_value)
+{
+    struct sim *s = p->sim;
+    unsigned on = p->role != NULL ? p->role->near_host : 1 + (unsigned)sim_below(s, s->config.nodes);
+    struct raylet *r = s->hosts[on].raylet;
+    struct mob_object_id id;
+    uint64_t ref;
+
+    if (on == 0 || r == NULL || r->node == 0 || (p->role == NULL && sim_chance(s, 70)))
+        return 0;
+    ref = mob_owner_put_begin(p->process->owner, &id);
+    mob_owner_put_stored(p->process->owner, ref, r->node, 1 << 20);
+    *ret_value = id.task;
+    return ref;
+}
+
 static void submit(struct program *p)
 {
     struct record *r = &p->records[p->count];
     struct mob_shape shape;
-    uint64_t refs[ARGS_MAX], values[ARGS_MAX];
+    uint64_t refs[ARGS_MAX + 1], values[ARGS_MAX + 1];
+    size_t count;
     int submitted;
 
     r->program = p;
@@ -246,9 +264,14 @@ static void submit(struct program *p)
         refs[i] = r->args[i]->ref;
         values[i] = r->args[i]->value;
     }
-    r->value = call_value(&r->call, values, r->arg_count);
-    submitted = call_submit(p->process, &r->call, &shape, refs, r->arg_count, 0, r->max_retries, &r->ref);
+    count = r->arg_count;
+    if ((refs[count] = put_far(p, &values[count])) != 0)
+        count++;
+    r->value = call_value(&r->call, values, count);
+    submitted = call_submit(p->process, &r->call, &shape, refs, count, 0, r->max_retries, &r->ref);
     assert(submitted == 0);
+    if (count > r->arg_count)
+        mob_owner_drop(p->process->owner, refs[r->arg_count], NULL);
     p->count++;
     r->waiter.ready = on_ready;
     mob_list_init(&r->waiter.link);

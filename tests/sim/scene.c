@@ -39,6 +39,19 @@ static const struct scene scenes[] = {
         { .calls = 8, .burst = 1, .start = SIM_S, .pause = 300 * SIM_MS, .duration = 2 * SIM_MS, .resources = "CPU=1",
           .strategy = MOB_NODE, .on_host = 2, .wait_max = 600 * SIM_MS },
     } },
+    /* All would run where their arguments are, and cannot, as it is full: nothing keeps them from the nodes that are free. */
+    { "near", 3, {
+        { .calls = 100, .burst = 10, .start = SIM_S, .pause = 200 * SIM_MS, .duration = 40 * SIM_MS, .resources = "CPU=1",
+          .near_host = 3, .wait_max = 300 * SIM_MS },
+        { .calls = 0 },
+        { .calls = 600, .burst = 600, .duration = 20 * SIM_MS, .resources = "CPU=1", .strategy = MOB_NODE, .on_host = 3 },
+    } },
+    /* And one node that has nothing but its own: a parent there waits for its child. */
+    { "near a full one", 2, {
+        { .calls = 40, .burst = 4, .pause = 100 * SIM_MS, .duration = 10 * SIM_MS, .resources = "CPU=1", .near_host = 2,
+          .function = FUNCTION_NEST, .children = 2, .levels = 2 },
+        { .calls = 100, .burst = 100, .duration = 20 * SIM_MS, .resources = "CPU=1", .near_host = 1 },
+    } },
     { "spread at home", 1, {
         { .calls = 1200, .burst = 1200, .duration = 20 * SIM_MS, .resources = "CPU=1" },
         { .calls = 8, .burst = 1, .start = SIM_S, .pause = 300 * SIM_MS, .duration = 2 * SIM_MS, .resources = "CPU=1",

@@ -16,6 +16,7 @@ struct role {
     const char *resources;
     enum mob_strategy strategy;
     unsigned on_host;
+    unsigned near_host;                 /* each call has an argument in the store there; 0: none */
     uint32_t function, children, levels;
     int64_t wait_max;                   /* from submit to value; 0: as long as it takes */
 };

@@ -269,8 +269,14 @@ static void read_arguments(struct work *w)
     memcpy(&w->call, run->args[0].data, sizeof w->call);
     assert(w->call.function == run->function && run->returns == 1);
     for (size_t i = 1; i < run->arg_count; i++) {
-        assert(run->args[i].kind == MOB_VALUE_INLINE && run->args[i].size >= sizeof(uint64_t));
-        memcpy(&values[i - 1], run->args[i].data, sizeof(uint64_t));
+        const struct mob_run_arg *a = &run->args[i];
+
+        if (a->kind == MOB_VALUE_STORED) {      /* nobody has its bytes: its name counts */
+            values[i - 1] = a->stored.object.task;
+            continue;
+        }
+        assert(a->kind == MOB_VALUE_INLINE && a->size >= sizeof(uint64_t));
+        memcpy(&values[i - 1], a->data, sizeof(uint64_t));
     }
     w->value = mix(w->call.seed, 1);
     for (size_t i = 1; i < run->arg_count; i++)

@@ -112,9 +112,76 @@ static int shares(char **words)
     return 0;
 }
 
+/* Two calls of `function` for each of two values on each of two hosts, in turns; no strategy says where. */
+static void call_near(const char *function, struct mob_ref *values[4], struct mob_ref *ret[4])
+{
+    uint64_t ms = 200;
+
+    for (int i = 0; i < 4; i++) {
+        struct mob_value args[2] = { MOB_BYTES(&ms, sizeof ms), MOB_REF(values[i]) };
+        bool hold = strcmp(function, "hold") == 0;
+
+        ret[i] = call_with(function, NULL, hold ? args : args + 1, hold ? 2 : 1);
+    }
+}
+
+/* near FOLDER IP IP: each host makes two values: "made". When all is "free", tasks run where their value is: "ran". While the
+ * first host is full they run elsewhere, and see the same. */
+static int near(char **words)
+{
+    uint64_t size = SIZE / 4, sums[4];
+    struct mob_ref *values[4], *calls[4], *gates[2];
+    struct witness w;
+
+    for (int i = 0; i < 4; i++)
+        values[i] = call_on(words[1 + i % 2], "blob_buffer", MOB_BYTES(&size, sizeof size));
+    for (int i = 0; i < 4; i++)
+        await(values[i]);
+    make_file(words[0], "made", "");
+    await_file(words[0], "free", "");
+    call_near("hold", values, calls);
+    for (int i = 0; i < 4; i++) {
+        take_witness(calls[i], &w);
+        if (strcmp(w.ip, words[1 + i % 2]) != 0) {
+            fprintf(stderr, "a task ran on %s, its value is on %s\n", w.ip, words[1 + i % 2]);
+            CHECK(false);
+        }
+    }
+    call_near("checksum", values, calls);
+    for (int i = 0; i < 4; i++)
+        sums[i] = take_u64(calls[i]);
+    make_file(words[0], "ran", "");
+    await_file(words[0], "looked", "");
+    for (int i = 0; i < 2; i++) {
+        char node[40], strategy[64], name[16];
+        struct mob_options options = { .size = sizeof options, .strategy = strategy };
+
+        node_at(words[1], node, sizeof node);
+        snprintf(strategy, sizeof strategy, "node=%s", node);
+        snprintf(name, sizeof name, "gate%d", i);
+        gates[i] = call_gate("gate", &options, words[0], name);
+        await_file(words[0], name, ".started");
+    }
+    call_near("hold", values, calls);
+    for (int i = 0; i < 4; i++) {
+        take_witness(calls[i], &w);
+        CHECK(strcmp(w.ip, words[1]) != 0);
+    }
+    call_near("checksum", values, calls);
+    for (int i = 0; i < 4; i++) {
+        CHECK(take_u64(calls[i]) == sums[i]);
+        mob_ref_drop(values[i]);
+    }
+    make_file(words[0], "open", "");
+    for (int i = 0; i < 2; i++)
+        CHECK(take_u64(gates[i]) == 1);
+    return 0;
+}
+
 const struct scene scenes_transfer[] = {
     { "survives", "FOLDER IP COPY", survives },
     { "fits", "IP", fits },
     { "shares", "FOLDER IP...", shares },
+    { "near", "FOLDER IP IP", near },
     { 0 },
 };

@@ -6,6 +6,7 @@
 #define STAGE MOBULA__ENVELOPE__BODY_STAGE
 #define STAGED MOBULA__ENVELOPE__BODY_STAGED
 #define UNSTAGE MOBULA__ENVELOPE__BODY_UNSTAGE
+#define WANT MOBULA__ENVELOPE__BODY_WANT
 #define ELSEWHERE 6u
 
 static struct fake f;
@@ -132,6 +133,9 @@ START_TEST(test_few_are_staged_ahead)
     flush();
     ck_assert(fake_claim(&f, 0, &t, &body));
     ck_assert_uint_eq(t.task, near);
+    ck_assert_uint_eq(f.sent[STAGE], 0);        /* node 9 may have leases for the others */
+    f.now_ns += 500 * FAKE_MS;
+    flush();
     ck_assert_uint_eq(f.sent[STAGE], 2);
     flush();
     ck_assert_uint_eq(f.sent[STAGE], 2);
@@ -140,6 +144,106 @@ START_TEST(test_few_are_staged_ahead)
     staged(FAKE_NODE);                          /* the second came first */
     ck_assert_uint_eq(f.sent[STAGE], 3);
     ck_assert(fake_claim(&f, 0, &t, &body));
+    finish();
+}
+END_TEST
+
+static void want_is(uint32_t count, size_t nodes, uint32_t node, uint32_t at_node, uint32_t second, uint32_t at_second)
+{
+    const Mobula__Want *w = f.last[WANT]->want;
+
+    ck_assert_uint_eq(w->count, count);
+    ck_assert_uint_eq(w->n_near, nodes);
+    if (nodes > 0)
+        ck_assert(w->near[0]->node == node && w->near[0]->count == at_node);
+    if (nodes > 1)
+        ck_assert(w->near[1]->node == second && w->near[1]->count == at_second);
+}
+
+static uint64_t sized_at(uint32_t node, uint64_t size)
+{
+    struct mob_object_id id;
+    uint64_t ref = mob_owner_put_begin(f.o, &id);
+
+    mob_owner_put_stored(f.o, ref, node, size);
+    return ref;
+}
+
+START_TEST(test_the_want_says_where)
+{
+    struct mob_arg two[2] = { { .ref = 0 }, { .ref = 0 } };
+    uint64_t shared;
+
+    start();
+    submit_with(stored_at(9));
+    submit_with(stored_at(9));
+    two[0].ref = sized_at(9, 2 << 20);
+    two[1].ref = sized_at(8, 3 << 20);
+    fake_submit(&f, shape, 3, two, 2);          /* most bytes count, not most arguments or the first */
+    shared = stored_at(8);
+    mob_owner_copied(f.o, shared, FAKE_NODE);
+    /* This node is one like the others, and first among equals. */
+    fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = shared }, 1);
+    fake_submit(&f, shape, 3, NULL, 0);
+    flush();
+    ck_assert_uint_eq(f.last[WANT]->want->n_near, 3);
+    want_is(5, 3, 9, 2, 8, 1);
+    ck_assert_uint_eq(f.last[WANT]->want->near[2]->node, FAKE_NODE);
+    fake_grant_on(&f, shape, 1, 0, 9);          /* it takes both: a second lease there is wanted all the same */
+    flush();
+    f.now_ns += FAKE_MS;
+    submit_with(stored_at(8));
+    flush();
+    want_is(5, 3, 8, 2, FAKE_NODE, 1);
+    ck_assert(f.last[WANT]->want->near[2]->node == 9 && f.last[WANT]->want->near[2]->count == 1);
+    finish();
+}
+END_TEST
+
+/* Only where the owner's raylet may choose. */
+START_TEST(test_a_strategy_says_where)
+{
+    struct mob_shape spread = { .strategy = MOB_SPREAD };
+
+    start();
+    mob_resources_set(&spread.resources, "CPU", MOB_UNITS);
+    shape = mob_owner_shape(f.o, &spread);
+    submit_with(stored_at(9));
+    flush();
+    want_is(1, 0, 0, 0, 0, 0);
+    finish();
+}
+END_TEST
+
+/* A lease there is asked for: others do not bring what it will have. What it gets no lease for, they do. */
+START_TEST(test_tasks_wait_for_a_lease_where_their_arguments_are)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    start();
+    uint64_t plain = fake_submit(&f, shape, 3, NULL, 0);
+
+    submit_with(stored_at(9));
+    submit_with(stored_at(9));
+    flush();
+    want_is(3, 1, 9, 2, 0, 0);
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    flush();
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(t.task, plain);
+    ck_assert_uint_eq(f.sent[STAGE], 0);
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);                /* instead of one there */
+    flush();
+    ck_assert_uint_eq(f.sent[STAGE], 1);
+    ck_assert_uint_eq(f.last[STAGE]->to->node, FAKE_NODE);
+    fake_grant_on(&f, shape, 3, 2, 9);
+    flush();
+    ck_assert_uint_eq(f.sent[STAGE], 1);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_TASK_FRAMES], 1);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_TASK_FRAMES]->to->node, 9);
     finish();
 }
 END_TEST
@@ -198,6 +302,8 @@ START_TEST(test_cancel_and_loss_while_they_come)
     uint64_t b = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = value }, 1);
 
     flush();
+    f.now_ns += 500 * FAKE_MS;
+    flush();
     ck_assert_uint_eq(f.sent[STAGE], 2);
     ck_assert_int_eq(mob_owner_cancel(f.o, a, false, NULL), 0);
     ck_assert_int_eq(fake_look(&f, a).error->code, MOB_ERR_CANCELLED);
@@ -228,5 +334,6 @@ START_TEST(test_lost_raylet_fails_what_is_staged)
 END_TEST
 
 UNIT_MAIN("owner_stage", test_arguments_come_before_their_task, test_a_task_goes_where_its_arguments_are, test_few_are_staged_ahead,
+          test_the_want_says_where, test_a_strategy_says_where, test_tasks_wait_for_a_lease_where_their_arguments_are,
           test_what_waits_at_a_lost_node_is_queued_again, test_a_recalled_lease_lets_its_staged_tasks_go,
           test_cancel_and_loss_while_they_come, test_lost_raylet_fails_what_is_staged)
