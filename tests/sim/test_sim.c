@@ -7,6 +7,7 @@
  *   an owner judges a death before it drained the answer ring                judge_runs(): a call ran twice
  *   an owner charges the unclaimed tasks of a dead worker, too               judge(): WORKER_CRASHED of a call that never ran
  *   an owner charges nobody                                                  the program does not end
+ *   a raylet keeps for ever what its owner wants first elsewhere             the program does not end
  *   a raylet does not take the GPU indices it lends                          mob_raylet_check()
  * and with --faults, from seed 1, in how many seeds:
  *   a raylet does not regain the CPU on Unblocked               1   check_running(): the lease holds no CPU
