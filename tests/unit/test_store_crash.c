@@ -16,7 +16,11 @@
 #define KEEPER 5u               /* lives through it all */
 #define FIRST 100u              /* the clients that die */
 #define SIZE 64u
+#ifdef __SANITIZE_ADDRESS__
+#define STRIDE 397u             /* it takes ten times the steps */
+#else
 #define STRIDE 13u
+#endif
 #define TASK_KEPT 1
 #define TASK_SEALED 2
 #define TASK_ABANDONED 3
