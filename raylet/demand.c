@@ -177,8 +177,7 @@ static void withdraw_surplus(struct mob_raylet *r, struct want *w, uint32_t open
         surplus = unplace(w, node, surplus);
         if (node != r->self.node)
             say_withdraw(r, w->wanter->address, w->number, node, surplus);
-        else
-            mob_want_changed(r, w);
+        mob_want_changed(r, w);         /* what is not wanted there any more may be wanted here */
     }
 }
 
