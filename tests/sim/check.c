@@ -8,9 +8,17 @@
 
 #include "audit.h"
 #include "head/core.h"
+#include "stores.h"
 
 #define ALL_EACH_STEPS 256
 #define UNKNOWN_MS_MAX 30000            /* silence of a machine, a freeze, slow links: the word of a death is there by then */
+
+static void check_raylet(const struct raylet *r)
+{
+    mob_raylet_check(r->core);
+    if (r->shelf != NULL)
+        mob_store_check(r->shelf->store);
+}
 
 static void check_actor(struct actor *a)
 {
@@ -19,7 +27,7 @@ static void check_actor(struct actor *a)
     if (a->kind == ACTOR_HEAD)
         mob_head_check(a->sim->head);
     else if (a->kind == ACTOR_RAYLET)
-        mob_raylet_check(MOB_CONTAINER(a, struct raylet, a)->core);
+        check_raylet(MOB_CONTAINER(a, const struct raylet, a));
     else if (MOB_CONTAINER(a, struct process, a)->owner != NULL)
         mob_owner_check(MOB_CONTAINER(a, struct process, a)->owner);
 }
@@ -152,6 +160,28 @@ static void check_head_empty(const struct sim *s)
         assert(mob_resources_eq(&n->place.free, &n->place.total));
 }
 
+void check_no_objects(const struct sim *s)
+{
+    for (unsigned i = 1; i <= s->config.nodes; i++) {
+        const struct raylet *r = s->hosts[i].raylet;
+        struct process *p;
+
+        mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
+            struct mob_owner_counts c;
+
+            if (!p->a.alive || p->owner == NULL || !p->raylet->a.alive)
+                continue;
+            c = mob_owner_counts(p->owner);
+            if (c.objects + c.held > 0)
+                fprintf(stderr, "process %u of node %u has %lu objects and %lu holds, though nobody has a reference\n", p->number,
+                        p->self.node, (unsigned long)c.objects, (unsigned long)c.held);
+            assert(c.objects == 0 && c.held == 0);
+        }
+        if (r != NULL)
+            shelf_check_empty(r, true);
+    }
+}
+
 void check_end(struct sim *s)
 {
     struct actor *a;
@@ -162,6 +192,8 @@ void check_end(struct sim *s)
 
         assert(s->hosts[i].raylet != NULL && s->hosts[i].raylet->node != 0);
         assert(mob_raylet_quiet(s->hosts[i].raylet->core));
+        if (s->config.stores)
+            shelf_check_empty(s->hosts[i].raylet, false);
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host)
             assert(p->state == PROCESS_GONE);           /* no worker outlives its job */
     }

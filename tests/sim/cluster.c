@@ -4,7 +4,7 @@
  * The ends of a process are told in the shells' order: its socket is read to the end, then it is reaped. A raylet that ends takes its
  * workers with it (the guard's work); a driver goes on and finds its raylet lost.
  */
-#include "sim.h"
+#include "stores.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -131,6 +131,7 @@ static void raylet_link_lost(struct actor *a, uint64_t link, const struct mob_er
         if (p->raylet != r || p->raylet_link != link)
             continue;
         p->raylet_link = 0;
+        shelf_gone(p);
         if (!p->a.alive || p->driver)
             sim_after(a->sim, (int64_t)sim_below(a->sim, 2 * SIM_MS), a, run_exited, p)->n = p->driver ? 0 : SIGKILL;
     }
@@ -152,6 +153,8 @@ static void raylet_registered(void *arg, uint32_t node, const uint8_t cluster[16
 
     (void)cluster;
     r->node = node;
+    if (r->shelf != NULL)
+        mob_store_set_node(r->shelf->store, node);
     sim_trace(r->a.sim, "host %u is node %u", r->a.host->index, node);
 }
 
@@ -188,6 +191,8 @@ void raylet_kill(struct host *h, bool silently)
     h->raylet = NULL;
     h->off = silently;
     actor_die(&r->a, silently);
+    if (r->shelf != NULL)
+        shelf_die(r->shelf);
     mob_list_each(p, &h->processes, struct process, by_host) {
         if (p->raylet != r || p->state == PROCESS_GONE || (p->driver && !silently))
             continue;
@@ -389,6 +394,11 @@ void raylet_start(struct host *h)
     c->registered = raylet_registered;
     c->over = raylet_over;
     c->arg = r;
+    if (s->config.stores) {
+        r->shelf = shelf_create(r, s->config.store_bytes);
+        c->store = r->shelf->store;
+        c->bulk_port = 1;
+    }
     r->core = mob_raylet_create(&r->a.world, c);
     h->raylet = r;
     actor_poke(&r->a);
@@ -406,7 +416,9 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
     wire = mob_wire_create();
     e = mob_wire_unpack(wire, frame, size, NULL);
     assert(e != NULL);
-    if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
+    if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED || e->body_case == MOBULA__ENVELOPE__BODY_FETCHED)
+        desk_receive(p->desk, e);
+    else if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
         mob_executor_receive(p->executor, frame, size);
     else
         mob_owner_receive(p->owner, frame, size);
@@ -459,6 +471,10 @@ static int come_in(struct process *p)
     p->state = PROCESS_UP;
     p->number = p->self.process;
     mob_raylet_page(r->core, p->number, p->bell.page);
+    if (p->a.sim->config.stores) {
+        user_create(p);
+        shelf_welcome(p);
+    }
     owner.self = p->self;
     owner.job = p->job;
     owner.raylet = p->link;
@@ -539,6 +555,7 @@ struct sim *sim_create(const struct sim_config *config)
     s->now = 100 * SIM_S;
     mob_list_init(&s->actors);
     mob_list_init(&s->programs);
+    mob_list_init(&s->transfers);
     for (unsigned i = 0; i <= config->nodes; i++) {
         struct host *h = &s->hosts[i];
         h->sim = s;
@@ -561,11 +578,13 @@ static void process_free(struct process *p)
         work_abandon(p);
     mob_owner_destroy(p->owner);
     mob_executor_destroy(p->executor);
+    user_free(p);
 }
 
 static void raylet_free(struct raylet *r)
 {
     mob_raylet_destroy(r->core);
+    shelf_free(r->shelf);
     places_fini(r);
 }
 

@@ -52,6 +52,7 @@ static void run_fault(struct event *e)
     unsigned dice = (unsigned)sim_below(s, 100);
     struct host *h = some_host(s);
 
+    s->misfortunes++;
     if (dice < 2)
         program_crash(s);
     else if (dice < 40)
@@ -75,8 +76,8 @@ static void run_fault(struct event *e)
  * A link delivers once: a repeat is what is said again after a reconnect. Only a raylet and its head reconnect and go on from where
  * they were; so what they say under a number, or once and for all, may come again when other things have been said since. A level is
  * said again as it is by then: at once, before any newer one. The links of processes and peers end as a whole; what may be
- * repeated there at all, is repeated at once. Not in the table, because the column forbids it: Placed, Withdraw, Declined, frames,
- * objects under way, the first messages of a link. */
+ * repeated there at all, is repeated at once. Not in the table, because the column forbids it: Placed, Withdraw, Declined, frames
+ * and answers, objects under way, the first messages of a link. */
 static const enum repeat repeats[][3] = {
     /*                                             END_HEAD         END_PEER         END_LOCAL: of whom the receiver hears it */
     [MOBULA__ENVELOPE__BODY_PLACE]             = { REPEAT_LATER,    REPEAT_NOT,      REPEAT_NOT },
@@ -98,7 +99,6 @@ static const enum repeat repeats[][3] = {
     [MOBULA__ENVELOPE__BODY_UNBLOCKED]         = { REPEAT_NOT,      REPEAT_NOT,      REPEAT_AT_ONCE },
     [MOBULA__ENVELOPE__BODY_CANCEL]            = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
     [MOBULA__ENVELOPE__BODY_TAKE_BACK]         = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_NOT },
-    [MOBULA__ENVELOPE__BODY_ANSWER_FRAMES]     = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
     [MOBULA__ENVELOPE__BODY_WATCH]             = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
     [MOBULA__ENVELOPE__BODY_WATCHED]           = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
 };
@@ -120,7 +120,10 @@ enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, 
 
 static void run_crash(struct event *e)
 {
-    program_crash(e->arg);
+    struct sim *s = e->arg;
+
+    s->misfortunes++;
+    program_crash(s);
 }
 
 void faults_plan(struct sim *s)

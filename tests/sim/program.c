@@ -2,6 +2,7 @@
 /* program.c -- a driver's program: it starts when its node has joined, submits calls in bursts, waits for all, looks at each value,
  * drops its refs and leaves. What it saw is judged here: a value must be right, an error must be one that the call could have.
  */
+#include "stores.h"
 #include "user.h"
 
 #include <assert.h>
@@ -102,7 +103,7 @@ static void judge(struct record *r)
     p->sim->tasks_right++;
 }
 
-static void program_over(struct program *p)
+void program_leave(struct program *p)
 {
     struct process *process = p->process;
 
@@ -113,7 +114,7 @@ static void program_over(struct program *p)
 
 static void run_leave(struct event *e)
 {
-    program_over(e->arg);
+    program_leave(e->arg);
 }
 
 static void run_judge(struct event *e)
@@ -158,7 +159,7 @@ void program_raylet_lost(struct program *p)
         assert(looked == 0 && info.state != MOB_OBJECT_PENDING && p->records[i].ready);
     }
     sim_trace(p->sim, "program on host %u lost its raylet", p->host->index);
-    program_over(p);
+    program_leave(p);
 }
 
 /* -- what it does -------------------------------------------------------------------------------------------------------------- */
@@ -304,6 +305,8 @@ static void run_start(struct event *e)
     p->process = driver_start(p->host, p);
     if (p->process == NULL)
         sim_after(p->sim, 50 * SIM_MS, NULL, run_start, p);
+    else if (p->sim->config.stores)
+        user_begin(p->process);
     else
         sim_after(p->sim, p->role != NULL ? p->role->start + SIM_MS : SIM_MS, &p->process->a, run_burst, p);
 }

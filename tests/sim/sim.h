@@ -8,6 +8,7 @@
  *   work.c     the functions that workers run
  *   faults.c   what goes wrong, and when
  *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
+ *   stores.h   nodes with object stores, and programs that use them
  *   places.c   what was placed at a node, and what it made of that
  *
  * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks: so the
@@ -40,6 +41,9 @@ struct sim_config {
     unsigned nodes, drivers, tasks;     /* tasks: of each driver */
     bool faults, crash, trace;          /* crash: of the first driver, while all else goes well */
     const struct scene *scene;          /* NULL: random programs */
+    bool stores;                        /* nodes have some, and programs use them (refs.c) ... */
+    uint64_t store_bytes, large;        /* ... of so many bytes; most large values are smaller than `large` */
+    bool tight;                         /* they may be full of what is in use */
 };
 
 struct sim;
@@ -116,6 +120,9 @@ struct sim {
     struct mob_map unknown;             /* check.c: leases that their lender does not have -> since when, in ms (as a pointer) */
     struct mob_map runs;                /* seed of a call -> how often it began (as a pointer) */
     int64_t faults_until;               /* nothing new goes wrong after this */
+    uint64_t misfortunes;               /* that may cost objects: so far */
+    struct mob_link transfers;          /* stores.c */
+    uint64_t landed, spilled, read_back;        /* ranges of objects, objects; so far */
     uint64_t functions_run, tasks_right, tasks_failed;
     uint32_t next_pid;
 };
@@ -157,6 +164,7 @@ struct raylet {
     struct mob_map placed, claimed;     /* places.c */
     uint64_t placed_seq, claim_number;
     struct audit_reserve *reserve;      /* check.c: after its last step */
+    struct shelf *shelf;                /* its store; NULL: it has none */
 };
 
 enum process_state { PROCESS_STARTING, PROCESS_UP, PROCESS_GONE };
@@ -177,6 +185,8 @@ struct process {
     struct mob_executor *executor;
     struct program *program;            /* of a driver */
     struct work *work;                  /* the function that runs */
+    struct user *user;                  /* or what does it where nodes have stores (refs.c) */
+    struct desk *desk;
     unsigned unheard;                   /* Blocked and Unblocked on their way to its raylet */
     struct mob_link by_host;
 };
@@ -201,6 +211,7 @@ bool work_gpus(const struct process *p, const uint32_t **ret_gpus, size_t *ret_c
 uint64_t call_runs(const struct sim *s, uint64_t seed);
 const struct mob_executor_lease *work_running(const struct process *p);  /* that its function runs on, and its raylet knows */
 void program_raylet_lost(struct program *p);
+void program_leave(struct program *p);                                  /* it has done what it wanted */
 void program_gone(struct program *p);                                   /* its process died under it */
 bool program_crash(struct sim *s);                                      /* some driver's; false: none, or the last */
 
@@ -220,6 +231,8 @@ enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, 
 void check_step(struct sim *s);
 void check_gpus(const struct host *h);
 void check_job_gone(const struct sim *s, struct mob_address job);
+/* Nobody holds any reference any more: no store has anything, and no owner. */
+void check_no_objects(const struct sim *s);
 void check_end(struct sim *s);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
- * [--tasks N] [--faults] [--crash] [--scenes] [--trace]. The seed is printed before it runs, so that a run that aborts names it.
+ * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
+ * [--stores [--store-bytes N] [--large N] [--tight]]. The seed is printed before it runs, so that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
  *   an owner ignores that it lost the compare-and-swap of a take-back        judge_runs(): a call ran twice
@@ -84,6 +85,9 @@ static int run(const struct sim_config *config)
         printf("seed %lu: %lu steps, %lu functions, %lu right, %lu failed, %.1f s\n", (unsigned long)config->seed,
                (unsigned long)s->steps, (unsigned long)s->functions_run, (unsigned long)s->tasks_right,
                (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
+        if (config->stores)
+            printf("  %lu ranges pulled, %lu objects spilled, %lu read back\n", (unsigned long)s->landed, (unsigned long)s->spilled,
+                   (unsigned long)s->read_back);
     }
     sim_destroy(s);
     return result;
@@ -112,9 +116,11 @@ int main(int argc, char **argv)
     static const struct option known[] = {
         { "seed", required_argument, NULL, 's' }, { "seeds", required_argument, NULL, 'S' }, { "nodes", required_argument, NULL, 'n' },
         { "drivers", required_argument, NULL, 'd' }, { "tasks", required_argument, NULL, 't' }, { "faults", no_argument, NULL, 'f' },
-        { "crash", no_argument, NULL, 'c' }, { "scenes", no_argument, NULL, 'm' }, { "trace", no_argument, NULL, 'T' }, { 0 },
+        { "crash", no_argument, NULL, 'c' }, { "scenes", no_argument, NULL, 'm' }, { "stores", no_argument, NULL, 'o' },
+        { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
+        { "trace", no_argument, NULL, 'T' }, { 0 },
     };
-    struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60 };
+    struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
     unsigned long seeds = 1;
     bool scenes = false;
     int c, failed = 0;
@@ -130,6 +136,10 @@ int main(int argc, char **argv)
         case 'f': config.faults = true; break;
         case 'c': config.crash = true; break;
         case 'm': scenes = true; break;
+        case 'o': config.stores = true; break;
+        case 'b': config.store_bytes = n; break;
+        case 'l': config.large = n; break;
+        case 'i': config.tight = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }

@@ -22,6 +22,8 @@ struct call {
     int64_t duration_ns;
 };
 
+/* Blocked, or Unblocked. */
+void work_say(struct process *p, Mobula__Envelope__BodyCase body);
 /* What the function returns for these arguments. */
 uint64_t call_value(const struct call *c, const uint64_t *args, size_t arg_count);
 struct call call_child(const struct call *c, uint32_t i);

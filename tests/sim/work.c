@@ -5,6 +5,7 @@
  *         |-> NEST: submit children --> Blocked --(all ready)--> Unblocked --> (thinks again) --> finish
  *         '-> FORWARD: submit one child --> finish with its name, and keep its ref as long as the worker lives
  */
+#include "stores.h"
 #include "user.h"
 
 #include <assert.h>
@@ -149,7 +150,7 @@ static void run_heard(struct event *e)
     p->unheard--;
 }
 
-static void say(struct process *p, Mobula__Envelope__BodyCase body)
+void work_say(struct process *p, Mobula__Envelope__BodyCase body)
 {
     Mobula__Blocked blocked = MOBULA__BLOCKED__INIT;
     Mobula__Unblocked unblocked = MOBULA__UNBLOCKED__INIT;
@@ -179,7 +180,7 @@ static void run_awake(struct event *e)
     assert(w->waiting == 0);
     if (w->blocked) {
         atomic_store(&p->bell.page->state, MOB_WORKER_RUNNING);
-        say(p, MOBULA__ENVELOPE__BODY_UNBLOCKED);
+        work_say(p, MOBULA__ENVELOPE__BODY_UNBLOCKED);
         w->blocked = false;
     }
     for (uint32_t i = 0; i < w->call.children; i++) {
@@ -235,7 +236,7 @@ static void run_nest(struct event *e)
     assert(w->waiting == w->call.children);     /* nothing is ready before the next turn */
     w->blocked = true;
     mob_executor_block(p->executor);
-    say(p, MOBULA__ENVELOPE__BODY_BLOCKED);
+    work_say(p, MOBULA__ENVELOPE__BODY_BLOCKED);
 }
 
 static void run_forward(struct event *e)
@@ -290,6 +291,8 @@ uint64_t call_runs(const struct sim *s, uint64_t seed)
 
 const struct mob_executor_lease *work_running(const struct process *p)
 {
+    if (p->user != NULL)
+        return user_running(p);
     return p->work == NULL || p->work->blocked || p->unheard > 0 ? NULL : p->work->run.lease;
 }
 
@@ -323,7 +326,7 @@ void work_turn(struct process *p)
     struct mob_run run;
     struct work *w;
 
-    if (p->work != NULL || !mob_executor_claim(p->executor, &run))
+    if (user_turn(p) || p->work != NULL || !mob_executor_claim(p->executor, &run))
         return;
     w = p->work = mob_new(struct work);
     w->process = p;
