@@ -444,6 +444,7 @@ static int64_t process_turn(struct actor *a)
 {
     struct process *p = process_of(a);
     uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
+    int64_t due;
 
     if (take_dirty(&p->bell, dirty)) {
         while (mob_owner_drain(p->owner, dirty, 8))
@@ -451,7 +452,11 @@ static int64_t process_turn(struct actor *a)
     }
     if (!p->driver)
         work_turn(p);
-    return p->a.alive ? mob_owner_flush(p->owner) : INT64_MAX;
+    if (!p->a.alive)
+        return INT64_MAX;
+    due = mob_owner_flush(p->owner);
+    atomic_store(&p->bell.page->held, mob_owner_counts(p->owner).held > 0);
+    return due;
 }
 
 static int come_in(struct process *p)

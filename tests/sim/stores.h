@@ -28,7 +28,8 @@ void shelf_die(struct shelf *h);        /* its raylet is gone, and what was unde
 void shelf_free(struct shelf *h);
 void shelf_welcome(struct process *p);  /* said Hello: it becomes a client */
 void shelf_gone(struct process *p);     /* its socket was read to the end */
-/* Nothing is left in it; but, while its job runs, copies of what an owner had that is dead: they go when room is needed. */
+/* Nothing is left in it; but, while its job runs, copies of what an owner had that is dead, or that it never
+ * heard of because a link broke: they go when room is needed. */
 void shelf_check_empty(const struct raylet *r, bool of_jobs_that_run);
 
 void disk_do(struct shelf *h, struct mob_disk_job *job);

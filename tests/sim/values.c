@@ -8,6 +8,8 @@
 
 #include "stores.h"
 
+#define FETCH_TRIES_MAX 100u            /* as worker/store_call.c */
+
 /* -- bytes ----------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t word(uint64_t seed, size_t i)
@@ -185,7 +187,12 @@ static void on_fetched(struct desk *d, const Mobula__Fetched *m)
     d->hints[at].generation = m->generation;
     if (pin(d, m->entry, m->generation))
         return;
-    assert(f->tries < 100);
+    if (f->tries == FETCH_TRIES_MAX) {
+        mob_error_set(&f->why, MOB_ERR_NO_SPACE, "it was evicted %u times before it could be read", FETCH_TRIES_MAX);
+        d->fetch = NULL;
+        done(d);
+        return;
+    }
     ask(d);
 }
 
