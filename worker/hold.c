@@ -3,7 +3,8 @@
  *
  * A hold comes into being with a ticket, and ends with its release, or with its holder: the first hold of a process makes us ask its
  * raylet for its death (Mourn), whose one answer comes when it is gone. A ticket's number is never used twice by its issuer, and a
- * holder learns of a hold after we did, so a release never comes before its hold.
+ * holder learns of a hold after we did, so a release never comes before its hold. What is held for ourselves, because a task of ours
+ * returns it, ends with the worker that issues it, too: its answer may be lost with a link, and then nobody would ever take it.
  *
  * References are numbered by their sender and sent again until answered: one that was heard before is answered and nothing more, one
  * that comes too early is refused.
@@ -93,6 +94,8 @@ void mob_owner_hold(struct mob_owner *o, struct object *b, struct mob_address is
     struct hold *h = mob_new(struct hold);
     uint64_t key = key_of(issuer, ticket);
 
+    if (mob_address_eq(holder, o->config.self))
+        holder = issuer;
     *h = (struct hold){ .issuer = issuer, .ticket = ticket, .object = b, .holder = holder_of(o, holder),
                         .same_key = mob_map_get(&o->holds.by_ticket, key) };
     mob_map_set(&o->holds.by_ticket, key, h);
@@ -178,6 +181,15 @@ void mob_owner_on_references(struct mob_owner *o, struct mob_address from, const
     mob_owner_send(o, from, MOBULA__ENVELOPE__BODY_REFERENCES_DONE, &done);
 }
 
+/* The last answers of a worker of this node lie in a ring, and this news did not come through it. */
+static void drain_answers(struct mob_owner *o, struct mob_address worker)
+{
+    struct channel *c = worker.node == o->config.self.node ? mob_owner_channel_of(o, worker.process) : NULL;
+
+    if (c != NULL)
+        mob_owner_channel_drain(o, c, SIZE_MAX);
+}
+
 void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
 {
     struct mob_address address = mob_wire_address(m->process);
@@ -192,6 +204,7 @@ void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
             o->holds.again_ns = o->now_ns + MOURN_AGAIN_NS;
         return;
     }
+    drain_answers(o, address);
     while (!mob_list_empty(&holder->holds))
         end(o, mob_list_first(&holder->holds, struct hold, of_holder));
     mob_map_remove(&o->holds.holders, mob_address_key(address));

@@ -265,6 +265,25 @@ START_TEST(test_what_a_task_met_is_held_if_it_is_kept)
 }
 END_TEST
 
+/* A worker returns to us what is our own; its answer is lost, and it dies. */
+START_TEST(test_what_is_returned_to_its_owner_ends_with_the_worker)
+{
+    struct mob_object_id id;
+    struct fake f;
+
+    fake_init(&f);
+    uint64_t ref = stored(&f, &id);
+
+    say(&f, other, 1, true, &id, 5, (struct mob_address){ FAKE_NODE, FAKE_PROCESS });
+    mob_owner_drop(f.o, ref, NULL);
+    ck_assert_uint_eq(freed(&f), 0);
+    mourned(&f, other, false);
+    ck_assert_uint_eq(freed(&f), 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).held, 0);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_what_is_lent_lives_for_its_holder)
 {
     struct mob_object_id id, name;
@@ -464,6 +483,7 @@ END_TEST
 UNIT_MAIN("owner_refs", test_an_object_lives_as_long_as_others_hold_it, test_nobody_speaks_for_another,
           test_what_comes_too_early_is_refused, test_an_unreachable_holder_is_asked_for_again,
           test_what_is_met_is_held_before_its_source_goes, test_a_lost_link_repeats_and_a_dead_owner_ends,
-          test_what_a_task_met_is_held_if_it_is_kept, test_what_is_lent_lives_for_its_holder, test_a_result_brings_references,
+          test_what_a_task_met_is_held_if_it_is_kept, test_what_is_returned_to_its_owner_ends_with_the_worker,
+          test_what_is_lent_lives_for_its_holder, test_a_result_brings_references,
           test_malformed_references_fail_the_task, test_a_task_holds_what_its_arguments_carry,
           test_a_long_chain_of_values_ends_without_recursion)
