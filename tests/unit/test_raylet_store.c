@@ -243,6 +243,26 @@ START_TEST(test_a_node_dies_before_its_worker_here)
 }
 END_TEST
 
+/* The same with an owner on this node, whose job goes on. */
+START_TEST(test_an_owner_dies_before_its_worker_here)
+{
+    struct mob_address job = fake_at(FAKE_NODE, open_with_driver());
+    struct fake_grant owner, g;
+
+    fake_want(&f, job.process, (struct fake_ask){ .count = 1 });
+    ck_assert(fake_grant(&f, f.process[job.process].link, &owner));
+    fake_want(&f, owner.worker, (struct fake_ask){ .count = 1 });
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[owner.worker].link, &g));
+    become_client(owner.worker, job);
+    become_client(g.worker, job);
+    fake_exit(&f, owner.worker, SIGKILL);
+    make(g.worker, fake_at(FAKE_NODE, owner.worker), 1);        /* before it is killed */
+    fake_reap(&f);
+    close_all();
+}
+END_TEST
+
 /* A worker of a driver here borrows at node 3, gives back and ends, when no stream to node 3 is up. Returns its number. */
 static uint32_t borrower_ends(uint32_t driver, uint64_t link)
 {
@@ -375,6 +395,6 @@ START_TEST(test_the_last_view_goes_silently)
 END_TEST
 
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
-          test_a_result_that_nobody_heard_of, test_a_node_dies_before_its_worker_here,
+          test_a_result_that_nobody_heard_of, test_a_node_dies_before_its_worker_here, test_an_owner_dies_before_its_worker_here,
           test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream, test_an_owners_end_dials,
           test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently)
