@@ -223,7 +223,8 @@ static struct task *claimed_task(const struct lease *l, const Mobula__LeaseOver 
     return started ? mob_list_first(&l->tasks, struct task, link) : NULL;
 }
 
-/* Results that a worker of this node sealed before it died in its task. Its raylet cannot know that we never heard of them. */
+/* Results that the worker sealed and we never heard of, which its raylet cannot know: on this node we read the answers ourselves, and of
+ * one elsewhere they may have been lost with a link. */
 static void free_made(struct mob_owner *o, const struct lease *l, const struct task *t)
 {
     Mobula__ObjectId *ids = mob_alloc(t->returns * sizeof *ids), **list = mob_alloc(t->returns * sizeof *list);
@@ -258,6 +259,12 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
 
     if (claimed != NULL && channel != NULL)
         free_made(o, l, claimed);
+    if (channel == NULL && cause.code == MOB_ERR_NODE_DIED) {
+        struct task *t;
+
+        mob_list_each(t, &l->tasks, struct task, link)
+            free_made(o, l, t);
+    }
     recall(o, l);                               /* what is queued again shall not come here */
     while (!mob_list_empty(&l->tasks)) {        /* the last first: they go to the front of the queue */
         struct task *t = MOB_CONTAINER(l->tasks.prev, struct task, link);

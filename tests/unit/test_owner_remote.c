@@ -129,6 +129,8 @@ START_TEST(test_lost_node_charges_what_may_have_started)
     mob_owner_flush(f.o);
     fake_over(&f, 1, 0, ELSEWHERE, MOB_ERR_NODE_DIED, NULL);
     ck_assert_int_eq(fake_look(&f, a).error->code, MOB_ERR_NODE_DIED);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 2);              /* either may have been answered, and that was lost */
+    ck_assert_uint_ne(f.last[MOBULA__ENVELOPE__BODY_FREE]->free->maker, 0);
     ck_assert_int_eq(fake_look(&f, b).state, MOB_OBJECT_PENDING);
     fake_grant_on(&f, shape, 1, 0, ELSEWHERE + 1);
     mob_owner_submit(f.o, &(struct mob_submit){ .shape = shape, .name = "f", .returns = 1 }, &a, NULL);
