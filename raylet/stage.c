@@ -49,7 +49,8 @@ struct stage {
 struct fact {
     struct mob_link link;
     struct mob_object_id id;
-    bool failed;
+    uint64_t ticket;                    /* kept till it is looked at: who waits for room would have it gone at once */
+    bool failed, kept;
 };
 
 static bool stage_holds(const struct mob_machine *m)
@@ -237,6 +238,7 @@ void mob_stage_fetched(struct mob_raylet *r, const Mobula__Fetched *m)
 
     f->id = mob_wire_object(m->object);
     f->failed = m->error != NULL;
+    f->kept = !f->failed && mob_store_keep(r->config.store, &f->id, &f->ticket);
     mob_list_append(&r->stages.facts, &f->link);
 }
 
@@ -287,6 +289,8 @@ void mob_stages_tick(struct mob_raylet *r)
 
         mob_list_remove(&f->link);
         look_at(r, f);
+        if (f->kept)
+            mob_store_serve_done(r->config.store, f->ticket);
         free(f);
     }
     tell_those_that_are_here(r);
