@@ -394,7 +394,9 @@ void shelf_check_empty(const struct raylet *r, bool of_jobs_that_run)
     size_t count = mob_store_largest(r->shelf->store, rows, MOB_COUNT(rows)), wrong = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (of_jobs_that_run && rows[i].copy && (s->config.faults || !lives(s, (struct mob_address){ rows[i].id.node, rows[i].id.process })))
+        struct mob_address owner = { rows[i].id.node, rows[i].id.process };
+
+        if (of_jobs_that_run && rows[i].copy && (s->config.faults || !lives(s, owner)))
             continue;
         wrong++;
         fprintf(stderr, "the store of node %u has %s, made by %u, %s%s, though nobody has a reference\n", r->node,

@@ -4,7 +4,7 @@
  *   stores.c   what the shell does for a store: answers, transfers between nodes
  *   disks.c    its disk, in memory
  *   values.c   a process's calls to its store, and what the bytes of a value must be
- *   refs.c     what a process of the job does: it puts, calls, gets, keeps references, hands them on
+ *   refs.c     what a process of the job does (refs.h): it puts, calls, gets, keeps references, hands them on
  */
 #ifndef MOB_TESTS_SIM_STORES_H
 #define MOB_TESTS_SIM_STORES_H
@@ -77,7 +77,7 @@ void desk_receive(struct desk *d, const Mobula__Envelope *e);
 void value_fill(void *data, size_t size, const struct mob_object_id *id, uint64_t attempt);
 void value_check(const void *data, size_t size, const struct mob_object_id *id);
 
-/* -- refs.c ---------------------------------------------------------------------------------------------------------------- */
+/* -- refs.h ---------------------------------------------------------------------------------------------------------------- */
 
 void user_create(struct process *p);
 void user_free(struct process *p);
