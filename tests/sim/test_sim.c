@@ -28,6 +28,14 @@
  *   what is set aside is lent to who is behind                  1   check_reserve(): overtaken
  *   the head claims nothing                                     1   "big" starved: no node sets anything aside for it
  *   a claim is never given up                                   1   "one node, from elsewhere" starved
+ * and with --stores --store-bytes 700000 --large 60000, in how many seeds:
+ *   a borrower does not release its last ticket                 1   check_no_objects(): objects and holds
+ *   a worker answers before its holds are confirmed             1   shelf_check_empty(): the store has a value
+ *   a container does not pin what it carries                    1   SIGSEGV in the owner
+ *   an owner forgets copies that it is told of                  1   shelf_check_empty(): a copy
+ *   a store evicts what is pinned                              18   value_check(): not what was sealed
+ *   a store evicts what is served                              10   an invariant of the object
+ *   an owner does not end the holds of a dead process (--faults) 1  check_no_objects(): objects and holds
  * Not to be seen from here: claiming frames of older epochs only. No owner returns a lease before it took back what it pushed. Reserving
  * what a blocked worker holds: its children are deeper, and its siblings do not wait for each other here (test_raylet_claim.c).
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
