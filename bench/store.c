@@ -4,6 +4,8 @@
  *
  *     bench_store          memcpy, put_first, put_again (MB/s, of 100 MiB), put_small, get_again (/s)
  *     bench_store spill    disk_write, disk_read, spill, restore (MB/s), in a store of 256 MiB; the disk is $TMPDIR's
+ *     bench_store many     many_refs: a value that carries 10,000 references is read, and each of them; many_args: a task with 10,000
+ *                          arguments of 128 KiB, to its answer (s)
  */
 #include <mobula.h>
 
@@ -23,6 +25,8 @@
 #define SPILL_STORE (256 * MIB)
 #define SPILL_BLOCK (8 * MIB)
 #define SPILL_BLOCKS 128
+#define MANY 10000
+#define MANY_SIZE (128 * 1024)
 
 static struct mob_error err;
 
@@ -165,15 +169,87 @@ static void spill(void)
     free(block);
 }
 
+static int add_up(struct mob_task *t, struct mob_error *e)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < mob_arg_count(t); i++) {
+        struct mob_view view;
+
+        if (mob_arg(t, i, &view, e) < 0)
+            return -1;
+        sum += *(const unsigned char *)view.data;
+    }
+    return mob_return(t, 0, MOB_BYTES(&sum, sizeof sum), e);
+}
+MOB_TASK(add_up)
+
+static void many_refs(void)
+{
+    static struct mob_ref *refs[MANY], *read[MANY];
+    static struct mob_view views[MANY];
+    struct mob_ref *all;
+    struct mob_view view;
+    double start;
+
+    for (uint64_t i = 0; i < MANY; i++)
+        must((refs[i] = mob_put(&i, sizeof i, &err)) != NULL, "put");
+    must((all = mob_put_refs("all", 3, refs, MANY, &err)) != NULL, "put of references");
+    start = now_s();
+    must(mob_get(all, -1, &view, &err) == 0, "get");
+    for (size_t i = 0; i < MANY; i++)
+        must((read[i] = mob_view_ref(&view, i, &err)) != NULL, "reference");
+    must(mob_get_many(read, MANY, -1, views, &err) == 0, "get of all");
+    printf("many_refs %.4f\n", now_s() - start);
+    for (size_t i = 0; i < MANY; i++) {
+        mob_view_release(&views[i]);
+        mob_ref_drop(read[i]);
+        mob_ref_drop(refs[i]);
+    }
+    mob_view_release(&view);
+    mob_ref_drop(all);
+}
+
+static void many_args(void)
+{
+    static struct mob_value args[MANY];
+    static struct mob_ref *refs[MANY];
+    static char block[MANY_SIZE];
+    struct mob_fn *fn = mob_fn("add_up", NULL, &err);
+    struct mob_ref *result;
+    uint64_t sum;
+    double start;
+
+    memset(block, 1, sizeof block);
+    must(fn != NULL, "function");
+    for (size_t i = 0; i < MANY; i++) {
+        must((refs[i] = mob_put(block, sizeof block, &err)) != NULL, "put");
+        args[i] = MOB_REF(refs[i]);
+    }
+    must(mob_call(fn, NULL, 0, &result, &err) == 0 && mob_get_copy(result, -1, &sum, sizeof sum, &err) == 0, "call");  /* a warm worker */
+    mob_ref_drop(result);
+    start = now_s();
+    must(mob_call(fn, args, MANY, &result, &err) == 0 && mob_get_copy(result, -1, &sum, sizeof sum, &err) == 0, "call of many");
+    printf("many_args %.4f\n", now_s() - start);
+    must(sum == MANY, "sum");
+    mob_ref_drop(result);
+    for (size_t i = 0; i < MANY; i++)
+        mob_ref_drop(refs[i]);
+    mob_fn_destroy(fn);
+}
+
 int main(int argc, char **argv)
 {
-    int spilling = argc > 1 && strcmp(argv[1], "spill") == 0;
+    int spilling = argc > 1 && strcmp(argv[1], "spill") == 0, many = argc > 1 && strcmp(argv[1], "many") == 0;
     struct mob_init_options options = { .size = sizeof options, .resources = "CPU=1",
-                                        .object_store_bytes = spilling ? (int64_t)SPILL_STORE : INT64_C(1) << 30 };
+                                        .object_store_bytes = spilling ? (int64_t)SPILL_STORE : INT64_C(1) << (many ? 31 : 30) };
 
     must(mob_init(argc, argv, &options, &err) == 0, "init");
     if (spilling) {
         spill();
+    } else if (many) {
+        many_refs();
+        many_args();
     } else {
         put_big();
         put_small();

@@ -33,7 +33,8 @@ struct mob_store_client {
     _Atomic bool *prepared;             /* by PREPARE_MIN of the arena: its page tables were filled once */
     /* any thread, under `lock` */
     pthread_mutex_t lock;
-    uint32_t free_slots[MOB_PIN_SLOTS], free_count;
+    uint32_t used_to;                   /* slots from here on were never used */
+    uint32_t free_slots[MOB_PIN_SLOTS], free_count;     /* of those before */
 };
 
 static int size_of(int fd, uint64_t *ret, struct mob_error *err)
@@ -97,9 +98,6 @@ static struct mob_store_client *client_create(void)
     struct mob_store_client *c = mob_new(struct mob_store_client);
 
     pthread_mutex_init(&c->lock, NULL);
-    for (uint32_t i = 0; i < MOB_PIN_SLOTS; i++)
-        c->free_slots[i] = MOB_PIN_SLOTS - 1 - i;
-    c->free_count = MOB_PIN_SLOTS;
     return c;
 }
 
@@ -178,11 +176,12 @@ static bool slot_take(struct mob_store_client *c, uint32_t *ret_slot)
     bool there;
 
     pthread_mutex_lock(&c->lock);
-    there = c->free_count > 0;
-    if (there) {
+    there = c->free_count > 0 || c->used_to < MOB_PIN_SLOTS;
+    if (c->free_count > 0) {
         *ret_slot = c->free_slots[--c->free_count];
-        if (*ret_slot >= atomic_load_explicit(&c->pins->top, memory_order_relaxed))
-            atomic_store(&c->pins->top, *ret_slot + 1);         /* before anything stands in the slot */
+    } else if (there) {
+        *ret_slot = c->used_to++;
+        atomic_store(&c->pins->top, c->used_to);        /* before anything stands in the slot */
     }
     pthread_mutex_unlock(&c->lock);
     return there;
@@ -215,7 +214,7 @@ const void *mob_store_client_pin(struct mob_store_client *c, uint32_t entry, uin
 
 void mob_store_client_unpin(struct mob_store_client *c, uint32_t slot)
 {
-    assert(slot < MOB_PIN_SLOTS);
+    assert(slot < c->used_to);
     atomic_store_explicit(&c->pins->slot[slot], 0, memory_order_release);       /* all reads of the object are before it */
     pthread_mutex_lock(&c->lock);
     assert(c->free_count < MOB_PIN_SLOTS);
