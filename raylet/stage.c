@@ -8,7 +8,8 @@
  *   COMING    the store fetches what is missing; each that came is kept from being evicted at once
  *   HERE      the owner was told Staged. Also if one could not be had: the worker then asks for it, and its owner learns the reason
  *
- * The store answers while it is being asked; so its answers are noted, and looked at by the next tick.
+ * The store answers while it is being asked; so its answers are noted, and looked at by the next tick. What they name is kept at once:
+ * else it could make room for the next one before that tick, and be brought here again and again.
  */
 #include "raylet/stage.h"
 
@@ -49,7 +50,7 @@ struct stage {
 struct fact {
     struct mob_link link;
     struct mob_object_id id;
-    uint64_t ticket;                    /* kept till it is looked at: who waits for room would have it gone at once */
+    uint64_t ticket;                    /* ours, if `kept`: it must not go before it was looked at */
     bool failed, kept;
 };
 

@@ -142,6 +142,36 @@ START_TEST(test_they_are_brought_and_kept)
 }
 END_TEST
 
+/* Between the arrival of an argument and the next tick somebody takes all the room there is. */
+START_TEST(test_what_came_is_kept_at_once)
+{
+    struct mob_object_id id = id_of(900);
+    struct mob_range_result result = { .final = false };
+    Mobula__Fetch m = MOBULA__FETCH__INIT;
+    Mobula__ObjectId object;
+    struct mob_envelope e;
+
+    start();
+    say_stage(50, 1, 1, 100, 1);
+    fake_tick(&f);
+    ck_assert_uint_eq(flight_count, 1);
+    result.got = flights[0]->range.ask.length;
+    flight_count = 0;
+    mob_store_pulled(store, flights[0], &result);
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    m.size = STORE;
+    m.node = 3;
+    mob_envelope_init(&e, fake_at(FAKE_NODE, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_FETCH);
+    e.e.fetch = &m;
+    mob_store_receive(store, 0, &e.e);
+    fake_tick(&f);
+    ck_assert(staged(1, 1));
+    ck_assert_uint_eq(flight_count, 0);         /* the other one waits */
+    finish();
+}
+END_TEST
+
 START_TEST(test_what_waits_for_room_comes_in_its_turn)
 {
     start();
@@ -223,6 +253,7 @@ START_TEST(test_they_end_with_their_owner)
 }
 END_TEST
 
-UNIT_MAIN("raylet_stage", test_they_are_brought_and_kept, test_what_waits_for_room_comes_in_its_turn,
+UNIT_MAIN("raylet_stage", test_they_are_brought_and_kept, test_what_came_is_kept_at_once,
+          test_what_waits_for_room_comes_in_its_turn,
           test_one_larger_than_its_share_comes_alone, test_what_cannot_be_had_does_not_hold_the_task,
           test_the_newest_stage_of_a_task_counts, test_they_end_with_their_owner)
