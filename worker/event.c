@@ -2,7 +2,8 @@
 /* event.c -- a record when a task is submitted, when what it waited for is there, and when an attempt ends; others, PUSHED and RUNNING,
  * for what is at a worker for longer than a report period.
  *
- * A batch leaves 200 ms after its first record, or when it is full. The second's rate bounds what a process of millions of tasks
+ * A batch leaves 200 ms after its first record, or when it is full; a worker's before the answer that may be the last of its job, and
+ * before it sleeps without a task, as it is killed when the job ends, and says no more. The second's rate bounds what a process of millions of tasks
  * costs the head: beyond it a new task is recorded only if its number is in the sample; `dropped` counts the others. A task is recorded
  * whole or not at all, so that none seems to run for ever; one that was left out comes in when it fails or runs long.
  */
@@ -35,7 +36,7 @@ static struct mob_event *next_record(struct mob_owner *o)
         log->records = mob_alloc(EVENTS_MAX * sizeof *log->records);
     if (log->count == EVENTS_MAX)
         send_batch(o);
-    if (log->count == 0)
+    if (log->due_ns == INT64_MAX)
         log->due_ns = o->now_ns + EVENTS_PERIOD_NS;
     log->in_second++;
     return &log->records[log->count++];
@@ -188,6 +189,25 @@ int64_t mob_owner_events_flush(struct mob_owner *o)
     if (log->dropped > 0 && log->due_ns == INT64_MAX)
         log->due_ns = o->now_ns + EVENTS_PERIOD_NS;
     return log->due_ns;
+}
+
+void mob_owner_hurry(struct mob_owner *o)
+{
+    struct event_log *log = &o->events;
+    int64_t due_ns = log->due_ns;       /* what is at a worker is looked at then, all the same */
+
+    if (log->count == 0)
+        return;
+    o->now_ns = o->world->now_ns(o->world);
+    if (o->now_ns - log->hurries_ns >= INT64_C(1000000000)) {
+        log->hurries_ns = o->now_ns;
+        log->hurries = 0;
+    }
+    if (log->hurries == EVENTS_HURRIES)
+        return;
+    log->hurries++;
+    send_batch(o);
+    log->due_ns = due_ns;
 }
 
 void mob_owner_events_fini(struct mob_owner *o)

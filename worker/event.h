@@ -14,6 +14,7 @@ struct kind;
 
 #define EVENTS_MAX 4096u                /* records in a batch */
 #define EVENTS_PERIOD_NS INT64_C(200000000)
+#define EVENTS_HURRIES 100u             /* batches that leave early, a second */
 
 /* What the record has of a task that is not over. */
 enum event_told { EVENT_UNTOLD, EVENT_TOLD, EVENT_TOLD_PUSHED, EVENT_TOLD_RUNNING };
@@ -25,6 +26,8 @@ struct event_log {
     int64_t second_ns;                  /* when the second began */
     int64_t due_ns;                     /* INT64_MAX: nothing to send */
     uint64_t dropped;                   /* tasks that were not recorded */
+    unsigned hurries;                   /* in the second that began at: */
+    int64_t hurries_ns;
 };
 
 void mob_owner_events_fini(struct mob_owner *o);

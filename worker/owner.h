@@ -138,6 +138,8 @@ bool mob_owner_poll(struct mob_owner *o, size_t limit);
 /* Push what can be pushed, ring what was pushed to, send what is due (Want, Return, events, take-back). Call after each batch of
  * calls and facts. Returns when to come again (ns; INT64_MAX: not by itself). */
 int64_t mob_owner_flush(struct mob_owner *o);
+/* This process may be ended soon, by others: send what the record shall have of its tasks now, unless it did so very often. */
+void mob_owner_hurry(struct mob_owner *o);
 
 /* -- asked ----------------------------------------------------------------------------------------------------------------- */
 

@@ -216,6 +216,10 @@ static void pump(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns)
         }
         if (mob_runtime_now() >= deadline_ns)
             break;
+        if (w == r->idle) {
+            mob_owner_hurry(r->owner);
+            mob_runtime_flush(r);
+        }
         pump_sleep(r, w, deadline_ns);
         spun = false;
     }

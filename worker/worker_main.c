@@ -180,6 +180,8 @@ static void run_task(struct mob_runtime *r, struct mob_task *t, const struct mob
     task_init(t, r, run);
     failed = call_user(t, &why) < 0;
     mob_task_settle(t);
+    mob_owner_hurry(r->owner);          /* the answer may end the job, and us */
+    mob_runtime_flush(r);
     failed = failed || answer(t, &why) < 0;
     if (failed) {
         sign_error(t, &why);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # 180-record.sh -- what is looked back at: tasks that are done, failed, cancelled, tried again, running and waiting are listed with their
 # state, node, process, attempt and times in order, and the timeline has a span for each attempt that ran (record.c). Then the driver is
-# killed: what it left under way has failed with its job.
+# killed: what it left under way has failed with its job. Tasks of tasks of a driver that ends at once are known to have ended.
 . "$(dirname "$0")/lib.sh"
 in_lab 2 "$@"
 
@@ -54,3 +54,9 @@ wait_until 10 is running .state FAILED
 expect_eq "$(tasks | jq -cS 'map({(.name): .state}) | add')" '{"cancelled":"CANCELLED","done":"FINISHED","fails":"FAILED","pending":"FAILED","retried":"FINISHED","running":"FAILED","waiting":"FAILED"}' "states after the driver was killed"
 expect_eq "$(of running '"\(.error) \(.error_text)"')" "MOB_ERR_OWNER_DIED its job has ended" "why it failed"
 expect_eq "$(tasks | jq 'all(.[]; .submitted_ns <= .ended_ns and .started_ns <= .ended_ns)')" true "ends after starts"
+
+# A driver ends at the moment when it has the last result: what its workers' tasks submitted has ended before, and is known to have.
+expect on h0 env MOBULA_ADDRESS="$("$lab" ip h0):$port" record "$record" nested
+states() { tasks | jq -cS '[.[] | select(.name == "inner" or .name == "outer") | "\(.name) \(.state)"] | group_by(.) | map({(.[0]): length}) | add'; }
+all_finished() { [ "$(states)" = '{"inner FINISHED":32,"outer FINISHED":8}' ]; }
+wait_until 10 all_finished

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* record.c FOLDER -- a driver with a task in each state, for 180-record.sh: first those that end, then those that run and
+/* record.c FOLDER [nested] -- a driver with a task in each state, for 180-record.sh: first those that end, then those that run and
  * wait. Each task that runs writes FOLDER/<its name>: "<pid> <node> <attempt>". Makes FOLDER/up when all is as it shall be,
- * and stays until it is killed. */
+ * and stays until it is killed. Nested: tasks of tasks, and the end of the driver as soon as it has their results. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +12,8 @@
 #include "mobula.h"
 
 #define PATIENCE_MS 60000
+#define OUTER 8
+#define INNER 4
 
 static int fail(const char *what, const struct mob_error *err)
 {
@@ -67,6 +69,35 @@ static int act(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(act)
 
+/* Calls tasks, waits for them, and ends at once. */
+static int outer(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_ref *refs[INNER];
+    struct mob_view view = { 0 };
+    struct mob_fn *fn = mob_fn("inner", &(struct mob_options){ .size = sizeof(struct mob_options) }, err);
+
+    if (fn == NULL)
+        return -1;
+    for (unsigned i = 0; i < INNER; i++)
+        if (mob_call(fn, NULL, 0, &refs[i], err) < 0)
+            return -1;
+    for (unsigned i = 0; i < INNER; i++) {
+        if (mob_get(refs[i], PATIENCE_MS, &view, err) < 0)
+            return -1;
+        mob_view_release(&view);
+        mob_ref_drop(refs[i]);
+    }
+    mob_fn_destroy(fn);
+    return mob_return(t, 0, MOB_BYTES("", 0), err);
+}
+MOB_TASK(outer)
+
+static int inner(struct mob_task *t, struct mob_error *err)
+{
+    return mob_return(t, 0, MOB_BYTES("", 0), err);
+}
+MOB_TASK(inner)
+
 /* -- driver ------------------------------------------------------------------------------------------------------------------ */
 
 static struct mob_ref *call(const char *what, const char *folder, const char *resources, const struct mob_ref *after)
@@ -106,13 +137,31 @@ static void expect_end(struct mob_ref *ref, const char *what, int code)
     mob_ref_drop(ref);
 }
 
+static int run_nested(void)
+{
+    struct mob_error err = { 0 };
+    struct mob_fn *fn = mob_fn("outer", &(struct mob_options){ .size = sizeof(struct mob_options) }, &err);
+    struct mob_ref *refs[OUTER];
+
+    if (fn == NULL)
+        return fail("outer", &err);
+    for (unsigned i = 0; i < OUTER; i++)
+        if (mob_call(fn, NULL, 0, &refs[i], &err) < 0)
+            return fail("outer", &err);
+    for (unsigned i = 0; i < OUTER; i++)
+        expect_end(refs[i], "outer", MOB_OK);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct mob_error err = { 0 };
     struct mob_ref *cancelled, *running;
 
-    if (mob_init(argc, argv, NULL, &err) < 0 || argc != 2)
+    if (mob_init(argc, argv, NULL, &err) < 0 || argc < 2)
         return fail("cannot start", &err);
+    if (argc == 3)
+        return run_nested();
     const char *folder = argv[1];
 
     expect_end(call("done", folder, NULL, NULL), "done", MOB_OK);

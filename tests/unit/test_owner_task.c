@@ -369,6 +369,41 @@ START_TEST(test_events_tell_what_ran_when)
 END_TEST
 
 /* A task that stood behind another runs since that one's answer, not since it was pushed. */
+/* Who may be ended soon does not wait for 200 ms, but not for ever so often; and what runs long is told all the same. */
+START_TEST(test_events_in_a_hurry)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    struct mob_task_frame t;
+    struct mob_event e;
+    const void *body;
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    mob_owner_hurry(f.o);
+    mob_owner_hurry(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_EVENTS], 1);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events->records.len, 2 * sizeof e);         /* the name, and SUBMITTED */
+    f.now_ns += 200 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_EVENTS], 2);
+    memcpy(&e, f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events->records.data, sizeof e);
+    ck_assert_uint_eq(e.kind, MOB_EVENT_RUNNING);
+    fake_reply_value(&f, 0, &t, 1, 150 * FAKE_MS);
+    fake_drain(&f);
+    mob_owner_hurry(f.o);
+    memcpy(&e, f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events->records.data, sizeof e);
+    ck_assert_uint_eq(e.kind, MOB_EVENT_ENDED);
+    for (unsigned i = 0; i < 200; i++) {
+        fake_submit(&f, shape, 3, NULL, 0);
+        mob_owner_hurry(f.o);
+    }
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_EVENTS], 101);
+    finish(&f);
+}
+END_TEST
+
 START_TEST(test_events_of_a_task_behind_another)
 {
     struct fake f;
@@ -565,5 +600,6 @@ END_TEST
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
           test_ten_thousand_arguments, test_as_many_returns_as_may_be, test_bad_submits_change_nothing,
-          test_events_are_bounded_and_counted, test_events_tell_what_ran_when, test_events_of_a_task_behind_another,
+          test_events_are_bounded_and_counted, test_events_tell_what_ran_when, test_events_in_a_hurry,
+          test_events_of_a_task_behind_another,
           test_events_of_each_state, test_events_of_a_cancelled_task, test_events_are_whole, test_cut_error_is_told)
