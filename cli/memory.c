@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.c -- mobula memory: what is in the nodes' object stores, from their raylets (head/gather.c, raylet/memory.c). */
+/* memory.c -- mobula memory: what is in the nodes' object stores, from their raylets (head/gather.c, raylet/memory.c).
+ *
+ * A store knows who has an object pinned; why it is kept, its owner knows, often on another node. The two are put together here, in the
+ * words of other such systems:
+ *
+ *   PINNED_IN_MEMORY       a process has a view of it
+ *   LOCAL_REFERENCE        its owner has refs
+ *   USED_BY_PENDING_TASK   tasks under way take it
+ *   CAPTURED_IN_OBJECT     values carry it
+ *   HELD_BY_OTHERS         refs of processes that are not its owner
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,11 +21,67 @@
 #define MEMORY_MS 15000
 
 static const struct option options[] = {
-    { "format", "table|json", "json: as the raylets gave it" },
+    { "format", "table|json", "json: with all columns" },
     { "limit", "N", "at most so many objects of a node, the largest ones (20; at most 1000)" },
     ASK_OPTIONS,
     { 0 },
 };
+
+/* Object -> its owner's row. The rows stay the answer's. */
+static json_t *rows_of_owners(json_t *nodes)
+{
+    json_t *by_name = json_object(), *node, *row;
+    size_t i, j;
+
+    json_array_foreach(nodes, i, node)
+        json_array_foreach(json_object_get(node, "references"), j, row)
+            json_object_set(by_name, json_string_value(json_object_get(row, "object")), row);
+    return by_name;
+}
+
+static void add_kind(json_t *kinds, const char *kind, const json_t *count)
+{
+    if (json_integer_value(count) > 0)
+        json_object_set_new(kinds, kind, json_integer(json_integer_value(count)));
+}
+
+/* "kinds" of each object: {kind: how many}; none if its owner has said nothing. */
+static void add_kinds(json_t *objects, const json_t *owners)
+{
+    json_t *object;
+    size_t i;
+
+    json_array_foreach(objects, i, object) {
+        const json_t *row = json_object_get(owners, json_string_value(json_object_get(object, "object")));
+        const char *reference = json_string_value(json_object_get(object, "reference"));
+        json_t *kinds = json_object();
+
+        if (reference != NULL && strstr(reference, "view of ") != NULL)
+            json_object_set_new(kinds, "PINNED_IN_MEMORY", json_integer(1));
+        add_kind(kinds, "LOCAL_REFERENCE", json_object_get(row, "local"));
+        add_kind(kinds, "USED_BY_PENDING_TASK", json_object_get(row, "tasks"));
+        add_kind(kinds, "CAPTURED_IN_OBJECT", json_object_get(row, "captured"));
+        add_kind(kinds, "HELD_BY_OTHERS", json_object_get(row, "holders"));
+        json_object_set_new(object, "kinds", kinds);
+    }
+}
+
+/* "owner: LOCAL_REFERENCE 2, CAPTURED_IN_OBJECT 1" */
+static void print_reference(json_t *object)
+{
+    char text[256];
+    const char *kind, *reference = json_string_value(json_object_get(object, "reference"));
+    size_t used = (size_t)snprintf(text, sizeof text, "%.64s", reference != NULL ? reference : "");
+    bool first = true;
+    json_t *count;
+
+    json_object_foreach(json_object_get(object, "kinds"), kind, count) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s %" PRId64, first ? ":" : ",", kind,
+                                 (int64_t)json_integer_value(count));
+        first = false;
+    }
+    json_object_set_new(object, "reference", json_string(text));
+}
 
 static void print_node(json_t *node, json_t *rows)
 {
@@ -38,6 +104,7 @@ static void print_node(json_t *node, json_t *rows)
         print_amount("memory", json_number_value(json_object_get(object, "size")), used, sizeof used);
         json_object_set_new(object, "size", json_string(used));
         json_object_set_new(object, "node", json_integer(number));
+        print_reference(object);
         json_array_append(rows, object);
     }
 }
@@ -46,7 +113,7 @@ static int run(const struct args *a)
 {
     static const char *const columns[] = { "node", "object", "size", "owner", "state", "reference", NULL };
     const char *format = args_text(a, "format");
-    json_t *answer, *node, *rows = json_array();
+    json_t *answer, *node, *owners, *rows = json_array();
     int64_t limit = 20;
     struct mob_error err;
     char argument[64];
@@ -57,6 +124,12 @@ static int run(const struct args *a)
     snprintf(argument, sizeof argument, "{\"limit\":%" PRId64 "}", limit);
     if (ask_json(a, "memory", argument, MEMORY_MS, &answer, &err) < 0)
         return args_failed(&err);
+    owners = rows_of_owners(json_object_get(answer, "nodes"));
+    json_array_foreach(json_object_get(answer, "nodes"), i, node) {
+        add_kinds(json_object_get(node, "objects"), owners);
+        json_object_del(node, "references");
+    }
+    json_decref(owners);
     if (format != NULL && strcmp(format, "json") == 0) {
         json_dumpf(answer, stdout, JSON_INDENT(2));
         putchar('\n');

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "raylet/core.h"
-#include "raylet/memory.h"
 
 #define LOCAL (1u << MOB_LINK_LOCAL)
 #define PEER (1u << MOB_LINK_PEER)
@@ -61,7 +60,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_MOURNED] = { .passes = mob_question_mourned, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER | HEAD, LOCAL },
-    [MOBULA__ENVELOPE__BODY_REPLY] = { .passes = mob_borrowed_from_lender, .pass_from = HEAD | PEER },
+    [MOBULA__ENVELOPE__BODY_REPLY] = { mob_memory_on_reply, mob_borrowed_from_lender, LOCAL, HEAD | PEER },
     [MOBULA__ENVELOPE__BODY_CREATE] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_SEAL] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ABANDON] = { .hear = hear_store, .from = LOCAL },

@@ -292,6 +292,23 @@ const struct object *mob_owner_body_failed(const struct mob_owner *o, const stru
     return NULL;
 }
 
+void mob_owner_body_tally(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg)
+{
+    const uint8_t *at = t->body;
+
+    for (uint32_t i = 0; i < t->args; i++) {
+        struct arg a = next_arg(o, &at);
+        uint64_t number;
+
+        for (size_t j = 0; j < a.carried_count; j++) {
+            memcpy(&number, a.carried + j * sizeof number, sizeof number);
+            note(arg, number);
+        }
+        if (a.object != NULL)
+            note(arg, object_number(a.object));
+    }
+}
+
 void mob_owner_body_unpin(struct mob_owner *o, struct task *t)
 {
     const uint8_t *at = t->body;

@@ -65,6 +65,15 @@ void mob_owner_contents_end(struct mob_owner *o, struct object *b)
     os->unpinning = false;
 }
 
+void mob_owner_contents_tally(const struct mob_owner *o, mob_owner_note *note, void *arg)
+{
+    const struct contents *c;
+
+    for (size_t at = 0; (c = mob_map_next(&o->objects.contents, &at, NULL)) != NULL;)
+        for (size_t i = 0; i < c->count; i++)
+            note(arg, c->of[i]);
+}
+
 void mob_owner_contents_fini(struct mob_owner *o)
 {
     struct contents *c;

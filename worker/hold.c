@@ -58,6 +58,15 @@ void mob_owner_holds_fini(struct mob_owner *o)
     mob_map_fini(&hs->holders);
 }
 
+void mob_owner_holds_tally(const struct mob_owner *o, mob_owner_note *note, void *arg)
+{
+    const struct hold *h;
+
+    for (size_t at = 0; (h = mob_map_next(&o->holds.by_ticket, &at, NULL)) != NULL;)
+        for (; h != NULL; h = h->same_key)
+            note(arg, object_number(h->object));
+}
+
 /* -- holds ------------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t key_of(struct mob_address issuer, uint64_t ticket)

@@ -6,6 +6,7 @@
 #include "common/list.h"
 #include "common/map.h"
 #include "common/wire.h"
+#include "worker/object.h"
 #include "worker/owner.h"
 
 struct object;
@@ -30,6 +31,8 @@ void mob_owner_on_references(struct mob_owner *o, struct mob_address from, const
 void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m);
 /* Ask again for those that could not be reached. Returns when to come again. */
 int64_t mob_owner_holds_flush(struct mob_owner *o);
+/* Each object that is held, once a hold. */
+void mob_owner_holds_tally(const struct mob_owner *o, mob_owner_note *note, void *arg);
 void mob_owner_holds_check(const struct mob_owner *o);
 
 #endif

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inbox.c -- an envelope from the raylet, to the organ that it is for. Handlers act and return; nothing waits here. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/store_call.h"
+
+#define REFERENCES_MAX 1000u            /* rows */
 
 /* Are we the owner's end of it? A worker that left nested tasks behind may be lent to itself: then both ends are ours, the worker's
  * is opened first. */
@@ -41,6 +44,28 @@ static int on_channel_open(struct mob_runtime *r, const Mobula__ChannelOpen *m, 
     return 0;
 }
 
+/* The raylet's question for `mobula memory`. */
+static void on_query(struct mob_runtime *r, const Mobula__Query *m)
+{
+    const char *said = strstr(m->argument, "\"limit\":");
+    size_t limit = said != NULL ? strtoul(said + 8, NULL, 10) : REFERENCES_MAX;
+    Mobula__Reply reply = MOBULA__REPLY__INIT;
+    struct mob_envelope out;
+    char *text;
+
+    if (strcmp(m->verb, "references") != 0)
+        return;                         /* nothing else is asked of a process */
+    text = mob_owner_references(r->owner, limit < REFERENCES_MAX ? limit : REFERENCES_MAX);
+    reply.id = m->id;
+    reply.last = true;
+    reply.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
+    mob_envelope_init(&out, r->self, mob_runtime_raylet(r), MOBULA__ENVELOPE__BODY_REPLY);
+    out.e.reply = &reply;
+    mob_runtime_send(r, &out.e);
+    mob_runtime_flush(r);
+    free(text);
+}
+
 static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void *bytes, size_t size, struct mob_error *err)
 {
     if (e->body_case == MOBULA__ENVELOPE__BODY_GRANT || e->body_case == MOBULA__ENVELOPE__BODY_OUTPUT)
@@ -63,6 +88,9 @@ static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void
         return 0;
     case MOBULA__ENVELOPE__BODY_REPLY:
         mob_query_receive(r, e->reply);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_QUERY:
+        on_query(r, e->query);
         return 0;
     default:
         mob_owner_receive(r->owner, bytes, size);

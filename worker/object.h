@@ -144,6 +144,9 @@ void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_ob
 /* contents.c: b ends, and what it kept alive may end with it. */
 void mob_owner_contents_end(struct mob_owner *o, struct object *b);
 void mob_owner_contents_fini(struct mob_owner *o);
+typedef void mob_owner_note(void *arg, uint64_t number);
+/* Each object that is kept by another's value, once a value. */
+void mob_owner_contents_tally(const struct mob_owner *o, mob_owner_note *note, void *arg);
 
 struct fault *mob_owner_fault(struct mob_owner *o, const struct mob_error *error);      /* one use is the caller's */
 void mob_owner_fault_drop(struct fault *f);

@@ -138,6 +138,9 @@ bool mob_owner_poll(struct mob_owner *o, size_t limit);
 /* Push what can be pushed, ring what was pushed to, send what is due (Want, Return, events, take-back). Call after each batch of
  * calls and facts. Returns when to come again (ns; INT64_MAX: not by itself). */
 int64_t mob_owner_flush(struct mob_owner *o);
+/* For people: why its objects that lie in stores are kept, the largest `limit` of them, as JSON [{"object", "local", "tasks", "captured",
+ * "holders"}]: refs of this process, tasks under way that take it, values that carry it, holds of other processes. free() it. */
+char *mob_owner_references(const struct mob_owner *o, size_t limit);
 /* This process may be ended soon, by others: send what the record shall have of its tasks now, unless it did so very often. */
 void mob_owner_hurry(struct mob_owner *o);
 

@@ -98,5 +98,7 @@ uint32_t mob_owner_body_near(const struct mob_owner *o, const struct task *t);
 /* An argument that is an error: NULL if there is none. */
 const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t);
 void mob_owner_body_unpin(struct mob_owner *o, struct task *t);
+/* Each object that its arguments are, or carry. */
+void mob_owner_body_tally(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg);
 
 #endif

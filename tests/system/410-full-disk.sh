@@ -29,7 +29,7 @@ expect status_says "spilling objects stopped.*No space left on device"
 rows=$(on h0 mobula memory --format json)
 expect_eq "$(jq '[.nodes[0].objects[] | select(.state == "spilled")] | length > 0' <<<"$rows")" true "spilled objects among $rows"
 expect_eq "$(jq '[.nodes[0].objects[] | select(.reference == "owner" and .size >= 8388608)] | length > 7' <<<"$rows")" true "objects kept by their owner"
-expect grep -q "8MiB .*spilled.* owner" <(on h0 mobula memory)
+expect grep -q "8MiB .*spilled.* owner: LOCAL_REFERENCE 1" <(on h0 mobula memory)
 : >"$meet/go"
 wait $filler
 expect_eq $? 0 "status of the one that filled it"

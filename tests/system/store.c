@@ -5,6 +5,7 @@
  *   mobula-store sizes STORE_BYTES       objects that cannot be, and what is said of them
  *   mobula-store writes                  a task writes through a view that it was given
  *   mobula-store fills FOLDER COUNT BYTES     blocks that stay; makes FOLDER/full, waits for FOLDER/go, reads all: prints each error
+ *   mobula-store kinds FOLDER            objects of 1 to 6 MiB, each kept by something else; makes FOLDER/full, waits for FOLDER/go
  *
  * Exit status 0: all was as it should be.
  */
@@ -193,12 +194,22 @@ static int writes(void)
 
 /* -- full ---------------------------------------------------------------------------------------------------------------------- */
 
+static void meet(const char *folder)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/full", folder);
+    fclose(fopen(path, "w"));
+    snprintf(path, sizeof path, "%s/go", folder);
+    while (access(path, F_OK) < 0)
+        usleep(20000);
+}
+
 static int fills(const char *folder, size_t count, size_t size)
 {
     struct mob_ref **blocks = calloc(count, sizeof *blocks);
     uint64_t *words = malloc(size);
     size_t lost = 0, refused_at = count;
-    char path[512];
 
     for (size_t i = 0; i < count; i++) {
         struct mob_buffer *b = mob_create(size, &err);
@@ -212,11 +223,7 @@ static int fills(const char *folder, size_t count, size_t size)
         must((blocks[i] = mob_seal(b, &err)) != NULL, "mob_seal");
     }
     fflush(stdout);
-    snprintf(path, sizeof path, "%s/full", folder);
-    fclose(fopen(path, "w"));
-    snprintf(path, sizeof path, "%s/go", folder);
-    while (access(path, F_OK) < 0)
-        usleep(20000);
+    meet(folder);
     for (size_t i = 0; i < refused_at; i++) {
         struct mob_view view;
 
@@ -230,6 +237,75 @@ static int fills(const char *folder, size_t count, size_t size)
         mob_view_release(&view);
     }
     printf("kept %zu lost %zu\n", refused_at - lost, lost);
+    return 0;
+}
+
+/* -- what keeps objects ---------------------------------------------------------------------------------------------------------- */
+
+/* Until the folder's driver may go on. */
+static int takes(struct mob_task *t, struct mob_error *e)
+{
+    char path[512];
+
+    if (mob_arg_copy(t, 1, path, sizeof path, e) < 0)
+        return -1;
+    while (access(path, F_OK) < 0)
+        usleep(20000);
+    return mob_return(t, 0, MOB_BYTES("", 0), e);
+}
+MOB_TASK(takes)
+
+static int keeps(struct mob_task *t, struct mob_error *e)
+{
+    static struct mob_ref *kept;
+    struct mob_view in;
+
+    if (mob_arg(t, 0, &in, e) < 0 || (kept = mob_view_ref(&in, 0, e)) == NULL)
+        return -1;
+    return mob_return(t, 0, MOB_BYTES("", 0), e);
+}
+MOB_TASK(keeps)
+
+static struct mob_ref *call(const char *function, const char *resources, const struct mob_value *args, size_t count)
+{
+    struct mob_options options = { .size = sizeof options, .resources = resources };
+    struct mob_fn *fn = mob_fn(function, &options, &err);
+    struct mob_ref *ref;
+
+    must(fn != NULL && mob_call(fn, args, count, &ref, &err) == 0, function);
+    return ref;
+}
+
+static void wait_for(struct mob_ref *ref)
+{
+    unsigned char ready;
+
+    must(mob_wait(&ref, 1, 1, 60000, &ready, &err) == 1, "mob_wait");
+}
+
+static int kinds(const char *folder)
+{
+    const size_t mib = 1 << 20;
+    struct mob_ref *one = block(1, mib), *two = block(2, 2 * mib), *three = block(3, 3 * mib), *four, *five = block(5, 5 * mib);
+    struct mob_ref *six = block(6, 6 * mib), *turned, *held;
+    struct mob_buffer *b = mob_create_refs(4 * mib, &three, 1, &err);
+    struct mob_view view;
+    char path[512] = "";
+
+    must(b != NULL && (four = mob_seal(b, &err)) != NULL, "an object that carries another");
+    mob_ref_drop(three);
+    must(mob_ref_clone(one) == one && mob_get(one, -1, &view, &err) == 0, "a view");
+    held = call("keeps", NULL, &MOB_BYTES_REFS("", 0, &five, 1), 1);
+    wait_for(held);
+    mob_ref_drop(five);
+    turned = call("turn", "there=1", &MOB_REF(six), 1);
+    wait_for(turned);
+    mob_ref_drop(six);
+    snprintf(path, sizeof path, "%s/go", folder);
+    call("takes", NULL, (const struct mob_value[]){ MOB_REF(two), MOB_BYTES(path, sizeof path) }, 2);
+    mob_ref_drop(two);
+    meet(folder);
+    mob_view_release(&view);
     return 0;
 }
 
@@ -247,6 +323,8 @@ int main(int argc, char **argv)
         status = writes();
     else if (strcmp(verb, "fills") == 0 && argc == 5)
         status = fills(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
+    else if (strcmp(verb, "kinds") == 0 && argc == 3)
+        status = kinds(argv[2]);
     mob_shutdown();
     return status;
 }

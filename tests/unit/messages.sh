@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# messages.sh ROOT -- docs/protocol.md has a row for each body of an Envelope and for each verb that the head or a raylet answers, and no
-# row for what does not exist.
+# messages.sh ROOT -- docs/protocol.md has a row for each body of an Envelope and for each verb that the head, a raylet or a process
+# answers, and no row for what does not exist.
 set -eu
 cd "$1"
 status=0
@@ -13,7 +13,7 @@ rows() {
 }
 bodies() { sed -n '/oneof body/,/}/s/^ *\([A-Z][A-Za-z]*\) [a-z_]* = [0-9]*;.*/\1/p' proto/raylet.proto | sort; }
 verbs() {
-    grep -ohE '\{ "[a-z]+", [a-z]+_json \}|strcmp\((m|a->e->query)->verb, "[a-z]+"\)' head/query.c raylet/dispatch.c | grep -oE '"[a-z]+"' | tr -d '"' | sort -u
+    grep -ohE '\{ "[a-z]+", [a-z]+_json \}|strcmp\((m|a->e->query)->verb, "[a-z]+"\)' head/query.c raylet/dispatch.c worker/inbox.c | grep -oE '"[a-z]+"' | tr -d '"' | sort -u
 }
 
 # same WHAT A B: two sorted lists

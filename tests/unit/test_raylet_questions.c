@@ -134,5 +134,65 @@ START_TEST(test_only_a_raylet_mourns)
 }
 END_TEST
 
-UNIT_MAIN("raylet_questions", test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
+static void say_rows(uint32_t process, uint64_t id, const char *rows)
+{
+    Mobula__Reply m = MOBULA__REPLY__INIT;
+
+    m.id = id;
+    m.last = true;
+    m.text = (ProtobufCBinaryData){ strlen(rows), (uint8_t *)(uintptr_t)rows };
+    fake_say(&f, f.process[process].link, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_REPLY, &m);
+}
+
+/* What the node says at once, or has said. */
+static void expect_memory(const char *rows)
+{
+    Mobula__Envelope *e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY);
+    char wanted[512];
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert(e->reply->last);
+    snprintf(wanted, sizeof wanted, "\"objects\":[],\"references\":[%s]}", rows);
+    ck_assert_uint_gt(e->reply->text.len, strlen(wanted));
+    ck_assert_mem_eq(e->reply->text.data + e->reply->text.len - strlen(wanted), wanted, strlen(wanted));
+}
+
+/* "memory": each process is asked why it keeps its objects. What is no row is left out, and so is who says nothing in a second. */
+START_TEST(test_memory_asks_processes)
+{
+    Mobula__Query m = MOBULA__QUERY__INIT;
+    uint64_t id;
+
+    fake_open(&f, "CPU=1");
+    m.id = 5;
+    m.verb = (char *)"memory";
+    m.argument = (char *)"{\"limit\":3}";
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    expect_memory("");                  /* nobody to be asked */
+    uint32_t a = fake_driver(&f), b = fake_driver(&f);
+
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    Mobula__Envelope *e = fake_take(&f, f.process[a].link, MOBULA__ENVELOPE__BODY_QUERY);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_str_eq(e->query->verb, "references");
+    ck_assert_str_eq(e->query->argument, "{\"limit\":3}");
+    id = e->query->id;
+    say_rows(a, id + 7, "[]");          /* to no question */
+    say_rows(a, id, "[{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"holders\":\"x\"},{\"object\":\"\\\"}]\"},7]");
+    ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY));
+    say_rows(b, id, "[{\"object\":");
+    expect_memory("{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"captured\":0,\"holders\":0}");
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    say_rows(b, id + 1, "[]");
+    fake_pass(&f, 900);
+    ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY));
+    fake_pass(&f, 200);
+    expect_memory("");
+    say_rows(a, id + 1, "[]");          /* too late: nobody waits */
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("raylet_questions", test_memory_asks_processes, test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
           test_a_lost_link_and_a_dead_node_are_told_apart, test_only_a_raylet_mourns)
