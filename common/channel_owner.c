@@ -11,7 +11,7 @@
 #include "common/channel_layout.h"
 
 #define RECLAIM_BATCH 64        /* slots looked at when room is short: bounds the pause, and pays for the cache misses together */
-#define CREDIT_BATCH 64         /* answers' rooms taken from, and given back to, the shared count at once; half of MOB_CHANNEL_REPLY_MAX's 128 */
+#define CREDIT_BATCH 64         /* answers' rooms taken from, and given back to, the shared count at once: half of MOB_CHANNEL_REPLY_MAX */
 
 static bool tasks_fit(const struct owner_end *o, uint64_t padded)
 {

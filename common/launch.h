@@ -26,8 +26,8 @@ struct mob_launched {
     uint32_t port, node;
 };
 
-/* Start "mobula-head" or "mobula-raylet": from $MOBULA_BIN, else the caller's own folder, else beside libmobula (../bin), else PATH. Returns when it serves; else -1
- * and the daemon's own sentence, or that it ended or said nothing in time. */
+/* Start "mobula-head" or "mobula-raylet": from $MOBULA_BIN, else the caller's own folder, else beside libmobula (../bin), else
+ * PATH. Returns when it serves; else -1 and the daemon's own sentence, or that it ended or said nothing in time. */
 int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launched *ret, struct mob_error *err);
 
 /* Where a daemon's program is: into path. */

@@ -121,8 +121,8 @@ int mob_bytes_parse(const char *name, const char *text, int64_t least, int64_t m
     if (parse_amount(name, true, text, &units, err) < 0)
         return -1;
     if (units % MOB_UNITS != 0 || units / MOB_UNITS < least || units / MOB_UNITS > most)
-        return mob_error_set(err, MOB_ERR_INVALID, "%s must be whole bytes from %" PRId64 " to %" PRId64 ", like 2GiB, not \"%.100s\"", name,
-                             least, most, text);
+        return mob_error_set(err, MOB_ERR_INVALID, "%s must be whole bytes from %" PRId64 " to %" PRId64 ", like 2GiB, not \"%.100s\"",
+                             name, least, most, text);
     *ret = units / MOB_UNITS;
     return 0;
 }

@@ -4,9 +4,10 @@
  *   mob_events_add() --> batch -- (no write under way) --> write job --> on disk
  *                          '-- more than BATCH_MAX: dropped and counted
  *
- * A query starts between two writes (it must see whole batches), after that of the batch which stood when it came, and then makes its answer in steps of its own jobs, beside writes. It
- * pauses while its link has much to write. Loop thread: all but what stands in `job` and `work` of a query, which is the job's
- * from start to end. A disk that is full costs records, with a count and one warning; nothing else notices.
+ * A query starts between two writes (it must see whole batches), after that of the batch which stood when it came, and then makes
+ * its answer in steps of its own jobs, beside writes. It pauses while its link has much to write. Loop thread: all but what
+ * stands in `job` and `work` of a query, which is the job's from start to end. A disk that is full costs records, with a count
+ * and one warning; nothing else notices.
  *
  * Names come once from each process and are kept once: new ones go into the batch, and each half of the file begins with all of
  * them, so a half can be understood alone.

@@ -189,8 +189,8 @@ void mob_view_release(struct mob_view *view);               /* NULL, or one rele
  * thread, before it returns; what is kept longer stays valid as long as it is kept. */
 struct mob_ref *mob_view_ref(const struct mob_view *view, size_t i, struct mob_error *err);
 
-/* Wait until `wanted` of the refs are ready (a value or an error). ret_ready[i] becomes 1 or 0. Returns how many are ready: fewer
- * than wanted after the timeout; -1 on error. */
+/* Wait until `wanted` of the refs are ready (a value or an error). ret_ready[i] becomes 1 or 0; it may be NULL, where the number
+ * is enough. Returns how many are ready: fewer than wanted after the timeout; -1 on error. */
 int mob_wait(struct mob_ref *const *refs, size_t count, size_t wanted, int64_t timeout_ms, unsigned char *ret_ready,
              struct mob_error *err);
 
@@ -219,7 +219,8 @@ struct mob_node {
 int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err);    /* count in: room; out: how many there are */
 /* Wait until `count` nodes serve tasks (the node of a driver that lends nothing does not count). Else MOB_ERR_TIMEOUT. */
 int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);
-int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);    /* of the cluster: "CPU=16,GPU=2"; either may be NULL */
+/* Of the cluster: "CPU=16,GPU=2"; either may be NULL. */
+int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);
 const char *mob_version(void);              /* of the library that is loaded: "1.2.3"; lives for ever */
 
 #ifdef __GNUC__

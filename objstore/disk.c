@@ -240,8 +240,8 @@ static void do_read(struct mob_disk *d, struct mob_disk_job *job)
         mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which cannot be read at byte %" PRIu64
                       ": %s", mob_object_id_name(&p->id, name), job->file, d->folder, job->at, strerror(errno));
     else if (lseek(fd, 0, SEEK_END) < (off_t)(job->at + sizeof record + p->size))
-        mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which has been cut off before byte %" PRIu64,
-                      mob_object_id_name(&p->id, name), job->file, d->folder, job->at + sizeof record + p->size);
+        mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which has been cut off before byte "
+                      "%" PRIu64, mob_object_id_name(&p->id, name), job->file, d->folder, job->at + sizeof record + p->size);
     else if (!mob_disk_record_good(&record, &p->id, d->arena + p->offset, p->size))
         mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which has been altered at byte %" PRIu64,
                       mob_object_id_name(&p->id, name), job->file, d->folder, job->at);

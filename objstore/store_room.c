@@ -166,7 +166,8 @@ static void find_holder(struct mob_store *s, char *text, size_t size)
     text[0] = '\0';
     mob_room_look(s);
     mob_list_each(o, &s->all, struct object, all) {
-        uint32_t process = o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED ? o->maker : mob_room_seen_pinned(o) ? o->pin_process : 0;
+        bool written = o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED;
+        uint32_t process = written ? o->maker : mob_room_seen_pinned(o) ? o->pin_process : 0;
 
         if (process == 0 || o->extent == NULL)
             continue;

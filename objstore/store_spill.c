@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_spill.c -- what goes to the disk, where it lies there, and how it comes back. The disk itself is objstore/disk.c's.
  *
- *   primaries --(a batch of them is written)--> evictable --(room is needed: store_room.c)--> SPILLED --(fetched)--> RESTORING --> evictable
+ *   primaries --(a batch of them is written)--> evictable --(room is needed: store_room.c)--> SPILLED --(fetched)--> RESTORING
+ *             --> evictable
  *
  * Written are sealed objects that are nowhere else, longest unused first, unless somebody reads them: as soon as they fill more than
  * 80 % of the store, so that room can be made without waiting for the disk; and at once when somebody waits for room. One batch is

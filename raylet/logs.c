@@ -3,9 +3,9 @@
  *
  *   mob_log_write() --> steps that wait (bounded) --> one job in the thread pool at a time: open, write, close, remove
  *
- * A disk may stall for seconds. Then one thread of the pool waits for it, and lines of the files are dropped and counted; the loop, and what
- * drivers are told, wait for nothing. Steps are done in the order in which they were queued, so a file is in order, and its removal comes
- * after its last write.
+ * A disk may stall for seconds. Then one thread of the pool waits for it, and lines of the files are dropped and counted; the
+ * loop, and what drivers are told, wait for nothing. Steps are done in the order in which they were queued, so a file is in
+ * order, and its removal comes after its last write.
  *
  * Room is reckoned on the loop, as bytes are taken in: a file has its own limit, and all files of the folder one together. When that is
  * reached, the file whose worker died first is removed; when all workers live, what they print is dropped. A file that cannot be

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c -- mobula-raylet: flags, the guard, and below it the raylet, built in reading order.
  *
- * Nothing is destroyed at the end: workers are killed and waited for, what they printed is written, the rest is the kernel's, at once and all of it. Files are the
- * guard's to remove.
+ * Nothing is destroyed at the end: workers are killed and waited for, what they printed is written, the rest is the kernel's, at
+ * once and all of it. Files are the guard's to remove.
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -136,8 +136,8 @@ static void add_store(struct mob_raylet *r, struct text *t, size_t limit)
         usage = mob_store_usage(r->config.store);
         count = mob_store_largest(r->config.store, rows, limit);
     }
-    add(t, "{\"node\":%u,\"ip\":\"%s\",\"used\":%" PRIu64 ",\"size\":%" PRIu64 ",\"spilled\":%" PRIu64, r->self.node, r->config.ip, usage.used,
-        usage.size, usage.spilled);
+    add(t, "{\"node\":%u,\"ip\":\"%s\",\"used\":%" PRIu64 ",\"size\":%" PRIu64 ",\"spilled\":%" PRIu64, r->self.node, r->config.ip,
+        usage.used, usage.size, usage.spilled);
     add(t, ",\"total\":%" PRIu64 ",\"objects\":[", usage.objects);
     for (size_t i = 0; i < count; i++)
         add_object(t, r, &rows[i], i == 0);

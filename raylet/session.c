@@ -118,6 +118,6 @@ void mob_session_registered(void *shell, uint32_t node, const uint8_t cluster[16
         return;
     }
     mob_info("serves as node %" PRIu32 " of cluster %.8s at %s:%" PRIu32, node, hex, s->config.ip, s->config.port);
-    say_ready(s->options->ready_fd, json_pack("{s:b, s:s, s:i, s:s, s:i, s:s}", "ok", 1, "ip", s->config.ip, "port", (int)s->config.port, "cluster", hex,
-                           "node", (int)node, "socket", s->socket_path));
+    say_ready(s->options->ready_fd, json_pack("{s:b, s:s, s:i, s:s, s:i, s:s}", "ok", 1, "ip", s->config.ip, "port", (int)s->config.port,
+                                              "cluster", hex, "node", (int)node, "socket", s->socket_path));
 }

@@ -36,7 +36,8 @@ int mob_rpc_listen(struct mob_rpc *r, const char *ip, uint32_t port, uint32_t *r
 /* Open a link; up() or lost() follows, never before this returns. Fails fast where the port refuses, within `timeout_ms` otherwise. */
 uint64_t mob_rpc_dial(struct mob_rpc *r, const char *ip, uint32_t port, int64_t timeout_ms);
 
-/* Queue a frame (copied); one over 4 MiB ends the link, and so do 64 MiB that the peer leaves unread. What is queued stays in order. Unknown link: no-op. */
+/* Queue a frame (copied); one over 4 MiB ends the link, and so do 64 MiB that the peer leaves unread. What is queued stays in
+ * order. Unknown link: no-op. */
 void mob_rpc_send(struct mob_rpc *r, uint64_t link, const void *frame, size_t size);
 /* Bytes queued and not yet written: for back-pressure. */
 size_t mob_rpc_queued(struct mob_rpc *r, uint64_t link);

@@ -3,9 +3,9 @@
  * for what is at a worker for longer than a report period.
  *
  * A batch leaves 200 ms after its first record, or when it is full; a worker's before the answer that may be the last of its job, and
- * before it sleeps without a task, as it is killed when the job ends, and says no more. The second's rate bounds what a process of millions of tasks
- * costs the head: beyond it a new task is recorded only if its number is in the sample; `dropped` counts the others. A task is recorded
- * whole or not at all, so that none seems to run for ever; one that was left out comes in when it fails or runs long.
+ * before it sleeps without a task, as it is killed when the job ends, and says no more. The second's rate bounds what a process of
+ * millions of tasks costs the head: beyond it a new task is recorded only if its number is in the sample; `dropped` counts the others.
+ * A task is recorded whole or not at all, so that none seems to run for ever; one that was left out comes in when it fails or runs long.
  */
 #include "worker/event.h"
 

@@ -8,9 +8,10 @@
  * lends again only after the old owner's Return, hence no frame of an older epoch is left that somebody still counts on; the
  * channel skips them.
  *
- * The newest MOB_EXECUTOR_CHANNELS channels are kept, and the raylet's own: it knows of as many owners of ours, and opens a channel when
- * it lends us to another. The one in use goes when it is not any more. An owner whose ring holds what must not be there has its channel broken by common/channel.c; nothing is claimed
- * from it any more, and the raylet ends the lease when the owner does.
+ * The newest MOB_EXECUTOR_CHANNELS channels are kept, and the raylet's own: it knows of as many owners of ours, and opens a
+ * channel when it lends us to another. The one in use goes when it is not any more. An owner whose ring holds what must not be
+ * there has its channel broken by common/channel.c; nothing is claimed from it any more, and the raylet ends the lease when the
+ * owner does.
  *
  * An answer's room: the ring keeps MOB_ANSWER_KEPT bytes free for each claimed task, so an error and a few stored values always
  * fit.

@@ -335,8 +335,9 @@ static int wait_locked(struct mob_runtime *r, const uint64_t *refs, size_t count
         rc = ended_error(r, "", err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         mob_owner_look(r->owner, refs[i], &info, NULL);
-        ret_ready[i] = info.state != MOB_OBJECT_PENDING;
-        ready += ret_ready[i];
+        ready += info.state != MOB_OBJECT_PENDING;
+        if (ret_ready != NULL)
+            ret_ready[i] = info.state != MOB_OBJECT_PENDING;
     }
     while (cloned > 0)
         mob_owner_drop(r->owner, refs[--cloned], NULL);

@@ -8,8 +8,8 @@
  * Expectations are wrong at times, so nothing unstarted is left behind a long task (docs/protocol.md, Frames): a check looks at
  * the page of a worker of this node when its running task is over 4 times its expected time, or when a worker rings because its
  * task blocks, and takes back what stands behind it; a lender elsewhere does that by itself. Such a lease is `stalled` until its
- * next answer: it gets nothing, and is not counted among those that work, so another is asked for. A lease that becomes idle takes over a task that stands behind a long
- * one at once.
+ * next answer: it gets nothing, and is not counted among those that work, so another is asked for. A lease that becomes idle
+ * takes over a task that stands behind a long one at once.
  */
 #include <assert.h>
 

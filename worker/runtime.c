@@ -34,8 +34,8 @@ static bool foreign;                    /* we are a forked child: nothing here i
 
 /* -- enter and leave --------------------------------------------------------------------------------------------------------- */
 
-/* In a forked child. It may outlive its parent, and must not be taken for it by whoever watches our descriptors. A program that forks before
- * mob_init() may call it in the child. */
+/* In a forked child. It may outlive its parent, and must not be taken for it by whoever watches our descriptors. A program that
+ * forks before mob_init() may call it in the child. */
 static void mark_foreign(void)
 {
     if (foreign)

@@ -37,7 +37,8 @@ function(mob_pkgconfig to prefix libdir includedir)
 endfunction()
 mob_pkgconfig(${CMAKE_BINARY_DIR}/pkgconfig/mobula.pc ${CMAKE_BINARY_DIR} ${CMAKE_LIBRARY_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR}/include)
 # What is installed may be moved: its paths are told from where the file stands.
-mob_pkgconfig(${CMAKE_BINARY_DIR}/install/mobula.pc "\${pcfiledir}/../.." "\${prefix}/${CMAKE_INSTALL_LIBDIR}" "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+mob_pkgconfig(${CMAKE_BINARY_DIR}/install/mobula.pc "\${pcfiledir}/../.." "\${prefix}/${CMAKE_INSTALL_LIBDIR}"
+    "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 
 install(TARGETS mobula LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${MOB_ARCHIVE} DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -144,8 +144,8 @@ static int answer_with(struct mob_task *t, struct mob_result *list, struct mob_e
             return -1;
         size = mob_executor_answer_size(&t->run, list);
         if (size > MOB_CHANNEL_REPLY_MAX)
-            return mob_error_set(why, MOB_ERR_INVALID, "the results carry too many references: an answer holds %zu bytes of names, not %zu; "
-                                 "put them into a few objects first", (size_t)MOB_CHANNEL_REPLY_MAX, size);
+            return mob_error_set(why, MOB_ERR_INVALID, "the results carry too many references: an answer holds %zu bytes of names, "
+                                 "not %zu; put them into a few objects first", (size_t)MOB_CHANNEL_REPLY_MAX, size);
         mob_executor_block(t->r->executor);
         mob_runtime_unlock(t->r);
         nanosleep(&(struct timespec){ .tv_nsec = ANSWER_ROOM_NS }, NULL);

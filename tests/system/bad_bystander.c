@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bad_bystander.c FILE [forks] -- the driver next door: runs tasks, small and large values by turns, until FILE is there; makes FILE.up when
- * the first ones are done. It must never see an error. With `forks` it leaves a child that neither execs nor ends: FILE.child names it. */
+/* bad_bystander.c FILE [forks] -- the driver next door: runs tasks, small and large values by turns, until FILE is there; makes
+ * FILE.up when the first ones are done. It must never see an error. With `forks` it leaves a child that neither execs nor ends:
+ * FILE.child names it. */
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>

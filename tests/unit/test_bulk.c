@@ -766,7 +766,7 @@ int main(void)
 {
     Suite *s = suite_create("bulk");
     TCase *good = tcase_create("good"), *lying = tcase_create("lying");
-    SRunner *runner;
+    SRunner *runner = srunner_create(s);
     int failed;
 
     tcase_add_test(good, test_objects);
@@ -793,7 +793,6 @@ int main(void)
     tcase_set_timeout(lying, 20);
     suite_add_tcase(s, good);
     suite_add_tcase(s, lying);
-    runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -160,6 +160,7 @@ START_TEST(test_timeouts)
     ck_assert_int_eq(mob_wait(refs, 2, 2, 20, ready, &err), 1);
     ck_assert(ready[0] == 0 && ready[1] == 1);
     ck_assert_int_eq(mob_wait(refs, 2, 1, MOB_FOREVER, ready, &err), 1);
+    ck_assert_int_eq(mob_wait(refs, 2, 1, MOB_FOREVER, NULL, &err), 1);
     set = mob_waitset_create(&err);
     ck_assert_int_eq(mob_waitset_add(set, refs[0], NULL, &err), 0);
     ck_assert_int_eq(mob_waitset_next(set, 20, &refs[1], NULL, &err), -1);

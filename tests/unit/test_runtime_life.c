@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_runtime_life.c -- libmobula in a process from before mob_init() to after mob_shutdown(): what is refused when, and by which words. */
+/* test_runtime_life.c -- libmobula in a process from before mob_init() to after mob_shutdown(): what is refused when, and by
+ * which words. */
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_store_crash.c -- a client is killed at each instruction of its life: making, writing, sealing, pinning, reading, unpinning, giving up.
+/* test_store_crash.c -- a client is killed at each instruction of its life: making, writing, sealing, pinning, reading,
+ * unpinning, giving up.
  *
  * The client is a child that is single-stepped; after n steps it is killed, for greater and greater n until it has come to its end
  * before. Each run takes another of STRIDE offsets, or, with MOB_LONG set, all.
