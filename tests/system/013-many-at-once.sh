@@ -34,8 +34,8 @@ touch "$MOB_LAB/share/over"
 expect wait $first
 expect wait $second
 wait_until 5 nothing_left h0
-expect_eq "$(on h0 find /tmp -mindepth 2 -name '*@*')" "" "sessions"
-expect_eq "$(on h0 find /tmp -mindepth 2 -name '*.log')" "" "logs"
+expect_eq "$(on h0 sh -c 'find /tmp/mobula-[0-9]*/ -name "*@*" 2>/dev/null')" "" "sessions"
+expect_eq "$(on h0 sh -c 'find /tmp/mobula-[0-9]*/ -name "*.log" 2>/dev/null')" "" "logs"
 
 cluster_start 1 --num-cpus 2 >/dev/null
 echo "$token" | on h1 sh -c 'umask 077; mkdir -p "$HOME/.mobula"; cat >"$HOME/.mobula/token"'
