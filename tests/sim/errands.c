@@ -101,12 +101,16 @@ static void meet_all(struct user *u)
 
 static void next_argument(struct user *u)
 {
-    const struct mob_run_arg *a = &u->run.args[u->arg];
-    struct mob_packed packed = { .data_size = a->size };
+    const struct mob_run_arg *a;
+    struct mob_packed packed;
 
     if (u->arg == u->run.arg_count) {
         meet_all(u);
-    } else if (a->kind == MOB_VALUE_STORED) {
+        return;
+    }
+    a = &u->run.args[u->arg];
+    packed = (struct mob_packed){ .data_size = a->size };
+    if (a->kind == MOB_VALUE_STORED) {
         struct fetch f = { .id = a->stored.object, .size = a->stored.size, .node = a->stored.node };
         fetch_argument(u, &f);
     } else if (a->kind == MOB_VALUE_FORWARD) {

@@ -105,7 +105,7 @@ static void on_got(void *arg, const struct mob_range_result *result)
 
 static const struct mob_bulk_callbacks callbacks = { on_serve, on_served, on_serve_file };
 
-static void node_init_with(struct node *n, const char *token, int64_t silence_ms)
+static void node_init_with(struct node *n, const char *token, int64_t silence_ms, uint32_t places)
 {
     struct mob_error err;
 
@@ -116,12 +116,13 @@ static void node_init_with(struct node *n, const char *token, int64_t silence_ms
     n->server = mob_bulk_create(n->loop, TOKEN, &callbacks, n);
     n->client = mob_bulk_create(n->loop, token, &callbacks, n);
     n->server->silence_ms = n->client->silence_ms = silence_ms;
+    n->server->servings_max = places;
     ck_assert_msg(mob_bulk_listen(n->server, "127.0.0.1", 0, &n->port, &err) == 0, "%s", err.text);
 }
 
 static void node_init(struct node *n)
 {
-    node_init_with(n, TOKEN, BULK_SILENCE_MS);
+    node_init_with(n, TOKEN, BULK_SILENCE_MS, BULK_SERVINGS_MAX);
 }
 
 static void node_fini(struct node *n)
@@ -339,7 +340,7 @@ START_TEST(test_given_on)
     struct getting *g;
 
     node_init(&origin);
-    node_init_with(&n, TOKEN, 1000);
+    node_init_with(&n, TOKEN, 1000, BULK_SERVINGS_MAX);
     n.gives = mob_bulk_incoming_create(n.server, there, BIG);
     get_range(&n, n.port, memory, whole(406, BIG));
     until(&n, &n.serves, 1);
@@ -372,7 +373,7 @@ START_TEST(test_wrong_token)
     struct node n;
     char memory[10];
 
-    node_init_with(&n, OTHER, BULK_SILENCE_MS);
+    node_init_with(&n, OTHER, BULK_SILENCE_MS, BULK_SERVINGS_MAX);
     for (int i = 1; i <= 3; i++) {
         get(&n, n.port, memory, 10);
         until(&n, &n.done, i);
@@ -501,7 +502,7 @@ START_TEST(test_lies)
     memset(memory, 'x', sizeof memory);
     liar.connections = 1;
     liar_start(&liar);
-    node_init_with(&n, TOKEN, 200);
+    node_init_with(&n, TOKEN, 200, BULK_SERVINGS_MAX);
     get(&n, liar.port, memory, 20);
     until(&n, &n.done, 1);
     ck_why(&n, lies[_i].code, lies[_i].part);
@@ -520,7 +521,7 @@ START_TEST(test_too_much)
     char memory[32];
 
     liar_start(&liar);
-    node_init_with(&n, TOKEN, 1000);
+    node_init_with(&n, TOKEN, 1000, BULK_SERVINGS_MAX);
     for (int i = 1; i <= 2; i++) {
         memset(memory, 'x', sizeof memory);
         get(&n, liar.port, memory, 20);
@@ -663,7 +664,7 @@ START_TEST(test_lying_callers)
     struct words w;
     char text[BULK_TEXT_MAX + 1], garbage[5000], memory[100];
 
-    node_init_with(&n, TOKEN, 300);
+    node_init_with(&n, TOKEN, 300, BULK_SERVINGS_MAX);
     memset(garbage, 0x5a, sizeof garbage);
     ck_assert_int_eq(say(&n, garbage, sizeof garbage, text, sizeof text), MOB_ERR_PROTOCOL);
     ck_assert(strstr(text, "objects of Mobula") != NULL);
@@ -697,7 +698,7 @@ START_TEST(test_caller_that_does_not_read)
     struct words w = good_words();
     int fd, small = 4096;
 
-    node_init_with(&n, TOKEN, 300);
+    node_init_with(&n, TOKEN, 300, BULK_SERVINGS_MAX);
     w.ask.size = w.ask.length = w.ask.what.object.task = BIG;
     fd = connect_to(n.port);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
@@ -717,8 +718,7 @@ START_TEST(test_more_callers_than_places)
     char byte;
     int first, second;
 
-    node_init(&n);
-    n.server->servings_max = 1;
+    node_init_with(&n, TOKEN, BULK_SILENCE_MS, 1);
     first = connect_to(n.port);
     ck_assert_int_eq(send(first, &w, sizeof w, MSG_NOSIGNAL), sizeof w);
     until(&n, &n.served, 1);
@@ -748,8 +748,7 @@ START_TEST(test_strangers_hold_no_places)
     int fds[MANY];
     char memory[20], byte;
 
-    node_init(&n);
-    n.server->servings_max = MANY;
+    node_init_with(&n, TOKEN, BULK_SILENCE_MS, MANY);
     for (int i = 0; i < MANY; i++)
         fds[i] = connect_to(n.port);
     get(&n, n.port, memory, 20);
