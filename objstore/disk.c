@@ -94,15 +94,20 @@ static void file_end(struct mob_disk *d, uint32_t number)
     close(fd);
 }
 
-/* -- writing ------------------------------------------------------------------------------------------------------------- */
+/* -- moving -------------------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, struct iovec *v, int count, uint64_t at)
+typedef ssize_t move_call(int fd, const struct iovec *v, int count, off_t at);      /* pwritev, preadv */
+
+/* All of it, however often it takes. -1: errno says why; 0 there: the file has no more. */
+static int move_all(move_call *move, int fd, struct iovec *v, int count, uint64_t at)
 {
     while (count > 0) {
-        ssize_t n = pwritev(fd, v, count, (off_t)at);
+        ssize_t n = move(fd, v, count, (off_t)at);
 
         if (n < 0 && errno == EINTR)
             continue;
+        if (n == 0)
+            errno = 0;
         if (n <= 0)
             return -1;
         at += (uint64_t)n;
@@ -115,6 +120,8 @@ static int write_all(int fd, struct iovec *v, int count, uint64_t at)
     }
     return 0;
 }
+
+/* -- writing ------------------------------------------------------------------------------------------------------------- */
 
 /* Of what was written so far, [from, to) is on its way; wait for it and forget it. A file system that cannot do so keeps it. */
 static int wait_for(int fd, uint64_t from, uint64_t to)
@@ -159,7 +166,7 @@ static int write_piece(const struct mob_disk *d, int fd, const struct mob_disk_p
         uint64_t part = left < STRETCH ? left : STRETCH;
         struct iovec v[2] = { { &record, sizeof record }, { data, part } };
 
-        if (write_all(fd, first ? v : v + 1, first ? 2 : 1, first ? p->at : at) < 0 || flow_on(fd, f, at + part) < 0)
+        if (move_all(pwritev, fd, first ? v : v + 1, first ? 2 : 1, first ? p->at : at) < 0 || flow_on(fd, f, at + part) < 0)
             return -1;
         data += part;
         at += part;
@@ -195,28 +202,6 @@ static void do_write(struct mob_disk *d, struct mob_disk_job *job)
 
 /* -- reading ------------------------------------------------------------------------------------------------------------- */
 
-static int read_all(int fd, struct iovec *v, int count, uint64_t at)
-{
-    while (count > 0) {
-        ssize_t n = preadv(fd, v, count, (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            errno = 0;
-        if (n <= 0)
-            return -1;
-        at += (uint64_t)n;
-        for (; count > 0 && (size_t)n >= v->iov_len; v++, count--)
-            n -= (ssize_t)v->iov_len;
-        if (count > 0) {
-            v->iov_base = (char *)v->iov_base + n;
-            v->iov_len -= (size_t)n;
-        }
-    }
-    return 0;
-}
-
 /* Who fetches objects in the order they were written will fetch the next ones, too: the disk need not wait for that. */
 static void read_ahead(struct mob_disk *d, int fd, const struct mob_disk_job *job)
 {
@@ -236,7 +221,7 @@ static void do_read(struct mob_disk *d, struct mob_disk_job *job)
     int fd = file_of(d, job->file);
 
     read_ahead(d, fd, job);
-    if (read_all(fd, v, 2, job->at) < 0 && errno != 0)
+    if (move_all(preadv, fd, v, 2, job->at) < 0 && errno != 0)
         mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which cannot be read at byte %" PRIu64
                       ": %s", mob_object_id_name(&p->id, name), job->file, d->folder, job->at, strerror(errno));
     else if (lseek(fd, 0, SEEK_END) < (off_t)(job->at + sizeof record + p->size))
