@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "objstore/bulk_private.h"
+#include "listen.h"
 
 #define TOKEN "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define OTHER "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -412,19 +413,6 @@ struct liar {
     size_t answer_size, tail;
 };
 
-static int listen_here(uint32_t *ret_port)
-{
-    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof here;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
-    ck_assert_int_eq(listen(fd, 8), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&here, &size), 0);
-    *ret_port = ntohs(here.sin_port);
-    return fd;
-}
-
 static void *liar_thread(void *arg)
 {
     struct liar *l = arg;
@@ -451,7 +439,7 @@ static void *liar_thread(void *arg)
 
 static void liar_start(struct liar *l)
 {
-    l->fd = listen_here(&l->port);
+    l->fd = unit_listen(&l->port);
     ck_assert_int_eq(pthread_create(&l->thread, NULL, liar_thread, l), 0);
 }
 
@@ -560,7 +548,7 @@ START_TEST(test_nobody_there)
     uint32_t port;
     char memory[20];
 
-    close(listen_here(&port));
+    close(unit_listen(&port));
     node_init(&n);
     get(&n, port, memory, 20);
     until(&n, &n.done, 1);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include "listen.h"
 #include "rpc_fixture.h"
 
 /* -- who is let in ------------------------------------------------------------------------------------------------------- */
@@ -56,19 +57,6 @@ END_TEST
 
 /* -- nobody there -------------------------------------------------------------------------------------------------------- */
 
-static int listen_silently(uint32_t *ret_port)
-{
-    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof here;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
-    ck_assert_int_eq(listen(fd, 8), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&here, &size), 0);
-    *ret_port = ntohs(here.sin_port);
-    return fd;
-}
-
 /* Fails at once, and as fast the second time: no memory of failures makes a dial wait. */
 START_TEST(test_refused_port)
 {
@@ -77,7 +65,7 @@ START_TEST(test_refused_port)
     int64_t started;
 
     fixture_init(&f);
-    close(listen_silently(&port));
+    close(unit_listen(&port));
     started = mob_now_ns();
     for (int i = 1; i <= 5; i++) {
         mob_rpc_dial(f.client.rpc, "127.0.0.1", port, PATIENCE_MS);
@@ -93,7 +81,7 @@ START_TEST(test_black_hole)
 {
     struct fixture f;
     uint32_t port;
-    int fd = listen_silently(&port);
+    int fd = unit_listen(&port);
     int64_t started = mob_now_ns();
 
     fixture_init(&f);
@@ -130,7 +118,7 @@ START_TEST(test_port_in_use)
     struct fixture f;
     struct mob_error err;
     uint32_t port, ours = 4711;
-    int fd = listen_silently(&port);
+    int fd = unit_listen(&port);
 
     fixture_init(&f);
     ck_assert_int_eq(mob_rpc_listen(f.client.rpc, "127.0.0.1", port, &ours, &err), -1);
