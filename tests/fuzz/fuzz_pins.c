@@ -48,12 +48,21 @@ static void forget(struct pinned *pinned, uint32_t from, uint32_t to)
             pinned[i].slot = MOB_PIN_SLOTS;
 }
 
+/* A pull may start late, when what an earlier act freed gives it room. */
+static void end_flights(struct fixture *f, bool lost)
+{
+    struct mob_error err = { .code = MOB_ERR_NODE_DIED };
+
+    while (f->flights > 0)
+        fly(f, 0, lost ? (struct mob_range_result){ .err = &err, .final = true }
+                       : (struct mob_range_result){ .got = f->flight[0]->range.ask.length });
+}
+
 static void act(struct fixture *f, struct mob_pin_page *page, struct pinned *pinned, const uint8_t *b)
 {
     struct pinned *p = &pinned[b[1] % OBJECTS];
     struct mob_object_id id = object_of(HERE, CLIENT, b[1] % OBJECTS);
     uint32_t slot = b[3] < 128 ? b[2] % USED : (b[2] | (uint32_t)b[3] << 8) % MOB_PIN_SLOTS;
-    struct mob_error lost = { .code = MOB_ERR_NODE_DIED };
     uint64_t value;
 
     memcpy(&value, b + 4, sizeof value);
@@ -84,9 +93,7 @@ static void act(struct fixture *f, struct mob_pin_page *page, struct pinned *pin
         break;
     case 6:
         send_fetch(f, CLIENT, id, value, b[3] % 2 ? ELSEWHERE : HERE);
-        while (f->flights > 0)
-            fly(f, 0, b[2] % 2 ? (struct mob_range_result){ .err = &lost, .final = true }
-                               : (struct mob_range_result){ .got = f->flight[0]->range.ask.length });
+        end_flights(f, b[2] % 2);
         break;
     default:
         mob_store_tick(f->store, 0);
@@ -113,6 +120,7 @@ static void read_pins(const uint8_t *bytes, size_t size)
         check_pins(f, pinned);
     }
     mob_store_client_gone(f->store, CLIENT);
+    end_flights(f, true);
     mob_store_tick(f->store, 0);
     mob_store_check(f->store);
     assert(mob_store_usage(f->store).used == 0 && mob_store_usage(f->store).objects == 0);
