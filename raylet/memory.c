@@ -7,8 +7,9 @@
  * reference: what keeps it: "view of N.P" (a process reads it), "being made by N.P", "copy" (it is elsewhere, too), "owner" (refs to it),
  * "none" (freed, and on its way out).
  *
- * references: why an owner of this node keeps objects, wherever they lie (worker/references.c). Each process here is asked, and has
- * PATIENCE_NS: one that is busy in a task of its own says nothing in that time, and its objects have no row.
+ * references: why an owner of this node keeps objects, wherever they lie (worker/references.c). A process that may own some, as its page
+ * says, is asked, and a thread of it answers whatever its code does; one that has been stopped is waited for PATIENCE_NS, and its objects
+ * have no row.
  */
 #include "raylet/memory.h"
 
@@ -104,6 +105,12 @@ static void finish(struct mob_raylet *r, struct memory_question *q)
     free(q);
 }
 
+/* Before that it has nothing to tell; and a worker that is busy in a task would not read its socket. */
+static bool may_own(const struct process *p)
+{
+    return p->connection != NULL && p->page != NULL && atomic_load_explicit(&p->page->owns, memory_order_relaxed) != 0;
+}
+
 static void ask_processes(struct mob_raylet *r, struct memory_question *q, size_t limit)
 {
     Mobula__Query m = MOBULA__QUERY__INIT;
@@ -116,7 +123,7 @@ static void ask_processes(struct mob_raylet *r, struct memory_question *q, size_
     m.verb = (char *)(uintptr_t)"references";
     m.argument = argument;
     for (size_t at = 0; r->memory.count <= QUESTIONS_MAX && (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;) {
-        if (p->connection == NULL)
+        if (!may_own(p))
             continue;
         mob_envelope_init(&e, r->self, p->address, MOBULA__ENVELOPE__BODY_QUERY);
         e.e.query = &m;

@@ -382,6 +382,7 @@ int mob_service_start(struct mob_runtime *r, struct mob_error *err)
         return mob_error_errno(err, "cannot start the service thread");
     }
     r->has_service = true;
+    atomic_store(&r->bell.page->owns, 1);       /* before the call that starts us has made anything of its own */
     return 0;
 }
 

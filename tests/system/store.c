@@ -5,7 +5,7 @@
  *   mobula-store sizes STORE_BYTES       objects that cannot be, and what is said of them
  *   mobula-store writes                  a task writes through a view that it was given
  *   mobula-store fills FOLDER COUNT BYTES     blocks that stay; makes FOLDER/full, waits for FOLDER/go, reads all: prints each error
- *   mobula-store kinds FOLDER            objects of 1 to 6 MiB, each kept by something else; makes FOLDER/full, waits for FOLDER/go
+ *   mobula-store kinds FOLDER            objects of 1 to 7 MiB, each kept by something else; makes FOLDER/full, waits for FOLDER/go
  *
  * Exit status 0: all was as it should be.
  */
@@ -242,15 +242,17 @@ static int fills(const char *folder, size_t count, size_t size)
 
 /* -- what keeps objects ---------------------------------------------------------------------------------------------------------- */
 
-/* Until the folder's driver may go on. */
+/* Until the folder's driver may go on, and meanwhile it has an object of its own. */
 static int takes(struct mob_task *t, struct mob_error *e)
 {
+    struct mob_ref *seven = block(7, 7 << 20);
     char path[512];
 
     if (mob_arg_copy(t, 1, path, sizeof path, e) < 0)
         return -1;
     while (access(path, F_OK) < 0)
         usleep(20000);
+    mob_ref_drop(seven);
     return mob_return(t, 0, MOB_BYTES("", 0), e);
 }
 MOB_TASK(takes)
