@@ -4,7 +4,7 @@
  * Frames are fixed little-endian structs (objstore/bulk_wire.h): the caller says {magic, version, node, token}, then asks for ranges of
  * objects, and for files. A connection serves one ask after the other; at most 4 go to one address, idle ones are kept 10 s. Each chunk
  * of an object comes with its hash and is checked. A peer that sends too much, too little, what is altered, or nothing for 10 s ends
- * its connection with an error.
+ * its connection with an error; one that has yet to find what is asked for says so each 2.5 s, and is waited for, 5 minutes at most.
  *
  * The thread of bulk decides nothing about objects: whom to ask for what, and what to give to whom, is the store's business
  * (objstore/store_pull.c, store_serve.c); every fact is posted to the loop.

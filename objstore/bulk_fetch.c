@@ -8,7 +8,7 @@
  *      '-------------------------------------'
  *
  *   ASKING      waits until the connection stands and takes hello and ask
- *   LISTENING   waits for the answer: the next chunk, advice to ask elsewhere, or an error
+ *   LISTENING   waits for the answer: the next chunk, advice to ask elsewhere, or an error; longer, if the peer says that it is to come
  *   READING     reads a chunk, straight into the arena, and checks its hash
  *   COLLECTING  reads a piece of a file
  *   WRITING     waits for the thread of the pool that writes and hashes the piece; for ever, as that ends (the file is a local one)
@@ -278,6 +278,20 @@ static enum mob_next begin_bytes(struct bulk_caller *c)
     return begin_piece(c);
 }
 
+/* The peer is alive, and has not got it yet. */
+static enum mob_next be_patient(struct bulk_caller *c)
+{
+    struct mob_error err;
+
+    c->fetch->tried = true;             /* this connection was no stale one */
+    if (++c->fetch->patience <= BULK_PATIENCE_MAX) {
+        c->part = (struct bulk_part){ (char *)&c->answer, sizeof c->answer };
+        return MOB_AGAIN;
+    }
+    mob_error_set(&err, MOB_ERR_TIMEOUT, "the node said %u times that it will come, and it did not", BULK_PATIENCE_MAX);
+    return wrong(c, &err, true);
+}
+
 static enum mob_next caller_listening(struct mob_machine *m)
 {
     struct bulk_caller *c = MOB_CONTAINER(m, struct bulk_caller, machine);
@@ -290,6 +304,8 @@ static enum mob_next caller_listening(struct mob_machine *m)
     c->fresh = false;
     if (bulk_answer_check(&c->answer, &c->out.ask, f->at, &err) < 0)
         return wrong(c, &err, true);
+    if (c->answer.status == BULK_PATIENCE)
+        return be_patient(c);
     if (c->answer.position != 0)
         f->position = c->answer.position;
     if (c->answer.status == MOB_OK)

@@ -61,6 +61,7 @@ struct bulk_fetch {
     bool referred;
     int fd;                             /* of a file */
     bool tried;                         /* a kept connection broke before its answer: once more on a new one */
+    unsigned patience;                  /* how often the peer asked for it */
     bool failed, final;
     uint32_t refer, position;           /* as the peer answered */
     struct mob_error err;

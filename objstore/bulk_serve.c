@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bulk_serve.c -- the connections that others made to us: each asks for one thing after the other.
  *
- *   GREETING --> WAITING --> LOOKING --> ANSWERING <--> SENDING        any but LOOKING --> OVER
+ *                        REASSURING
+ *                            ^
+ *                            v
+ *   GREETING --> WAITING --> LOOKING --> ANSWERING <--> SENDING        any but REASSURING --> OVER
  *       |         ^  |  '----------|--> HOLDING ^          |
  *       |         '--|-------------|------------'----------'
  *       '-----------'--> REFUSING --> LINGERING            (bad hello, bad ask)
  *
  *   GREETING   waits for the hello; such a stranger goes when many others come
  *   WAITING    waits for an ask, longer than a caller keeps an idle connection; the longest idle one goes when there are too many
- *   LOOKING    waits for the loop's thread to say where it lies: until the store knows (it may have to wait for a Seal)
+ *   LOOKING    waits for the loop's thread to say where it lies: until the store knows (it may have to wait for a Seal, or for room to
+ *              bring it from the disk to)
+ *   REASSURING writes that the answer is still to come; that a peer has gone is found out by the answer
  *   HOLDING    waits for a chunk that this node does not have yet itself; not for as long as the peer would
  *   ANSWERING  writes the answer, and the sentence if there is nothing to send
  *   SENDING    writes the bytes of a chunk, straight from the arena, or the file
@@ -32,10 +37,11 @@
 #define STRANGERS_MAX 64                /* that have not said their hello: more, and the oldest goes */
 #define HOLD_PART 2 / 5                 /* of the patience */
 
-enum { GREETING, WAITING, LOOKING, HOLDING, ANSWERING, SENDING, REFUSING, LINGERING, OVER };
+enum { GREETING, WAITING, LOOKING, REASSURING, HOLDING, ANSWERING, SENDING, REFUSING, LINGERING, OVER };
 static enum mob_next serving_greeting(struct mob_machine *m);
 static enum mob_next serving_waiting(struct mob_machine *m);
 static enum mob_next serving_looking(struct mob_machine *m);
+static enum mob_next serving_reassuring(struct mob_machine *m);
 static enum mob_next serving_holding(struct mob_machine *m);
 static enum mob_next serving_answering(struct mob_machine *m);
 static enum mob_next serving_sending(struct mob_machine *m);
@@ -45,7 +51,8 @@ static enum mob_next serving_lingering(struct mob_machine *m);
 static const struct mob_state serving_states[] = {
     [GREETING]  = { "greeting",  serving_greeting,  MOB_TO(WAITING) | MOB_TO(REFUSING) | MOB_TO(OVER) },
     [WAITING]   = { "waiting",   serving_waiting,   MOB_TO(LOOKING) | MOB_TO(REFUSING) | MOB_TO(OVER) },
-    [LOOKING]   = { "looking",   serving_looking,   MOB_TO(ANSWERING) | MOB_TO(HOLDING) | MOB_TO(OVER) },
+    [LOOKING]   = { "looking",   serving_looking,   MOB_TO(REASSURING) | MOB_TO(ANSWERING) | MOB_TO(HOLDING) | MOB_TO(OVER) },
+    [REASSURING] = { "reassuring", serving_reassuring, MOB_TO(LOOKING) | MOB_TO(OVER) },
     [HOLDING]   = { "holding",   serving_holding,   MOB_TO(ANSWERING) | MOB_TO(OVER) },
     [ANSWERING] = { "answering", serving_answering, MOB_TO(SENDING) | MOB_TO(WAITING) | MOB_TO(OVER) },
     [SENDING]   = { "sending",   serving_sending,   MOB_TO(ANSWERING) | MOB_TO(HOLDING) | MOB_TO(WAITING) | MOB_TO(OVER) },
@@ -59,7 +66,7 @@ static bool serving_holds(const struct mob_machine *m)
     const struct bulk_serving *s = MOB_CONTAINER(m, const struct bulk_serving, machine);
     bool has = s->holds || s->file >= 0, may_have = m->now == ANSWERING || m->now == SENDING || m->now == HOLDING;
 
-    return (may_have || !has) && (m->now == LOOKING) == (s->lookup != NULL);
+    return (may_have || !has) && (m->now == LOOKING || m->now == REASSURING) == (s->lookup != NULL);
 }
 
 /* -- life -------------------------------------------------------------------------------------------------------------- */
@@ -272,8 +279,13 @@ static enum mob_next serving_looking(struct mob_machine *m)
     struct bulk_serving *s = MOB_CONTAINER(m, struct bulk_serving, machine);
     struct mob_bulk_lookup l;
 
+    if (!s->looked && s->stream.silent) {
+        s->stream.silent = false;
+        prepare_answer(s, (struct bulk_answer){ .status = BULK_PATIENCE });
+        return mob_machine_goto(m, REASSURING);
+    }
     if (!s->looked)
-        return bulk_stream_wait(&s->stream, 0, 0);
+        return bulk_stream_wait(&s->stream, 0, s->bulk->silence_ms / BULK_PATIENCE_PART);
     l = *s->lookup;
     free(s->lookup);
     s->lookup = NULL;
@@ -294,6 +306,17 @@ static enum mob_next serving_looking(struct mob_machine *m)
         bulk_incoming_ref(s->in);
     s->at = s->ask.offset;
     return next_chunk(s);
+}
+
+/* Run when the peer takes it, by the end of patience, or because what was asked for has been found. */
+static enum mob_next serving_reassuring(struct mob_machine *m)
+{
+    struct bulk_serving *s = MOB_CONTAINER(m, struct bulk_serving, machine);
+
+    if (!s->stream.silent && bulk_write(&s->stream, &s->part, false) == BULK_LATER)
+        return bulk_stream_wait(&s->stream, UV_WRITABLE, s->bulk->silence_ms);
+    s->stream.silent = false;
+    return mob_machine_goto(m, LOOKING);
 }
 
 /* Run by the chunk that arrives, by the end of the object's coming, by the end of patience, or because the peer has gone. */

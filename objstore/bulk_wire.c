@@ -60,14 +60,16 @@ uint64_t bulk_chunk_size(const struct bulk_ask *ask, uint64_t at)
 
 static int check_error(const struct bulk_answer *answer, const struct bulk_ask *ask, uint64_t at, struct mob_error *err)
 {
-    bool refers = answer->status == BULK_REFER;
+    bool refers = answer->status == BULK_REFER, waits = answer->status == BULK_PATIENCE;
 
-    if ((answer->status < MOB_OK || answer->status > MOB_ERR_SYSTEM) && !refers)
+    if ((answer->status < MOB_OK || answer->status > MOB_ERR_SYSTEM) && !refers && !waits)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "answered with the unknown status %d", answer->status);
     if (answer->size != 0 || answer->text_size > BULK_TEXT_MAX)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "answered with an error of %u bytes", answer->text_size);
     if (refers && (ask->kind != BULK_OBJECT || at != ask->offset || answer->text_size != 0 || answer->node == 0))
         return mob_error_set(err, MOB_ERR_PROTOCOL, "referred to node %u without need", answer->node);
+    if (waits && (at != ask->offset || answer->text_size != 0))
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "asked for patience in the middle of its answer");
     return 0;
 }
 

@@ -5,7 +5,8 @@
  *   server              answer chunk, answer chunk ...           answer sentence
  *
  * A range of an object is answered chunk by chunk, each with its hash; a file at once. Instead of any chunk there may be an error,
- * which ends the answer; instead of the first one the advice to ask another node.
+ * which ends the answer; instead of the first one the advice to ask another node. Before all that, as often as it takes, a word that the
+ * answer is still to come: so a node that waits for room itself is not taken for dead.
  */
 #ifndef MOB_OBJSTORE_BULK_WIRE_H
 #define MOB_OBJSTORE_BULK_WIRE_H
@@ -18,13 +19,16 @@
 #include "objstore/range.h"
 
 #define BULK_MAGIC 0x4d4f424bu
-#define BULK_VERSION 2u
+#define BULK_VERSION 3u
 #define BULK_TOKEN_MAX 64
 #define BULK_TEXT_MAX 512
 #define BULK_FILE_MAX (UINT64_C(16) << 30)      /* an executable */
 #define BULK_OBJECT_MAX (UINT64_C(1) << 46)
 #define BULK_CHUNK MOB_CHUNK
 #define BULK_REFER 1000                         /* a status: ask `node` */
+#define BULK_PATIENCE 1001                      /* a status: the answer is still to come */
+#define BULK_PATIENCE_PART 4                    /* of the silence that a peer bears: then it is said, and again */
+#define BULK_PATIENCE_MAX 120                   /* times: 5 minutes; who looks for longer does not know what it is looking for */
 
 struct bulk_hello {
     uint32_t magic, version;
@@ -48,8 +52,8 @@ struct bulk_ask {
 };
 
 struct bulk_answer {
-    int32_t status;                     /* MOB_OK: `size` bytes follow; BULK_REFER: nothing; else `text_size` bytes of a sentence */
-    uint32_t text_size;
+    int32_t status;                     /* MOB_OK: `size` bytes follow; BULK_REFER, BULK_PATIENCE: nothing; else a sentence */
+    uint32_t text_size;                 /* of the sentence */
     uint64_t size, hash;                /* of the chunk: XXH3, 64 bits; of a file: 0, the caller knows its SHA-256 */
     uint32_t node, position;            /* BULK_REFER: whom to ask; the asker's place in the server's line, 0: as it was */
 };

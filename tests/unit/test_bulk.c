@@ -140,6 +140,60 @@ START_TEST(test_answered_later)
 }
 END_TEST
 
+static struct mob_bulk_lookup *park(struct node *n)
+{
+    for (n->parked = NULL; n->parked == NULL;)
+        mob_loop_run(n->loop);
+    return n->parked;
+}
+
+/* Asks for object 405 and waits for its answer. */
+static int ask_and_wait(struct node *n)
+{
+    struct words w = good_words();
+    int fd = connect_to(n->port);
+
+    w.ask.what.object.task = 405;
+    ck_assert_int_eq(send(fd, &w, sizeof w, MSG_NOSIGNAL), sizeof w);
+    return fd;
+}
+
+/* A node that takes its time is no dead one: a get waits for far longer than silence is borne. What another one hears meanwhile is the
+ * clock. A third has gone before its answer: the object is let go all the same. */
+START_TEST(test_answered_much_later)
+{
+    enum { SILENCES = 5 };
+    struct node n;
+    struct mob_bulk_lookup *of_get, *of_clock, *of_gone;
+    struct bulk_answer answer;
+    char memory[100];
+    int clock, gone;
+
+    node_init_with(&n, TOKEN, 200, BULK_SERVINGS_MAX);
+    get_range(&n, n.port, memory, whole(405, 100));
+    of_get = park(&n);
+    gone = ask_and_wait(&n);
+    of_gone = park(&n);
+    setsockopt(gone, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+    close(gone);
+    clock = ask_and_wait(&n);
+    of_clock = park(&n);
+    for (int i = 0; i < SILENCES * BULK_PATIENCE_PART; i++) {
+        ck_assert_int_eq(recv(clock, &answer, sizeof answer, MSG_WAITALL), sizeof answer);
+        ck_assert(answer.status == BULK_PATIENCE && answer.size == 0 && answer.text_size == 0);
+    }
+    mob_bulk_found(of_get, &(struct mob_bulk_found){ .data = n.store });
+    until(&n, &n.done, 1);
+    ck_assert_msg(n.failed == 0, "%s", n.why.text);
+    ck_assert_int_eq(memcmp(memory, n.store, 100), 0);
+    mob_bulk_found(of_gone, &(struct mob_bulk_found){ .data = n.store });
+    mob_bulk_found(of_clock, &(struct mob_bulk_found){ .data = n.store });
+    until(&n, &n.served, 3);
+    close(clock);
+    node_fini(&n);
+}
+END_TEST
+
 START_TEST(test_referred)
 {
     struct node n;
@@ -235,6 +289,7 @@ int main(void)
     tcase_add_test(all, test_not_here);
     tcase_add_test(all, test_ranges);
     tcase_add_test(all, test_answered_later);
+    tcase_add_test(all, test_answered_much_later);
     tcase_add_test(all, test_referred);
     tcase_add_loop_test(all, test_given_on, 0, 2);
     tcase_add_test(all, test_wrong_token);

@@ -15,6 +15,7 @@ struct liar {
     int connections;
     bool closes;                        /* at the end of its lie; else it waits until the caller goes */
     bool honest;                        /* about the hash */
+    unsigned patience;                  /* it asks for some so often before */
     struct bulk_answer answer;
     size_t answer_size, tail;
 };
@@ -33,6 +34,8 @@ static void *liar_thread(void *arg)
         if (fd < 0)
             break;
         if (recv(fd, in, sizeof in, MSG_WAITALL) == sizeof in) {
+            for (unsigned j = 0; j < l->patience; j++)
+                send(fd, &(struct bulk_answer){ .status = BULK_PATIENCE }, sizeof l->answer, MSG_NOSIGNAL);
             send(fd, &l->answer, l->answer_size, MSG_NOSIGNAL);
             send(fd, tail, l->tail, MSG_NOSIGNAL);
             while (!l->closes && recv(fd, in, sizeof in, 0) > 0)
@@ -83,6 +86,9 @@ static const struct {
     { { .answer_size = ANSWER, .answer = { .status = 99 } }, MOB_ERR_PROTOCOL, "status 99", true },
     { { .answer_size = ANSWER, .answer = { .status = -1 } }, MOB_ERR_PROTOCOL, "status -1", true },
     { { .answer_size = ANSWER, .answer = { .status = BULK_REFER } }, MOB_ERR_PROTOCOL, "referred to node 0", true },
+    { { .answer_size = ANSWER, .answer = { .status = BULK_PATIENCE, .text_size = 1 } }, MOB_ERR_PROTOCOL, "in the middle", true },
+    { { .patience = BULK_PATIENCE_MAX + 1 }, MOB_ERR_TIMEOUT, "120 times", true },
+    { { .patience = 1, .closes = true }, MOB_ERR_UNREACHABLE, "closed", false },
     { { .answer_size = ANSWER, .answer = { .status = MOB_ERR_DENIED, .text_size = 1u << 31 } }, MOB_ERR_PROTOCOL, "error of", true },
     { { .answer_size = ANSWER, .answer = { .status = MOB_ERR_DENIED, .text_size = 50 }, .tail = 20 }, MOB_ERR_UNREACHABLE, "silent", true },
 };
@@ -103,6 +109,25 @@ START_TEST(test_lies)
     ck_assert(n.last.final == lies[_i].final && n.last.got == 0);
     ck_assert_int_eq(memory[20], 'x');
     liar_end(&liar);
+    node_fini(&n);
+}
+END_TEST
+
+/* As much patience as there is, and then the object. */
+START_TEST(test_patience)
+{
+    struct node n;
+    struct liar liar = { .connections = 1, .honest = true, .closes = true, .patience = BULK_PATIENCE_MAX, .answer_size = ANSWER, .answer = { .size = 20 },
+                         .tail = 20 };
+    char memory[20];
+
+    liar_start(&liar);
+    node_init(&n);
+    get(&n, liar.port, memory, 20);
+    until(&n, &n.done, 1);
+    ck_assert_msg(n.failed == 0, "%s", n.why.text);
+    ck_assert_int_eq(memory[19], '!');
+    liar_stop(&liar);
     node_fini(&n);
 }
 END_TEST
@@ -341,6 +366,7 @@ int main(void)
     int failed;
 
     tcase_add_loop_test(all, test_lies, 0, MOB_COUNT(lies));
+    tcase_add_test(all, test_patience);
     tcase_add_test(all, test_too_much);
     tcase_add_test(all, test_kept_connection_closed);
     tcase_add_test(all, test_nobody_there);
