@@ -329,13 +329,13 @@ void mob_bulk_forget(struct mob_bulk *b, const char *ip, uint32_t port, const st
 
 /* -- what comes ---------------------------------------------------------------------------------------------------------- */
 
-struct mob_bulk_incoming *mob_bulk_incoming_create(struct mob_bulk *b, void *memory, uint64_t size)
+struct mob_bulk_incoming *mob_bulk_incoming_create(struct mob_bulk *b, void *memory, uint64_t size, int file, uint64_t file_at)
 {
     struct mob_bulk_incoming *in = mob_new(struct mob_bulk_incoming);
     uint64_t chunks = (size + BULK_CHUNK - 1) / BULK_CHUNK;
 
-    *in = (struct mob_bulk_incoming){ .bulk = b, .memory = memory, .size = size, .hashes = mob_alloc(chunks * sizeof *in->hashes),
-                                      .here = mob_alloc(chunks * sizeof *in->here) };
+    *in = (struct mob_bulk_incoming){ .bulk = b, .memory = memory, .size = size, .file = file, .file_at = file_at,
+                                      .hashes = mob_alloc(chunks * sizeof *in->hashes), .here = mob_alloc(chunks * sizeof *in->here) };
     mob_list_init(&in->waiting);
     mob_list_init(&in->link);
     mob_list_append(&b->incomings, &in->link);

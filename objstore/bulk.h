@@ -51,9 +51,9 @@ void mob_bulk_destroy(struct mob_bulk *b);
 void mob_bulk_found(struct mob_bulk_lookup *l, const struct mob_bulk_found *found);
 void mob_bulk_missing(struct mob_bulk_lookup *l, const struct mob_error *why);
 
-/* An object of `size` bytes starts to come into `memory`; ended when no get for it is under way any more. Those whom it is given
- * meanwhile are then told that there is no more to come, unless all has come. */
-struct mob_bulk_incoming *mob_bulk_incoming_create(struct mob_bulk *b, void *memory, uint64_t size);
+/* An object of `size` bytes starts to come into `memory`, a mapping of `file` from `file_at` on (-1: of no file); ended when no get for it
+ * is under way any more. Those whom it is given meanwhile are then told that there is no more to come, unless all has come. */
+struct mob_bulk_incoming *mob_bulk_incoming_create(struct mob_bulk *b, void *memory, uint64_t size, int file, uint64_t file_at);
 void mob_bulk_incoming_end(struct mob_bulk_incoming *in);
 
 /* Bring a range of an object. done() follows once. */

@@ -9,7 +9,7 @@
  *
  *   ASKING      waits until the connection stands and takes hello and ask
  *   LISTENING   waits for the answer: the next chunk, advice to ask elsewhere, or an error; longer, if the peer says that it is to come
- *   READING     reads a chunk, straight into the arena, and checks its hash
+ *   READING     reads a chunk, straight into the arena if its pages are there, and checks its hash
  *   COLLECTING  reads a piece of a file
  *   WRITING     waits for the thread of the pool that writes and hashes the piece; for ever, as that ends (the file is a local one)
  *   EXCUSED     reads the sentence that says why there are no bytes
@@ -47,6 +47,8 @@ struct bulk_caller {
     char text[BULK_TEXT_MAX + 1];
     struct bulk_part part;
     struct bulk_summer *summer;         /* of the chunk that is read; NULL: none was yet */
+    char *landing;                      /* SUM_PIECE bytes; NULL: were never needed */
+    bool lands;                         /* this chunk is read there, and written to the arena's file */
     /* of a file */
     char *buffer;                       /* BULK_PIECE bytes */
     uint64_t file_left;
@@ -105,6 +107,7 @@ static void on_closed(struct bulk_stream *stream)
 
     if (c->summer != NULL)
         bulk_summer_destroy(c->summer);
+    free(c->landing);
     free(c);
 }
 
@@ -262,16 +265,23 @@ static enum mob_next begin_piece(struct bulk_caller *c)
     return mob_machine_goto(&c->machine, COLLECTING);
 }
 
-static enum mob_next begin_bytes(struct bulk_caller *c)
+static enum mob_next begin_chunk(struct bulk_caller *c)
 {
     struct bulk_fetch *f = c->fetch;
 
-    if (f->ask.kind == BULK_OBJECT) {
-        c->summer = c->summer != NULL ? c->summer : bulk_summer_create();
-        bulk_summer_begin(c->summer);
-        c->part = (struct bulk_part){ f->in->memory + f->at, c->answer.size };
-        return mob_machine_goto(&c->machine, READING);
-    }
+    c->summer = c->summer != NULL ? c->summer : bulk_summer_create();
+    bulk_summer_begin(c->summer);
+    c->lands = bulk_incoming_is_new(f->in, f->at, c->answer.size);
+    if (c->lands && c->landing == NULL)
+        c->landing = mob_alloc(SUM_PIECE);
+    c->part = (struct bulk_part){ c->lands ? c->landing : f->in->memory + f->at, c->answer.size };
+    return mob_machine_goto(&c->machine, READING);
+}
+
+static enum mob_next begin_bytes(struct bulk_caller *c)
+{
+    if (c->fetch->ask.kind == BULK_OBJECT)
+        return begin_chunk(c);
     c->buffer = mob_alloc(BULK_PIECE);
     c->hasher = mob_hasher_create();
     c->file_left = c->answer.size;
@@ -319,13 +329,43 @@ static enum mob_next caller_listening(struct mob_machine *m)
     return mob_machine_goto(m, EXCUSED);
 }
 
+static int write_to(int fd, uint64_t to, const char *at, size_t size, const char *what, struct mob_error *err)
+{
+    while (size > 0) {
+        ssize_t n = pwrite(fd, at, size, (off_t)to);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return mob_error_errno(err, "writing %s", what);
+        at += n;
+        to += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* So many bytes were read: they are the next ones of the chunk. */
+static int land(struct bulk_caller *c, size_t size, struct mob_error *err)
+{
+    const struct bulk_fetch *f = c->fetch;
+    uint64_t to = f->in->file_at + f->at + c->answer.size - c->part.left - size;
+
+    c->part.at = c->landing;
+    return write_to(f->in->file, to, c->landing, size, "the object", err);
+}
+
 /* Read on, and hash what came; MOB_AGAIN: the chunk is all there. */
 static enum mob_next take_chunk(struct bulk_caller *c)
 {
     const char *at = c->part.at;
     enum bulk_io how = c->stream.silent ? BULK_ENDED : bulk_read_some(&c->stream, &c->part, SUM_PIECE);
+    size_t size = (size_t)(c->part.at - at);
+    struct mob_error err;
 
-    bulk_summer_add(c->summer, at, (size_t)(c->part.at - at));
+    bulk_summer_add(c->summer, at, size);
+    if (c->lands && size > 0 && land(c, size, &err) < 0)
+        return wrong(c, &err, true);
     if (how == BULK_LATER)
         return bulk_stream_wait(&c->stream, UV_READABLE, silence(c));
     return how == BULK_DONE ? MOB_AGAIN : broken(c);
@@ -384,26 +424,11 @@ static enum mob_next caller_idle(struct mob_machine *m)
 
 /* -- files ------------------------------------------------------------------------------------------------------------- */
 
-static int write_out(int fd, const char *at, size_t size, struct mob_error *err)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, at, size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return mob_error_errno(err, "writing the file");
-        at += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 static void write_in_thread(uv_work_t *work)
 {
     struct bulk_caller *c = MOB_CONTAINER(work, struct bulk_caller, work);
 
-    c->written = write_out(c->fetch->fd, c->buffer, c->piece, &c->why);
+    c->written = write_to(c->fetch->fd, c->answer.size - c->file_left, c->buffer, c->piece, "the file", &c->why);
     mob_hasher_add(c->hasher, c->buffer, c->piece);
 }
 

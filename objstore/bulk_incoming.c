@@ -5,11 +5,17 @@
  * servings that wait for it go on at once. The hash that came with a chunk was checked, and goes on with it: a chunk is hashed once on
  * each node, however many it passes it on to.
  *
+ * A page that nobody has had yet costs eight times its copy when it is reached by a mapping: a fault, zeroes, a page table's entry.
+ * Written by pwrite(), it costs half of that. So a chunk that comes into new pages is read into a buffer, and written from there to the
+ * file that is mapped (bulk_fetch.c).
+ *
  * Its memory is the store's, which keeps it until the last serving has let go (served()); the record itself lives as long as it comes or
  * is given on.
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "objstore/bulk_private.h"
 
@@ -28,6 +34,15 @@ void bulk_incoming_arrived(struct mob_bulk_incoming *in, uint64_t at, uint64_t h
 bool bulk_incoming_has(const struct mob_bulk_incoming *in, uint64_t at)
 {
     return in->here[at / BULK_CHUNK];
+}
+
+/* The last page of them stands for all. */
+bool bulk_incoming_is_new(const struct mob_bulk_incoming *in, uint64_t at, uint64_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), last = ((uintptr_t)in->memory + at + size - 1) / page * page;
+    unsigned char there;
+
+    return in->file >= 0 && mincore((void *)last, 1, &there) == 0 && (there & 1) == 0;
 }
 
 void bulk_incoming_free(struct mob_bulk_incoming *in)

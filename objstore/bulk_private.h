@@ -134,6 +134,8 @@ struct mob_bulk_incoming {
     /* the bulk thread */
     char *memory;
     uint64_t size;
+    int file;                           /* that is mapped there, or -1 ... */
+    uint64_t file_at;                   /* ... from here on */
     uint64_t *hashes;                   /* of its chunks */
     bool *here;
     bool ended;                         /* nothing more comes */
@@ -144,6 +146,8 @@ struct mob_bulk_incoming {
 /* A chunk is here, and good: servings that wait for it go on. */
 void bulk_incoming_arrived(struct mob_bulk_incoming *in, uint64_t at, uint64_t hash);
 bool bulk_incoming_has(const struct mob_bulk_incoming *in, uint64_t at);
+/* Are its pages from `at` on new, so that writing them to the file costs half of reading into the mapping? */
+bool bulk_incoming_is_new(const struct mob_bulk_incoming *in, uint64_t at, uint64_t size);
 void bulk_incoming_ref(struct mob_bulk_incoming *in);
 void bulk_incoming_unref(struct mob_bulk_incoming *in);
 void bulk_incoming_ended(struct mob_bulk_incoming *in);

@@ -274,6 +274,11 @@ void *mob_store_arena(const struct mob_store *s)
     return s->arena;
 }
 
+int mob_store_arena_file(const struct mob_store *s)
+{
+    return s->arena_fd;
+}
+
 struct mob_store_usage mob_store_usage(const struct mob_store *s)
 {
     struct mob_store_usage usage = { .size = mob_alloc_size(s->alloc), .used = mob_alloc_used(s->alloc) - s->pages.kept };

@@ -136,6 +136,8 @@ void mob_store_serve_done(struct mob_store *s, uint64_t ticket);
 /* Keep a sealed object from going, for the raylet itself: a ticket for _done(). False: it is not here. */
 bool mob_store_keep(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_ticket);
 void *mob_store_arena(const struct mob_store *s);
+/* The file that is mapped there; -1: none. */
+int mob_store_arena_file(const struct mob_store *s);
 
 struct mob_store_usage {
     uint64_t size, used, objects, pulls;

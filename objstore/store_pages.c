@@ -4,7 +4,8 @@
  *
  *   own first     what a client made and lost again is kept for its next object of about that size, the newest first
  *   warm next     the allocator prefers small gaps, and grows upwards: what was never used is the largest gap, and comes last
- *   touched ahead once there was a big object, the disk's thread touches as much never used memory as the next ones may take
+ *   touched ahead once a client made a big object, the disk's thread touches as much never used memory as the next ones may take; not
+ *                 for what is pulled, which gets new pages at half that price (bulk_incoming.c)
  *   given back    a minute after the last creation, free memory is the system's again, piece by piece
  *
  * Kept bytes count as free, and are given to whoever needs them.
@@ -95,7 +96,7 @@ static void touch_for(struct mob_store *s, uint64_t size)
     s->config.disk(s->config.arg, job);
 }
 
-static void note_created(struct mob_store *s, const struct mob_extent *e)
+static void note_created(struct mob_store *s, uint32_t maker, const struct mob_extent *e)
 {
     uint64_t end = e->offset + e->size;
 
@@ -103,7 +104,7 @@ static void note_created(struct mob_store *s, const struct mob_extent *e)
     s->pages.warm = true;
     if (end > s->pages.used_to)
         s->pages.used_to = end;
-    if (s->config.disk == NULL || e->size < BIG || s->pages.touching || e->size > AHEAD_MAX / 2)
+    if (maker == 0 || s->config.disk == NULL || e->size < BIG || s->pages.touching || e->size > AHEAD_MAX / 2)
         return;
     touch_for(s, 2 * e->size);
 }
@@ -122,7 +123,7 @@ struct mob_extent *mob_pages_take(struct mob_store *s, uint32_t maker, uint64_t 
     if (e == NULL && evict)
         e = mob_room_take(s, size);
     if (e != NULL)
-        note_created(s, e);
+        note_created(s, maker, e);
     return e;
 }
 

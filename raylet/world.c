@@ -228,7 +228,7 @@ static void *incoming(void *arg, uint64_t offset, uint64_t size)
 {
     struct mob_shell *s = arg;
 
-    return mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size);
+    return mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size, mob_store_arena_file(s->store), offset);
 }
 
 static void incoming_end(void *arg, void *in)

@@ -260,8 +260,9 @@ static void get(const uint8_t *bytes, size_t size, unsigned how)
     struct mob_range range = { .ask = { .id = { .task = 1 }, .size = OBJECT_SIZE, .length = OBJECT_SIZE } };
     struct mob_hash hash = { { 1 } };
     struct outcome outcome = { false, false };
-    uint8_t *memory = malloc(OBJECT_SIZE);
-    struct mob_bulk_incoming *in = mob_bulk_incoming_create(bulk, memory, OBJECT_SIZE);
+    int arena = memfd_create("arena", MFD_CLOEXEC);
+    uint8_t *memory = ftruncate(arena, OBJECT_SIZE) == 0 ? mmap(NULL, OBJECT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena, 0) : NULL;
+    struct mob_bulk_incoming *in = mob_bulk_incoming_create(bulk, memory, OBJECT_SIZE, how % 8 < 4 ? arena : -1, 0);
     int to = memfd_create("got", MFD_CLOEXEC);
 
     if (how % 4 == 1 && size >= OBJECT_SIZE)
@@ -279,7 +280,8 @@ static void get(const uint8_t *bytes, size_t size, unsigned how)
         assert(how % 2 && (how % 8 < 6 ? size >= OBJECT_SIZE && memcmp(memory, bytes, OBJECT_SIZE) == 0 : size > OBJECT_SIZE));
     mob_bulk_incoming_end(in);
     close(to);
-    free(memory);
+    munmap(memory, OBJECT_SIZE);
+    close(arena);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -157,7 +157,7 @@ static inline struct getting *getting_create(struct node *n, struct mob_bulk_inc
 
 static inline void get_range(struct node *n, uint32_t port, void *memory, struct mob_range range)
 {
-    struct getting *g = getting_create(n, mob_bulk_incoming_create(n->client, memory, range.ask.size));
+    struct getting *g = getting_create(n, mob_bulk_incoming_create(n->client, memory, range.ask.size, -1, 0));
 
     mob_bulk_get(n->client, "127.0.0.1", port, &range, g->in, on_got, g);
 }

@@ -26,6 +26,31 @@ START_TEST(test_objects)
 }
 END_TEST
 
+/* Into a file that is mapped, all new, with its first or its second half there. */
+START_TEST(test_into_new_pages)
+{
+    const size_t at = 4096 + 64, size = BIG - 3, whole_size = 2 * BIG;
+    int fd = memfd_create("arena", MFD_CLOEXEC), rc = ftruncate(fd, (off_t)whole_size);
+    char *arena = mmap(NULL, whole_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct getting *g;
+    struct node n;
+
+    ck_assert(rc == 0 && arena != MAP_FAILED);
+    if (_i > 0)
+        memset(arena + at + (_i == 1 ? 0 : size / 2), 'x', size / 2);
+    node_init(&n);
+    g = getting_create(&n, mob_bulk_incoming_create(n.client, arena + at, size, fd, at));
+    mob_bulk_get(n.client, "127.0.0.1", n.port, &(struct mob_range){ .ask = whole(size, size).ask }, g->in, on_got, g);
+    until(&n, &n.done, 1);
+    ck_assert_msg(n.failed == 0, "%s", n.why.text);
+    ck_assert_int_eq(memcmp(arena + at, n.store, size), 0);
+    ck_assert(arena[at - 1] == 0 && arena[at + size] == 0);
+    node_fini(&n);
+    munmap(arena, whole_size);
+    close(fd);
+}
+END_TEST
+
 START_TEST(test_many_at_once)
 {
     enum { MANY = 40, SIZE = 300000 };
@@ -218,11 +243,11 @@ START_TEST(test_given_on)
 
     node_init(&origin);
     node_init_with(&n, TOKEN, 1000, BULK_SERVINGS_MAX);
-    n.gives = mob_bulk_incoming_create(n.server, there, BIG);
+    n.gives = mob_bulk_incoming_create(n.server, there, BIG, -1, 0);
     get_range(&n, n.port, memory, whole(406, BIG));
     until(&n, &n.serves, 1);
     for (int i = 0; i < 2; i++) {
-        g = getting_create(&origin, mob_bulk_incoming_create(origin.client, NULL, 1));
+        g = getting_create(&origin, mob_bulk_incoming_create(origin.client, NULL, 1, -1, 0));
         range.ask.offset = 2 * BULK_CHUNK * (uint64_t)i;
         range.ask.length = 2 * BULK_CHUNK;
         mob_bulk_get(n.server, "127.0.0.1", origin.port, &range, n.gives, on_got, g);
@@ -284,6 +309,7 @@ int main(void)
     int failed;
 
     tcase_add_test(all, test_objects);
+    tcase_add_loop_test(all, test_into_new_pages, 0, 3);
     tcase_add_test(all, test_many_at_once);
     tcase_add_test(all, test_file);
     tcase_add_test(all, test_not_here);
