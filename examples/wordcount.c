@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wordcount.c -- counts the words of 256 MiB of text (every text under /usr/share/doc and /usr/include, again and again) by a tree of
- * nested tasks. The text stands in the object store, in pieces of TRUNK bytes, and never travels as a path: the driver gives each tree task
- * a reference to one; that cuts it and has a leaf task of its own count each cut, and adds up. A leaf reads its part of the piece where it
- * lies: on this host nobody copies it, to another it travels once. */
+ * nested tasks. The text stands in the object store, in pieces, and never travels as a path: the driver gives each tree task references
+ * to some of them; that has a leaf task of its own count each, and adds up. A piece is moved to where its leaf runs, and nowhere else. */
 #include <ftw.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +13,9 @@
 #include "words.h"
 
 #define MIB ((size_t)1 << 20)
-#define TRUNK (32 * MIB)                /* a piece of text: what the driver gives one task */
-#define LEAF (8 * MIB)                  /* what one task counts by itself */
+#define PIECE (8 * MIB)                 /* of text: what one leaf counts */
+#define FAN 4                           /* pieces a tree task is given */
 #define PIECES_MAX 64
-
-struct span {                           /* of a piece */
-    size_t from, size;
-};
 
 /* Cut after `wanted` bytes, but not inside a word. */
 static size_t cut(const char *text, size_t size, size_t wanted)
@@ -71,69 +67,64 @@ static int add_up_all(struct mob_ref *results[][2], int n, struct words *w, stru
     return rc;
 }
 
-/* Arguments: a piece, as its value; a span of it. */
+/* Argument: a piece, as its value. */
 static int leaf(struct mob_task *t, struct mob_error *err)
 {
     struct tally tally = { 0 };
     struct mob_view piece;
-    struct span span;
     struct words *w;
     char host[64];
     int rc;
 
-    if (mob_arg(t, 0, &piece, err) < 0 || mob_arg_copy(t, 1, &span, sizeof span, err) < 0)
+    if (mob_arg(t, 0, &piece, err) < 0)
         return -1;
     tally_here(t, host);
     tally_add(&tally, host);
     w = words_create();
-    words_count_text(w, (const char *)piece.data + span.from, span.size);
+    words_count_text(w, piece.data, piece.size);
     rc = return_counted(t, w, &tally, err);
     words_destroy(w);
     return rc;
 }
 MOB_TASK(leaf)
 
-/* Have leaves count a piece, whose bytes are `text`. */
-static int count_by_leaves(struct mob_ref *piece, const char *text, size_t size, struct words *w, struct tally *y, struct mob_error *err)
+/* Have a leaf count each piece that `box` refers to. */
+static int count_by_leaves(const struct mob_view *box, int n, struct words *w, struct tally *y, struct mob_error *err)
 {
     struct mob_options options = { .size = sizeof options, .returns = 2 };
     struct mob_fn *fn = mob_fn("leaf", &options, err);
-    struct mob_ref *results[PIECES_MAX][2];
-    struct span span = { 0, 0 };
-    int n = 0, rc = fn == NULL ? -1 : 0;
+    struct mob_ref *results[FAN][2], *piece;
+    int called = 0, rc = fn == NULL ? -1 : 0;
 
-    for (; rc == 0 && span.from < size && n < PIECES_MAX; span.from += span.size) {
-        span.size = n == PIECES_MAX - 1 ? size - span.from : cut(text + span.from, size - span.from, LEAF);
-        rc = mob_call(fn, (struct mob_value[]){ MOB_REF(piece), MOB_BYTES(&span, sizeof span) }, 2, results[n], err);
-        n += rc == 0;
+    for (; rc == 0 && called < n; called += rc == 0) {
+        if ((piece = mob_view_ref(box, (size_t)called, err)) == NULL)
+            rc = -1;
+        else
+            rc = mob_call(fn, &MOB_REF(piece), 1, results[called], err);
+        mob_ref_drop(piece);
     }
     mob_fn_destroy(fn);
-    return add_up_all(results, n, w, y, err) < 0 ? -1 : rc;
+    return add_up_all(results, called, w, y, err) < 0 ? -1 : rc;
 }
 
-/* Argument: carries a reference to a piece. */
+/* Argument: how many pieces, and references to them. */
 static int tree(struct mob_task *t, struct mob_error *err)
 {
     struct tally tally = { 0 };
-    struct mob_view box, text;
-    struct mob_ref *piece;
+    struct mob_view box;
     struct words *w;
     char host[64];
-    int rc;
+    int n, rc;
 
-    if (mob_arg(t, 0, &box, err) < 0 || (piece = mob_view_ref(&box, 0, err)) == NULL)
+    if (mob_arg(t, 0, &box, err) < 0 || mob_arg_copy(t, 0, &n, sizeof n, err) < 0)
         return -1;
     tally_here(t, host);
     tally_add(&tally, host);
     w = words_create();
-    if ((rc = mob_get(piece, MOB_FOREVER, &text, err)) == 0) {
-        rc = count_by_leaves(piece, text.data, text.size, w, &tally, err);
-        mob_view_release(&text);
-    }
+    rc = count_by_leaves(&box, n, w, &tally, err);
     if (rc == 0)
         rc = return_counted(t, w, &tally, err);
     words_destroy(w);
-    mob_ref_drop(piece);
     return rc;
 }
 MOB_TASK(tree)
@@ -184,12 +175,12 @@ static void read_text(size_t size)
 }
 
 /* Move the text into the object store: refs to its pieces. */
-static int store_text(size_t piece, struct mob_ref *ret_pieces[PIECES_MAX], struct mob_error *err)
+static int store_text(struct mob_ref *ret_pieces[PIECES_MAX], struct mob_error *err)
 {
     int n = 0;
 
     for (size_t at = 0, size; at < text.size; at += size, n++) {
-        size = n == PIECES_MAX - 1 ? text.size - at : cut(text.bytes + at, text.size - at, piece);
+        size = n == PIECES_MAX - 1 ? text.size - at : cut(text.bytes + at, text.size - at, PIECE);
         if ((ret_pieces[n] = mob_put(text.bytes + at, size, err)) == NULL)
             fail("wordcount", err);
     }
@@ -216,12 +207,15 @@ static void count_by_trees(struct mob_ref **pieces, int n, struct words *w, stru
     struct mob_ref *results[PIECES_MAX][2];
     struct mob_error err;
     struct mob_fn *fn = mob_fn("tree", &options, &err);
+    int trees = 0;
 
-    for (int i = 0; i < n; i++)
-        if (fn == NULL || mob_call(fn, &MOB_BYTES_REFS("", 0, &pieces[i], 1), 1, results[i], &err) < 0)
+    for (int at = 0, count; at < n; at += count, trees++) {
+        count = n - at < FAN ? n - at : FAN;
+        if (fn == NULL || mob_call(fn, &MOB_BYTES_REFS(&count, sizeof count, pieces + at, count), 1, results[trees], &err) < 0)
             fail("wordcount", &err);
+    }
     mob_fn_destroy(fn);
-    if (add_up_all(results, n, w, y, &err) < 0)
+    if (add_up_all(results, trees, w, y, &err) < 0)
         fail("wordcount", &err);
 }
 
@@ -229,18 +223,20 @@ int main(int argc, char **argv)
 {
     struct mob_error err;
     struct mob_init_options options;
-    size_t mib = (size_t)example_options(argc, argv, 256, 24, &options);
+    size_t mib = (size_t)example_options(argc, argv, 256, 48, &options);
     struct words *serial = words_create(), *distributed = words_create();
     struct mob_ref *pieces[PIECES_MAX];
     struct tally tally = { 0 };
     double start, serial_s, distributed_s;
     int n;
 
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);        /* a worker makes large tables again and again: it keeps their memory */
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     if (mob_init(argc, argv, &options, &err) < 0)
         fail("wordcount", &err);
     cluster_warm(cluster_cpus());
     read_text(mib * MIB);
-    n = store_text(mib >= 256 ? TRUNK : LEAF * 2, pieces, &err);
+    n = store_text(pieces, &err);
     start = seconds_now();
     count_serially(pieces, n, serial);
     serial_s = seconds_now() - start;

@@ -65,9 +65,9 @@ run wordcount --size=1
 says "wordcount: 1 MiB, 196608 words, 3 different"
 on h1 sh -c 'umount /usr/share/doc /usr/include'
 run wordcount --quick
-says "wordcount: 24 MiB, $n words, $n different"
+says "wordcount: 48 MiB, $n words, $n different"
 says "$times"
-ran 5
+ran 8
 
 run_wrong() { on h1 "$examples/pi" --size=no; }
 expect_not run_wrong 2>/dev/null
