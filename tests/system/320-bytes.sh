@@ -34,7 +34,7 @@ for objects in $ports; do               # the one that answers to the greeting f
     said=$(on h0 timeout 1 bad_bytes "$objects" version-bulk)
     [ -z "$said" ] || break
 done
-[[ $said == *"speaks version 3 of bulk"* ]] || fail "another version of bulk: $said"
+[[ $said == *"of bulk transfer, this node speaks"* ]] || fail "another version of bulk: $said"
 expect grep -q "of an object of" <(on h0 bad_bytes "$objects" huge-bulk)
 expect grep -q "the token is not this cluster's" <(BAD_TOKEN=other on h0 bad_bytes "$objects" huge-bulk)
 
