@@ -21,7 +21,9 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct bulk_stream *s = MOB_CONTAINER(poll, struct bulk_stream, poll);
 
-    (void)status, (void)events;         /* an error shows in the next read or write */
+    (void)events;
+    if (status < 0)                     /* shows in the next read or write, perhaps after bytes that came before; libuv has stopped to look */
+        s->events = 0;
     mob_machine_run(s->machine);
 }
 

@@ -226,9 +226,14 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     struct mob_stream *c = MOB_CONTAINER(poll, struct mob_stream, poll);
 
     assert(c->magic == STREAM_MAGIC);
+    if (status < 0) {                   /* it left with something unread; libuv looks at the socket no more */
+        mob_stream_drain(c);
+        end_badly(c, MOB_ERR_UNREACHABLE, "it closed its socket");
+        return;
+    }
     if (events & UV_WRITABLE)
         mob_stream_flush(c);
-    if (c->fd >= 0 && (events & UV_READABLE || status < 0))
+    if (c->fd >= 0 && events & UV_READABLE)
         read_once(c);
 }
 

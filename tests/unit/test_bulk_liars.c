@@ -2,6 +2,7 @@
 /* test_bulk_liars.c -- nodes and callers that lie: about sizes, tokens, hashes, or by saying nothing. */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "bulk_node.h"
 #include "listen.h"
@@ -129,6 +130,53 @@ START_TEST(test_patience)
     ck_assert_int_eq(memory[19], '!');
     liar_stop(&liar);
     node_fini(&n);
+}
+END_TEST
+
+/* The thread of a bulk, held up. */
+struct pause {
+    struct mob_posted posted;
+    sem_t here, on;
+};
+
+static void pause_on_thread(struct mob_posted *p)
+{
+    struct pause *pause = MOB_CONTAINER(p, struct pause, posted);
+
+    sem_post(&pause->here);
+    sem_wait(&pause->on);
+}
+
+/* A reset that comes while bytes wait to be read is noticed behind them, as what it is. */
+START_TEST(test_reset_behind_bytes)
+{
+    struct node n;
+    struct words heard;
+    struct bulk_answer answer = { .size = BULK_CHUNK };
+    struct pause pause = { .posted.run = pause_on_thread };
+    char *memory = mob_alloc(BULK_CHUNK);
+    uint32_t port;
+    int listener = unit_listen(&port), fd;
+
+    node_init(&n);
+    sem_init(&pause.here, 0, 0);
+    sem_init(&pause.on, 0, 0);
+    get(&n, port, memory, BULK_CHUNK);
+    fd = accept(listener, NULL, NULL);
+    ck_assert_int_eq(recv(fd, &heard, sizeof heard, MSG_WAITALL), sizeof heard);
+    mob_loop_post(n.client->loop, &pause.posted);
+    sem_wait(&pause.here);
+    ck_assert_int_eq(send(fd, &answer, sizeof answer, 0), sizeof answer);
+    ck_assert_int_eq(send(fd, memory, 10000, 0), 10000);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+    close(fd);
+    sem_post(&pause.on);
+    until(&n, &n.done, 1);
+    ck_why(&n, MOB_ERR_UNREACHABLE, strerror(ECONNRESET));
+    ck_assert(!n.last.final);
+    close(listener);
+    node_fini(&n);
+    free(memory);
 }
 END_TEST
 
@@ -367,6 +415,7 @@ int main(void)
 
     tcase_add_loop_test(all, test_lies, 0, MOB_COUNT(lies));
     tcase_add_test(all, test_patience);
+    tcase_add_test(all, test_reset_behind_bytes);
     tcase_add_test(all, test_too_much);
     tcase_add_test(all, test_kept_connection_closed);
     tcase_add_test(all, test_nobody_there);

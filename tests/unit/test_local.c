@@ -308,6 +308,26 @@ START_TEST(test_last_words_are_heard)
 }
 END_TEST
 
+/* Its socket has an error then, and what it said before: all is heard, and that it has gone. */
+START_TEST(test_who_leaves_without_reading)
+{
+    char *bytes = frame_of(50000, 'x');
+
+    put(bytes, sizeof(uint32_t) + 50000);
+    mob_local_send(f.local, f.link, "unread", 6, NULL, 0);
+    mob_local_flush(f.local);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(send(f.fd, bytes, sizeof(uint32_t) + 50000, MSG_DONTWAIT), (ssize_t)sizeof(uint32_t) + 50000);
+    close(f.fd);
+    f.fd = -1;
+    for (int i = 0; i < 10; i++)
+        turn();
+    ck_assert_uint_eq(f.frames, 3);
+    ck_assert_uint_eq(f.lost, 1);
+    free(bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("local");
@@ -323,6 +343,7 @@ int main(void)
     tcase_add_test(t, test_slow_reader_is_served_when_it_reads);
     tcase_add_test(t, test_who_does_not_read_is_ended);
     tcase_add_test(t, test_last_words_are_heard);
+    tcase_add_test(t, test_who_leaves_without_reading);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_ENV);
     int failed = srunner_ntests_failed(r);
