@@ -22,7 +22,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     struct bulk_stream *s = MOB_CONTAINER(poll, struct bulk_stream, poll);
 
     (void)events;
-    if (status < 0)                     /* shows in the next read or write, perhaps after bytes that came before; libuv has stopped to look */
+    if (status < 0)                     /* libuv has stopped to look; it shows in a read or write, perhaps behind bytes that came before */
         s->events = 0;
     mob_machine_run(s->machine);
 }
