@@ -169,7 +169,8 @@ int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err);
 
 /* The ref of mob_put() and mob_seal() is yours to drop. One copy of the bytes is made. */
 struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err);
-/* Write in place, then publish. A buffer is one thread's at a time, and ends by mob_seal(), mob_return_buffer() or mob_abandon(). */
+/* Write in place, then publish. A buffer is one thread's at a time, and ends by mob_seal(), mob_return_buffer() or mob_abandon(): from
+ * then on it is refused by name. */
 struct mob_buffer *mob_create(size_t size, struct mob_error *err);
 /* The same of values that carry references, at most 16,384: those objects live as long as the new one does. */
 struct mob_ref *mob_put_refs(const void *data, size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err);

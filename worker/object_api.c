@@ -85,7 +85,18 @@ struct mob_ref *mob_put(const void *data, size_t size, struct mob_error *err)
 
 /* -- buffers ----------------------------------------------------------------------------------------------------------------- */
 
-static int buffer_room(struct mob_runtime *r, struct mob_buffer *b, struct mob_error *err)
+static uint64_t last_buffer;            /* under the lock; of all times: none of before mob_shutdown() is taken for a new one */
+
+struct buffer *mob_buffer_take(struct mob_runtime *r, const struct mob_buffer *b, struct mob_error *err)
+{
+    struct buffer *taken = mob_map_remove(&r->buffers, (uintptr_t)b);
+
+    if (taken == NULL)
+        mob_error_set(err, MOB_ERR_INVALID, "the buffer was sealed, returned or abandoned before, or is of before mob_shutdown()");
+    return taken;
+}
+
+static int buffer_room(struct mob_runtime *r, struct buffer *b, struct mob_error *err)
 {
     struct mob_object_id id;
     struct mob_error why;
@@ -100,7 +111,7 @@ static int buffer_room(struct mob_runtime *r, struct mob_buffer *b, struct mob_e
 }
 
 /* What it carries is held by clones till it is sealed or given up. */
-static int buffer_init(struct mob_runtime *r, struct mob_buffer *b, struct mob_ref *const *refs, size_t count,
+static int buffer_init(struct mob_runtime *r, struct buffer *b, struct mob_ref *const *refs, size_t count,
                        struct mob_error *err)
 {
     if (mob_carried_init(r, &b->carried, refs, count, err) < 0)
@@ -116,9 +127,9 @@ static int buffer_init(struct mob_runtime *r, struct mob_buffer *b, struct mob_r
     return 0;
 }
 
-void mob_buffer_free(struct mob_runtime *r, struct mob_buffer *b)
+void mob_buffer_free(struct mob_runtime *r, struct buffer *b)
 {
-    for (size_t i = 0; r != NULL && b->era == r->era && i < b->carried.count; i++)
+    for (size_t i = 0; i < b->carried.count; i++)
         mob_owner_drop(r->owner, b->carried.numbers[i], NULL);
     mob_carried_fini(&b->carried);
     free(b->small);
@@ -128,25 +139,27 @@ void mob_buffer_free(struct mob_runtime *r, struct mob_buffer *b)
 struct mob_buffer *mob_create_refs(size_t size, struct mob_ref *const *refs, size_t count, struct mob_error *err)
 {
     struct mob_runtime *r = mob_enter(err);
-    struct mob_buffer *b;
+    struct buffer *b;
+    uint64_t number = 0;
+    void *in_store = NULL;
 
     if (r == NULL)
         return NULL;
-    b = mob_new(struct mob_buffer);
-    b->era = r->era;
+    b = mob_new(struct buffer);
     b->size = size;
     if (size > MOB_OBJECT_MAX) {
         mob_error_set(err, MOB_ERR_NO_SPACE, "an object of %zu bytes is larger than any store", size);
         free(b);
-        b = NULL;
     } else if (buffer_init(r, b, refs, count, err) < 0) {
         free(b);
-        b = NULL;
+    } else {
+        mob_map_set(&r->buffers, number = ++last_buffer, b);
+        in_store = b->small == NULL ? b->room.data : NULL;
     }
     mob_leave(r);
-    if (b != NULL && b->small == NULL)
-        mob_store_client_prepare(r->store, b->room.data, b->size);
-    return b;
+    if (in_store != NULL)
+        mob_store_client_prepare(r->store, in_store, size);
+    return (struct mob_buffer *)(uintptr_t)number;
 }
 
 struct mob_buffer *mob_create(size_t size, struct mob_error *err)
@@ -156,12 +169,19 @@ struct mob_buffer *mob_create(size_t size, struct mob_error *err)
 
 void *mob_buffer_data(struct mob_buffer *b)
 {
-    if (b == NULL)
+    struct mob_runtime *r = b != NULL ? mob_runtime_lock() : NULL;
+    struct buffer *known;
+    void *data = NULL;
+
+    if (r == NULL)
         return NULL;
-    return b->small != NULL ? b->small : b->room.data;
+    if ((known = mob_map_get(&r->buffers, (uintptr_t)b)) != NULL)
+        data = known->small != NULL ? known->small : known->room.data;
+    mob_runtime_unlock(r);
+    return data;
 }
 
-void mob_buffer_forget(struct mob_runtime *r, struct mob_buffer *b)
+void mob_buffer_forget(struct mob_runtime *r, struct buffer *b)
 {
     struct mob_error why;
 
@@ -169,19 +189,15 @@ void mob_buffer_forget(struct mob_runtime *r, struct mob_buffer *b)
     b->ref = put_failed(r, b->ref, &why, NULL);
 }
 
-void mob_buffer_finish(struct mob_buffer *b)
+void mob_buffer_finish(struct buffer *b)
 {
     for (size_t i = 0; i < b->carried.count; i++)
         mob_packed_put_id(b->room.data, b->size, i, &b->carried.ids[i]);
     mob_packed_finish(b->room.data, b->size, b->carried.count);
 }
 
-static uint64_t buffer_seal(struct mob_runtime *r, struct mob_buffer *b, struct mob_error *err)
+static uint64_t buffer_seal(struct mob_runtime *r, struct buffer *b, struct mob_error *err)
 {
-    if (b->era != r->era) {
-        mob_error_set(err, MOB_ERR_INVALID, "the buffer is of before mob_shutdown()");
-        return 0;
-    }
     if (b->small != NULL && b->carried.count > 0)
         return put_packed(r, b->small, b->size, &b->carried, err);
     if (b->small != NULL)
@@ -197,34 +213,47 @@ static uint64_t buffer_seal(struct mob_runtime *r, struct mob_buffer *b, struct 
 struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err)
 {
     struct mob_runtime *r;
+    struct buffer *taken;
     uint64_t ref = 0;
 
     if (b == NULL) {
         mob_error_set(err, MOB_ERR_INVALID, "mob_seal() of NULL");
         return NULL;
     }
-    if ((r = mob_enter(err)) != NULL)
-        ref = buffer_seal(r, b, err);
-    mob_buffer_free(r, b);
-    if (r != NULL)
-        mob_leave(r);
+    if ((r = mob_enter(err)) == NULL)
+        return NULL;                    /* mob_shutdown() frees it */
+    if ((taken = mob_buffer_take(r, b, err)) != NULL) {
+        ref = buffer_seal(r, taken, err);
+        mob_buffer_free(r, taken);
+    }
+    mob_leave(r);
     return mob_ref_of(ref);
 }
 
 void mob_abandon(struct mob_buffer *b)
 {
-    struct mob_runtime *r;
+    struct mob_runtime *r = b != NULL ? mob_enter_any() : NULL;
+    struct buffer *taken;
 
-    if (b == NULL)
+    if (r == NULL)
         return;
-    r = mob_enter_any();
-    if (b->ref != 0 && r != NULL && r->state == MOB_RUNTIME_UP && b->era == r->era) {
-        mob_store_abandon(r, &b->room);
-        mob_buffer_forget(r, b);
+    taken = mob_buffer_take(r, b, NULL);
+    if (taken != NULL && taken->ref != 0 && r->state == MOB_RUNTIME_UP) {
+        mob_store_abandon(r, &taken->room);
+        mob_buffer_forget(r, taken);
     }
-    mob_buffer_free(r, b);
-    if (r != NULL)
-        mob_leave(r);
+    if (taken != NULL)
+        mob_buffer_free(r, taken);
+    mob_leave(r);
+}
+
+void mob_buffers_fini(struct mob_runtime *r)
+{
+    struct buffer *b;
+
+    for (size_t at = 0; (b = mob_map_next(&r->buffers, &at, NULL)) != NULL;)
+        mob_buffer_free(r, b);
+    mob_map_fini(&r->buffers);
 }
 
 /* -- refs -------------------------------------------------------------------------------------------------------------------- */

@@ -209,6 +209,7 @@ void mob_runtime_close(struct mob_runtime *r)
     uint32_t generation = r->owner != NULL ? mob_owner_next_generation(r->owner) : r->generation;
 
     assert(!r->has_service && (r->waits.next == NULL || mob_list_empty(&r->waits)));
+    mob_buffers_fini(r);
     mob_owner_destroy(r->owner);        /* sends what it still has to tell */
     if (r->socket != NULL)
         mob_socket_flush(r->socket);

@@ -76,6 +76,7 @@ struct mob_runtime {
     uint64_t last_query;
     struct mob_link output;             /* of tasks, to be printed by the service thread */
     size_t output_bytes, output_dropped;
+    struct mob_map buffers;             /* of the program, by number: object_api.c */
     struct mob_map printers;            /* nodes that lent to us, or sent output: where tasks of ours may have printed */
     struct mob_hint { struct mob_object_id id; uint32_t entry, generation; } hints[MOB_HINTS];
 
@@ -165,6 +166,11 @@ void mob_output_print(struct mob_runtime *r);
 void mob_query_output(struct mob_runtime *r);
 void mob_query_receive(struct mob_runtime *r, const Mobula__Reply *m);
 void mob_query_fail_all(struct mob_runtime *r, const struct mob_error *why);
+
+/* -- object_api.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Those that the program has not ended. */
+void mob_buffers_fini(struct mob_runtime *r);
 
 /* -- worker_main.c ----------------------------------------------------------------------------------------------------------- */
 

@@ -348,7 +348,7 @@ int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_
 }
 
 /* A small one becomes the result's copy; a large one is sealed where it lies, under the result's name. */
-static void return_buffer(struct mob_task *t, size_t i, struct task_result *result, struct mob_buffer *b)
+static void return_buffer(struct mob_task *t, size_t i, struct task_result *result, struct buffer *b)
 {
     size_t size = b->size;
 
@@ -377,20 +377,21 @@ static void return_buffer(struct mob_task *t, size_t i, struct task_result *resu
 int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct mob_error *err)
 {
     struct task_result *result = result_slot(t, i, err);
+    struct buffer *taken;
 
     if (b == NULL)
         return mob_error_set(err, MOB_ERR_INVALID, "mob_return_buffer() of NULL");
-    if (result == NULL || b->era != t->r->era) {
-        if (result != NULL)
-            mob_error_set(err, MOB_ERR_INVALID, "the buffer is of before mob_shutdown()");
+    if (result == NULL) {
         mob_abandon(b);
         return -1;
     }
     pthread_mutex_lock(&t->r->lock);
-    return_buffer(t, i, result, b);
-    mob_buffer_free(t->r, b);
+    if ((taken = mob_buffer_take(t->r, b, err)) != NULL) {
+        return_buffer(t, i, result, taken);
+        mob_buffer_free(t->r, taken);
+    }
     mob_runtime_unlock(t->r);
-    return 0;
+    return taken != NULL ? 0 : -1;
 }
 
 int mob_fail(struct mob_error *err, int user_code, const char *format, ...)

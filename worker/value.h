@@ -29,9 +29,9 @@ void mob_carried_fini(struct mob_carried *c);
 /* The packed form of bytes and what they carry, in memory of its own. */
 void *mob_carried_pack(const struct mob_carried *c, const void *data, size_t size, size_t *ret_size);
 
-/* Bytes being written: small ones here, large ones in the store under a name that the owner core has given out. */
-struct mob_buffer {
-    uint64_t era;
+/* Bytes being written: small ones here, large ones in the store under a name that the owner core has given out. The program has its
+ * number in r->buffers for a pointer: one that has ended is refused by name. */
+struct buffer {
     size_t size;
     uint64_t ref;                       /* not 0: a pending object, `room` is its place */
     struct mob_room room;
@@ -39,11 +39,13 @@ struct mob_buffer {
     struct mob_carried carried;         /* a clone of each */
 };
 
+/* It ends: the caller's from now on. NULL: it has ended before. */
+struct buffer *mob_buffer_take(struct mob_runtime *r, const struct mob_buffer *b, struct mob_error *err);
 /* Write the end of one that is in the store. */
-void mob_buffer_finish(struct mob_buffer *b);
+void mob_buffer_finish(struct buffer *b);
 /* Its object will never be. */
-void mob_buffer_forget(struct mob_runtime *r, struct mob_buffer *b);
-void mob_buffer_free(struct mob_runtime *r /* may be NULL */, struct mob_buffer *b);
+void mob_buffer_forget(struct mob_runtime *r, struct buffer *b);
+void mob_buffer_free(struct mob_runtime *r, struct buffer *b);
 
 /* What keeps a view's bytes alive, and where the references stand that they carry. */
 struct mob_view_pin {

@@ -9,6 +9,8 @@
 #include "bad.h"
 
 #define PATIENCE_MS 20000
+#define LARGE (300u << 10)           /* in the store */
+#define ENDED "the buffer was sealed, returned or abandoned before"
 
 static struct mob_error err;
 
@@ -36,6 +38,15 @@ static int greedy(struct mob_task *t, struct mob_error *e)
     return mob_return(t, mob_arg_count(t) == 2 ? 0 : 1, MOB_BYTES(&n, sizeof n), e);
 }
 MOB_TASK(greedy)
+
+/* The same buffer for two results. */
+static int generous(struct mob_task *t, struct mob_error *e)
+{
+    struct mob_buffer *b = mob_create(LARGE, e);
+
+    return b == NULL || mob_return_buffer(t, 0, b, e) < 0 || mob_return_buffer(t, 1, b, e) < 0 ? -1 : 0;
+}
+MOB_TASK(generous)
 
 static int silent(struct mob_task *t, struct mob_error *e)
 {
@@ -213,6 +224,39 @@ static void refs(void)
     REFUSED_NULL(mob_create(SIZE_MAX / 2, &err), MOB_ERR_NO_SPACE, "bytes");
 }
 
+static void sealed_twice(size_t size)
+{
+    struct mob_buffer *b = mob_create(size, &err), *other = mob_create(size, &err);
+    struct mob_ref *ref;
+    struct mob_view view;
+
+    memset(mob_buffer_data(b), 'b', size);
+    WORKS((ref = mob_seal(b, &err)) != NULL ? 0 : -1);
+    REFUSED_NULL(mob_seal(b, &err), MOB_ERR_INVALID, ENDED);
+    bad_works(__LINE__, "a buffer that has ended has no bytes", mob_buffer_data(b) == NULL, &err);
+    mob_abandon(b);                     /* no harm */
+    mob_abandon(other);
+    REFUSED_NULL(mob_seal(other, &err), MOB_ERR_INVALID, ENDED);
+    WORKS(mob_get(ref, PATIENCE_MS, &view, &err));
+    bad_works(__LINE__, "the object is as it was sealed", view.size == size && ((const char *)view.data)[size - 1] == 'b', &err);
+    mob_view_release(&view);
+    mob_ref_drop(ref);
+}
+
+static void returned_twice(void)
+{
+    struct mob_options two = { .size = sizeof two, .returns = 2 };
+    struct mob_fn *fn = mob_fn("generous", &two, &err);
+    struct mob_ref *refs[2] = { NULL };
+    struct mob_view view;
+
+    WORKS(mob_call(fn, NULL, 0, refs, &err));
+    REFUSED(mob_get(refs[0], PATIENCE_MS, &view, &err), MOB_ERR_INVALID, ENDED);
+    mob_ref_drop(refs[0]);
+    mob_ref_drop(refs[1]);
+    mob_fn_destroy(fn);
+}
+
 static void forked(struct mob_ref *ref)
 {
     struct mob_view view;
@@ -247,6 +291,7 @@ static void before_init(void)
 int main(int argc, char **argv)
 {
     struct mob_ref *kept;
+    struct mob_buffer *unsealed;
     struct mob_fn *fn;
     struct mob_view view;
 
@@ -255,12 +300,16 @@ int main(int argc, char **argv)
     WORKS(mob_init(argc, argv, NULL, &err));
     REFUSED(mob_init(argc, argv, NULL, &err), MOB_ERR_INVALID, "call mob_shutdown() in between");
     kept = mob_put("kept", 4, &err);
+    unsealed = mob_create(LARGE, &err);
     fn = mob_fn("twice", NULL, &err);
     resources();
     options();
     arguments();
     results();
     refs();
+    sealed_twice(100);
+    sealed_twice(LARGE);
+    returned_twice();
     forked(kept);
     more_than_there_is();
     good_call();
@@ -274,6 +323,7 @@ int main(int argc, char **argv)
     WORKS(mob_init(argc, argv, NULL, &err));        /* again: neither refs nor functions of before are taken for new ones */
     REFUSED(mob_get(kept, 0, &view, &err), MOB_ERR_INVALID, "never given out");
     REFUSED(mob_call(fn, NULL, 0, &kept, &err), MOB_ERR_INVALID, "before mob_shutdown()");
+    REFUSED_NULL(mob_seal(unsealed, &err), MOB_ERR_INVALID, "before mob_shutdown()");
     mob_fn_destroy(fn);
     good_call();
     mob_shutdown();
