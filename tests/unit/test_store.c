@@ -450,8 +450,13 @@ START_TEST(test_lies_change_nothing)
     send_seal(f, ME, id, entry);
     ck_assert_uint_eq(f->bads, 9);
     send_seal(f, ME, id, entry);                /* twice */
+    ck_assert_uint_eq(f->bads, 10);
+    ck_assert_int_eq(f->bad.code, MOB_ERR_PROTOCOL);
+    ck_assert_msg(strstr(f->bad.text, "o-1.5-1.0") != NULL && strstr(f->bad.text, "sealed already") != NULL, "%s", f->bad.text);
     send_abandon(f, ME, id, entry);
     ck_assert_uint_eq(f->bads, 11);
+    send_fetch(f, OTHER, id, 1000, HERE);       /* it is there all the same */
+    ck_assert(f->last.err.code == MOB_OK && f->last.entry == entry && f->last.size == 1000);
     send_free(f, ME, object_of(HERE, OTHER, 99));       /* unknown: ignored */
     ck_assert_uint_eq(f->bads, 11);
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
@@ -461,9 +466,68 @@ START_TEST(test_lies_change_nothing)
 }
 END_TEST
 
+/* After a cut, an attempt here and one elsewhere both sealed a result of process 9 of node 4, and each node takes its own for the one. The
+ * owner's word counts: what it names is read, here and by third nodes; what it frees goes; and nothing else does. */
+START_TEST(test_two_nodes_made_it)
+{
+    struct fixture *f = fixture_create(STORE);
+    struct mob_store_client *me = fixture_client(f, ME);
+    struct mob_object_id id = object_of(4, 9, 1), next_door = object_of(HERE, ME, 1);
+    struct mob_asked asked = { .id = id, .size = 1000, .length = 1000 };
+    struct answer ours = make(f, me, ME, id, 500, 'o'), beside = make(f, me, ME, next_door, 500, 'b');
+    struct mob_served served;
+    struct mob_error err;
+
+    send_fetch(f, ME, id, 500, HERE);           /* it chose ours */
+    ck_assert(f->last.entry == ours.entry && f->pulls == 0);
+    send_fetch(f, OTHER, id, 1000, ELSEWHERE);  /* it chose the other */
+    ck_assert_uint_eq(f->pulls, 1);
+    ck_assert_int_eq(mob_store_serve(f->store, &asked, &served, &err), MOB_SERVE_GONE);
+    ck_assert_msg(err.code == MOB_ERR_OBJECT_LOST && strstr(err.text, "has 500 bytes here, not 1000") != NULL, "%s", err.text);
+    land(f);
+    ck_assert(f->last.process == OTHER && f->last.err.code == MOB_OK && f->last.size == 1000);
+    ck_assert_uint_eq(mob_store_usage(f->store).objects, 2);            /* ours went */
+    mob_store_serve_done(f->store, serve(f, &id, 1000, MOB_SERVE_HERE));
+    send_free(f, 0, id);
+    send_fetch(f, ME, id, 1000, HERE);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_OBJECT_LOST);
+    send_fetch(f, ME, next_door, 500, HERE);
+    ck_assert(f->last.err.code == MOB_OK && f->last.entry == beside.entry);
+    ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
+    mob_store_client_close(me);
+    fixture_destroy(f);
+}
+END_TEST
+
+/* By a process of this node, by one that heard of a node that never had it, and by another node. */
+START_TEST(test_never_made)
+{
+    struct fixture *f = fixture_create(STORE);
+    struct mob_asked asked = { .id = object_of(HERE, ME, 7), .size = 1000, .length = 1000 };
+    struct mob_served served;
+    struct mob_error err;
+
+    mob_store_client_close(fixture_client(f, ME));
+    send_fetch(f, ME, asked.id, 1000, HERE);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_OBJECT_LOST);
+    ck_assert_str_eq(f->last.err.text, "o-1.5-7.0 is not in the store of node 1 any more");
+    send_fetch(f, ME, object_of(HERE, ME, 8), 1000, ELSEWHERE);
+    crash(f, MOB_ERR_OBJECT_LOST, "it has no copy of o-1.5-8.0", true);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_OBJECT_LOST);
+    ck_assert_str_eq(f->last.err.text, "o-1.5-8.0 cannot be brought here: node 2: it has no copy of o-1.5-8.0");
+    ck_assert_int_eq(mob_store_serve(f->store, &asked, &served, &err), MOB_SERVE_GONE);
+    ck_assert_int_eq(err.code, MOB_ERR_OBJECT_LOST);
+    ck_assert_str_eq(err.text, "it has no copy of o-1.5-7.0");
+    ck_assert_uint_eq(f->bads, 0);              /* no crime: an owner may have dropped it meanwhile */
+    ck_assert_uint_eq(mob_store_usage(f->store).used, 0);
+    fixture_destroy(f);
+}
+END_TEST
+
 UNIT_MAIN("store", test_made_here_and_read_by_another, test_no_room_names_what_fills_it, test_nothing_takes_no_bytes,
           test_equal_fetches_are_one_pull, test_a_failed_pull_answers_all_and_leaves_nothing,
           test_a_dead_node_fails_its_pulls_and_the_bytes_stay_bulks, test_copies_make_room_the_longest_unused_first,
           test_a_fetch_waits_for_the_seal_or_the_makers_death, test_a_dead_client_leaves_no_pin_no_room_no_object,
           test_freed_before_it_is_sealed, test_made_again_the_newer_one_counts, test_freed_of_one_maker, test_served_objects_stay,
-          test_a_served_copy_is_not_evicted, test_another_node_waits_for_the_seal, test_lies_change_nothing)
+          test_a_served_copy_is_not_evicted, test_another_node_waits_for_the_seal, test_lies_change_nothing, test_two_nodes_made_it,
+          test_never_made)

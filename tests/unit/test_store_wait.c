@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_store_wait.c -- a full store: who waits for room, who gets it when it comes, and who is told that it will not. */
+#include <inttypes.h>
+
 #include "store_fixture.h"
 
 #define STORE (1u << 20)
@@ -184,6 +186,17 @@ START_TEST(test_who_dies_waits_no_more)
 }
 END_TEST
 
+/* The refusal has both sizes, and what to do. */
+static void ck_too_large(uint64_t size)
+{
+    char words[160];
+
+    snprintf(words, sizeof words, "has %" PRIu64 " bytes, the whole store of node %u %u; start the node with a larger object store",
+             size, HERE, STORE);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    ck_assert_msg(strstr(f->last.err.text, words) != NULL, "%s", f->last.err.text);
+}
+
 /* Sizes that can never be. */
 START_TEST(test_impossible_sizes)
 {
@@ -194,9 +207,9 @@ START_TEST(test_impossible_sizes)
         f->answers = 0;
         send_create(f, ME, mine(1), sizes[i]);
         ck_assert_uint_eq(f->answers, 1);
-        ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+        ck_too_large(sizes[i]);
         send_fetch(f, ME, object_of(ELSEWHERE, 1, 1), sizes[i], ELSEWHERE);
-        ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+        ck_too_large(sizes[i]);
     }
     send_create(f, ME, mine(2), STORE);
     ck_assert_int_eq(f->last.err.code, MOB_OK);
