@@ -94,21 +94,26 @@ static const struct {
     { { .answer_size = ANSWER, .answer = { .status = MOB_ERR_DENIED, .text_size = 50 }, .tail = 20 }, MOB_ERR_UNREACHABLE, "silent", true },
 };
 
+/* Each costs its own get, and not the one beside it. */
 START_TEST(test_lies)
 {
     struct node n;
     struct liar liar = lies[_i].liar;
-    char memory[32];
+    char memory[32], beside[1000];
 
     memset(memory, 'x', sizeof memory);
     liar.connections = 1;
     liar_start(&liar);
     node_init_with(&n, TOKEN, 200, BULK_SERVINGS_MAX);
     get(&n, liar.port, memory, 20);
-    until(&n, &n.done, 1);
+    get(&n, n.port, beside, sizeof beside);
+    until(&n, &n.failed, 1);
     ck_why(&n, lies[_i].code, lies[_i].part);
     ck_assert(n.last.final == lies[_i].final && n.last.got == 0);
     ck_assert_int_eq(memory[20], 'x');
+    until(&n, &n.done, 2);
+    ck_assert_int_eq(n.failed, 1);
+    ck_assert_mem_eq(beside, n.store, sizeof beside);
     liar_end(&liar);
     node_fini(&n);
 }
