@@ -253,4 +253,21 @@ static inline struct mob_object_info fake_look(struct fake *f, uint64_t ref)
     return info;
 }
 
+/* One owner with one worker that has a lease. */
+static inline uint32_t fake_start(struct fake *f)
+{
+    fake_init(f);
+    uint32_t shape = fake_shape(f);
+
+    fake_open(f, 0);
+    fake_grant(f, shape, 1, 0);
+    return shape;
+}
+
+static inline void fake_finish(struct fake *f)
+{
+    mob_owner_check(f->o);
+    fake_fini(f);
+}
+
 #endif
