@@ -126,14 +126,37 @@ size_t mob_sysinfo_visible(const char *visible, const uint32_t *gpus, size_t cou
 
 struct limits {
     int64_t cpu_thousandths;
-    uint64_t memory;
+    uint64_t memory, huge;
 };
+
+static uint64_t limit_of(const char *root, const char *folder, const char *name)
+{
+    char path[PATH_SIZE], text[TEXT_SIZE];
+
+    snprintf(path, sizeof(path), "%.900s/%s", folder, name);
+    return read_text(root, path, text) ? mob_sysinfo_memory_limit(text) : UINT64_MAX;
+}
+
+/* Here 0 is a limit: container managers give it to those that did not ask. Beyond it a page is not to be had, whoever reserved it. */
+static uint64_t huge_limit_of(const char *root, const char *folder, const char *name)
+{
+    char path[PATH_SIZE], text[TEXT_SIZE];
+
+    snprintf(path, sizeof(path), "%.900s/%s", folder, name);
+    if (!read_text(root, path, text))
+        return UINT64_MAX;
+    return text[0] == '0' ? 0 : mob_sysinfo_memory_limit(text);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 
 static void note_level(const char *root, const char *folder, struct limits *l)
 {
     char path[PATH_SIZE], text[TEXT_SIZE], period[TEXT_SIZE];
     int64_t cpu = INT64_MAX;
-    uint64_t memory = UINT64_MAX;
 
     snprintf(path, sizeof(path), "%.900s/cpu.max", folder);
     if (read_text(root, path, text))
@@ -145,15 +168,9 @@ static void note_level(const char *root, const char *folder, struct limits *l)
             cpu = mob_sysinfo_cpu_quota(text, period);
     }
     l->cpu_thousandths = cpu < l->cpu_thousandths ? cpu : l->cpu_thousandths;
-
-    snprintf(path, sizeof(path), "%.900s/memory.max", folder);
-    if (read_text(root, path, text))
-        memory = mob_sysinfo_memory_limit(text);
-    l->memory = memory < l->memory ? memory : l->memory;
-    snprintf(path, sizeof(path), "%.900s/memory.limit_in_bytes", folder);
-    if (read_text(root, path, text))
-        memory = mob_sysinfo_memory_limit(text);
-    l->memory = memory < l->memory ? memory : l->memory;
+    l->memory = least(l->memory, least(limit_of(root, folder, "memory.max"), limit_of(root, folder, "memory.limit_in_bytes")));
+    l->huge = least(l->huge, huge_limit_of(root, folder, "hugetlb.2MB.max"));
+    l->huge = least(l->huge, huge_limit_of(root, folder, "hugetlb.2MB.limit_in_bytes"));
 }
 
 /* Each level from mount/path up to the mount. */
@@ -228,9 +245,24 @@ static void read_gpus(const char *root, struct mob_sysinfo *ret)
     ret->gpu_count = count;
 }
 
+/* Those that somebody has reserved for himself are counted among the free ones. */
+static uint64_t free_huge_pages(const char *root)
+{
+    static const char folder[] = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    char path[PATH_SIZE], text[TEXT_SIZE];
+    uint64_t count[2] = { 0, 0 };
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s_hugepages", folder, i == 0 ? "free" : "resv");
+        if (read_text(root, path, text))
+            count[i] = strtoull(text, NULL, 10);
+    }
+    return count[0] > count[1] ? count[0] - count[1] : 0;
+}
+
 void mob_sysinfo_read(const char *root, struct mob_sysinfo *ret)
 {
-    struct limits l = { .cpu_thousandths = INT64_MAX, .memory = UINT64_MAX };
+    struct limits l = { .cpu_thousandths = INT64_MAX, .memory = UINT64_MAX, .huge = UINT64_MAX };
     char text[TEXT_SIZE];
     uint64_t total = 0;
 
@@ -240,6 +272,7 @@ void mob_sysinfo_read(const char *root, struct mob_sysinfo *ret)
         note_hierarchy(root, text, "", "/sys/fs/cgroup/unified", &l);
         note_hierarchy(root, text, "cpu", "/sys/fs/cgroup/cpu", &l);
         note_hierarchy(root, text, "memory", "/sys/fs/cgroup/memory", &l);
+        note_hierarchy(root, text, "hugetlb", "/sys/fs/cgroup/hugetlb", &l);
     }
     if (l.cpu_thousandths / 1000 < ret->cpus)
         ret->cpus = (unsigned)(l.cpu_thousandths / 1000);
@@ -248,7 +281,8 @@ void mob_sysinfo_read(const char *root, struct mob_sysinfo *ret)
 
     if (read_text(root, "/proc/meminfo", text))
         total = mob_sysinfo_meminfo(text);
-    ret->memory = l.memory < total ? l.memory : total;
+    ret->memory = least(l.memory, total);
+    ret->huge = least(l.huge, free_huge_pages(root) * MOB_HUGE_PAGE);
     read_gpus(root, ret);
     gethostname(ret->host, sizeof(ret->host) - 1);
 }

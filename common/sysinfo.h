@@ -8,10 +8,12 @@
 #include <stdint.h>
 
 #define MOB_GPUS_MAX 64
+#define MOB_HUGE_PAGE (UINT64_C(2) << 20)
 
 struct mob_sysinfo {
     unsigned cpus;                      /* affinity mask, and whole CPUs of the cgroup's quota; at least 1 */
     uint64_t memory;                    /* bytes: the least of MemTotal and the cgroup's limits */
+    uint64_t huge;                      /* bytes: reserved pages of MOB_HUGE_PAGE that are free and that the cgroup allows */
     uint32_t gpus[MOB_GPUS_MAX];        /* device indices */
     size_t gpu_count;
     char host[64];

@@ -57,6 +57,7 @@ static void *map(int fd, uint64_t size, int protection, struct mob_error *err)
         return NULL;
     }
     madvise(p, size > 0 ? size : 1, MADV_DONTFORK);
+    madvise(p, size, MADV_HUGEPAGE);    /* who touches memory first must have asked for them; where there are none, it says no */
     return p;
 }
 

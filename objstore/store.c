@@ -276,7 +276,7 @@ void *mob_store_arena(const struct mob_store *s)
 
 int mob_store_arena_file(const struct mob_store *s)
 {
-    return s->arena_fd;
+    return s->huge ? -1 : s->arena_fd;
 }
 
 struct mob_store_usage mob_store_usage(const struct mob_store *s)

@@ -61,6 +61,7 @@ struct mob_disk_job {
 
 struct mob_store_config {
     uint64_t bytes;                     /* of the arena */
+    uint64_t huge;                      /* bytes of huge pages that are reserved and free; the arena lies in them if that is enough */
     uint32_t node;                      /* set later with mob_store_set_node() */
     /* Answer to a client of this node (Created, Fetched). The envelope is borrowed. */
     void (*answer)(void *arg, uint32_t process, const Mobula__Envelope *e);
@@ -136,7 +137,7 @@ void mob_store_serve_done(struct mob_store *s, uint64_t ticket);
 /* Keep a sealed object from going, for the raylet itself: a ticket for _done(). False: it is not here. */
 bool mob_store_keep(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_ticket);
 void *mob_store_arena(const struct mob_store *s);
-/* The file that is mapped there; -1: none. */
+/* The file that is mapped there, and that can be written to as well; -1: none, or of huge pages, which cannot. */
 int mob_store_arena_file(const struct mob_store *s);
 
 struct mob_store_usage {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_memory.c -- the memory of a store: what it asks of the operating system. All else of the store is pure (tests/sim/pure.sh).
  *
- *   arena     memfd, size sealed; clients map it to read and to write
+ *   arena     memfd, size sealed; clients map it to read and to write. In huge pages if so many are reserved in the system and free: then
+ *             they are ours from the start, so that no page is ever missing, and none is given back; nobody else could use it for anything
  *   metadata  memfd, sealed against all writers to come: only the mapping made here can write
  *   pin page  memfd, one a client, which writes it; mapped here to read
  *
@@ -16,20 +17,25 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/sysinfo.h"
 #include "objstore/store_private.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
+#define CHOSEN_SIZE 32
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26)
+#endif
 
 /* Memory behind a descriptor, mapped to read and write; then sealed. The mapping is not copied by fork(). */
-void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err)
+static void *shared(const char *name, uint64_t size, bool huge, int more_seals, int *ret_fd, struct mob_error *err)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
     void *p = MAP_FAILED;
 
     if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
-        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE), fd, 0);
     if (p == MAP_FAILED) {
         mob_error_errno(err, "making %llu bytes of shared memory for the object store", (unsigned long long)size);
         if (fd >= 0)
@@ -45,6 +51,11 @@ void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *re
     }
     *ret_fd = fd;
     return p;
+}
+
+void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err)
+{
+    return shared(name, size, false, more_seals, ret_fd, err);
 }
 
 void *mob_memory_plain(uint64_t size, struct mob_error *err)
@@ -66,27 +77,54 @@ void mob_memory_let_go(const struct mob_store *s, void *p, uint64_t size)
         munmap(p, size);
 }
 
-/* Huge pages are the kernel's to give: shared memory has them if this file says so. What is in brackets is chosen. */
-static void find_pages(struct mob_store *s)
+/* What is in brackets in a file of choices; "nothing" if there is no such file. */
+static void chosen_of(const char *path, char ret[CHOSEN_SIZE])
 {
-    static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-    char text[128] = "", *chosen, *end;
+    char text[128] = "", *from;
     FILE *file = fopen(path, "re");
 
     if (file != NULL && fgets(text, sizeof text, file) == NULL)
         text[0] = '\0';
     if (file != NULL)
         fclose(file);
-    if ((chosen = strchr(text, '[')) != NULL && (end = strchr(chosen, ']')) != NULL)
-        *end = '\0';
+    from = strchr(text, '[');
+    snprintf(ret, CHOSEN_SIZE, "%.*s", from != NULL ? (int)strcspn(from + 1, "]") : 7, from != NULL ? from + 1 : "nothing");
+}
+
+/* Which pages the arena has, and why, for people. Huge pages that are not reserved are the kernel's to give: shared memory that asks for
+ * them has them if shmem_enabled says so. */
+static void say_pages(struct mob_store *s, uint64_t size)
+{
+    unsigned long long takes = size / MOB_HUGE_PAGE, free = s->config.huge / MOB_HUGE_PAGE;
+    char chosen[CHOSEN_SIZE];
+    size_t used;
+
+    if (s->huge) {
+        snprintf(s->page_text, sizeof s->page_text, "%llu huge pages of 2 MiB, reserved from vm.nr_hugepages", takes);
+        return;
+    }
+    madvise(s->arena, size, MADV_HUGEPAGE);
+    chosen_of("/sys/kernel/mm/transparent_hugepage/shmem_enabled", chosen);
+    if (strcmp(chosen, "nothing") != 0 && strcmp(chosen, "never") != 0 && strcmp(chosen, "deny") != 0) {
+        snprintf(s->page_text, sizeof s->page_text, "huge pages where they fit: transparent_hugepage/shmem_enabled says %s", chosen);
+        return;
+    }
+    used = (size_t)snprintf(s->page_text, sizeof s->page_text, "pages of %ld KiB: transparent_hugepage/shmem_enabled says %s; ",
+                            sysconf(_SC_PAGESIZE) / 1024, chosen);
+    if (size % MOB_HUGE_PAGE != 0)
+        snprintf(s->page_text + used, sizeof s->page_text - used, "its size is no whole number of 2 MiB");
     else
-        chosen = NULL;
-    if (chosen == NULL || strcmp(++chosen, "never") == 0 || strcmp(chosen, "deny") == 0)
-        snprintf(s->page_text, sizeof s->page_text, "pages of %ld KiB, as %s says %s", sysconf(_SC_PAGESIZE) / 1024, path,
-                 chosen != NULL ? chosen : "nothing");
-    else
-        snprintf(s->page_text, sizeof s->page_text, "huge pages where they fit, as %s says %s", path, chosen);
-    madvise(s->arena, mob_alloc_size(s->alloc), MADV_HUGEPAGE);
+        snprintf(s->page_text + used, sizeof s->page_text - used, "of vm.nr_hugepages %llu are free, and it takes %llu", free, takes);
+}
+
+/* Where there are huge pages for all of it: mapping it, without MAP_NORESERVE, makes them ours, or fails. */
+static void make_arena(struct mob_store *s, uint64_t size, struct mob_error *err)
+{
+    if (size % MOB_HUGE_PAGE == 0 && s->config.huge >= size)
+        s->arena = shared("mobula-arena", size, true, 0, &s->arena_fd, err);
+    s->huge = s->arena != NULL;
+    if (s->arena == NULL)
+        s->arena = shared("mobula-arena", size, false, 0, &s->arena_fd, err);
 }
 
 int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
@@ -95,13 +133,13 @@ int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
         s->arena = mob_memory_plain(size, err);
         s->meta = s->arena != NULL ? mob_memory_plain(s->meta_size, err) : NULL;
     } else {
-        s->arena = mob_memory_shared("mobula-arena", size, 0, &s->arena_fd, err);
+        make_arena(s, size, err);
         s->meta = s->arena != NULL ? mob_memory_shared("mobula-meta", s->meta_size, F_SEAL_FUTURE_WRITE, &s->meta_fd, err) : NULL;
     }
     if (s->meta == NULL)
         return -1;
     if (!s->in_memory)
-        find_pages(s);
+        say_pages(s, size);
     s->meta->magic = MOB_STORE_MAGIC;
     s->meta->version = MOB_STORE_VERSION;
     s->meta->arena_size = size;

@@ -6,7 +6,8 @@
  *   warm next     the allocator prefers small gaps, and grows upwards: what was never used is the largest gap, and comes last
  *   touched ahead once a client made a big object, the disk's thread touches as much never used memory as the next ones may take; not
  *                 for what is pulled, which gets new pages at half that price (bulk_incoming.c)
- *   given back    a minute after the last creation, free memory is the system's again, piece by piece
+ *   given back    a minute after the last creation, free memory is the system's again, piece by piece; but no reserved huge pages, which
+ *                 nobody else could use, and which might not be there when they are needed again
  *
  * Kept bytes count as free, and are given to whoever needs them.
  */
@@ -101,7 +102,7 @@ static void note_created(struct mob_store *s, uint32_t maker, const struct mob_e
     uint64_t end = e->offset + e->size;
 
     s->pages.created++;
-    s->pages.warm = true;
+    s->pages.warm = !s->huge;
     if (end > s->pages.used_to)
         s->pages.used_to = end;
     if (maker == 0 || s->config.disk == NULL || e->size < BIG || s->pages.touching || e->size > AHEAD_MAX / 2)

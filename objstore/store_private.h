@@ -179,6 +179,7 @@ struct mob_store {
     uint64_t bytes[OBJECT_STATES], count[OBJECT_STATES];
     uint64_t evictable_bytes, primary_bytes;
     uint64_t pulled;                    /* bytes so far */
+    bool huge;                          /* the arena lies in huge pages, which are ours for good */
     char page_text[128];
     uint64_t looks;                     /* at all pins, so far */
     struct {                            /* store_wait.c */

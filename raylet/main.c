@@ -41,6 +41,7 @@ static int build(struct mob_shell *s, struct mob_raylet_options *o, struct mob_e
     s->loop = mob_loop_create();
     s->wire = mob_wire_create();
     store = mob_world_store(s, o->store_bytes);
+    store.huge = machine.huge;
     if ((s->store = mob_store_create(&store, false, err)) == NULL || mob_spill_init(s, err) < 0)
         return -1;
     mob_shell_configure(s, &machine);

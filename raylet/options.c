@@ -215,7 +215,7 @@ int mob_options_complete(struct mob_raylet_options *o, const struct mob_sysinfo 
     if (said(o, "object_store_memory") && o->store_bytes == 0)
         o->store_bytes = (uint64_t)(mob_resources_get(r, "object_store_memory") / MOB_UNITS);
     if (o->store_bytes == 0)
-        o->store_bytes = machine->memory / 100 * STORE_PERCENT;
+        o->store_bytes = machine->memory / 100 * STORE_PERCENT / MOB_HUGE_PAGE * MOB_HUGE_PAGE;
     if (o->store_bytes < STORE_MIN)
         o->store_bytes = STORE_MIN;
     if (!said(o, "CPU"))

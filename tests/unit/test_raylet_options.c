@@ -5,7 +5,7 @@
 
 #include "raylet/options.h"
 
-static const struct mob_sysinfo machine = { .cpus = 8, .memory = UINT64_C(1000) << 20, .gpus = { 4, 6 }, .gpu_count = 2, .host = "h" };
+static const struct mob_sysinfo machine = { .cpus = 8, .memory = UINT64_C(1003) << 20, .gpus = { 4, 6 }, .gpu_count = 2, .host = "h" };
 
 static int parse(struct mob_raylet_options *o, struct mob_error *err, char *const *words)
 {
@@ -32,7 +32,7 @@ START_TEST(test_what_was_not_said_is_found_out)
     ck_assert_int_eq(mob_resources_get(&o.resources, "node:127.0.0.1"), MOB_UNITS);
     ck_assert_uint_eq(o.gpus[0], 4);
     ck_assert_uint_eq(o.gpus[1], 6);
-    ck_assert_uint_eq(o.store_bytes, (UINT64_C(1000) << 20) / 100 * 30);
+    ck_assert_uint_eq(o.store_bytes, UINT64_C(300) << 20);         /* whole huge pages */
     ck_assert_int_eq(mob_resources_get(&o.resources, "object_store_memory"), (int64_t)o.store_bytes * MOB_UNITS);
 }
 END_TEST

@@ -92,6 +92,32 @@ START_TEST(test_a_container_that_sees_the_path_of_its_host)
 }
 END_TEST
 
+/* Huge pages that are free, less those that are promised, and no more than the groups may have: none, if they say 0. */
+START_TEST(test_huge_pages)
+{
+    static const char *const limits[] = { "max\n", "8388608\n", "0\n" };
+    static const uint64_t wanted[] = { 20 * MOB_HUGE_PAGE, 4 * MOB_HUGE_PAGE, 0 };
+    char *root = unit_folder();
+    struct mob_sysinfo info;
+
+    mob_sysinfo_read(root, &info);
+    ck_assert_uint_eq(info.huge, 0);
+    unit_write(root, "proc/self/cgroup", "0::/a/b\n");
+    unit_write(root, "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "50\n");
+    unit_write(root, "sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "30\n");
+    for (int i = 0; i < 3; i++) {
+        unit_write(root, "sys/fs/cgroup/a/hugetlb.2MB.max", limits[i]);
+        mob_sysinfo_read(root, &info);
+        ck_assert_uint_eq(info.huge, wanted[i]);
+    }
+    unit_write(root, "proc/self/cgroup", "7:hugetlb:/c\n");
+    unit_write(root, "sys/fs/cgroup/hugetlb/c/hugetlb.2MB.limit_in_bytes", "2097152\n");
+    mob_sysinfo_read(root, &info);
+    ck_assert_uint_eq(info.huge, MOB_HUGE_PAGE);
+    unit_folder_remove(root);
+}
+END_TEST
+
 /* `taskset` and a cpuset leave fewer CPUs than the machine has. */
 START_TEST(test_only_the_cpus_that_we_may_use_count)
 {
@@ -117,4 +143,5 @@ START_TEST(test_only_the_cpus_that_we_may_use_count)
 END_TEST
 
 UNIT_MAIN("sysinfo", test_words_of_the_kernel, test_visible_gpus, test_limits_of_the_groups_above_hold_too,
-          test_a_container_that_sees_the_path_of_its_host, test_only_the_cpus_that_we_may_use_count)
+          test_a_container_that_sees_the_path_of_its_host, test_huge_pages,
+          test_only_the_cpus_that_we_may_use_count)
