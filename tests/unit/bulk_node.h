@@ -29,7 +29,7 @@ struct node {
     /* of gets */
     struct mob_link gettings;
     int done, failed;
-    struct mob_range_result last;
+    struct mob_range_result last, failure;      /* the last one of all, and of those that failed */
     struct mob_error why;
 };
 
@@ -98,6 +98,8 @@ static inline void on_got(void *arg, const struct mob_range_result *result)
     mob_list_remove(&g->link);
     mob_bulk_incoming_end(g->in);
     g->node->last = *result;
+    if (result->err != NULL)
+        g->node->failure = *result;
     on_done(g->node, result->err);
     free(g);
 }

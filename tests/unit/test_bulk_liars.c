@@ -109,7 +109,7 @@ START_TEST(test_lies)
     get(&n, n.port, beside, sizeof beside);
     until(&n, &n.failed, 1);
     ck_why(&n, lies[_i].code, lies[_i].part);
-    ck_assert(n.last.final == lies[_i].final && n.last.got == 0);
+    ck_assert(n.failure.final == lies[_i].final && n.failure.got == 0);
     ck_assert_int_eq(memory[20], 'x');
     until(&n, &n.done, 2);
     ck_assert_int_eq(n.failed, 1);
