@@ -18,7 +18,7 @@
 
 #define MOB_PAGE_SIZE 4096
 #define MOB_PAGE_MAGIC 0x4d4f4250u
-#define MOB_PAGE_VERSION 4u
+#define MOB_PAGE_VERSION 5u
 #define MOB_PAGE_NAME_SIZE 64
 #ifndef MOB_DIRTY_BITS          /* the interleaver has one word of them */
 #define MOB_DIRTY_BITS 256      /* one a channel of the process; the last one: "look at all" */
@@ -42,6 +42,7 @@ struct mob_page {
     _Atomic int64_t claimed_ns;                 /* CLOCK_BOOTTIME; 0: none runs */
     _Atomic uint32_t held;                      /* not 0: others hold objects of ours, and lose them if we end */
     _Atomic uint32_t owns;                      /* not 0: it may own objects, and a thread of it reads the socket whatever its code does */
+    _Atomic uint32_t interrupts;                /* not 0: a worker that wants SIGINT when a task is cancelled; it asks which one itself */
     char name[MOB_PAGE_NAME_SIZE];              /* of the function that runs, or ran last; for people: may be read half written */
     /* written by the raylet: stop (task, attempt) */
     _Alignas(64) _Atomic uint64_t cancel_task;  /* 0: none */

@@ -96,6 +96,11 @@ struct mob_init_options {
     const char *name;           /* of the job, for people; NULL: the program's name */
     int64_t object_store_bytes; /* of a private cluster, refused with an address; 0: 30 % of memory */
     int quiet;                  /* do not print the output of tasks */
+    const void *program;        /* NULL: workers run this program's executable; else the bytes of what they run instead, a script that
+                                 * starts with "#!" and calls mob_init(): for front ends of interpreted languages */
+    size_t program_size;
+    int interrupts;             /* in a worker: send it SIGINT when a task is cancelled; its handler asks mob_cancelled() whether it is the
+                                 * one that runs */
 };
 
 /* Join a cluster, or start a private one that ends with this process. Call it first in main(): in a worker process (the same
@@ -123,6 +128,8 @@ void mob_register_at(const char *name, mob_task_fn *fn, const char *file, int li
 /* Inside a task, on the task's own thread. */
 size_t mob_arg_count(const struct mob_task *t);
 int mob_arg(const struct mob_task *t, size_t i, struct mob_view *ret_view, struct mob_error *err);  /* lives as long as the task */
+/* Its bytes alone, yours to release, also after the task: it is taken once. */
+int mob_arg_take(struct mob_task *t, size_t i, struct mob_view *ret_view, struct mob_error *err);
 int mob_arg_copy(const struct mob_task *t, size_t i, void *ret_value, size_t size, struct mob_error *err); /* refuses another size */
 int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_error *err);        /* a ref: returned, not fetched */
 int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct mob_error *err);   /* consumes b: no copy */
@@ -143,6 +150,8 @@ struct mob_task_self {
     char resources[256];
 };
 int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, struct mob_error *err);
+/* What it prints is told under this name instead of its function's: for functions that run others, which they find by themselves. */
+void mob_task_set_name(struct mob_task *t, const char *name);
 
 struct mob_options {
     size_t size;
@@ -198,6 +207,8 @@ int mob_wait(struct mob_ref *const *refs, size_t count, size_t wanted, int64_t t
 /* The same pointer counts once more, and must be dropped once more: the object lives until the last drop. NULL for a bad ref. */
 struct mob_ref *mob_ref_clone(const struct mob_ref *ref);
 void mob_ref_drop(struct mob_ref *ref);                     /* NULL is fine */
+/* The name of its object, "o-2.5-117.0", the same in every process of the cluster: size >= 80 is enough. */
+int mob_ref_id(const struct mob_ref *ref, char *ret_id, size_t size, struct mob_error *err);
 
 /* Waitsets: like epoll, cost per ready ref, never per waiting one. A set clones the refs it waits for; each is handed out once
  * and then left the set. Add: the ref stays yours, and may be added again. next: 1 and the ref (yours to drop) and its user pointer; 0

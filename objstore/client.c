@@ -135,12 +135,14 @@ static void unmap(const void *p, uint64_t size)
         munmap((void *)p, size > 0 ? size : 1);
 }
 
+/* What somebody still looks at stays mapped for ever: to read what is no object any more is wrong, to end by SIGSEGV is worse. */
 void mob_store_client_close(struct mob_store_client *c)
 {
     if (c == NULL)
         return;
     if (!c->borrowed) {
-        unmap(c->arena_read, c->arena_size);
+        if (c->used_to == c->free_count)
+            unmap(c->arena_read, c->arena_size);
         unmap(c->arena_write, c->arena_size);
         unmap(c->meta, c->meta_size);
         unmap(c->pins, sizeof(*c->pins));

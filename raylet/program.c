@@ -4,7 +4,7 @@
  *   KEPT      a driver of this node has it open, and what lies beside it (bundle.c); gone when the last such driver is
  *   FETCHING  its bytes come from `node`: waits for bulk, which fails by itself when the peer is silent. A manifest comes first, then
  *             each file that it names
- *   CHECKING  a thread of the pool flushes, names and examines the file (raylet/elf.c): bounded to some seconds
+ *   CHECKING  a thread of the pool flushes, names and examines the file (raylet/elf.c, script.c): bounded to some seconds
  *   HERE      a file <session>/raylet-<node>.d/<sha>; with a manifest <session>/raylet-<node>.d/<sha>.d/<its name>
  *   LACKING   the same, but a library is missing: the next ask looks for it again
  *   UNFIT     no file: it is not for this machine, and is not fetched again
@@ -13,7 +13,8 @@
  * fetch that fails tells all waiters and forgets the program, so that the next ask tries again.
  *
  * A driver's program is started by its path while that still names the same file (so that it shows under its name), else by the open
- * descriptor: a program that was deleted or built anew during the run goes on as it was.
+ * descriptor: a program that was deleted or built anew during the run goes on as it was. A script has no file of a driver's: it is written
+ * to one here, as its interpreter opens it by name.
  */
 #include "raylet/program.h"
 
@@ -33,6 +34,7 @@
 #include "common/mem.h"
 #include "raylet/bundle.h"
 #include "raylet/elf.h"
+#include "raylet/script.h"
 #include "raylet/shell.h"
 
 #define FETCHED_MAX 32
@@ -48,6 +50,7 @@ struct program {
     struct mob_bundle *bundle;          /* KEPT: its open files; else what its manifest names, or NULL */
     unsigned kept;                      /* KEPT: by so many drivers */
     char *path;                         /* the program's */
+    bool written;                       /* KEPT: a script, which was written to `path`; the file is ours to remove */
     int fd;                             /* FETCHING, CHECKING: of the new file; else -1 */
     char *fetched_path;                 /* ... and its name */
     char *folder;                       /* of what a manifest names; NULL: no manifest */
@@ -56,6 +59,7 @@ struct program {
     uint32_t node;
     char from[64];                      /* FETCHING: the ip of the node it comes from */
     char *loader;                       /* LACKING: what is asked for its libraries */
+    bool script;                        /* fetched: is asked itself */
     struct mob_link waiters;
     uv_work_t check;
     struct mob_error check_error;       /* LACKING, UNFIT: why */
@@ -93,6 +97,8 @@ static void program_free(struct program *g)
         close(g->fd);
     if (g->part_fd >= 0)
         close(g->part_fd);
+    if (g->written)
+        unlink(g->path);
     mob_bundle_destroy(g->bundle);
     free(g->path);
     free(g->fetched_path);
@@ -215,6 +221,32 @@ void mob_program_hash(struct mob_programs *p, int fd, void (*done)(void *arg, st
 
 /* -- drivers' programs ---------------------------------------------------------------------------------------------------------- */
 
+static int copy_to(int from, int to)
+{
+    char bytes[64 << 10];
+    ssize_t n;
+
+    for (off_t at = 0; (n = pread(from, bytes, sizeof bytes, at)) > 0; at += n)
+        if (write(to, bytes, (size_t)n) != n)
+            return -1;
+    return n < 0 ? -1 : 0;
+}
+
+/* A script into a file. It fails like the start of a worker does, and then the worker's says why: there is no such file. */
+static void write_script(struct program *g)
+{
+    char name[MOB_HASH_TEXT_SIZE];
+
+    free(g->path);
+    g->path = mob_printf("%s/%s.kept", g->programs->shell->notes->scratch, mob_hash_text(&g->hash, name));
+    int fd = open(g->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0500);
+    g->written = fd >= 0;
+    if (fd < 0 || copy_to(g->bundle->of[0].fd, fd) < 0)
+        mob_warn("cannot write the script of a job to %s: %s", g->path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 void mob_program_keep(struct mob_programs *p, struct mob_bundle *bundle, const char *path)
 {
     struct program *g = program_find(p, &bundle->hash);
@@ -228,6 +260,8 @@ void mob_program_keep(struct mob_programs *p, struct mob_bundle *bundle, const c
     g->bundle = bundle;
     g->kept = 1;
     g->path = mob_strdup(path);
+    if (mob_script_is(bundle->of[0].fd))
+        write_script(g);
 }
 
 void mob_program_forget(struct mob_programs *p, const struct mob_hash *hash)
@@ -287,9 +321,10 @@ static void drop_oldest(struct mob_programs *p)
 /* The new file is a program for this machine, and gets its name; one of a manifest has it already. */
 static int take_file(struct program *g)
 {
-    char loader[PATH_MAX];
+    char loader[PATH_MAX] = "";
 
-    if (mob_elf_check(g->fd, g->programs->shell->config.host, loader, sizeof loader, &g->check_error) < 0)
+    g->script = mob_script_is(g->fd);
+    if (!g->script && mob_elf_check(g->fd, g->programs->shell->config.host, loader, sizeof loader, &g->check_error) < 0)
         return -1;
     /* Closed before it is executed: a file open for writing is "text file busy". */
     int failed = fsync(g->fd) < 0 || fchmod(g->fd, 0500) < 0;
@@ -307,7 +342,9 @@ static void check_in_thread(uv_work_t *work)
     struct mob_shell *shell = g->programs->shell;
 
     g->check_result = g->loader == NULL ? take_file(g) : 0;
-    if (g->check_result == 0)
+    if (g->check_result == 0 && g->script)
+        g->check_result = mob_script_check(g->path, shell->library_path, shell->config.host, &g->check_error);
+    else if (g->check_result == 0)
         g->check_result = mob_elf_check_libraries(g->path, g->loader, shell->library_path, shell->config.host, &g->check_error);
 }
 
@@ -499,7 +536,7 @@ void mob_program_need(struct mob_programs *p, const struct mob_hash *hash, uint3
         w->ready(w, &(struct mob_program_file){ g->path, -1, g->path }, NULL);
     } else if (g->state == PROGRAM_KEPT) {
         int fd = g->bundle->of[0].fd;
-        bool there = fstat(fd, &file) == 0 && stat(g->path, &named) == 0 && same_file(&file, &named);
+        bool there = g->written || (fstat(fd, &file) == 0 && stat(g->path, &named) == 0 && same_file(&file, &named));
 
         w->ready(w, &(struct mob_program_file){ there ? g->path : NULL, fd, g->path }, NULL);
     } else if (g->state == PROGRAM_UNFIT) {

@@ -138,6 +138,8 @@ static void cancel_mark(struct mob_world *w, uint32_t process, uint64_t task, ui
         return;
     atomic_store(&r->bell.page->cancel_attempt, attempt);
     atomic_store(&r->bell.page->cancel_task, task);
+    if (task != 0 && atomic_load(&r->bell.page->interrupts) != 0)
+        kill_process(w, process, SIGINT);
 }
 
 void mob_world_init(struct mob_shell *s)

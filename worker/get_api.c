@@ -55,6 +55,7 @@ void mob_view_release(struct mob_view *view)
             mob_owner_drop(r->owner, p->ref, NULL);
         mob_leave(r);
     }
+    free(p->copy);
     free(p);
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,9 +65,34 @@ static void program_path(char *ret, size_t size)
     ret[n > 0 ? n : 0] = '\0';
 }
 
-/* The program itself travels as a descriptor: the file may be replaced while we run. */
-static int say_hello(struct mob_runtime *r, const struct place *at, const char *name, struct mob_error *err)
+/* What our workers run, as a descriptor: this program, whose file may be replaced while we run, or the script that stands for it. */
+static int open_program(const struct mob_init_options *o, struct mob_error *err)
 {
+    const char *script = o->program;
+    size_t written = 0;
+    ssize_t n = 0;
+    int fd;
+
+    if (script == NULL) {
+        fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        return fd >= 0 ? fd : mob_error_errno(err, "cannot open this program (/proc/self/exe)");
+    }
+    if (o->program_size < 2 || memcmp(script, "#!", 2) != 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "struct mob_init_options: program must start with \"#!\" and its interpreter's path");
+    fd = memfd_create("mobula-program", MFD_CLOEXEC);
+    while (fd >= 0 && written < o->program_size && (n = write(fd, script + written, o->program_size - written)) > 0)
+        written += (size_t)n;
+    if (fd >= 0 && written == o->program_size)
+        return fd;
+    mob_error_errno(err, "cannot keep the script for the workers");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int say_hello(struct mob_runtime *r, const struct place *at, const struct mob_init_options *o, struct mob_error *err)
+{
+    const char *name = o->name;
     Mobula__Hello m = MOBULA__HELLO__INIT;
     struct mob_address nobody = { 0, 0 };
     struct mob_envelope out;
@@ -86,8 +112,8 @@ static int say_hello(struct mob_runtime *r, const struct place *at, const char *
     mob_envelope_init(&out, nobody, nobody, MOBULA__ENVELOPE__BODY_HELLO);
     out.e.hello = &m;
     if (!at->worker) {
-        if ((fds[count] = open("/proc/self/exe", O_RDONLY | O_CLOEXEC)) < 0)
-            return mob_error_errno(err, "cannot open this program (/proc/self/exe)");
+        if ((fds[count] = open_program(o, err)) < 0)
+            return -1;
         count++;
         if ((fds[count] = (int)syscall(SYS_pidfd_open, getpid(), 0)) >= 0)
             count++;
@@ -182,11 +208,11 @@ void mob_init_welcome(struct mob_runtime *r, const Mobula__Envelope *e)
         on_welcome(r, e->welcome, &r->why);
 }
 
-static int greet(struct mob_runtime *r, const struct place *at, const char *name, struct mob_error *err)
+static int greet(struct mob_runtime *r, const struct place *at, const struct mob_init_options *o, struct mob_error *err)
 {
     struct pollfd p = { .events = POLLIN };
 
-    if ((r->socket = mob_socket_connect(at->socket, err)) == NULL || say_hello(r, at, name, err) < 0)
+    if ((r->socket = mob_socket_connect(at->socket, err)) == NULL || say_hello(r, at, o, err) < 0)
         return -1;
     p.fd = mob_socket_fd(r->socket);
     while (r->state == MOB_RUNTIME_GREETING && r->why.code == MOB_OK) {
@@ -252,7 +278,7 @@ static int come_in(struct mob_runtime *r, const struct mob_init_options *o, stru
         r->cluster_of_ours = started;
     }
     r->quiet = o->quiet != 0;
-    if (rc < 0 || greet(r, &at, o->name, err) < 0)
+    if (rc < 0 || greet(r, &at, o, err) < 0)
         return -1;
     return r->worker ? 0 : mob_service_start(r, err);
 }
@@ -276,6 +302,7 @@ int mob_init(int argc, char **argv, const struct mob_init_options *opt, struct m
     if (mob_runtime_open(r, &why) == 0) {
         r->state = MOB_RUNTIME_GREETING;
         if (come_in(r, &o, &why) == 0) {
+            atomic_store(&r->bell.page->interrupts, o.interrupts != 0);
             if (r->worker)
                 mob_worker_main(r);
             mob_runtime_unlock(r);

@@ -279,3 +279,19 @@ void mob_ref_drop(struct mob_ref *ref)
     mob_owner_drop(r->owner, mob_ref_number(ref), NULL);
     mob_leave_lazily(r);
 }
+
+int mob_ref_id(const struct mob_ref *ref, char *ret_id, size_t size, struct mob_error *err)
+{
+    char text[MOB_OBJECT_NAME_SIZE];
+    struct mob_object_id id;
+    struct mob_runtime *r = mob_enter(err);
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    rc = mob_owner_name(r->owner, mob_ref_number(ref), &id, err);
+    mob_leave(r);
+    if (rc == 0)
+        mob_copy(ret_id, size, mob_object_id_name(&id, text));
+    return rc;
+}

@@ -24,6 +24,7 @@ struct mob_task {
     struct task_result one_result;
     char few[256];                      /* small results stand here, no allocation */
     size_t few_used;
+    bool named;                         /* what it prints is told under another name than its function's */
     const struct mob_stored_value *renamed;     /* the last result that got its name by its Seal; NULL: none did */
 };
 

@@ -216,6 +216,30 @@ int mob_arg(const struct mob_task *t, size_t i, struct mob_view *ret_view, struc
     return 0;
 }
 
+/* The pin of a stored one changes hands; others stand in memory of the frame, or of their owner's. */
+int mob_arg_take(struct mob_task *t, size_t i, struct mob_view *ret_view, struct mob_error *err)
+{
+    struct mob_view_pin *p;
+    struct mob_fetch *f;
+
+    if (mob_arg(t, i, ret_view, err) < 0)
+        return -1;
+    f = t->fetches != NULL && t->fetches[i].link.next != NULL ? &t->fetches[i] : NULL;
+    if (f != NULL && f->data == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "argument %zu of %s was taken before", i, t->function->name);
+    p = mob_new(struct mob_view_pin);
+    *p = (struct mob_view_pin){ .era = t->r->era, .stored = f != NULL };
+    if (f != NULL) {
+        p->slot = f->slot;
+        f->data = NULL;
+    } else if (ret_view->size > 0) {
+        ret_view->data = p->copy = memcpy(mob_alloc(ret_view->size), ret_view->data, ret_view->size);
+    }
+    ret_view->pin = p;
+    ret_view->ref_count = 0;
+    return 0;
+}
+
 int mob_arg_copy(const struct mob_task *t, size_t i, void *ret_value, size_t size, struct mob_error *err)
 {
     struct mob_view view = { 0 };
@@ -433,4 +457,11 @@ int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, stru
     mob_resources_print(&lease->resources, self.resources, sizeof self.resources);
     memcpy(ret_self, &self, self.size < sizeof self ? self.size : sizeof self);
     return 0;
+}
+
+/* The next task with a function of its own name sets that. */
+void mob_task_set_name(struct mob_task *t, const char *name)
+{
+    mob_page_set_name(t->r->bell.page, name);
+    t->named = true;
 }

@@ -51,8 +51,10 @@ void mob_buffer_free(struct mob_runtime *r, struct buffer *b);
 struct mob_view_pin {
     uint64_t era;
     uint64_t ref;                       /* a clone; 0: a stored value that carries nothing */
-    bool stored, of_task;               /* of_task: an argument; ends with its task */
+    bool stored;
     uint32_t slot;                      /* stored: of the store's pins */
+    void *copy;                         /* of an argument that was taken; or NULL */
+    bool of_task;                       /* an argument, which ends with its task */
     struct mob_packed packed;
 };
 

@@ -48,8 +48,9 @@ static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mo
 {
     const struct mob_function *function = mob_function_find(run->function);
 
-    if (function != NULL && function != t->function)
+    if (function != NULL && (function != t->function || t->named))
         mob_page_set_name(r->bell.page, function->name);        /* what it prints is told under this name */
+    t->named = false;
     t->r = r;
     t->run = *run;
     t->function = function;

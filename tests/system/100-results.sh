@@ -17,6 +17,10 @@ all_scenes() {
 }
 
 all_scenes private h1
+TASKS_PRIVATE=CPU=1 expect private h1 takes >/dev/null          # one worker has both ends
+said=$(TASKS_PRIVATE=CPU=1 private h1 names) || fail "names"
+expect grep -q '^(other_name pid=[0-9]*, ip=[0-9.]*) under another name$' <<<"$said"
+expect grep -q '^(names_not pid=[0-9]*, ip=[0-9.]*) under its own$' <<<"$said"
 wait_until 5 nothing_left h1
 TASKS_PRIVATE=CPU=1 expect private h1 nested >/dev/null         # twenty deep on one CPU
 TASKS_PRIVATE=CPU=1 expect private h1 returns >/dev/null        # nobody else takes over what stands behind

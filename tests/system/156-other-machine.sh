@@ -13,16 +13,27 @@ number() { on h0 mobula list nodes --format json | jq -r --arg ip "$("$lab" ip "
 # fetches FILE: how often h1 fetched it.
 fetches() { on h1 mobula logs mobula-raylet.log | grep -c "the program .*$(on h0 sha256sum "$1" | cut -d" " -f1) came from"; }
 
-# A script that becomes the driver's program runs on h0 alone: elsewhere only ELF programs are started.
-on h0 sh -c "printf '#!/bin/sh\nexec bad_program\n' >/opt/user/script; chmod +x /opt/user/script"
-said=$(driver_on h0 timeout 60 bad_program /opt/user/script spread 12)
+# A script is asked by each other node whether it fits there: this one does not.
+on h0 sh -c 'cat >/opt/user/script <<"END"
+#!/bin/sh
+[ -z "$MOBULA_CHECK" ] || { echo "it is for h0 alone"; exit; }
+exec bad_program
+END
+chmod +x /opt/user/script'
+said=$(driver_on h0 timeout 60 bad_program /opt/user/script spread 12 2>/dev/null)
 expect_eq "$?" 0 "tasks that may run elsewhere: $said"
 expect_eq "$(sort -u <<<"$said")" "ran on $("$lab" ip h0)" "where they ran"
-said=$(driver_on h0 timeout 60 bad_program /opt/user/script "node=$(number h1)" 1)
-[[ $said == "error 10: node "*"($h1): node "*" cannot run the program: it is no ELF executable" ]] || fail "hard affinity: $said"
-said=$(driver_on h0 timeout 60 bad_program /opt/user/script spread 12)
+driver_on h0 timeout 5 bad_program /opt/user/script "node=$(number h1)" 1 >/dev/null 2>"$MOB_LAB/share/said" & driver=$!
+wait_until 10 grep -q "($h1).* node h1 cannot run the program with /bin/sh: it is for h0 alone" "$MOB_LAB/share/said"
+wait $driver
+said=$(driver_on h0 timeout 60 bad_program /opt/user/script spread 12 2>/dev/null)
 expect_eq "$?" 0 "again: $said"
 expect_eq "$(fetches /opt/user/script)" 1 "fetches of the script"
+
+# What is neither a script nor an executable.
+on h0 sh -c 'printf "no program at all" >/opt/user/text; chmod +x /opt/user/text'
+said=$(driver_on h0 timeout 60 bad_program /opt/user/text "node=$(number h1)" 1)
+[[ $said == "error 10: node "*"($h1): node "*" cannot run the program: it is no ELF executable" ]] || fail "hard affinity: $said"
 
 # A program of another machine: nobody runs it.
 case $(uname -m) in
