@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* error.c -- an error of the library as an exception: which class, decides Python (mobula/exceptions.py). */
+#include "core.h"
+
+PyObject *core_raise(const struct mob_error *err)
+{
+    PyObject *e = PyObject_CallFunction(core_python.make_error, "iiiisss", (int)err->code, (int)err->user_code, (int)err->pid,
+                                        (int)err->attempt, err->function, err->node, err->text);
+
+    if (e != NULL)
+        PyErr_SetObject((PyObject *)Py_TYPE(e), e);
+    Py_XDECREF(e);
+    return NULL;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* get.c -- values of objects, new objects, and waiting. */
+#include <string.h>
+
+#include "core.h"
+
+#define SIGNALS_MS 100                  /* a driver that waits looks for Ctrl-C this often */
+
+/* Wait for all of them, in a driver so that signals are handled. -1: the exception is set. */
+static int wait_all(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted, int64_t timeout_ms, unsigned char *ret_ready)
+{
+    struct mob_error err;
+    int ready;
+
+    for (;;) {
+        bool last = core_in_worker || (timeout_ms >= 0 && timeout_ms <= SIGNALS_MS);
+
+        Py_BEGIN_ALLOW_THREADS
+        ready = mob_wait(refs, (size_t)count, (size_t)wanted, last ? timeout_ms : SIGNALS_MS, ret_ready, &err);
+        Py_END_ALLOW_THREADS
+        if (ready < 0)
+            core_raise(&err);
+        if (ready < 0 || PyErr_CheckSignals() < 0)
+            return -1;
+        if (last || ready >= wanted)
+            return ready;
+        timeout_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
+    }
+}
+
+static PyObject *unpack_all(struct mob_view *views, Py_ssize_t count)
+{
+    PyObject *list = PyList_New(count);
+
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *o = list != NULL ? core_unpack(&views[i], true) : NULL;
+
+        if (o == NULL)
+            Py_CLEAR(list);             /* the other views still are to be released */
+        else if (list != NULL)
+            PyList_SetItem(list, i, o);
+        mob_view_release(&views[i]);
+    }
+    return list;
+}
+
+/* get(refs, timeout in ms): the objects; an error's value raises. Ctrl-C is seen while it waits. */
+PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct mob_view *views = NULL;
+    PyObject *list = NULL;
+    struct mob_error err;
+    struct mob_ref **refs;
+    int64_t timeout_ms = PyLong_AsLongLong(args[1]), left_ms = timeout_ms;
+    Py_ssize_t n = 0;
+    int rc;
+
+    (void)self;
+    (void)count;
+    if (PyErr_Occurred() || (refs = core_refs_of(args[0], &n)) == NULL)
+        return NULL;
+    views = PyMem_Calloc((size_t)n + 1, sizeof *views);
+    while (views != NULL) {
+        bool last = core_in_worker || (timeout_ms >= 0 && left_ms <= SIGNALS_MS);
+
+        Py_BEGIN_ALLOW_THREADS
+        rc = mob_get_many(refs, (size_t)n, last ? left_ms : SIGNALS_MS, views, &err);
+        Py_END_ALLOW_THREADS
+        if (rc == 0 || last || err.code != MOB_ERR_TIMEOUT) {
+            list = rc < 0 ? core_raise(&err) : unpack_all(views, n);
+            break;
+        }
+        if (PyErr_CheckSignals() < 0)
+            break;
+        left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
+    }
+    PyMem_Free(views);
+    PyMem_Free(refs);
+    return list;
+}
+
+static struct mob_ref *put_small(const struct packing *p, struct mob_error *err)
+{
+    char bytes[1024];
+
+    core_pack_write(p, bytes);
+    return mob_put_refs(bytes, p->size, p->carried, p->carried_count, err);
+}
+
+static struct mob_ref *put_large(const struct packing *p, struct mob_error *err)
+{
+    struct mob_ref *ref = NULL;
+    struct mob_buffer *b;
+
+    Py_BEGIN_ALLOW_THREADS
+    b = mob_create_refs(p->size, p->carried, p->carried_count, err);
+    Py_END_ALLOW_THREADS
+    if (b == NULL)
+        return NULL;
+    core_pack_write(p, mob_buffer_data(b));
+    Py_BEGIN_ALLOW_THREADS
+    ref = mob_seal(b, err);
+    Py_END_ALLOW_THREADS
+    return ref;
+}
+
+PyObject *core_put(PyObject *self, PyObject *object)
+{
+    struct mob_ref *ref;
+    struct mob_error err;
+    struct packing p;
+
+    (void)self;
+    if (core_pack(&p, VALUE_OBJECT, object, NULL) < 0)
+        return NULL;
+    ref = p.size <= 1024 ? put_small(&p, &err) : put_large(&p, &err);
+    core_pack_fini(&p);
+    return ref != NULL ? core_ref_new(ref) : core_raise(&err);
+}
+
+static PyObject *split(PyObject *list, const unsigned char *ready, Py_ssize_t count, Py_ssize_t wanted)
+{
+    PyObject *yes = PyList_New(0), *no = PyList_New(0), *both;
+    int rc = yes == NULL || no == NULL ? -1 : 0;
+
+    for (Py_ssize_t i = 0; rc == 0 && i < count; i++) {
+        PyObject *o = PySequence_GetItem(list, i);
+        bool is_ready = ready[i] && PyList_Size(yes) < wanted;
+
+        rc = o == NULL ? -1 : PyList_Append(is_ready ? yes : no, o);
+        Py_XDECREF(o);
+    }
+    both = rc == 0 ? PyTuple_Pack(2, yes, no) : NULL;
+    Py_XDECREF(yes);
+    Py_XDECREF(no);
+    return both;
+}
+
+/* wait(refs, wanted, timeout in ms): two lists, in order. */
+PyObject *core_wait(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    Py_ssize_t n = 0, wanted = PyLong_AsSsize_t(args[1]);
+    int64_t timeout_ms = PyLong_AsLongLong(args[2]);
+    unsigned char *ready;
+    PyObject *both = NULL;
+    struct mob_ref **refs;
+
+    (void)self;
+    (void)count;
+    if (PyErr_Occurred() || (refs = core_refs_of(args[0], &n)) == NULL)
+        return NULL;
+    ready = PyMem_Calloc((size_t)n + 1, 1);
+    if (ready != NULL && wait_all(refs, n, wanted, timeout_ms, ready) >= 0)
+        both = split(args[0], ready, n, wanted);
+    PyMem_Free(ready);
+    PyMem_Free(refs);
+    return both;
+}
+
+/* cancel(ref, force) */
+PyObject *core_cancel(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct mob_ref *ref;
+    struct mob_error err;
+
+    (void)self;
+    (void)count;
+    if (!core_is_ref(args[0])) {
+        PyErr_Format(PyExc_TypeError, "cancel() takes an ObjectRef, not a %S", (PyObject *)Py_TYPE(args[0]));
+        return NULL;
+    }
+    if ((ref = core_ref_of(args[0])) == NULL)
+        return NULL;
+    if (mob_cancel(ref, PyObject_IsTrue(args[1]), &err) < 0)
+        return core_raise(&err);
+    Py_RETURN_NONE;
+}

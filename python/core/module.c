@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* module.c -- mobula._core: setup, init and shutdown, what the cluster has, and the list of functions. */
+#include <stddef.h>
+
+#include "core.h"
+
+uint64_t core_era;
+bool core_in_worker;
+struct core_python core_python;
+static uint64_t sessions;
+
+/* setup(ref_type, make_error, dumps, plain_dumps, loads, raise_value): what C calls in Python. Once, when mobula is imported. */
+static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    (void)self;
+    (void)count;
+    core_python = (struct core_python){ Py_NewRef(args[0]), Py_NewRef(args[1]), Py_NewRef(args[2]), Py_NewRef(args[3]), Py_NewRef(args[4]),
+                                        Py_NewRef(args[5]) };
+    Py_RETURN_NONE;
+}
+
+/* init(address, token_file, resources, name, object_store_bytes, quiet, program) */
+static PyObject *init(PyObject *self, PyObject *args)
+{
+    struct mob_init_options o = { .size = sizeof o };
+    struct mob_error err;
+    Py_ssize_t size;
+    long long bytes;
+    int rc;
+
+    (void)self;
+    if (!PyArg_ParseTuple(args, "zzzzLpy#:init", &o.address, &o.token_file, &o.resources, &o.name, &bytes, &o.quiet, &o.program, &size))
+        return NULL;
+    o.object_store_bytes = bytes;
+    o.program_size = (size_t)size;
+    Py_BEGIN_ALLOW_THREADS
+    rc = mob_init(0, NULL, &o, &err);
+    Py_END_ALLOW_THREADS
+    if (rc < 0)
+        return core_raise(&err);
+    core_era = ++sessions;
+    Py_RETURN_NONE;
+}
+
+static PyObject *shut_down(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    core_era = 0;
+    Py_BEGIN_ALLOW_THREADS
+    mob_shutdown();
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* resources(): (total, available), each "CPU=2,GPU=1". */
+static PyObject *resources(PyObject *self, PyObject *unused)
+{
+    char total[4096], available[4096];
+    struct mob_error err;
+    int rc;
+
+    (void)self;
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS
+    rc = mob_resources(total, available, sizeof total, &err);
+    Py_END_ALLOW_THREADS
+    return rc < 0 ? core_raise(&err) : Py_BuildValue("ss", total, available);
+}
+
+#define NODES_MAX 1024
+
+static PyObject *node_list(const struct mob_node *nodes, size_t count)
+{
+    PyObject *list = PyList_New(0);
+
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *node = Py_BuildValue("sssNss", nodes[i].id, nodes[i].host, nodes[i].address, PyBool_FromLong(nodes[i].alive),
+                                       nodes[i].resources, nodes[i].available);
+        if (node == NULL || PyList_Append(list, node) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(node);
+    }
+    return list;
+}
+
+/* nodes(): of each (id, host, address, alive, resources, available). */
+static PyObject *nodes(PyObject *self, PyObject *unused)
+{
+    struct mob_node *of = PyMem_Calloc(NODES_MAX, sizeof *of);
+    size_t count = NODES_MAX;
+    struct mob_error err;
+    PyObject *list;
+    int rc;
+
+    (void)self;
+    (void)unused;
+    if (of == NULL)
+        return PyErr_NoMemory();
+    for (size_t i = 0; i < count; i++)
+        of[i].size = sizeof *of;
+    Py_BEGIN_ALLOW_THREADS
+    rc = mob_nodes(of, &count, &err);
+    Py_END_ALLOW_THREADS
+    list = rc < 0 ? core_raise(&err) : node_list(of, count < NODES_MAX ? count : NODES_MAX);
+    PyMem_Free(of);
+    return list;
+}
+
+/* wait_nodes(count, timeout in ms) */
+static PyObject *wait_nodes(PyObject *self, PyObject *args)
+{
+    struct mob_error err;
+    Py_ssize_t count;
+    long long ms;
+    int rc;
+
+    (void)self;
+    if (!PyArg_ParseTuple(args, "nL:wait_nodes", &count, &ms))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = mob_wait_nodes((size_t)count, ms, &err);
+    Py_END_ALLOW_THREADS
+    if (rc < 0)
+        return core_raise(&err);
+    Py_RETURN_NONE;
+}
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef functions[] = {
+    { "setup", FAST(setup), METH_FASTCALL, NULL },
+    { "init", init, METH_VARARGS, NULL },
+    { "shutdown", shut_down, METH_NOARGS, NULL },
+    { "call", FAST(core_call), METH_FASTCALL, NULL },
+    { "get", FAST(core_get), METH_FASTCALL, NULL },
+    { "put", core_put, METH_O, NULL },
+    { "wait", FAST(core_wait), METH_FASTCALL, NULL },
+    { "cancel", FAST(core_cancel), METH_FASTCALL, NULL },
+    { "work", FAST(core_work), METH_FASTCALL, NULL },
+    { "cancelled", core_cancelled, METH_NOARGS, NULL },
+    { "set_name", core_set_name, METH_O, NULL },
+    { "task_self", core_task_self, METH_NOARGS, NULL },
+    { "resources", resources, METH_NOARGS, NULL },
+    { "nodes", nodes, METH_NOARGS, NULL },
+    { "wait_nodes", wait_nodes, METH_VARARGS, NULL },
+    { "_carried", core_carried, METH_O, NULL },
+    { NULL, NULL, 0, NULL },
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "mobula._core", .m_doc = "libmobula for Python; use mobula.", .m_size = -1, .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+
+    if (module == NULL || core_ref_init(module) < 0 || core_view_init(module) < 0 || core_fn_init(module) < 0
+        || PyModule_AddStringConstant(module, "version", mob_version()) < 0) {
+        Py_XDECREF(module);
+        return NULL;
+    }
+    core_task_init();
+    return module;
+}

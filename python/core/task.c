@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.c -- the worker's half: the library calls run(), on the main thread, for each task. It unpacks function and arguments, has Python
+ * call the one with the others (mobula/_worker.py), and packs what comes back; an exception becomes a value that raises where it is read,
+ * and the task fails with its text. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core.h"
+
+static PyThreadState *thread;           /* of the main thread, while the library has it */
+static PyObject *call_function;         /* (function, arguments or None, direct values, how many results) -> a list of them */
+static PyObject *pack_error;            /* (exception) -> what is pickled instead of it */
+static PyObject *functions;             /* hash -> function */
+static struct mob_task *current;
+
+/* Values of arguments 1 ...: their objects. An error's value is the task's own error: *ret_error. */
+static PyObject *unpack_direct(struct mob_task *t, PyObject **ret_error)
+{
+    Py_ssize_t count = (Py_ssize_t)mob_arg_count(t) - 1;
+    PyObject *list = PyList_New(count);
+    struct mob_view view, taken;
+    struct mob_error err;
+
+    for (Py_ssize_t i = 0; list != NULL && i < count; i++) {
+        enum value_kind kind = VALUE_OBJECT;
+        PyObject *o;
+
+        if (mob_arg(t, (size_t)i + 1, &view, &err) < 0)
+            o = core_raise(&err);
+        else if (view.ref_count > 0 || view.size <= 4096)
+            o = core_unpack_as(&view, false, &kind, NULL);
+        else
+            o = mob_arg_take(t, (size_t)i + 1, &taken, &err) < 0 ? core_raise(&err) : core_unpack_as(&taken, true, &kind, NULL);
+        if (o == NULL)
+            Py_CLEAR(list);
+        else if (kind == VALUE_ERROR && *ret_error == NULL)
+            *ret_error = Py_NewRef(o);
+        if (o != NULL)
+            PyList_SetItem(list, i, o);
+    }
+    return list;
+}
+
+/* The function of a hash; the first time it is fetched by the reference that the call carries. */
+static PyObject *function_of(const struct mob_view *call, const uint64_t hash[2])
+{
+    PyObject *key = PyBytes_FromStringAndSize((const char *)hash, 16), *function;
+    struct mob_view pickle;
+    struct mob_error err;
+    struct mob_ref *ref;
+    int rc;
+
+    if (key == NULL)
+        return NULL;
+    function = PyDict_GetItemWithError(functions, key);
+    if (function == NULL && !PyErr_Occurred()) {
+        if ((ref = mob_view_ref(call, 0, &err)) == NULL) {
+            Py_DECREF(key);
+            return core_raise(&err);
+        }
+        Py_BEGIN_ALLOW_THREADS
+        rc = mob_get(ref, MOB_FOREVER, &pickle, &err);
+        Py_END_ALLOW_THREADS
+        mob_ref_drop(ref);
+        function = rc < 0 ? core_raise(&err) : core_unpack(&pickle, true);
+        if (function != NULL && PyDict_SetItem(functions, key, function) < 0)
+            Py_CLEAR(function);
+    } else {
+        Py_XINCREF(function);
+    }
+    Py_DECREF(key);
+    return function;
+}
+
+static int return_packed(struct mob_task *t, size_t i, const struct packing *p, struct mob_error *err)
+{
+    struct mob_buffer *b;
+    char small[1024];
+
+    if (p->size <= sizeof small) {
+        core_pack_write(p, small);
+        return mob_return(t, i, MOB_BYTES_REFS(small, p->size, p->carried, p->carried_count), err);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    b = mob_create_refs(p->size, p->carried, p->carried_count, err);
+    Py_END_ALLOW_THREADS
+    if (b == NULL)
+        return -1;
+    core_pack_write(p, mob_buffer_data(b));
+    return mob_return_buffer(t, i, b, err);
+}
+
+/* -1: the exception is set. */
+static int return_object(struct mob_task *t, size_t i, enum value_kind kind, PyObject *object)
+{
+    struct mob_error err;
+    struct packing p;
+    int rc;
+
+    if (core_pack(&p, kind, object, NULL) < 0)
+        return -1;
+    rc = return_packed(t, i, &p, &err);
+    core_pack_fini(&p);
+    if (rc < 0)
+        core_raise(&err);
+    return rc;
+}
+
+/* Every result is the error that Python is handling. */
+static int return_error(struct mob_task *t, PyObject *error, unsigned returns)
+{
+    PyObject *type, *value, *trace, *packed = Py_XNewRef(error);
+    int rc = 0;
+
+    if (packed == NULL) {
+        PyErr_Fetch(&type, &value, &trace);
+        PyErr_NormalizeException(&type, &value, &trace);
+        if (trace != NULL)
+            PyException_SetTraceback(value, trace);
+        packed = PyObject_CallFunctionObjArgs(pack_error, value, NULL);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(trace);
+    }
+    for (unsigned i = 0; rc == 0 && i < returns; i++)
+        rc = packed == NULL ? -1 : return_object(t, i, VALUE_ERROR, packed);
+    Py_XDECREF(packed);
+    return rc;
+}
+
+/* Call the function of the task: a list of its results. NULL: the exception, or *ret_error of an argument. */
+static PyObject *call(struct mob_task *t, struct call_head *ret_head, PyObject **ret_error)
+{
+    enum value_kind kind = VALUE_OBJECT;
+    PyObject *arguments, *function, *direct, *results = NULL;
+    struct mob_view view;
+    struct mob_error err;
+
+    if (mob_arg(t, 0, &view, &err) < 0)
+        return core_raise(&err);
+    if ((arguments = core_unpack_as(&view, false, &kind, ret_head)) == NULL)
+        return NULL;
+    function = function_of(&view, ret_head->function);
+    direct = function != NULL ? unpack_direct(t, ret_error) : NULL;
+    if (direct != NULL && *ret_error == NULL)
+        results = PyObject_CallFunction(call_function, "OOOI", function, arguments, direct, ret_head->returns);
+    Py_DECREF(arguments);
+    Py_XDECREF(function);
+    Py_XDECREF(direct);
+    return results;
+}
+
+/* A result that cannot be pickled is an error as any other. */
+static int run_in_python(struct mob_task *t)
+{
+    struct call_head head = { 1, { 0, 0 } };
+    PyObject *error = NULL, *results = call(t, &head, &error);
+    unsigned count = head.returns > 0 ? head.returns : 1;
+    int rc = results == NULL ? -1 : 0;
+
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        rc = return_object(t, i, VALUE_OBJECT, PyList_GetItem(results, (Py_ssize_t)i));
+    if (rc < 0)
+        rc = return_error(t, error, count);
+    Py_XDECREF(results);
+    Py_XDECREF(error);
+    return rc;
+}
+
+static int run(struct mob_task *t, struct mob_error *err)
+{
+    int rc;
+
+    PyEval_RestoreThread(thread);
+    current = t;
+    rc = run_in_python(t);
+    current = NULL;
+    if (rc < 0) {                       /* not even the error could be packed */
+        PyErr_Print();
+        mob_fail(err, 1, "the task's exception could not be pickled; its worker's log has it");
+    }
+    thread = PyEval_SaveThread();
+    return rc;
+}
+
+void core_task_init(void)
+{
+    mob_register("python", run);
+}
+
+/* work(call_function, pack_error): this process is a worker; never returns. */
+PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct mob_init_options o = { .size = sizeof o, .interrupts = 1 };
+    struct mob_error err;
+
+    (void)self;
+    (void)count;
+    call_function = Py_NewRef(args[0]);
+    pack_error = Py_NewRef(args[1]);
+    if ((functions = PyDict_New()) == NULL)
+        return NULL;
+    core_era = 1;
+    core_in_worker = true;
+    thread = PyEval_SaveThread();
+    mob_init(0, NULL, &o, &err);      /* ends the process, if it fails in a worker */
+    PyEval_RestoreThread(thread);
+    return core_raise(&err);            /* this is no worker: nobody said so in the environment */
+}
+
+/* Was the running task cancelled? */
+PyObject *core_cancelled(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return PyBool_FromLong(current != NULL && mob_cancelled(current));
+}
+
+/* set_name(name): what the running task prints is told under it. */
+PyObject *core_set_name(PyObject *self, PyObject *name)
+{
+    PyObject *bytes = PyUnicode_AsUTF8String(name);
+
+    (void)self;
+    if (bytes == NULL)
+        return NULL;
+    if (current != NULL)
+        mob_task_set_name(current, PyBytes_AsString(bytes));
+    Py_DECREF(bytes);
+    Py_RETURN_NONE;
+}
+
+/* What the running task knows of itself, as a dict; None: no task runs. */
+PyObject *core_task_self(PyObject *self, PyObject *unused)
+{
+    struct mob_task_self s = { .size = sizeof s };
+    struct mob_error err;
+    PyObject *gpus, *i;
+
+    (void)self;
+    (void)unused;
+    if (current == NULL)
+        Py_RETURN_NONE;
+    if (mob_task_self(current, &s, &err) < 0)
+        return core_raise(&err);
+    gpus = PyList_New(0);
+    for (unsigned k = 0; gpus != NULL && k < s.gpu_count; k++) {
+        i = PyLong_FromUnsignedLong(s.gpus[k]);
+        if (i == NULL || PyList_Append(gpus, i) < 0)
+            Py_CLEAR(gpus);
+        Py_XDECREF(i);
+    }
+    return gpus == NULL ? NULL : Py_BuildValue("{sssssssisNss}", "task_id", s.id, "node_id", s.node, "ip", s.ip, "attempt", s.attempt,
+                                               "gpu_ids", gpus, "resources", s.resources);
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* value.c -- a Python object as the bytes of a value.
+ *
+ *   [ head | size of each buffer, uint64_t each | pickle | buffers, each from a multiple of 64 bytes on ]
+ *
+ * The buffers are those of pickle's protocol 5 that stand out of band: a numpy array's bytes are copied once, into the value, and are
+ * looked at where they stand by whoever unpickles it. References inside are carried beside the bytes (mob_put_refs()), and pickled as
+ * their place among them. An object of plain built-in types is pickled by C alone; cloudpickle sees all others. */
+#include <string.h>
+
+#include "core.h"
+
+#define ALIGN 64
+#define PLAIN_DEPTH 4
+#define COPY_MAX 4096                   /* bytes of a pickle that are copied rather than pinned */
+
+struct head {
+    uint8_t kind, zero;
+    uint16_t returns;
+    uint32_t buffers;
+    uint64_t pickle_size;               /* 0: the object is None */
+    uint64_t function[2];
+};
+
+/* References of what is being pickled on this thread. */
+static _Thread_local PyObject *packing_refs;
+static _Thread_local bool packing;
+/* The value that is being unpickled on this thread. */
+static _Thread_local struct mob_view *unpacking;
+static _Thread_local size_t unpacking_first;
+
+static size_t aligned(size_t size)
+{
+    return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
+/* -- to bytes ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_plain(PyObject *o, int depth)
+{
+    PyTypeObject *type = Py_TYPE(o);
+    PyObject *key, *value;
+    Py_ssize_t at = 0;
+
+    if (o == Py_None || type == &PyLong_Type || type == &PyUnicode_Type || type == &PyFloat_Type || type == &PyBool_Type
+        || type == &PyBytes_Type)
+        return true;
+    if (depth == PLAIN_DEPTH)
+        return false;
+    if (type == &PyTuple_Type) {
+        for (Py_ssize_t i = 0, n = PyTuple_Size(o); i < n; i++)
+            if (!is_plain(PyTuple_GetItem(o, i), depth + 1))
+                return false;
+        return true;
+    }
+    if (type == &PyList_Type) {
+        for (Py_ssize_t i = 0; i < PyList_Size(o); i++)
+            if (!is_plain(PyList_GetItem(o, i), depth + 1))
+                return false;
+        return true;
+    }
+    if (type != &PyDict_Type)
+        return false;
+    while (PyDict_Next(o, &at, &key, &value))
+        if (!is_plain(key, depth + 1) || !is_plain(value, depth + 1))
+            return false;
+    return true;
+}
+
+Py_ssize_t core_pack_ref(PyObject *ref)
+{
+    if (!packing) {
+        PyErr_SetString(PyExc_TypeError, "an ObjectRef can be pickled only by mobula itself: pass it to a task, return it from one, or "
+                        "put() an object that holds it");
+        return -1;
+    }
+    if (packing_refs == NULL && (packing_refs = PyList_New(0)) == NULL)
+        return -1;
+    return PyList_Append(packing_refs, ref) < 0 ? -1 : PyList_Size(packing_refs) - 1;
+}
+
+/* dumps() of Python: the pickle and a list of buffers. */
+static int pickle_any(struct packing *p, PyObject *object)
+{
+    PyObject *said = PyObject_CallFunctionObjArgs(core_python.dumps, object, NULL), *buffers;
+
+    if (said == NULL)
+        return -1;
+    p->pickle = Py_NewRef(PyTuple_GetItem(said, 0));
+    buffers = PyTuple_GetItem(said, 1);
+    Py_ssize_t count = PyList_Size(buffers);
+    p->buffers = count > 0 ? PyMem_Calloc((size_t)count, sizeof *p->buffers) : NULL;
+    if (count > 0 && p->buffers == NULL) {
+        Py_DECREF(said);
+        return PyErr_NoMemory(), -1;
+    }
+    for (; p->buffer_count < count; p->buffer_count++)
+        if (PyObject_GetBuffer(PyList_GetItem(buffers, p->buffer_count), &p->buffers[p->buffer_count], PyBUF_ANY_CONTIGUOUS) < 0)
+            break;
+    Py_DECREF(said);
+    return p->buffer_count == count ? 0 : -1;
+}
+
+static int pickle(struct packing *p, PyObject *object)
+{
+    PyObject *outer_refs = packing_refs;
+    bool outer = packing;
+    int rc = 0;
+
+    if (object == Py_None)
+        return 0;
+    packing = true;
+    packing_refs = NULL;
+    if (!is_plain(object, 0))
+        rc = pickle_any(p, object);
+    else if ((p->pickle = PyObject_CallFunction(core_python.plain_dumps, "Oi", object, 5)) == NULL)
+        rc = -1;
+    p->refs = packing_refs;
+    packing_refs = outer_refs;
+    packing = outer;
+    return rc;
+}
+
+static int carry(struct packing *p, struct mob_ref *first)
+{
+    Py_ssize_t count = p->refs != NULL ? PyList_Size(p->refs) : 0;
+
+    p->carried_count = (size_t)count + (first != NULL);
+    if (p->carried_count == 0)
+        return 0;
+    p->carried = PyMem_Malloc(p->carried_count * sizeof *p->carried);
+    if (p->carried == NULL)
+        return PyErr_NoMemory(), -1;
+    p->carried[0] = first;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if ((p->carried[i + (first != NULL)] = core_ref_of(PyList_GetItem(p->refs, i))) == NULL)
+            return -1;
+    return 0;
+}
+
+int core_pack(struct packing *p, enum value_kind kind, PyObject *object, struct mob_ref *first)
+{
+    *p = (struct packing){ .kind = kind };
+    if (pickle(p, object) < 0 || carry(p, first) < 0) {
+        core_pack_fini(p);
+        return -1;
+    }
+    p->size = sizeof(struct head) + (size_t)p->buffer_count * sizeof(uint64_t) + (size_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0);
+    for (Py_ssize_t i = 0; i < p->buffer_count; i++)
+        p->size = aligned(p->size) + (size_t)p->buffers[i].len;
+    return 0;
+}
+
+void core_pack_write(const struct packing *p, void *to)
+{
+    struct head head = { .kind = (uint8_t)p->kind, .returns = (uint16_t)p->call.returns, .buffers = (uint32_t)p->buffer_count,
+                         .pickle_size = (uint64_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0),
+                         .function = { p->call.function[0], p->call.function[1] } };
+    uint64_t size;
+    char *start = to, *at = memcpy(to, &head, sizeof head);
+
+    at += sizeof head;
+    for (Py_ssize_t i = 0; i < p->buffer_count; i++, at += sizeof size) {
+        size = (uint64_t)p->buffers[i].len;
+        memcpy(at, &size, sizeof size);
+    }
+    if (head.pickle_size > 0)
+        memcpy(at, PyBytes_AsString(p->pickle), head.pickle_size);
+    at += head.pickle_size;
+    for (Py_ssize_t i = 0; i < p->buffer_count; i++) {
+        char *from = at;
+
+        at = start + aligned((size_t)(at - start));
+        memset(from, 0, (size_t)(at - from));
+        memcpy(at, p->buffers[i].buf, (size_t)p->buffers[i].len);
+        at += p->buffers[i].len;
+    }
+}
+
+void core_pack_fini(struct packing *p)
+{
+    for (Py_ssize_t i = 0; i < p->buffer_count; i++)
+        PyBuffer_Release(&p->buffers[i]);
+    PyMem_Free(p->buffers);
+    PyMem_Free(p->carried);
+    Py_CLEAR(p->pickle);
+    Py_CLEAR(p->refs);
+}
+
+/* -- from bytes -------------------------------------------------------------------------------------------------------------- */
+
+PyObject *core_carried(PyObject *self, PyObject *index)
+{
+    Py_ssize_t i = PyLong_AsSsize_t(index);
+    struct mob_error err;
+    struct mob_ref *ref;
+
+    (void)self;
+    if (i < 0 || unpacking == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "this pickle holds an ObjectRef, and is none of mobula's own values");
+        return NULL;
+    }
+    ref = mob_view_ref(unpacking, (size_t)i + unpacking_first, &err);
+    return ref != NULL ? core_ref_new(ref) : core_raise(&err);
+}
+
+static PyObject *malformed(void)
+{
+    PyErr_SetString(PyExc_ValueError, "the value is none that a Python program made");
+    return NULL;
+}
+
+/* The buffers of a value as a list of parts of `owner`, whose bytes are at `data`. NULL: the value is malformed, or no memory. */
+static PyObject *parts_of(PyObject *owner, const char *data, size_t size, const struct head *head)
+{
+    size_t at = sizeof *head + head->buffers * sizeof(uint64_t) + head->pickle_size;
+    PyObject *list = PyList_New(0), *part;
+    uint64_t length;
+
+    for (uint32_t i = 0; list != NULL && i < head->buffers; i++) {
+        memcpy(&length, data + sizeof *head + i * sizeof length, sizeof length);
+        at = aligned(at);
+        part = at <= size && length <= size - at ? core_part_new(owner, data + at, length) : malformed();
+        if (part == NULL || PyList_Append(list, part) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(part);
+        at += length;
+    }
+    return list;
+}
+
+static PyObject *loads_parts(PyObject *owner, const char *data, size_t size, const struct head *head)
+{
+    size_t at = sizeof *head + head->buffers * sizeof(uint64_t);
+    PyObject *pickle = core_part_new(owner, data + at, head->pickle_size), *parts = NULL, *args = NULL, *named = NULL, *object = NULL;
+
+    if (pickle != NULL && (parts = parts_of(owner, data, size, head)) != NULL && (args = PyTuple_Pack(1, pickle)) != NULL
+        && (named = Py_BuildValue("{sO}", "buffers", parts)) != NULL)
+        object = PyObject_Call(core_python.loads, args, named);
+    Py_XDECREF(pickle);
+    Py_XDECREF(parts);
+    Py_XDECREF(args);
+    Py_XDECREF(named);
+    return object;
+}
+
+/* A value with no buffers and a short pickle keeps nothing. */
+static PyObject *loads_copy(const char *pickle, size_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(pickle, (Py_ssize_t)size);
+    PyObject *object = bytes != NULL ? PyObject_CallFunctionObjArgs(core_python.loads, bytes, NULL) : NULL;
+
+    Py_XDECREF(bytes);
+    return object;
+}
+
+/* What keeps the bytes of an object with buffers: the view itself, or a copy. */
+static PyObject *owner_of(struct mob_view *view, bool owned, const char **ret_data)
+{
+    PyObject *owner;
+
+    if (owned) {
+        *ret_data = view->data;
+        owner = core_view_new(view);
+        *view = (struct mob_view){ 0 };
+        return owner;
+    }
+    owner = PyBytes_FromStringAndSize(view->data, (Py_ssize_t)view->size);
+    *ret_data = owner != NULL ? PyBytes_AsString(owner) : NULL;
+    return owner;
+}
+
+static PyObject *unpickle(struct mob_view *view, bool owned, const struct head *head)
+{
+    size_t size = view->size;
+    const char *data = view->data;
+    PyObject *owner, *object;
+
+    if (head->pickle_size == 0)
+        Py_RETURN_NONE;
+    if (head->buffers == 0 && head->pickle_size <= COPY_MAX)
+        return loads_copy(data + sizeof *head, head->pickle_size);
+    if ((owner = owner_of(view, owned, &data)) == NULL)
+        return NULL;
+    object = loads_parts(owner, data, size, head);
+    Py_DECREF(owner);
+    return object;
+}
+
+PyObject *core_unpack_as(struct mob_view *view, bool owned, enum value_kind *ret_kind, struct call_head *ret_call)
+{
+    struct mob_view *outer = unpacking, carrier = *view;        /* a copy: the pin serves both, and outlives unpickling */
+    size_t outer_first = unpacking_first;
+    PyObject *object = NULL;
+    struct head head;
+
+    if (view->size >= sizeof head)
+        memcpy(&head, view->data, sizeof head);
+    if (view->size < sizeof head || head.kind > VALUE_CALL || head.buffers > view->size / sizeof(uint64_t)
+        || head.pickle_size > view->size - sizeof head - head.buffers * sizeof(uint64_t)) {
+        if (owned)
+            mob_view_release(view);
+        return malformed();
+    }
+    *ret_kind = (enum value_kind)head.kind;
+    if (ret_call != NULL)
+        *ret_call = (struct call_head){ head.returns, { head.function[0], head.function[1] } };
+    unpacking = &carrier;
+    unpacking_first = head.kind == VALUE_CALL;
+    object = unpickle(view, owned, &head);
+    unpacking = outer;
+    unpacking_first = outer_first;
+    if (owned)
+        mob_view_release(view);
+    return object;
+}
+
+PyObject *core_unpack(struct mob_view *view, bool owned)
+{
+    enum value_kind kind = VALUE_OBJECT;
+    PyObject *object = core_unpack_as(view, owned, &kind, NULL), *e;
+
+    if (object == NULL || kind != VALUE_ERROR)
+        return object;
+    e = PyObject_CallFunctionObjArgs(core_python.raise_value, object, NULL);
+    Py_DECREF(object);
+    if (e != NULL)
+        PyErr_SetObject((PyObject *)Py_TYPE(e), e);
+    Py_XDECREF(e);
+    return NULL;
+}

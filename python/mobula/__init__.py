@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mobula: run Python functions on the machines of a cluster, with the programming model of Ray Core.
+
+    import mobula as ray
+
+    ray.init()
+
+    @ray.remote
+    def square(x):
+        return x * x
+
+    print(ray.get([square.remote(i) for i in range(4)]))
+"""
+
+from mobula import exceptions
+from mobula._api import (
+    ObjectRef, RemoteFunction, available_resources, cancel, cluster_resources, get, get_gpu_ids, get_runtime_context, init,
+    is_initialized, nodes, put, remote, shutdown, wait,
+)
+from mobula._core import version as __version__
+from mobula import util
+
+__all__ = [
+    "ObjectRef", "RemoteFunction", "available_resources", "cancel", "cluster_resources", "exceptions", "get", "get_gpu_ids",
+    "get_runtime_context", "init", "is_initialized", "nodes", "put", "remote", "shutdown", "util", "wait",
+]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of remote functions: which there are, what they may be, and their form for the library."""
+
+from dataclasses import dataclass
+
+from mobula import _core
+from mobula.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+# Of Ray's options, those that ask for nothing that Mobula does otherwise are taken and have no effect.
+_WITHOUT_EFFECT = {"enable_task_events", "_metadata", "_labels"}
+_DEFAULTS = {
+    "num_cpus": None, "num_gpus": None, "resources": None, "memory": None, "num_returns": 1, "max_retries": 3, "name": None,
+    "scheduling_strategy": None, "label_selector": None,
+}
+VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
+_NO_RETRY = -2147483648
+_SMALLEST = 0.0001
+
+
+def check(options):
+    """Refuse what is wrong in these options, by name."""
+    for key, value in options.items():
+        if key not in _DEFAULTS and key not in _WITHOUT_EFFECT:
+            raise ValueError(f"Invalid option keyword {key} for remote functions. Valid ones are {VALID}.")
+        if key == "num_returns":
+            _check_returns(value)
+        elif key == "max_retries" and not (value is None or (isinstance(value, int) and value >= -1)):
+            raise ValueError("The keyword 'max_retries' only accepts None, 0, -1 or a positive integer, where -1 represents infinity.")
+        elif key in ("num_cpus", "num_gpus", "memory") and value is not None:
+            _check_quantity(key, value)
+        elif key == "resources" and value is not None:
+            _check_resources(value)
+
+
+def _check_returns(value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"The keyword 'num_returns' only accepts 0 or a positive integer, not {value!r}.")
+
+
+def _check_quantity(name, value):
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value:
+        raise TypeError(f"The quantity of resource {name} must be a number, not {value!r}.")
+    if value < 0:
+        raise ValueError(f"The quantity of resource {name} cannot be negative.")
+    if name != "memory" and abs(value / _SMALLEST - round(value / _SMALLEST)) > 1e-6:
+        raise ValueError(f"The precision of the fractional quantity of resource {name} cannot go beyond {_SMALLEST}.")
+
+
+def _check_resources(resources):
+    if not isinstance(resources, dict):
+        raise TypeError("The keyword 'resources' must be a dict of names and quantities.")
+    if "CPU" in resources or "GPU" in resources:
+        raise ValueError("Use the 'num_cpus' and 'num_gpus' keyword instead of 'CPU' and 'GPU' in 'resources' keyword")
+    for name, quantity in resources.items():
+        _check_quantity(name, quantity)
+
+
+def _quantity(value):
+    return f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def resources_text(num_cpus, num_gpus, memory, resources):
+    """"CPU=1,GPU=2,licence=1", as mobula.h has it."""
+    wanted = {"CPU": 1 if num_cpus is None else num_cpus, "GPU": num_gpus or 0, "memory": memory or 0, **(resources or {})}
+    return ",".join(f"{name}={_quantity(value)}" for name, value in wanted.items() if value)
+
+
+def _strategy_text(strategy):
+    if strategy is None or strategy == "DEFAULT":
+        return None
+    if strategy == "SPREAD":
+        return "spread"
+    if isinstance(strategy, NodeAffinitySchedulingStrategy):
+        return f"node{'~' if strategy.soft else ''}={strategy.node_id}"
+    raise ValueError(f"scheduling_strategy must be \"DEFAULT\", \"SPREAD\" or a NodeAffinitySchedulingStrategy, not {strategy!r}.")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of one remote function."""
+
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    resources: dict | None = None
+    memory: int | None = None
+    num_returns: int = 1
+    max_retries: int | None = 3
+    name: str | None = None
+    scheduling_strategy: object = None
+    label_selector: dict | None = None
+
+    def library_fn(self, function_name):
+        """The library's object for calls with these options."""
+        retries = 3 if self.max_retries is None else self.max_retries
+        labels = ",".join(f"{key}={value}" for key, value in (self.label_selector or {}).items()) or None
+        return _core.Fn(resources_text(self.num_cpus, self.num_gpus, self.memory, self.resources),
+                        _strategy_text(self.scheduling_strategy), labels, self.name or function_name, self.num_returns,
+                        _NO_RETRY if retries == 0 else retries)
+
+
+def make(changes, base=None):
+    """`base` with these changes, checked."""
+    check(changes)
+    known = {key: value for key, value in changes.items() if key in _DEFAULTS}
+    return Options(**{**(base.__dict__ if base is not None else {}), **known})

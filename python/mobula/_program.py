@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program that workers of a Python driver run: a zip archive that Python executes, made of a few lines and the driver's own modules.
+
+A node gets it by content, once, as it gets the executable of a C driver. It names the driver's interpreter by path; a node where that is
+missing, is of another version, or has no mobula, says so (MOBULA_CHECK: raylet/script.c) and takes no task of the driver.
+"""
+
+import io
+import os
+import sys
+import zipfile
+
+_SIZE_MAX = 64 << 20
+
+_MAIN = '''\
+import os, sys
+
+def lacks():
+    if sys.version_info[:2] != {version!r}:
+        return "the driver runs Python %d.%d, and %s here is %d.%d" % (*{version!r}, sys.executable, *sys.version_info[:2])
+    here = [os.path.join(folder, python) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder
+            for python in ("../python", "mobula/python")]
+    sys.path.extend(folder for folder in here if os.path.isdir(folder))
+    try:
+        import mobula._core
+    except ImportError as e:
+        return "%s: %s" % (sys.executable, e)
+    return None
+
+why = lacks()
+if os.environ.pop("MOBULA_CHECK", None):
+    print(why or "fits")
+    sys.exit(0)
+if why:
+    sys.exit(why)
+from mobula import _worker
+_worker.main({main!r})
+'''
+
+
+def interpreter():
+    """The path of the driver's interpreter, for the first line of the program."""
+    path = os.path.abspath(sys.executable) if sys.executable else ""
+    if not path or len(path) > 250 or any(c.isspace() for c in path):
+        raise RuntimeError(f"The path of the Python interpreter, {path!r}, cannot stand in a script's first line: it is empty, has "
+                           "spaces, or is longer than 250 characters. Start the driver with another one.")
+    return path
+
+
+def _folder_of_main():
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    return os.path.dirname(os.path.abspath(path)) if path else None
+
+
+def own_modules():
+    """(name in the archive, path) of each module file beside the driver's script, in packages, too."""
+    folder = _folder_of_main()
+    if folder is None or os.path.isfile(folder) or folder.startswith((sys.prefix + os.sep, sys.base_prefix + "/lib/")):
+        return []
+    found = [(name, os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name.endswith(".py")]
+    for name in sorted(os.listdir(folder)):
+        if os.path.isfile(os.path.join(folder, name, "__init__.py")):
+            for inner, _, files in os.walk(os.path.join(folder, name)):
+                paths = [os.path.join(inner, file) for file in sorted(files) if file.endswith(".py")]
+                found += [(os.path.relpath(path, folder), path) for path in paths]
+    return found
+
+
+def make():
+    """The bytes of the program. The same modules make the same bytes, whenever they are made."""
+    archive = io.BytesIO()
+    archive.write(f"#!{interpreter()}\n".encode())
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as z:
+        def add(name, data):
+            z.writestr(zipfile.ZipInfo(name), data)
+        main = getattr(sys.modules.get("__main__"), "__file__", None)
+        add("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None))
+        size = 0
+        for name, path in own_modules():
+            if name == "__main__.py" or not os.access(path, os.R_OK):
+                continue
+            with open(path, "rb") as file:
+                data = file.read()
+            size += len(data)
+            if size > _SIZE_MAX:
+                raise RuntimeError(f"The modules beside the driver's script have more than {_SIZE_MAX >> 20} MiB; move the script to a "
+                                   "folder of its own, with what it imports.")
+            add(name, data)
+    return archive.getvalue()

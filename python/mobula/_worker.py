@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a Python worker: the C extension waits for tasks and calls call_function() for each."""
+
+import os
+import signal
+import sys
+
+from mobula import _core, exceptions
+from mobula import _api
+
+_name = ""
+
+
+def _arguments(packed, direct):
+    """(args, kwargs) of a call, with the values of direct references in their places."""
+    if packed is None:
+        return (), {}
+    args, kwargs, places = packed
+    if places:
+        args = list(args)
+        for place, value in zip(places, direct):
+            if isinstance(place, int):
+                args[place] = value
+            else:
+                kwargs[place] = value
+    return args, kwargs
+
+
+def _call_function(function, packed, direct, returns):
+    global _name
+    function, _name = function
+    _core.set_name(_name)
+    args, kwargs = _arguments(packed, direct)
+    result = function(*args, **kwargs)
+    _flush()
+    if returns == 1:
+        return [result]
+    if returns == 0:
+        return [None]
+    results = list(result) if hasattr(result, "__iter__") else [result]
+    if len(results) != returns:
+        raise ValueError(f"Task returned {len(results)} objects, but num_returns={returns}.")
+    return results
+
+
+def _pack_error(exception):
+    """What stands for an exception of a task where its value is read; without the exception itself, if that cannot be pickled."""
+    _flush()
+    task = _core.task_self()
+    error = exceptions.of_task(exception, _name, os.getpid(), task["ip"])
+    try:
+        from mobula import _serialization
+        _serialization.loads(_serialization.dumps(error)[0])
+    except Exception:
+        error = exceptions.RayTaskError(error.function_name, error.traceback_str, None, error.pid, error.ip)
+    return error
+
+
+def _flush():
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _on_sigint(number, frame):
+    """The raylet says that a task was cancelled; the one that runs may be another, or have ended."""
+    if _core.cancelled():
+        raise KeyboardInterrupt
+
+
+def main(script):
+    """Run tasks until the end; `script`: the driver's, which workers find as __main__'s name in what they unpickle."""
+    sys.path.insert(0, sys.argv[0])         # the archive, with the driver's own modules
+    sys.argv = [script or ""]
+    signal.signal(signal.SIGINT, _on_sigint)
+    sys.stdout.reconfigure(line_buffering=True)
+    _api._in_worker()
+    _core.work(_call_function, _pack_error)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong, by the names and with the ancestors of Ray's exceptions.
+
+An exception that a task raises arrives at every ``get`` of its results as a RayTaskError that is also an instance of the task's own
+exception type, with the traceback of both sides.
+"""
+
+import sys
+import traceback
+
+
+class RayError(Exception):
+    """Whatever Mobula itself raises."""
+
+
+class GetTimeoutError(RayError, TimeoutError):
+    """The value was not there in time."""
+
+
+class TaskCancelledError(RayError):
+    """The task was cancelled before it ended."""
+
+
+class WorkerCrashedError(RayError):
+    """The worker died more often than max_retries; the text says how."""
+
+
+class NodeDiedError(RayError):
+    """The node of the task or object died."""
+
+
+class ObjectLostError(RayError):
+    """No copy of the object is left."""
+
+
+class OwnerDiedError(ObjectLostError):
+    """The process that owned the object died, and the object with it."""
+
+
+class ObjectStoreFullError(RayError):
+    """The object store has no room; the text says what fills it."""
+
+
+class TaskUnschedulableError(RayError):
+    """No node can ever run the task."""
+
+
+class RaySystemError(RayError):
+    """The operating system or a peer refused; the text says why."""
+
+
+class RayTaskError(RayError):
+    """An exception of a task.
+
+    ``cause`` is the task's own exception (None, if it could not be pickled); ``traceback_str`` the traceback there.
+    """
+
+    def __init__(self, function_name, traceback_str, cause=None, pid=0, ip=""):
+        self.function_name, self.traceback_str, self.cause, self.pid, self.ip = function_name, traceback_str, cause, pid, ip
+        Exception.__init__(self, function_name, traceback_str, cause, pid, ip)
+
+    def __str__(self):
+        return f"mobula::{self.function_name}() (pid={self.pid}, ip={self.ip})\n{self.traceback_str}"
+
+    def __reduce__(self):
+        return RayTaskError, (self.function_name, self.traceback_str, self.cause, self.pid, self.ip)
+
+    def as_instanceof_cause(self):
+        """The same error as an exception that ``except TypeOfTheTask`` catches, too; itself, if its class cannot be one's base."""
+        if self.cause is None or isinstance(self, type(self.cause)):
+            return self
+        error = _both(type(self.cause))
+        if error is None:
+            return self
+        error = error.__new__(error)
+        error.__dict__.update(getattr(self.cause, "__dict__", {}))
+        RayTaskError.__init__(error, self.function_name, self.traceback_str, self.cause, self.pid, self.ip)
+        error.args = self.cause.args
+        error.__cause__ = self.cause
+        return error
+
+
+_classes = {}
+
+
+def _both(cause):
+    """A class that is RayTaskError and `cause`; None: there can be none."""
+    if cause not in _classes:
+        try:
+            name = f"RayTaskError({cause.__name__})"
+            _classes[cause] = type(name, (RayTaskError, cause), {"__module__": RayTaskError.__module__, "__qualname__": name})
+            _classes[cause].__new__(_classes[cause])
+        except TypeError:
+            _classes[cause] = None
+    return _classes[cause]
+
+
+_INVALID, _TIMEOUT, _TASK = 1, 2, 3
+_BY_CODE = {
+    _INVALID: ValueError, _TIMEOUT: GetTimeoutError, 4: TaskCancelledError, 5: WorkerCrashedError, 6: NodeDiedError,
+    7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: PermissionError,
+    12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError,
+}
+
+
+def from_library(code, user_code, pid, attempt, function, node, text):
+    """The exception for an error of libmobula (enum mob_code of mobula.h)."""
+    if code == _TIMEOUT:
+        return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
+    if code == _TASK:
+        return RayTaskError(function, text, None, pid, node)
+    return _BY_CODE.get(code, RaySystemError)(text)
+
+
+def of_task(exception, function_name, pid, ip):
+    """What a worker sends of an exception that its task raised: a RayTaskError, which another task's stays."""
+    if isinstance(exception, RayTaskError):
+        return RayTaskError(exception.function_name, exception.traceback_str, exception.cause, exception.pid, exception.ip)
+    trace = exception.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("mobula."):
+        trace = trace.tb_next               # our own frames tell a user nothing
+    if isinstance(exception, ModuleNotFoundError):
+        exception.add_note(f"mobula sends the modules beside the driver's script; of {exception.name}, install it on node {ip} for "
+                           f"{sys.executable}")
+    text = "".join(traceback.format_exception(type(exception), exception, trace))
+    return RayTaskError(function_name, text, exception.with_traceback(None), pid, ip)
+
+
+def to_raise(error):
+    """What ``get`` raises for the value of a failed task."""
+    return error.as_instanceof_cause() if isinstance(error, RayTaskError) else error

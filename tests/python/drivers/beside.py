@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A module of the driver's own, which no node has."""
+WORDS = "from beside"

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remote functions, objects and references on one node, as a user of Ray writes them."""
+
+import gc
+import os
+import sys
+import threading
+import time
+import unittest
+
+import numpy
+
+import mobula as ray
+
+
+@ray.remote
+def square(x):
+    return x * x
+
+
+@ray.remote
+def same(*args, **kwargs):
+    return args, kwargs
+
+
+class Custom:
+    def __init__(self, text):
+        self.text = text
+
+    def __eq__(self, other):
+        return self.text == other.text
+
+
+class OwnError(Exception):
+    def __init__(self, a, b):
+        super().__init__(a, b)
+        self.a, self.b = a, b
+
+
+@ray.remote
+def fail_with(error):
+    raise error
+
+
+class Values(unittest.TestCase):
+    def test_arguments_and_results_of_every_kind(self):
+        kinds = [None, True, 0, -1, 2**100, 1.5, float("inf"), "text", "ü" * 1000, b"bytes", (), [], {}, (1, [2, {"3": 4}]),
+                 {1: None}, {1, 2}, range(3), Custom("x"), complex(1, 2), bytearray(b"b"), numpy.float32(1.5), "x" * 300000,
+                 b"y" * 2000000, list(range(20000)), [[[[[[1]]]]]]]
+        for value in kinds:
+            with self.subTest(str(value)[:40]):
+                self.assertEqual(ray.get(same.remote(value, key=value)), ((value,), {"key": value}))
+                self.assertEqual(ray.get(ray.put(value)), value)
+
+    def test_functions_and_closures(self):
+        factor = 7
+        times = ray.remote(lambda x: x * factor)
+        self.assertEqual(ray.get([times.remote(i) for i in range(3)]), [0, 7, 14])
+        self.assertEqual(ray.get(same.remote(lambda: factor))[0][0](), 7)
+
+    def test_references_are_replaced_by_values_only_as_arguments(self):
+        ref = ray.put(5)
+        self.assertEqual(ray.get(same.remote(ref, key=square.remote(ref))), ((5,), {"key": 25}))
+        (inside,), _ = ray.get(same.remote([ref]))
+        self.assertEqual(inside, [ref])
+        self.assertEqual(ray.get(inside), [5])
+        self.assertEqual(ray.get(ray.get(ray.put({"a": ref}))["a"]), 5)
+
+    def test_a_reference_in_a_result_outlives_its_task(self):
+        @ray.remote
+        def make():
+            return [ray.put("inner"), square.remote(3)]
+        self.assertEqual(ray.get(ray.get(make.remote())), ["inner", 9])
+
+    def test_several_results(self):
+        a, b = same.options(num_returns=2).remote(1, k=2)
+        self.assertEqual((ray.get(a), ray.get(b)), ((1,), {"k": 2}))
+        self.assertIsNone(same.options(num_returns=0).remote())
+        with self.assertRaisesRegex(ValueError, "Task returned 2 objects, but num_returns=3."):
+            ray.get(same.options(num_returns=3).remote()[2])
+
+    def test_nested_to_some_depth(self):
+        @ray.remote
+        def depth(n):
+            return 0 if n == 0 else 1 + ray.get(depth.remote(n - 1))
+        self.assertEqual(ray.get(depth.remote(5)), 5)
+
+
+class Arrays(unittest.TestCase):
+    def test_looked_at_where_they_lie(self):
+        array = numpy.arange(1 << 20, dtype=numpy.float64).reshape(1024, 1024)
+        ref = ray.put(array)
+        got = ray.get(ref)
+        self.assertTrue((got == array).all())
+        self.assertFalse(got.flags.owndata or got.flags.writeable)
+        with self.assertRaisesRegex(ValueError, "read-only"):
+            got[0, 0] = 1
+        self.assertEqual(got.ctypes.data % 64, 0)
+        again = ray.get(ref)
+        self.assertEqual(again.ctypes.data, got.ctypes.data)
+        del ref
+        gc.collect()
+        self.assertTrue((got == array).all())           # the bytes stay as long as somebody looks
+
+    def test_an_argument_that_is_kept_stays(self):
+        @ray.remote
+        def keep(array):
+            sys.kept = array
+
+        @ray.remote
+        def sum_of_kept():
+            return float(sys.kept.sum()) if hasattr(sys, "kept") else None
+
+        ray.get(keep.remote(ray.put(numpy.ones(1 << 18))))
+        for _ in range(20):
+            ray.get(same.remote(numpy.zeros(1 << 18)))
+        sums = set(ray.get([sum_of_kept.remote() for _ in range(20)]))
+        self.assertTrue(sums == {1 << 18} or sums == {1 << 18, None}, sums)
+
+    def test_layouts(self):
+        base = numpy.arange(60000).reshape(200, 300)
+        for array in (base, base.T, base[::2, ::3], numpy.asfortranarray(base), base[:0], numpy.array(5), numpy.array(["a", None], object),
+                      numpy.zeros(3, [("x", "i4"), ("y", "f8")])):
+            got, = ray.get(same.remote(array))[0]
+            self.assertTrue((got == array).all())
+            self.assertEqual(got.dtype, array.dtype)
+
+
+class Errors(unittest.TestCase):
+    def test_both_types_and_both_tracebacks(self):
+        with self.assertRaises(ValueError) as caught:
+            ray.get(fail_with.remote(ValueError("wrong", 5)))
+        error = caught.exception
+        self.assertIsInstance(error, ray.exceptions.RayTaskError)
+        self.assertEqual(error.args, ("wrong", 5))
+        self.assertIsInstance(error.cause, ValueError)
+        self.assertRegex(str(error), r"mobula::fail_with\(\) \(pid=\d+, ip=[\d.]+\)\nTraceback .*\n.*in fail_with\n")
+        self.assertNotIn("_worker.py", str(error))
+
+    def test_an_exception_class_with_its_own_constructor(self):
+        with self.assertRaises(OwnError) as caught:
+            ray.get(fail_with.remote(OwnError(1, 2)))
+        self.assertEqual((caught.exception.a, caught.exception.b), (1, 2))
+
+    def test_one_that_cannot_be_pickled(self):
+        @ray.remote
+        def fail():
+            error = RuntimeError("has a lock")
+            error.lock = threading.Lock()
+            raise error
+        with self.assertRaisesRegex(ray.exceptions.RayTaskError, "has a lock"):
+            ray.get(fail.remote())
+
+    def test_a_result_that_cannot_be_pickled(self):
+        with self.assertRaisesRegex(TypeError, "Could not serialize the value"):
+            ray.get(ray.remote(threading.Lock).remote())
+
+    def test_it_goes_through_what_depends_on_it(self):
+        failed = fail_with.remote(KeyError("k"))
+        with self.assertRaises(KeyError):
+            ray.get(square.remote(square.remote(failed)))
+
+        @ray.remote
+        def catch():
+            try:
+                ray.get(fail_with.remote(KeyError("inner")))
+            except KeyError as e:
+                return str(e.args)
+        self.assertEqual(ray.get(catch.remote()), "('inner',)")
+
+    def test_exit_and_death(self):
+        with self.assertRaises(SystemExit):
+            ray.get(fail_with.remote(SystemExit(3)))
+        with self.assertRaisesRegex(ray.exceptions.WorkerCrashedError, "exit"):
+            ray.get(ray.remote(max_retries=0)(lambda: os._exit(7)).remote())
+        with self.assertRaisesRegex(ray.exceptions.WorkerCrashedError, "SIGSEGV|signal 11"):
+            ray.get(ray.remote(max_retries=0)(lambda: os.kill(os.getpid(), 11)).remote())
+        self.assertEqual(ray.get(square.remote(2)), 4)
+
+
+class Waiting(unittest.TestCase):
+    def setUp(self):
+        self.gate = f"/tmp/mobula-gate-{os.getpid()}-{self.id()}"
+
+    def tearDown(self):
+        if os.path.exists(self.gate):
+            os.unlink(self.gate)
+
+    def blocked(self):
+        @ray.remote
+        def wait_for(path):
+            while not os.path.exists(path):
+                time.sleep(0.01)
+            return path
+        return wait_for.remote(self.gate)
+
+    def test_get_with_timeout(self):
+        ref = self.blocked()
+        with self.assertRaises(ray.exceptions.GetTimeoutError) as caught:
+            ray.get(ref, timeout=0.05)
+        self.assertIsInstance(caught.exception, TimeoutError)
+        with self.assertRaises(ray.exceptions.GetTimeoutError):
+            ray.get([square.remote(1), ref], timeout=0)
+        open(self.gate, "w").close()
+        self.assertEqual(ray.get(ref, timeout=30), self.gate)
+
+    def test_wait(self):
+        ref, quick = self.blocked(), [square.remote(i) for i in range(5)]
+        ready, others = ray.wait([ref] + quick, num_returns=5)
+        self.assertEqual((ready, others), (quick, [ref]))
+        self.assertEqual(ray.wait([ref], timeout=0), ([], [ref]))
+        open(self.gate, "w").close()
+        self.assertEqual(ray.wait([ref]), ([ref], []))
+
+    def test_in_the_order_of_their_ends(self):
+        ref = self.blocked()
+        values = ray.util.as_completed([ref, square.remote(2)])
+        self.assertEqual(next(values), 4)
+        open(self.gate, "w").close()
+        self.assertEqual(list(values), [self.gate])
+        self.assertEqual(sorted(ray.util.map_unordered(square, range(30), backpressure_size=4)), [i * i for i in range(30)])
+
+    def test_asyncio_and_futures(self):
+        import asyncio
+
+        async def both():
+            return await square.remote(3), await asyncio.gather(*[square.remote(i) for i in range(3)])
+        self.assertEqual(asyncio.run(both()), (9, [0, 1, 4]))
+        self.assertEqual(square.remote(5).future().result(30), 25)
+        with self.assertRaises(KeyError):
+            fail_with.remote(KeyError(1)).future().result(30)
+
+    def test_cancel(self):
+        ref = self.blocked()
+        ray.cancel(ref, force=True)
+        with self.assertRaises(ray.exceptions.TaskCancelledError):
+            ray.get(ref)
+        done = square.remote(1)
+        ray.get(done)
+        ray.cancel(done)
+        self.assertEqual(ray.get(done), 1)
+
+    def test_a_running_task_is_interrupted(self):
+        path = self.gate
+
+        @ray.remote
+        def sleep():
+            with open(path + ".started", "w"):
+                pass
+            try:
+                while True:
+                    time.sleep(0.01)
+            except KeyboardInterrupt:
+                with open(path, "w") as file:
+                    file.write(str(ray.get_runtime_context().is_canceled()))
+                raise
+
+        ref = sleep.remote()
+        while not os.path.exists(path + ".started"):
+            time.sleep(0.01)
+        os.unlink(path + ".started")
+        behind = [square.remote(i) for i in range(10)]      # on its worker, too, perhaps
+        ray.cancel(ref)
+        with self.assertRaises(ray.exceptions.TaskCancelledError):
+            ray.get(ref)
+        self.assertEqual(ray.get(behind), [i * i for i in range(10)])
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        with open(path) as file:
+            self.assertIn(file.read(), ("True", ""))
+
+    def test_threads_of_a_driver(self):
+        results = {}
+
+        def many(k):
+            results[k] = ray.get([square.remote(k * 100 + i) for i in range(100)])
+        threads = [threading.Thread(target=many, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(results, {k: [(k * 100 + i) ** 2 for i in range(100)] for k in range(4)})
+
+
+class Options(unittest.TestCase):
+    def test_resources_of_a_task(self):
+        @ray.remote(num_gpus=1, resources={"licence": 2})
+        def look():
+            context = ray.get_runtime_context()
+            return ray.get_gpu_ids(), context.get_assigned_resources(), os.environ["CUDA_VISIBLE_DEVICES"]
+        gpus, resources, visible = ray.get(look.remote())
+        self.assertEqual((len(gpus), resources), (1, {"CPU": 1, "GPU": 1, "licence": 2}))
+        self.assertEqual(visible, str(gpus[0]))
+        self.assertEqual(ray.cluster_resources()["GPU"], 2)
+        self.assertEqual(ray.get_gpu_ids(), [])
+
+    def test_the_same_function_with_others(self):
+        half = square.options(num_cpus=0.5, name="half")
+        self.assertEqual(ray.get(half.remote(3)), 9)
+        self.assertEqual(ray.get(half.options(num_cpus=0).remote(4)), 16)
+
+    def test_node_affinity(self):
+        node = ray.nodes()[0]["NodeID"]
+        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+
+        @ray.remote(scheduling_strategy=strategy)
+        def where():
+            return ray.get_runtime_context().get_node_id()
+        self.assertEqual(ray.get(where.remote()), node)
+
+
+class BadWords(unittest.TestCase):
+    def refused(self, kind, text, call):
+        with self.assertRaisesRegex(kind, text):
+            call()
+
+    def test_options(self):
+        self.refused(ValueError, "Invalid option keyword num_cpu for remote functions. Valid ones are", lambda: ray.remote(num_cpu=1))
+        self.refused(ValueError, "cannot be negative", lambda: square.options(num_cpus=-1))
+        self.refused(TypeError, "must be a number", lambda: square.options(num_cpus="1"))
+        self.refused(TypeError, "must be a number", lambda: square.options(num_gpus=float("nan")))
+        self.refused(ValueError, "cannot go beyond 0.0001", lambda: square.options(num_gpus=0.00001))
+        self.refused(ValueError, "Use the 'num_cpus' and 'num_gpus' keyword", lambda: square.options(resources={"CPU": 1}))
+        self.refused(ValueError, "max_retries", lambda: square.options(max_retries=-2))
+        self.refused(ValueError, "num_returns", lambda: square.options(num_returns=-1))
+        self.refused(ValueError, "scheduling_strategy must be", lambda: square.options(scheduling_strategy="FAR").remote(1))
+        self.refused(TypeError, "applied either with no arguments", lambda: ray.remote(1, 2))
+
+    def test_direct_calls_and_classes(self):
+        self.refused(TypeError, r"Instead of running 'square\(\)', try 'square.remote\(\)'", lambda: square(1))
+        self.refused(TypeError, "actors are not there yet", lambda: ray.remote(Custom))
+
+    def test_objects(self):
+        ref = ray.put(1)
+        self.refused(TypeError, "Calling 'put' on an", lambda: ray.put(ref))
+        self.refused(ValueError, "Invalid type of object refs, <class 'int'>", lambda: ray.get(1))
+        self.refused(ValueError, "Invalid type of object refs", lambda: ray.get([ref, 1]))
+        self.refused(TypeError, "expected a list", lambda: ray.wait(ref))
+        self.refused(ValueError, "unique", lambda: ray.wait([ref, ref]))
+        self.refused(ValueError, "num_returns cannot be greater", lambda: ray.wait([ref], num_returns=2))
+        self.refused(ValueError, "Invalid number of objects to return 0", lambda: ray.wait([ref], num_returns=0))
+        self.refused(ValueError, "must be nonnegative", lambda: ray.get(ref, timeout=-3))
+        self.refused(TypeError, "takes an ObjectRef", lambda: ray.cancel(5))
+        self.assertEqual((ray.get([]), ray.wait([])), ([], ([], [])))
+
+    def test_a_reference_pickled_by_others(self):
+        import pickle
+        self.refused(TypeError, "only by mobula itself", lambda: pickle.dumps(ray.put(1)))
+
+    def test_what_cannot_be_pickled(self):
+        lock = threading.Lock()
+        self.refused(TypeError, "Could not serialize", lambda: square.remote(lock))
+        self.refused(TypeError, "Could not serialize", lambda: ray.put(lock))
+        self.refused(TypeError, "Could not serialize", lambda: ray.remote(lambda: lock).remote())
+
+    def test_a_function_that_captures_too_much(self):
+        large = b"x" * (101 << 20)
+        self.refused(ValueError, "is too large", lambda: ray.remote(lambda: large).remote())
+
+    def test_second_init(self):
+        self.refused(RuntimeError, "called mobula.init twice", ray.init)
+        ray.init(ignore_reinit_error=True)
+        self.refused(TypeError, "num_cpu", lambda: ray.init(num_cpu=1))
+
+
+class Sessions(unittest.TestCase):
+    def test_another_after_the_first(self):
+        array, ref = ray.get(ray.put(numpy.ones(1 << 18))), ray.put(1)
+        ray.shutdown()
+        ray.shutdown()
+        self.assertFalse(ray.is_initialized())
+        array.sum()                                     # whatever it reads
+        with self.assertRaisesRegex(ValueError, "session that has ended"):
+            ray.get(ref)
+        self.assertEqual(ray.get(square.remote(3)), 9)  # starts another one
+        self.assertNotEqual(ray.put(1), ref)
+        del ref
+        self.assertTrue(ray.is_initialized())
+        ray.shutdown()
+        start()
+
+
+def start():
+    ray.init(num_cpus=2, num_gpus=2, resources={"licence": 3})
+
+
+if __name__ == "__main__":
+    assert not ray.is_initialized()
+    ray.shutdown()
+    start()
+    unittest.main()
