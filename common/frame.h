@@ -61,9 +61,15 @@ struct mob_answer_frame {
     uint32_t body_size;
     uint16_t attempt;
     uint16_t returns;
-    int32_t status;             /* MOB_OK, or the error's code */
+    int32_t status;             /* MOB_OK or MOB_ANSWER_RAISED: values follow; or the error's code */
     uint32_t epoch;
 };
+
+#define MOB_ANSWER_RAISED INT32_MIN     /* the values are there, and say themselves that the task failed */
+static inline bool mob_answer_has_values(const struct mob_answer_frame *f)
+{
+    return f->status == 0 || f->status == MOB_ANSWER_RAISED;
+}
 
 static inline size_t mob_frame_pad(size_t size)
 {

@@ -134,6 +134,7 @@ int mob_arg_copy(const struct mob_task *t, size_t i, void *ret_value, size_t siz
 int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_error *err);        /* a ref: returned, not fetched */
 int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct mob_error *err);   /* consumes b: no copy */
 int mob_cancelled(const struct mob_task *t);    /* poll it in long loops; after the grace comes SIGTERM, then SIGKILL */
+void mob_raised(struct mob_task *t);            /* its results will say that it failed: the record does, too, but a get returns them */
 int mob_fail(struct mob_error *err, int user_code, const char *format, ...)
 #ifdef __GNUC__
     __attribute__((format(printf, 3, 4)))

@@ -196,7 +196,7 @@ static void discard_values(struct mob_owner *o, const struct lease *l, const str
                                 .task = f->task };
     struct value v;
 
-    for (id.index = 0; id.index < f->returns && f->status == MOB_OK && next_value(&values, &id, &v) == 0; id.index++) {
+    for (id.index = 0; id.index < f->returns && mob_answer_has_values(f) && next_value(&values, &id, &v) == 0; id.index++) {
         if (v.kind == MOB_VALUE_STORED && !stale)
             mob_owner_copy_free(o, v.stored.node, &v.stored.object);
         drop_lent(o, &v, l->worker);
@@ -206,7 +206,7 @@ static void discard_values(struct mob_owner *o, const struct lease *l, const str
 /* An error as a worker told it: the end of its text may be cut off. */
 static bool read_error(const struct mob_answer_frame *f, const uint8_t *body, struct mob_error *ret)
 {
-    if (f->status == MOB_OK || f->body_size <= offsetof(struct mob_error, text) || f->body_size > sizeof *ret)
+    if (mob_answer_has_values(f) || f->body_size <= offsetof(struct mob_error, text) || f->body_size > sizeof *ret)
         return false;
     memset(ret, 0, sizeof *ret);
     memcpy(ret, body, f->body_size);
@@ -259,6 +259,19 @@ static struct ran measure(struct mob_owner *o, struct task *t, const struct leas
     return (struct ran){ ended_ns - took_ns, ended_ns };
 }
 
+/* For the record. */
+static void note_end(struct mob_owner *o, struct task *t, const struct mob_answer_frame *f, struct ran ran)
+{
+    struct mob_error why;
+
+    if (f->status == MOB_OK) {
+        mob_owner_event_done(o, t, ran.started_ns, ran.ended_ns);
+        return;
+    }
+    mob_error_set(&why, MOB_ERR_TASK, "it raised an exception, which a get of its result tells");
+    mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &why, ran.started_ns);
+}
+
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
 {
     const struct object *b = mob_owner_object_at(o, f->task);
@@ -276,8 +289,8 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     if (t->cancelled) {
         discard_values(o, l, f, body, false);
         mob_owner_task_fail_cancelled(o, t, NULL, ran.started_ns);
-    } else if (f->status == MOB_OK && values_are_good(o, t, f, body)) {
-        mob_owner_event_done(o, t, ran.started_ns, ran.ended_ns);
+    } else if (mob_answer_has_values(f) && values_are_good(o, t, f, body)) {
+        note_end(o, t, f, ran);
         take_values(o, t, l, f, body);
     } else {
         take_error(o, t, l, f, body, ran.started_ns);

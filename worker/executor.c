@@ -418,7 +418,7 @@ bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, cons
     if ((a = answer_begin(e, run, size, &body)) == NULL && mob_channel_error(e->channel) == NULL)
         return false;
     if (a != NULL) {
-        a->status = MOB_OK;
+        a->status = run->raised ? MOB_ANSWER_RAISED : MOB_OK;
         a->returns = (uint16_t)run->returns;
         for (uint32_t i = 0; i < run->returns; i++)
             body = put_result(body, &results[i]);

@@ -65,6 +65,7 @@ struct mob_run {
     const struct mob_executor_lease *lease;
     const struct mob_run_arg *args;
     size_t arg_count;
+    bool raised;                        /* false, for the caller to change: the results say that it failed */
 };
 
 /* Claim the next task: its page says so from here on. False: nothing to do. Tasks cancelled before they started, and malformed

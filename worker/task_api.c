@@ -440,6 +440,11 @@ int mob_cancelled(const struct mob_task *t)
     return mob_executor_cancelled(t->r->executor, &t->run);
 }
 
+void mob_raised(struct mob_task *t)
+{
+    t->run.raised = true;
+}
+
 int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, struct mob_error *err)
 {
     struct mob_task_self self = { .size = ret_self->size };

@@ -122,6 +122,7 @@ static int return_error(struct mob_task *t, PyObject *error, unsigned returns)
         Py_XDECREF(value);
         Py_XDECREF(trace);
     }
+    mob_raised(t);
     for (unsigned i = 0; rc == 0 && i < returns; i++)
         rc = packed == NULL ? -1 : return_object(t, i, VALUE_ERROR, packed);
     Py_XDECREF(packed);

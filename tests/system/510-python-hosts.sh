@@ -28,6 +28,9 @@ expect grep -q "No module named 'only_on_h1'" "$meet/out"
 expect grep -q "ip=$("$lab" ip h2)" "$meet/out"
 expect grep -q "install it on node $("$lab" ip h2) for /usr/bin/python3" "$meet/out"
 
+recorded() { on h0 mobula list tasks --format json | jq -e '[.[] | select(.name == "needs" and .state == "FAILED")] | length == 1' >/dev/null; }
+wait_until 5 recorded
+
 # An interpreter that only h1 has; then one of another version on h2.
 on h1 ln -s /usr/bin/python3 /opt/user/python3
 interpreter=/opt/user/python3 python hosts.py "$(number h2)" >"$meet/out" 2>"$meet/said" & driver=$!
