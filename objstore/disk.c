@@ -6,10 +6,9 @@
  * Somebody waits for a read, so reads go first. Files have no name: O_TMPFILE, or, where a file system does not know it, made and
  * removed at once. So the kernel frees them when the raylet ends, however it ends.
  *
- * Writing: the space of a batch is asked for first, so that a full disk is found out before anything is written. Then piece after piece,
- * through the page cache, as extents begin at any 64 bytes; but each STRETCH is sent to the disk as soon as it is written, waited for
- * one stretch later, and dropped from the cache: memory is what we are short of. At the end of a batch all of it has been accepted
- * by the disk, or the batch has failed.
+ * Writing: the space of a batch is asked for first, so that a full disk is found out before anything is written. At the end of a batch
+ * all of it has been accepted by the disk, or the batch has failed. Reading: who fetches objects in the order they were written will
+ * fetch the next ones, too, so the disk goes on with those. How bytes go: objstore/disk_flow.c.
  */
 #include "objstore/disk.h"
 
@@ -23,23 +22,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/error.h"
 #include "common/map.h"
+#include "objstore/bulk_wire.h"
+#include "objstore/disk_flow.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#define STRETCH (UINT64_C(8) << 20)
-#define READ_AHEAD (UINT64_C(16) << 20)
 
 struct work {
     struct mob_posted posted;           /* on its way back */
     struct mob_link link;               /* in disk->reads or ->rest */
     struct mob_disk *disk;
     struct mob_disk_job *job;
+};
+
+struct file {
+    int fd;
+    uint64_t written;                   /* what is before this never changes */
 };
 
 struct mob_disk {
@@ -50,9 +53,9 @@ struct mob_disk {
     pthread_t thread;
     int folder_fd;
     /* the thread */
-    struct mob_map files;               /* number -> descriptor + 1 */
-    uint32_t read_file;                 /* the last read: of this file, up to here */
-    uint64_t read_to;
+    struct mob_map files;               /* number -> struct file */
+    struct disk_flow *out, *in;
+    struct bulk_summer *sum;
     /* both, under `lock` */
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -62,8 +65,9 @@ struct mob_disk {
 
 /* -- files --------------------------------------------------------------------------------------------------------------- */
 
-static int file_make(struct mob_disk *d, uint32_t number, struct mob_error *err)
+static struct file *file_make(struct mob_disk *d, uint32_t number, struct mob_error *err)
 {
+    struct file *f;
     char name[64];
     int fd = openat(d->folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
@@ -73,164 +77,119 @@ static int file_make(struct mob_disk *d, uint32_t number, struct mob_error *err)
         if (fd >= 0)
             unlinkat(d->folder_fd, name, 0);
     }
-    if (fd < 0)
-        return mob_error_errno(err, "spilling objects stopped: no file can be made in %s", d->folder);
-    mob_map_set(&d->files, number, (void *)((intptr_t)fd + 1));
-    return fd;
-}
-
-static int file_of(const struct mob_disk *d, uint32_t number)
-{
-    return (int)(intptr_t)mob_map_get(&d->files, number) - 1;
+    if (fd < 0) {
+        mob_error_errno(err, "spilling objects stopped: no file can be made in %s", d->folder);
+        return NULL;
+    }
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_DIRECT);          /* fails where it is not known; then ... */
+    posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);                 /* ... the kernel shall not read ahead, too */
+    f = mob_new(struct file);
+    f->fd = fd;
+    mob_map_set(&d->files, number, f);
+    return f;
 }
 
 static void file_end(struct mob_disk *d, uint32_t number)
 {
-    int fd = file_of(d, number);
+    struct file *f = mob_map_remove(&d->files, number);
 
-    if (fd < 0)
+    if (f == NULL)
         return;
-    mob_map_remove(&d->files, number);
-    close(fd);
-}
-
-/* -- moving -------------------------------------------------------------------------------------------------------------- */
-
-typedef ssize_t move_call(int fd, const struct iovec *v, int count, off_t at);      /* pwritev, preadv */
-
-/* All of it, however often it takes. -1: errno says why; 0 there: the file has no more. */
-static int move_all(move_call *move, int fd, struct iovec *v, int count, uint64_t at)
-{
-    while (count > 0) {
-        ssize_t n = move(fd, v, count, (off_t)at);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            errno = 0;
-        if (n <= 0)
-            return -1;
-        at += (uint64_t)n;
-        for (; count > 0 && (size_t)n >= v->iov_len; v++, count--)
-            n -= (ssize_t)v->iov_len;
-        if (count > 0) {
-            v->iov_base = (char *)v->iov_base + n;
-            v->iov_len -= (size_t)n;
-        }
-    }
-    return 0;
+    disk_flow_drop(d->in, d->files.count == 0);
+    disk_flow_drop(d->out, d->files.count == 0);
+    close(f->fd);
+    free(f);
 }
 
 /* -- writing ------------------------------------------------------------------------------------------------------------- */
 
-/* Of what was written so far, [from, to) is on its way; wait for it and forget it. A file system that cannot do so keeps it. */
-static int wait_for(int fd, uint64_t from, uint64_t to)
+static int write_piece(struct mob_disk *d, const struct mob_disk_piece *p)
 {
-    const unsigned how = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-
-    if (from == to)
-        return 0;
-    if (sync_file_range(fd, (off_t)from, (off_t)(to - from), how) < 0 && errno != ENOSYS && errno != ESPIPE && errno != EINVAL)
-        return -1;
-    posix_fadvise(fd, (off_t)from, (off_t)(to - from), POSIX_FADV_DONTNEED);
-    return 0;
-}
-
-/* [waited, sent) is on its way to the disk. */
-struct flow {
-    uint64_t waited, sent;
-};
-
-static int flow_on(int fd, struct flow *f, uint64_t written)
-{
-    uint64_t sent = f->sent;
-
-    if (written - f->sent < STRETCH)
-        return 0;
-    sync_file_range(fd, (off_t)f->sent, (off_t)(written - f->sent), SYNC_FILE_RANGE_WRITE);     /* fails again when waited for */
-    f->sent = written;
-    if (wait_for(fd, f->waited, sent) < 0)
-        return -1;
-    f->waited = sent;
-    return 0;
-}
-
-static int write_piece(const struct mob_disk *d, int fd, const struct mob_disk_piece *p, struct flow *f)
-{
+    static const char zeros[64];
     struct mob_disk_record record;
-    char *data = d->arena + p->offset;
-    uint64_t at = p->at + sizeof record;
 
-    mob_disk_record_seal(&record, &p->id, data, p->size);
-    for (uint64_t left = p->size, first = 1; left > 0 || first; first = 0) {
-        uint64_t part = left < STRETCH ? left : STRETCH;
-        struct iovec v[2] = { { &record, sizeof record }, { data, part } };
-
-        if (move_all(pwritev, fd, first ? v : v + 1, first ? 2 : 1, first ? p->at : at) < 0 || flow_on(fd, f, at + part) < 0)
-            return -1;
-        data += part;
-        at += part;
-        left -= part;
-    }
-    return 0;
+    bulk_summer_begin(d->sum);
+    if (disk_flow_put(d->out, d->arena + p->offset, p->size, d->sum) < 0)
+        return -1;
+    record = mob_disk_record_of(&p->id, p->size, bulk_summer_end(d->sum));
+    if (disk_flow_put(d->out, zeros, mob_disk_record_gap(p->size), NULL) < 0)
+        return -1;
+    return disk_flow_put(d->out, &record, sizeof record, NULL);
 }
 
-static int write_pieces(const struct mob_disk *d, int fd, const struct mob_disk_job *job)
+static int write_pieces(struct mob_disk *d, struct file *f, const struct mob_disk_job *job)
 {
-    struct flow flow = { job->at, job->at };
+    uint64_t at = job->at;
 
-    if (fallocate(fd, 0, (off_t)job->at, (off_t)job->length) < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+    if (fallocate(f->fd, 0, (off_t)job->at, (off_t)job->length) < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
         return -1;
-    for (size_t i = 0; i < job->count; i++)
-        if (write_piece(d, fd, &job->pieces[i], &flow) < 0)
+    disk_flow_begin(d->out, f->fd, job->at);
+    for (size_t i = 0; i < job->count; i++) {
+        assert(job->pieces[i].at == at);
+        if (write_piece(d, &job->pieces[i]) < 0)
             return -1;
-    return wait_for(fd, flow.waited, job->at + job->length);
+        at += mob_disk_record_size(job->pieces[i].size);
+    }
+    assert(mob_disk_blocks(at) == job->at + job->length);
+    return disk_flow_end(d->out);
 }
 
 static void do_write(struct mob_disk *d, struct mob_disk_job *job)
 {
-    int fd = file_of(d, job->file);
+    struct file *f = mob_map_get(&d->files, job->file);
 
-    if (fd < 0 && (fd = file_make(d, job->file, &job->err)) < 0)
+    if (f == NULL && (f = file_make(d, job->file, &job->err)) == NULL)
         return;
-    if (write_pieces(d, fd, job) == 0)
+    if (write_pieces(d, f, job) == 0) {
+        f->written = job->at + job->length;
         return;
+    }
     mob_error_errno(&job->err, "spilling objects stopped: %" PRIu64 " bytes cannot be written to %s", job->length, d->folder);
-    if (ftruncate(fd, (off_t)job->at) < 0)
+    disk_flow_drop(d->out, false);
+    if (ftruncate(f->fd, (off_t)job->at) < 0)
         return;                         /* what was written of it is written over, or ends with its file */
 }
 
 /* -- reading ------------------------------------------------------------------------------------------------------------- */
 
-/* Who fetches objects in the order they were written will fetch the next ones, too: the disk need not wait for that. */
-static void read_ahead(struct mob_disk *d, int fd, const struct mob_disk_job *job)
+static int read_piece(struct mob_disk *d, struct file *f, const struct mob_disk_piece *p, struct mob_disk_record *ret_record)
 {
-    bool in_order = d->read_file == job->file && d->read_to == job->at;
-
-    posix_fadvise(fd, (off_t)job->at, (off_t)(in_order ? job->length + READ_AHEAD : job->length), POSIX_FADV_WILLNEED);
-    d->read_file = job->file;
-    d->read_to = job->at + job->length;
+    disk_flow_seek(d->in, f->fd, p->at, p->at + mob_disk_record_size(p->size), f->written);
+    bulk_summer_begin(d->sum);
+    if (disk_flow_get(d->in, d->arena + p->offset, p->size, d->sum) < 0
+        || disk_flow_get(d->in, NULL, mob_disk_record_gap(p->size), NULL) < 0)
+        return -1;
+    return disk_flow_get(d->in, ret_record, sizeof *ret_record, NULL);
 }
 
 static void do_read(struct mob_disk *d, struct mob_disk_job *job)
 {
     const struct mob_disk_piece *p = job->pieces;
     struct mob_disk_record record;
-    struct iovec v[2] = { { &record, sizeof record }, { d->arena + p->offset, p->size } };
     char name[MOB_OBJECT_NAME_SIZE];
-    int fd = file_of(d, job->file);
 
-    read_ahead(d, fd, job);
-    if (move_all(preadv, fd, v, 2, job->at) < 0 && errno != 0)
+    if (read_piece(d, mob_map_get(&d->files, job->file), p, &record) == 0) {
+        if (!mob_disk_record_good(&record, &p->id, p->size, bulk_summer_end(d->sum)))
+            mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which has been altered at byte %"
+                          PRIu64, mob_object_id_name(&p->id, name), job->file, d->folder, p->at);
+        return;
+    }
+    if (errno != 0)
         mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which cannot be read at byte %" PRIu64
-                      ": %s", mob_object_id_name(&p->id, name), job->file, d->folder, job->at, strerror(errno));
-    else if (lseek(fd, 0, SEEK_END) < (off_t)(job->at + sizeof record + p->size))
+                      ": %s", mob_object_id_name(&p->id, name), job->file, d->folder, p->at, strerror(errno));
+    else
         mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which has been cut off before byte "
-                      "%" PRIu64, mob_object_id_name(&p->id, name), job->file, d->folder, job->at + sizeof record + p->size);
-    else if (!mob_disk_record_good(&record, &p->id, d->arena + p->offset, p->size))
-        mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "%s was spilled to file %" PRIu32 " in %s, which has been altered at byte %" PRIu64,
-                      mob_object_id_name(&p->id, name), job->file, d->folder, job->at);
-    posix_fadvise(fd, (off_t)job->at, (off_t)job->length, POSIX_FADV_DONTNEED);
+                      "%" PRIu64, mob_object_id_name(&p->id, name), job->file, d->folder, p->at + mob_disk_record_size(p->size));
+    disk_flow_drop(d->in, false);
+}
+
+/* Where it cannot be done, the space comes back with the file. */
+static void punch(struct mob_disk *d, const struct mob_disk_job *job)
+{
+    const struct file *f = mob_map_get(&d->files, job->file);
+
+    if (f != NULL)
+        fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)job->at, (off_t)job->length);
 }
 
 /* -- memory -------------------------------------------------------------------------------------------------------------- */
@@ -255,8 +214,8 @@ static void do_job(struct mob_disk *d, struct mob_disk_job *job)
     case MOB_DISK_READ:
         do_read(d, job);
         break;
-    case MOB_DISK_PUNCH:                /* where it cannot be done, the space comes back with the file */
-        fallocate(file_of(d, job->file), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)job->at, (off_t)job->length);
+    case MOB_DISK_PUNCH:
+        punch(d, job);
         break;
     case MOB_DISK_END:
         file_end(d, job->file);
@@ -325,6 +284,7 @@ struct mob_disk *mob_disk_create(struct mob_loop *loop, const char *folder, void
     }
     d = mob_new(struct mob_disk);
     *d = (struct mob_disk){ .loop = loop, .done = done, .arg = arg, .folder = mob_strdup(folder), .arena = arena, .folder_fd = folder_fd,
+                            .out = disk_flow_create(true), .in = disk_flow_create(false), .sum = bulk_summer_create(),
                             .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
     mob_list_init(&d->reads);
     mob_list_init(&d->rest);
@@ -362,7 +322,7 @@ static void free_list(struct mob_link *list)
 
 void mob_disk_destroy(struct mob_disk *d)
 {
-    uint64_t number;
+    struct file *f;
     size_t at = 0;
 
     if (d == NULL)
@@ -374,8 +334,13 @@ void mob_disk_destroy(struct mob_disk *d)
     pthread_join(d->thread, NULL);
     free_list(&d->reads);
     free_list(&d->rest);
-    while (mob_map_next(&d->files, &at, &number) != NULL)
-        close(file_of(d, (uint32_t)number));
+    disk_flow_destroy(d->out);
+    disk_flow_destroy(d->in);
+    bulk_summer_destroy(d->sum);
+    while ((f = mob_map_next(&d->files, &at, NULL)) != NULL) {
+        close(f->fd);
+        free(f);
+    }
     mob_map_fini(&d->files);
     close(d->folder_fd);
     free(d->folder);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* disk.h -- spilled objects on a disk: a thread that does the store's jobs (store.h) on files without a name.
  *
- * A file is a sequence of records: {magic, sum, id, size}, the bytes, and zeros up to the next record. The sum (XXH3) is of all before
- * and behind it in the record but the zeros, so that a record that was changed, cut off or written for another object is found out.
+ * A file is a sequence of batches, each in whole blocks: its records, and zeros. A record is the object's bytes, zeros up to the next 64,
+ * and {magic, sum, id, size}, behind the bytes as they are hashed on their way. The sum (XXH3) is of all but the zeros, so that a
+ * record that was changed, cut off or written for another object is found out.
  */
 #ifndef MOB_OBJSTORE_DISK_H
 #define MOB_OBJSTORE_DISK_H
@@ -12,7 +13,7 @@
 
 #define MOB_DISK_MAGIC 0x4d4f4253u
 
-struct mob_disk_record {                /* 64 bytes in front of the object's */
+struct mob_disk_record {                /* the last 64 bytes of one */
     uint32_t magic, version;
     uint64_t sum;
     struct mob_object_id id;
@@ -20,15 +21,28 @@ struct mob_disk_record {                /* 64 bytes in front of the object's */
 };
 _Static_assert(sizeof(struct mob_disk_record) == 64, "record");
 
+/* The zeros in front of it. */
+static inline uint64_t mob_disk_record_gap(uint64_t size)
+{
+    return -size & 63;
+}
+
 /* Bytes that the record of an object of `size` takes in a file. */
 static inline uint64_t mob_disk_record_size(uint64_t size)
 {
-    return sizeof(struct mob_disk_record) + ((size + 63) & ~UINT64_C(63));
+    return size + mob_disk_record_gap(size) + sizeof(struct mob_disk_record);
 }
 
-/* `record` with its sum, for these bytes. */
-void mob_disk_record_seal(struct mob_disk_record *record, const struct mob_object_id *id, const void *data, uint64_t size);
-bool mob_disk_record_good(const struct mob_disk_record *record, const struct mob_object_id *id, const void *data, uint64_t size);
+#define MOB_DISK_BLOCK UINT64_C(4096)   /* what disks write and read at least */
+
+static inline uint64_t mob_disk_blocks(uint64_t size)
+{
+    return (size + MOB_DISK_BLOCK - 1) & ~(MOB_DISK_BLOCK - 1);
+}
+
+/* For an object of `size` bytes; `sum`: their hash (bulk_sum.c). */
+struct mob_disk_record mob_disk_record_of(const struct mob_object_id *id, uint64_t size, uint64_t sum);
+bool mob_disk_record_good(const struct mob_disk_record *record, const struct mob_object_id *id, uint64_t size, uint64_t sum);
 
 struct mob_disk;
 

@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disk_record.c -- what stands before an object's bytes on the disk, and the sum that shows whether they are still what they were. */
+/* disk_record.c -- what stands behind an object's bytes on the disk, and the sum that shows whether they are still what they were. */
+#include <string.h>
+
 #include "objstore/bulk_wire.h"
 #include "objstore/disk.h"
 
-#define VERSION 1
+#define VERSION 2
 
-static uint64_t sum_of(const struct mob_disk_record *record, const void *data)
+struct mob_disk_record mob_disk_record_of(const struct mob_object_id *id, uint64_t size, uint64_t sum)
 {
-    struct mob_disk_record head = *record;
+    struct mob_disk_record record = { .magic = MOB_DISK_MAGIC, .version = VERSION, .sum = sum, .id = *id, .size = size };
 
-    head.sum = bulk_sum(data, record->size);
-    return bulk_sum(&head, sizeof head);
+    record.sum = bulk_sum(&record, sizeof record);
+    return record;
 }
 
-void mob_disk_record_seal(struct mob_disk_record *record, const struct mob_object_id *id, const void *data, uint64_t size)
+bool mob_disk_record_good(const struct mob_disk_record *record, const struct mob_object_id *id, uint64_t size, uint64_t sum)
 {
-    *record = (struct mob_disk_record){ .magic = MOB_DISK_MAGIC, .version = VERSION, .id = *id, .size = size };
-    record->sum = sum_of(record, data);
-}
+    struct mob_disk_record good = mob_disk_record_of(id, size, sum);
 
-bool mob_disk_record_good(const struct mob_disk_record *record, const struct mob_object_id *id, const void *data, uint64_t size)
-{
-    return record->magic == MOB_DISK_MAGIC && record->version == VERSION && mob_object_id_eq(&record->id, id) && record->size == size
-        && record->sum == sum_of(record, data);
+    return memcmp(record, &good, sizeof good) == 0;
 }

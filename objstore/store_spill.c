@@ -9,9 +9,9 @@
  * under way at a time. An object that was written stays in memory until room is needed, and keeps its record when it comes back: it
  * is immutable, and never written twice.
  *
- * Files are written from front to end: record after record, batch after batch, until FILE_MAX. A record that is needed no more is cut
- * out of its file (the file system has its blocks again); a file without any needed record ends. Files have no name that could be
- * left behind.
+ * Files are written from front to end: record after record, batch after batch (in whole blocks), until FILE_MAX. A record that is needed
+ * no more is cut out of its file (the file system has its blocks again); a file without any needed record ends. Files have no name
+ * that could be left behind.
  *
  * As long as there is something on the disk alone, creators leave so much memory free, or evictable, as the largest of it needs: with
  * memory full of what is nowhere else and a full disk, nothing could ever come back.
@@ -162,6 +162,7 @@ static void write_batch(struct mob_store *s, struct object *const *chosen, size_
         mob_object_relist(o);
         s->spill.chosen[i] = o;
     }
+    job->length = mob_disk_blocks(job->length);
     f->busy = true;
     f->end += job->length;
     s->spill.write = job;

@@ -2,6 +2,7 @@
 /* test_store_spill.c -- what the store writes to the disk, and brings back, on a disk of memory that does its jobs when told to. */
 #include "store_fixture.h"
 
+#include "objstore/bulk_wire.h"
 #include "objstore/disk.h"
 
 #define STORE (1u << 20)
@@ -44,30 +45,32 @@ static void do_write(struct mob_disk_job *job)
     }
     disk.writes++;
     disk.written += job->length;
-    ck_assert_uint_eq(job->at, disk.size[job->file]);          /* sequential, nothing between */
+    ck_assert_uint_eq(job->at, disk.size[job->file]);          /* sequential, nothing between, in whole blocks */
+    ck_assert_uint_eq(job->length % MOB_DISK_BLOCK, 0);
     disk.size[job->file] += job->length;
     disk.bytes[job->file] = mob_realloc(disk.bytes[job->file], disk.size[job->file]);
     for (size_t i = 0; i < job->count; i++) {
         const struct mob_disk_piece *p = &job->pieces[i];
-        struct mob_disk_record record;
+        struct mob_disk_record record = mob_disk_record_of(&p->id, p->size, bulk_sum(arena + p->offset, p->size));
+        char *to = disk.bytes[job->file] + p->at;
 
         ck_assert(p->at >= job->at && p->at + mob_disk_record_size(p->size) <= job->at + job->length);
-        mob_disk_record_seal(&record, &p->id, arena + p->offset, p->size);
         disk.wrote[p->id.task % 1000] = true;
-        memcpy(disk.bytes[job->file] + p->at, &record, sizeof record);
-        memcpy(disk.bytes[job->file] + p->at + sizeof record, arena + p->offset, p->size);
+        memcpy(to, arena + p->offset, p->size);
+        memcpy(to + p->size + mob_disk_record_gap(p->size), &record, sizeof record);
     }
 }
 
 static void do_read(struct mob_disk_job *job)
 {
     const struct mob_disk_piece *p = job->pieces;
-    const struct mob_disk_record *record = (const void *)(disk.bytes[job->file] + p->at);
+    const char *from = disk.bytes[job->file] + p->at;
+    const struct mob_disk_record *record = (const void *)(from + p->size + mob_disk_record_gap(p->size));
     char *arena = mob_store_arena(f->store);
 
     disk.reads++;
-    memcpy(arena + p->offset, record + 1, p->size);
-    if (!mob_disk_record_good(record, &p->id, arena + p->offset, p->size))
+    memcpy(arena + p->offset, from, p->size);
+    if (!mob_disk_record_good(record, &p->id, p->size, bulk_sum(arena + p->offset, p->size)))
         mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "file %u has been altered", job->file);
 }
 
