@@ -4,6 +4,11 @@
 
 #include "core.h"
 
+static const char not_refs[] = "Invalid type of object refs, %S, is given. 'object_refs' must either be an ObjectRef or a list of "
+                               "ObjectRefs. ";
+static const char not_waitable[] = "wait() expected a list of mobula.ObjectRef or mobula.ObjectRefGenerator, got a list with %S";
+
+#define LOOKS 16
 #define SIGNALS_MS 100                  /* a driver that waits looks for Ctrl-C this often */
 
 /* Wait for all of them, in a driver so that signals are handled. -1: the exception is set. */
@@ -26,6 +31,15 @@ static int wait_all(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted, 
             return ready;
         timeout_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
     }
+}
+
+/* The same, but where enough of the first ones are ready nobody looks at the others: who takes a thousand one by one does so. */
+static int wait_first(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted, int64_t timeout_ms, unsigned char *ret_ready)
+{
+    Py_ssize_t first = wanted + LOOKS < count ? wanted + LOOKS : count;
+    int ready = first < count ? wait_all(refs, first, wanted, 0, ret_ready) : 0;
+
+    return ready < 0 || (first < count && ready >= wanted) ? ready : wait_all(refs, count, wanted, timeout_ms, ret_ready);
 }
 
 static PyObject *unpack_all(struct mob_view *views, Py_ssize_t count)
@@ -57,7 +71,7 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
 
     (void)self;
     (void)count;
-    if (PyErr_Occurred() || (refs = core_refs_of(args[0], &n)) == NULL)
+    if (PyErr_Occurred() || (refs = core_refs_of(args[0], PyExc_ValueError, not_refs, &n)) == NULL)
         return NULL;
     views = PyMem_Calloc((size_t)n + 1, sizeof *views);
     while (views != NULL) {
@@ -118,22 +132,57 @@ PyObject *core_put(PyObject *self, PyObject *object)
     return ref != NULL ? core_ref_new(ref) : core_raise(&err);
 }
 
+/* Items from ... to - 1 of the one at the end of the other. */
+static int extend(PyObject *to, PyObject *from, Py_ssize_t start, Py_ssize_t end)
+{
+    PyObject *slice = start < end ? PyList_GetSlice(from, start, end) : NULL;
+    int rc = start >= end ? 0 : slice == NULL ? -1 : PyList_SetSlice(to, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, slice);
+
+    Py_XDECREF(slice);
+    return rc;
+}
+
+/* The first `wanted` of those that are ready, and all others. */
 static PyObject *split(PyObject *list, const unsigned char *ready, Py_ssize_t count, Py_ssize_t wanted)
 {
     PyObject *yes = PyList_New(0), *no = PyList_New(0), *both;
     int rc = yes == NULL || no == NULL ? -1 : 0;
+    Py_ssize_t after = 0;
 
-    for (Py_ssize_t i = 0; rc == 0 && i < count; i++) {
-        PyObject *o = PySequence_GetItem(list, i);
-        bool is_ready = ready[i] && PyList_Size(yes) < wanted;
-
-        rc = o == NULL ? -1 : PyList_Append(is_ready ? yes : no, o);
-        Py_XDECREF(o);
+    for (Py_ssize_t i = 0; rc == 0 && i < count && wanted > 0; i++) {
+        if (!ready[i])
+            continue;
+        rc = extend(no, list, after, i) < 0 ? -1 : PyList_Append(yes, PyList_GetItem(list, i));
+        after = i + 1;
+        wanted--;
     }
-    both = rc == 0 ? PyTuple_Pack(2, yes, no) : NULL;
+    both = rc < 0 || extend(no, list, after, count) < 0 ? NULL : PyTuple_Pack(2, yes, no);
     Py_XDECREF(yes);
     Py_XDECREF(no);
     return both;
+}
+
+/* Is each there once? By a table of at least twice as many places. */
+static bool are_unique(struct mob_ref *const *refs, size_t count)
+{
+    size_t places = 16, at;
+    struct mob_ref **table;
+    bool unique = true;
+
+    while (places < 2 * count)
+        places *= 2;
+    if ((table = PyMem_Calloc(places, sizeof *table)) == NULL)
+        return PyErr_NoMemory(), false;
+    for (size_t i = 0; unique && i < count; i++) {
+        for (at = (uintptr_t)refs[i] * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (places - 1); table[at] != NULL && table[at] != refs[i];)
+            at = (at + 1) & (places - 1);
+        unique = table[at] == NULL;
+        table[at] = refs[i];
+    }
+    PyMem_Free(table);
+    if (!unique)
+        PyErr_SetString(PyExc_ValueError, "Wait requires a list of unique ray_waitables.");
+    return unique;
 }
 
 /* wait(refs, wanted, timeout in ms): two lists, in order. */
@@ -147,10 +196,10 @@ PyObject *core_wait(PyObject *self, PyObject *const *args, Py_ssize_t count)
 
     (void)self;
     (void)count;
-    if (PyErr_Occurred() || (refs = core_refs_of(args[0], &n)) == NULL)
+    if (PyErr_Occurred() || (refs = core_refs_of(args[0], PyExc_TypeError, not_waitable, &n)) == NULL)
         return NULL;
     ready = PyMem_Calloc((size_t)n + 1, 1);
-    if (ready != NULL && wait_all(refs, n, wanted, timeout_ms, ready) >= 0)
+    if (ready != NULL && are_unique(refs, (size_t)n) && wait_first(refs, n, wanted, timeout_ms, ready) >= 0)
         both = split(args[0], ready, n, wanted);
     PyMem_Free(ready);
     PyMem_Free(refs);

@@ -44,22 +44,24 @@ struct mob_ref *core_ref_of(PyObject *o)
     return NULL;
 }
 
-struct mob_ref **core_refs_of(PyObject *list, Py_ssize_t *ret_count)
+PyObject *core_item(PyObject *list, Py_ssize_t i)
 {
-    Py_ssize_t count = PySequence_Size(list);
+    return PyList_Check(list) ? PyList_GetItem(list, i) : PyTuple_GetItem(list, i);
+}
+
+struct mob_ref **core_refs_of(PyObject *list, PyObject *error, const char *words, Py_ssize_t *ret_count)
+{
+    Py_ssize_t count = PyList_Check(list) ? PyList_Size(list) : PyTuple_Size(list);
     struct mob_ref **refs = count < 0 ? NULL : PyMem_Malloc(((size_t)count + 1) * sizeof *refs);
 
     if (refs == NULL)
         return count < 0 ? NULL : (struct mob_ref **)PyErr_NoMemory();
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *o = PySequence_GetItem(list, i);
+        PyObject *o = core_item(list, i);
 
-        if (o == NULL || !core_is_ref(o))
-            PyErr_Format(PyExc_TypeError, "expected an ObjectRef, or a list of them, but item %zd is of type %S", i,
-                         o != NULL ? (PyObject *)Py_TYPE(o) : Py_None);
-        refs[i] = o != NULL && core_is_ref(o) ? core_ref_of(o) : NULL;
-        Py_XDECREF(o);                  /* the list has it */
-        if (refs[i] == NULL) {
+        if (!core_is_ref(o))
+            PyErr_Format(error, words, (PyObject *)Py_TYPE(o));
+        if (!core_is_ref(o) || (refs[i] = core_ref_of(o)) == NULL) {
             PyMem_Free(refs);
             return NULL;
         }

@@ -244,7 +244,7 @@ def get(refs, *, timeout=None):
     """The value of a reference, or of each of a list. timeout: seconds, then GetTimeoutError. An error of a task is raised."""
     if type(refs) is ObjectRef:
         return _core.get((refs,), _milliseconds(timeout))[0]
-    if not isinstance(refs, (list, tuple)) or not all(type(ref) is ObjectRef for ref in refs):
+    if not isinstance(refs, (list, tuple)):
         raise ValueError(f"Invalid type of object refs, {type(refs)}, is given. 'object_refs' must either be an ObjectRef or a list of "
                          "ObjectRefs. ")
     return _core.get(refs, _milliseconds(timeout)) if refs else []
@@ -261,12 +261,10 @@ def put(value):
 
 def wait(refs, *, num_returns=1, timeout=None, fetch_local=True):
     """(ready, others), in the order of `refs`: at most num_returns are ready; fewer after `timeout` seconds."""
-    if not isinstance(refs, list) or not all(type(ref) is ObjectRef for ref in refs):
+    if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of mobula.ObjectRef or mobula.ObjectRefGenerator, got {type(refs)}")
     if not refs:
         return [], []
-    if len(set(refs)) != len(refs):
-        raise ValueError("Wait requires a list of unique ray_waitables.")
     if num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(refs):

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Python driver reaches on one node: lines of a name and a number, for bench/all."""
+
+import time
+
+began = time.perf_counter()
+
+import numpy  # noqa: E402
+
+import mobula as ray  # noqa: E402
+
+imported = time.perf_counter()
+
+
+@ray.remote
+def nothing():
+    pass
+
+
+def rate(name, count, work):
+    """`count` pieces of work in how many seconds: after a first round, which warms."""
+    work()
+    start = time.perf_counter()
+    work()
+    print(name, count / (time.perf_counter() - start), flush=True)
+
+
+def one_at_a_time():
+    for _ in range(20000):
+        ray.get(nothing.remote())
+
+
+def in_flight():
+    refs = [nothing.remote() for _ in range(1000)]
+    for _ in range(99):
+        ray.get(refs)
+        refs = [nothing.remote() for _ in range(1000)]
+    ray.get(refs)
+
+
+def put_small():
+    for _ in range(100000):
+        ray.put(0)
+
+
+def get_small(ref=[]):
+    ref = ref or ref.append(ray.put(0)) or ref
+    for _ in range(100000):
+        ray.get(ref[0])
+
+
+def wait_one_by_one():
+    refs = [nothing.remote() for _ in range(1000)]
+    while refs:
+        _, refs = ray.wait(refs, num_returns=1)
+
+
+def get_many_refs(ref=[]):
+    ref = ref or ref.append(ray.put([ray.put(0) for _ in range(10000)])) or ref
+    for _ in range(20):
+        ray.get(ref[0])
+
+
+def put_large():
+    for _ in range(3):
+        ray.put(array)
+
+
+def copy_large():
+    for _ in range(3):
+        numpy.copyto(to, array)
+
+
+ray.init(num_cpus=2)
+print("py_init", time.perf_counter() - imported)
+ray.get(nothing.remote())
+print("py_first", time.perf_counter() - imported, flush=True)
+rate("py_one", 20000, one_at_a_time)
+rate("py_flight", 100000, in_flight)
+rate("py_put", 100000, put_small)
+rate("py_get", 100000, get_small)
+rate("py_wait", 1, wait_one_by_one)
+rate("py_many_refs", 20, get_many_refs)
+array, to = numpy.ones(100_000_000), numpy.ones(100_000_000)
+rate("py_memcpy", 2.4, copy_large)
+rate("py_put_large", 2.4, put_large)
+ray.shutdown()
