@@ -40,7 +40,7 @@ struct mob_page {
     _Atomic uint64_t task;                      /* the one that runs */
     _Atomic uint32_t attempt;
     _Atomic int64_t claimed_ns;                 /* CLOCK_BOOTTIME; 0: none runs */
-    _Atomic uint32_t held;                      /* not 0: others hold objects of ours, and lose them if we end */
+    _Atomic uint32_t held;                      /* not 0: others hold objects of ours, or run tasks of ours: both end with us */
     _Atomic uint32_t owns;                      /* not 0: it may own objects, and a thread of it reads the socket whatever its code does */
     _Atomic uint32_t interrupts;                /* not 0: a worker that wants SIGINT when a task is cancelled; it asks which one itself */
     char name[MOB_PAGE_NAME_SIZE];              /* of the function that runs, or ran last; for people: may be read half written */

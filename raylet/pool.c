@@ -4,7 +4,8 @@
  *   STARTING --> IDLE <--> LENT <--> BLOCKED          each of them --> ENDING --> GONE
  *
  *   STARTING  spawned; waits for its Hello, START_NS at most
- *   IDLE      waits for a lease of its job; one beyond the CPU count is ended after idle_worker_ms, unless others hold what it made
+ *   IDLE      waits for a lease of its job; one beyond the CPU count is ended after idle_worker_ms, unless others hold what it made,
+ *             or tasks of its own are not over
  *   LENT      serves a lease: waits for Return, or the lease's end
  *   BLOCKED   the same, asleep: its CPU is free for others
  *   ENDING    told to end (END_NS later killed), or killed: waits to be reaped
@@ -505,7 +506,7 @@ static int64_t retry(struct mob_raylet *r)
     return next;
 }
 
-/* Others would lose what it made. */
+/* Others would lose what it made, or what it called. */
 static bool is_needed(const struct worker *w)
 {
     return w->process->page != NULL && atomic_load_explicit(&w->process->page->held, memory_order_relaxed) != 0;

@@ -395,9 +395,16 @@ struct mob_owner_counts mob_owner_counts(const struct mob_owner *o)
 {
     return (struct mob_owner_counts){
         .waiting = o->tasks.in_state[TASK_WAITING], .queued = o->tasks.in_state[TASK_QUEUED],
-        .pushed = o->tasks.in_state[TASK_PUSHED], .done = o->tasks.in_state[TASK_DONE],
+        .staging = o->tasks.in_state[TASK_STAGING], .pushed = o->tasks.in_state[TASK_PUSHED], .done = o->tasks.in_state[TASK_DONE],
         .objects = o->objects.count, .leases = o->leases.by_number.count, .held = o->holds.count,
     };
+}
+
+bool mob_owner_is_needed(const struct mob_owner *o)
+{
+    struct mob_owner_counts c = mob_owner_counts(o);
+
+    return c.held + c.leases + c.waiting + c.queued + c.staging + c.pushed > 0;
 }
 
 void mob_owner_check(const struct mob_owner *o)

@@ -255,7 +255,7 @@ bool mob_runtime_turn(struct mob_runtime *r, size_t limit)
     if (any && !mob_owner_drain(r->owner, r->dirty, limit))
         memset(r->dirty, 0, sizeof r->dirty);
     r->due_ns = mob_owner_flush(r->owner);
-    atomic_store_explicit(&r->bell.page->held, mob_owner_counts(r->owner).held > 0, memory_order_relaxed);
+    atomic_store_explicit(&r->bell.page->held, mob_owner_is_needed(r->owner), memory_order_relaxed);
     mob_runtime_flush(r);
     if (r->idle != NULL && mob_executor_pending(r->executor))
         mob_wait_done(r, r->idle);

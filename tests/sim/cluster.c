@@ -455,7 +455,7 @@ static int64_t process_turn(struct actor *a)
     if (!p->a.alive)
         return INT64_MAX;
     due = mob_owner_flush(p->owner);
-    atomic_store(&p->bell.page->held, mob_owner_counts(p->owner).held > 0);
+    atomic_store(&p->bell.page->held, mob_owner_is_needed(p->owner));
     return due;
 }
 

@@ -50,7 +50,7 @@ static bool is_busy(const struct process *p)
     if (p->state != PROCESS_UP || !p->a.alive)
         return false;
     c = mob_owner_counts(p->owner);
-    return (p->driver && !p->user->ended) || p->user->running || c.waiting + c.queued + c.pushed > 0;
+    return (p->driver && !p->user->ended) || p->user->running || c.waiting + c.queued + c.staging + c.pushed > 0;
 }
 
 static bool all_have_ended(const struct sim *s)

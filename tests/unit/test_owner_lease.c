@@ -138,6 +138,31 @@ START_TEST(test_eight_long_tasks_on_four_leases_run_two_rounds)
 }
 END_TEST
 
+/* Whoever ends this process now ends these, too. */
+START_TEST(test_who_has_tasks_or_leases_is_needed)
+{
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    ck_assert(!mob_owner_is_needed(f.o));
+    uint64_t ref = fake_submit(&f, shape, 3, NULL, 0);
+
+    mob_owner_drop(f.o, ref, NULL);                 /* it runs all the same */
+    ck_assert(mob_owner_is_needed(f.o));
+    give_workers(&f, shape, 1);
+    mob_owner_flush(f.o);
+    ck_assert(run_one(&f, 0, 1000));
+    ck_assert_uint_eq(mob_owner_counts(f.o).done, 1);
+    ck_assert(mob_owner_is_needed(f.o));            /* the lease lingers */
+    f.now_ns += 200 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert(!mob_owner_is_needed(f.o));
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_idle_lease_lingers_and_surplus_goes_at_once)
 {
     struct fake f;
@@ -521,6 +546,7 @@ END_TEST
 UNIT_MAIN("owner_lease", test_wants_are_levels, test_a_useless_grant_is_wanted_again,
           test_short_tasks_want_few_leases_and_deep_pipelines,
           test_eight_long_tasks_on_four_leases_run_two_rounds, test_idle_lease_lingers_and_surplus_goes_at_once,
+          test_who_has_tasks_or_leases_is_needed,
           test_recall_takes_back_and_returns_after_the_running_task, test_nothing_stays_behind_a_blocked_task,
           test_a_ring_of_a_blocked_worker, test_nothing_is_left_with_one_that_sleeps,
           test_long_task_loses_what_is_behind_it_to_another_lease, test_idle_lease_takes_over_a_prefetched_long_task,
