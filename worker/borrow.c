@@ -288,6 +288,11 @@ static struct borrow *borrow_create(struct mob_owner *o, struct object *b, const
     return w;
 }
 
+static bool is_own(const struct mob_owner *o, const struct mob_object_id *id)
+{
+    return id->node == o->config.self.node && id->process == o->config.self.process && id->cluster == o->config.cluster;
+}
+
 void mob_owner_borrow_as(struct mob_owner *o, struct object *b, const struct mob_object_id *id, struct mob_address issuer,
                          uint64_t ticket, bool alias)
 {
@@ -296,6 +301,8 @@ void mob_owner_borrow_as(struct mob_owner *o, struct object *b, const struct mob
     w->issuer = issuer;
     w->ticket = ticket;
     w->alias = alias;
+    if (is_own(o, id))
+        mob_owner_hold_take(o, issuer, ticket);
 }
 
 /* An own one is counted once more; one that is gone becomes an error. */
@@ -315,11 +322,6 @@ static uint64_t own(struct mob_owner *o, const struct mob_object_id *id)
     mob_owner_object_set_fault(o, b, f);
     mob_owner_fault_drop(f);
     return object_number(b);
-}
-
-static bool is_own(const struct mob_owner *o, const struct mob_object_id *id)
-{
-    return id->node == o->config.self.node && id->process == o->config.self.process && id->cluster == o->config.cluster;
 }
 
 /* A ticket of ours for w: its owner hears of it, and until it did, `source` keeps the object alive. */

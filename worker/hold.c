@@ -4,7 +4,8 @@
  * A hold comes into being with a ticket, and ends with its release, or with its holder: the first hold of a process makes us ask its
  * raylet for its death (Mourn), whose one answer comes when it is gone. A ticket's number is never used twice by its issuer, and a
  * holder learns of a hold after we did, so a release never comes before its hold. What is held for ourselves, because a task of ours
- * returns it, ends with the worker that issues it, too: its answer may be lost with a link, and then nobody would ever take it.
+ * returns it, ends with the worker that issues it, too, until we have its answer: that may be lost with a link, and then nobody would
+ * ever take it.
  *
  * References are numbered by their sender and sent again until answered: one that was heard before is answered and nothing more, one
  * that comes too early is refused.
@@ -147,6 +148,17 @@ void mob_owner_unhold(struct mob_owner *o, struct mob_address issuer, uint64_t t
 
     if (h != NULL)
         end(o, h);
+}
+
+void mob_owner_hold_take(struct mob_owner *o, struct mob_address issuer, uint64_t ticket)
+{
+    struct hold *h = find(o, issuer, ticket);
+
+    if (h == NULL)
+        return;
+    mob_list_remove(&h->of_holder);
+    h->holder = holder_of(o, o->config.self);
+    mob_list_append(&h->holder->holds, &h->of_holder);
 }
 
 /* -- heard ------------------------------------------------------------------------------------------------------------------- */

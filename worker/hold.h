@@ -26,6 +26,8 @@ void mob_owner_holds_fini(struct mob_owner *o);
 void mob_owner_hold(struct mob_owner *o, struct object *b, struct mob_address issuer, uint64_t ticket, struct mob_address holder);
 /* It does no more. Unknown tickets are ignored (the holder died meanwhile). */
 void mob_owner_unhold(struct mob_owner *o, struct mob_address issuer, uint64_t ticket);
+/* What a worker held in our name until its answer came is held by ourselves from now on, whatever becomes of the worker. */
+void mob_owner_hold_take(struct mob_owner *o, struct mob_address issuer, uint64_t ticket);
 
 void mob_owner_on_references(struct mob_owner *o, struct mob_address from, const Mobula__References *m);
 void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m);

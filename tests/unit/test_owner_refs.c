@@ -265,7 +265,7 @@ START_TEST(test_what_a_task_met_is_held_if_it_is_kept)
 }
 END_TEST
 
-/* A worker returns to us what is our own; its answer is lost, and it dies. */
+/* A worker returns to us what is our own; its answer is lost, and it dies. (With its answer: test_what_came_back_outlives_the_worker.) */
 START_TEST(test_what_is_returned_to_its_owner_ends_with_the_worker)
 {
     struct mob_object_id id;
@@ -391,6 +391,53 @@ START_TEST(test_a_result_brings_references)
 }
 END_TEST
 
+/* A worker returns to us, unseen, a reference of our own, and ends after its answer. */
+START_TEST(test_what_came_back_outlives_the_worker)
+{
+    const struct mob_address worker = { FAKE_NODE, 100 };
+    struct {
+        struct mob_arg_head tickets_head;
+        uint64_t ticket;
+        struct mob_object_id lent;
+        struct mob_arg_head head;
+        struct mob_object_id forward;
+    } a = { .tickets_head = { MOB_VALUE_TICKETS, 8 + sizeof a.lent }, .ticket = 41, .head = { MOB_VALUE_FORWARD, sizeof a.forward } };
+    Mobula__Watched m;
+    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
+    Mobula__ObjectId object;
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    uint64_t own = stored(&f, &a.lent);
+
+    a.forward = a.lent;
+    say(&f, worker, 1, true, &a.lent, 41, (struct mob_address){ FAKE_NODE, FAKE_PROCESS });
+    uint64_t ref = answered(&f, shape, &a, sizeof a);
+
+    mob_wire_put_object(&object, &a.lent);
+    mobula__watched__init(&m);
+    m.object = &object;
+    m.state_case = MOBULA__WATCHED__STATE_PLACE;
+    m.place = &place;
+    place.object = &object;
+    place.node = 3;
+    place.size = 1000;
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_WATCHED, &m);
+    mob_owner_drop(f.o, own, NULL);
+    mourned(&f, worker, false);
+    ck_assert_uint_eq(freed(&f), 0);
+    mob_owner_drop(f.o, ref, NULL);
+    ck_assert_uint_eq(freed(&f), 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).held, 0);
+    ck_assert_uint_eq(mob_owner_counts(f.o).objects, 0);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_malformed_references_fail_the_task)
 {
     struct mob_object_id ids[2] = { foreign, foreign };
@@ -485,5 +532,6 @@ UNIT_MAIN("owner_refs", test_an_object_lives_as_long_as_others_hold_it, test_nob
           test_what_is_met_is_held_before_its_source_goes, test_a_lost_link_repeats_and_a_dead_owner_ends,
           test_what_a_task_met_is_held_if_it_is_kept, test_what_is_returned_to_its_owner_ends_with_the_worker,
           test_what_is_lent_lives_for_its_holder, test_a_result_brings_references,
+          test_what_came_back_outlives_the_worker,
           test_malformed_references_fail_the_task, test_a_task_holds_what_its_arguments_carry,
           test_a_long_chain_of_values_ends_without_recursion)
