@@ -224,3 +224,8 @@ void mob_store_client_unpin(struct mob_store_client *c, uint32_t slot)
     c->free_slots[c->free_count++] = slot;
     pthread_mutex_unlock(&c->lock);
 }
+
+void mob_store_client_heard(struct mob_store_client *c)
+{
+    atomic_store(&c->pins->heard, atomic_load_explicit(&c->pins->heard, memory_order_relaxed) + 1);      /* the pins are before it */
+}

@@ -17,7 +17,7 @@
 #include "common/id.h"
 
 #define MOB_STORE_MAGIC 0x4d4f4253u
-#define MOB_STORE_VERSION 2u
+#define MOB_STORE_VERSION 3u
 #define MOB_STORE_ENTRIES (1u << 20)            /* objects in a store */
 #ifndef MOB_PIN_SLOTS
 #define MOB_PIN_SLOTS 16384                     /* of one client; beyond it a get answers MOB_ERR_NO_SPACE */
@@ -44,7 +44,8 @@ struct mob_pin_page {                           /* slot: entry << 32 | generatio
     uint32_t magic, version;
     _Atomic uint32_t top;                       /* slots from here on were never used: the scan ends there. Raised before such a slot is */
     uint32_t zero32;
-    uint64_t zero[6];
+    _Atomic uint64_t heard;                     /* Fetched that were read, and what is wanted of them pinned (store_loan.c) */
+    uint64_t zero[5];
     _Atomic uint64_t slot[MOB_PIN_SLOTS];
 };
 

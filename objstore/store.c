@@ -34,6 +34,7 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
     mob_list_init(&s->doomed);
     mob_list_init(&s->asks.list);
     mob_list_init(&s->spill.files);
+    mob_list_init(&s->loans.borrowers);
     mob_pulls_init(s);
     size = mob_alloc_size(s->alloc);
     if (size == 0)
@@ -45,8 +46,9 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
     return s;
 }
 
-static void client_destroy(const struct mob_store *s, struct client *c)
+static void client_destroy(struct mob_store *s, struct client *c)
 {
+    mob_loans_forget(s, c);
     mob_memory_let_go(s, c->pins, sizeof(*c->pins));
     free(c);
 }
@@ -116,6 +118,8 @@ int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int 
     c = mob_new(struct client);
     c->process = process;
     c->pins = pins;
+    mob_list_init(&c->loans);
+    mob_list_init(&c->borrower);
     mob_map_set(&s->clients, process, c);
     *ret_arena = s->arena_fd;
     *ret_meta = s->meta_fd;
@@ -132,8 +136,7 @@ struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process)
 {
     const struct client *c = mob_map_get(&s->clients, process);
 
-    assert(s->in_memory && c != NULL);
-    return c->pins;
+    return c != NULL ? c->pins : NULL;
 }
 
 void mob_store_client_job(struct mob_store *s, uint32_t process, struct mob_address job)
@@ -251,13 +254,14 @@ bool mob_store_idles(const struct mob_store *s)
 
 bool mob_store_waits(const struct mob_store *s)
 {
-    return s->count[OBJECT_DOOMED] > 0 || s->asks.count > 0 || s->spill.fruitless || s->spill.stopped || mob_pulls_wait(s);
+    return s->count[OBJECT_DOOMED] > 0 || s->asks.count > 0 || s->loans.count > 0 || s->spill.fruitless || s->spill.stopped || mob_pulls_wait(s);
 }
 
 int64_t mob_store_tick(struct mob_store *s, int64_t now_ns)
 {
     int64_t again;
 
+    mob_loans_tick(s, now_ns);
     mob_room_retry(s, UINT64_MAX);
     mob_pulls_tick(s, now_ns);
     mob_spill_tick(s, now_ns);
@@ -368,7 +372,7 @@ static void check_files(const struct mob_store *s)
 
 void mob_store_check(const struct mob_store *s)
 {
-    uint64_t bytes[OBJECT_STATES] = { 0 }, count[OBJECT_STATES] = { 0 }, used = 0, with_entry = 0, evictable = 0, primary = 0;
+    uint64_t bytes[OBJECT_STATES] = { 0 }, count[OBJECT_STATES] = { 0 }, used = 0, with_entry = 0, evictable = 0, primary = 0, lent = 0;
     const struct object *o;
 
     mob_alloc_check(s->alloc);
@@ -382,6 +386,7 @@ void mob_store_check(const struct mob_store *s)
         with_entry += o->entry != ENTRY_NONE;
         evictable += o->listed == &s->evictable ? size : 0;
         primary += o->listed == &s->primaries ? size : 0;
+        lent += o->lent;
     }
     for (uint32_t i = 0; i < s->entries_used; i++) {
         check(s->objects[i] != NULL || (s->meta->entry[i].word & 0xff) == MOB_ENTRY_FREE, "an entry without an object is not free");
@@ -391,6 +396,7 @@ void mob_store_check(const struct mob_store *s)
     used += s->pages.kept + (s->pages.held != NULL ? s->pages.held->size : 0);
     check(used == mob_alloc_used(s->alloc), "bytes in use are not those of the objects");
     check(evictable == s->evictable_bytes && primary == s->primary_bytes, "the books of what may go are wrong");
+    check(lent == s->loans.count, "loans are miscounted");
     for (unsigned state = 0; state < OBJECT_STATES; state++)
         check(bytes[state] == s->bytes[state] && count[state] == s->count[state], "the books of a state are wrong");
     check_files(s);

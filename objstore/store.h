@@ -96,7 +96,7 @@ void mob_store_set_node(struct mob_store *s, uint32_t node);
 
 /* Descriptors for a client's Welcome: arena and metadata (borrowed), a new pin page (the caller's to close after sending). */
 int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int *ret_meta, int *ret_pins, struct mob_error *err);
-/* Of a store made in memory, whose descriptors are -1: what its client `process` works on (mob_store_client_on_memory). */
+/* Of a store made in memory, whose descriptors are -1: what its client `process` works on (mob_store_client_on_memory). No client: NULL. */
 const struct mob_store_meta *mob_store_metadata(const struct mob_store *s);
 struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process);
 /* Whose job `process` works for: what it makes or brings here ends with the job. */

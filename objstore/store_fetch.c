@@ -13,7 +13,7 @@
 #include "common/wire.h"
 #include "objstore/store_private.h"
 
-static void answer(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const struct object *o,
+static void answer(struct mob_store *s, uint32_t process, const struct mob_object_id *id, struct object *o,
                    const struct mob_error *err)
 {
     const struct mob_address here = { s->config.node, 0 }, there = { s->config.node, process };
@@ -35,6 +35,7 @@ static void answer(struct mob_store *s, uint32_t process, const struct mob_objec
     }
     mob_envelope_init(&e, here, there, MOBULA__ENVELOPE__BODY_FETCHED);
     e.e.fetched = &fetched;
+    mob_loan_note(s, process, o);
     s->config.answer(s->config.arg, process, &e.e);
 }
 
@@ -47,7 +48,7 @@ void mob_fetch_wait(struct mob_link *waiters, uint32_t process, bool bulk)
     mob_list_append(waiters, &w->link);
 }
 
-void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const struct mob_object_id *id, const struct object *sealed,
+void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const struct mob_object_id *id, struct object *sealed,
                            const struct mob_error *err)
 {
     while (!mob_list_empty(waiters)) {
@@ -62,7 +63,7 @@ void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const 
     }
 }
 
-void mob_fetch_answer_all(struct object *o, const struct object *sealed, const struct mob_error *err)
+void mob_fetch_answer_all(struct object *o, struct object *sealed, const struct mob_error *err)
 {
     mob_fetch_answer_list(o->store, &o->waiters, &o->id, sealed, err);
 }

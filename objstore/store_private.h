@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_private.h -- the parts of a store, for its own files: store.c (whole), store_object.c (one object's life), store_room.c (who must
- * go, who is pinned), store_wait.c (who waits for room), store_pages.c (which pages), store_spill.c (to the disk and back),
+ * go, who is pinned), store_loan.c (what is kept for who was told of it), store_wait.c (who waits for room), store_pages.c (which pages), store_spill.c (to the disk and back),
  * store_fetch.c (who waits for an object), store_pull.c (bringing it here), store_giver.c (who asks a node next), store_serve.c (giving
  * it to others), store_copies.c (what owners are told), store_receive.c (messages). */
 #ifndef MOB_OBJSTORE_STORE_PRIVATE_H
@@ -33,6 +33,9 @@ struct client {
     struct mob_pin_page *pins;
     struct mob_extent *kept[16];        /* that it had, the newest last: store_pages.c */
     unsigned kept_count;
+    uint64_t told;                      /* Fetched that were sent to it */
+    struct mob_link loans;              /* struct loan, the oldest first */
+    struct mob_link borrower;           /* in store->loans.borrowers, while it has any */
 };
 
 struct waiter {                 /* a Fetch without answer yet */
@@ -73,6 +76,7 @@ struct object {
     bool writing;                       /* to the disk */
     struct ask *ask;                    /* SPILLED: waits for room */
     unsigned serving;                   /* bulk reads it, so many times */
+    unsigned lent;                      /* clients were told that it is here, and have not read it yet: so many times */
     struct object *next_same;           /* chain of store->by_id */
     struct mob_link all;                /* in store->all */
     struct mob_link link;               /* in `listed` */
@@ -182,6 +186,10 @@ struct mob_store {
     bool huge;                          /* the arena lies in huge pages, which are ours for good */
     char page_text[128];
     uint64_t looks;                     /* at all pins, so far */
+    struct {                            /* store_loan.c */
+        struct mob_link borrowers;      /* struct client */
+        uint64_t count;
+    } loans;
     struct {                            /* store_wait.c */
         struct mob_link list;           /* struct ask, the oldest first */
         uint64_t count;
@@ -280,6 +288,15 @@ static inline bool mob_room_seen_pinned(const struct object *o)
 /* `who`: it names the process that holds most, for which it looks at each object. */
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err);
 
+/* -- store_loan.c -------------------------------------------------------------------------------------------------------- */
+
+/* `process` is told that `o` is here, or (NULL) that it is not to be had: what it hears of. */
+void mob_loan_note(struct mob_store *s, uint32_t process, struct object *o);
+/* End the loans of those who have read what they were told. */
+void mob_loans_look(struct mob_store *s);
+void mob_loans_forget(struct mob_store *s, struct client *c);
+void mob_loans_tick(struct mob_store *s, int64_t now_ns);
+
 /* -- store_wait.c -------------------------------------------------------------------------------------------------------- */
 
 /* Room for a Create, now or later: Created follows. */
@@ -335,8 +352,8 @@ void mob_fetch_wait(struct mob_link *waiters, uint32_t process, bool bulk);
 /* It becomes SEALED, and all who wait for it are told. */
 void mob_fetch_seal(struct object *o);
 /* Answer all who wait for o: with `sealed` (an object of the same id), or with the error. */
-void mob_fetch_answer_all(struct object *o, const struct object *sealed, const struct mob_error *err);
-void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const struct mob_object_id *id, const struct object *sealed,
+void mob_fetch_answer_all(struct object *o, struct object *sealed, const struct mob_error *err);
+void mob_fetch_answer_list(struct mob_store *s, struct mob_link *waiters, const struct mob_object_id *id, struct object *sealed,
                            const struct mob_error *err);
 void mob_fetch_forget(struct mob_store *s, uint32_t process);
 
@@ -351,7 +368,7 @@ void mob_pull_start(struct mob_store *s, uint32_t process, struct mob_address jo
 /* Another one waits for it, and may know more nodes that have it. */
 void mob_pull_join(struct pull *p, uint32_t process, const uint32_t *nodes, size_t count, enum priority priority);
 /* It is not needed any more: those who wait get `sealed`, or `why`. */
-void mob_pull_end(struct pull *p, const struct object *sealed, const struct mob_error *why);
+void mob_pull_end(struct pull *p, struct object *sealed, const struct mob_error *why);
 void mob_pulls_node_died(struct mob_store *s, uint32_t node);
 /* End those that `is_its` picks. */
 void mob_pulls_end(struct mob_store *s, bool (*is_its)(const struct pull *p, struct mob_address whose), struct mob_address whose,

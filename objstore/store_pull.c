@@ -462,7 +462,7 @@ void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mo
     mob_store_settle(s);
 }
 
-void mob_pull_end(struct pull *p, const struct object *sealed, const struct mob_error *why)
+void mob_pull_end(struct pull *p, struct object *sealed, const struct mob_error *why)
 {
     if (p->m.now == PULL_ENDING || p->m.now == PULL_OVER)
         return;

@@ -51,13 +51,19 @@ void mob_room_look(struct mob_store *s)
 
 void mob_room_evict(struct mob_store *s, struct object **list, size_t count)
 {
+    size_t chosen = 0;
+
+    mob_loans_look(s);                  /* who has read its answer pinned before it said so: seen below */
     for (size_t i = 0; i < count; i++) {
         assert((list[i]->m.now == OBJECT_SEALED || list[i]->m.now == OBJECT_DOOMED) && !list[i]->writing);
+        if (list[i]->serving > 0 || list[i]->lent > 0)
+            continue;
         atomic_store(&mob_object_entry(list[i])->word, mob_entry_word(list[i]->generation, MOB_ENTRY_EVICTING));
+        list[chosen++] = list[i];
     }
     mob_room_look(s);
-    for (size_t i = 0; i < count; i++) {
-        if (mob_room_seen_pinned(list[i]) || list[i]->serving > 0)
+    for (size_t i = 0; i < chosen; i++) {
+        if (mob_room_seen_pinned(list[i]))
             atomic_store(&mob_object_entry(list[i])->word, mob_entry_word(list[i]->generation, MOB_ENTRY_SEALED));
         else if (list[i]->m.now == OBJECT_SEALED && !list[i]->copy)
             mob_object_leave(list[i]);
@@ -71,7 +77,7 @@ static bool worth_a_scan(const struct object *o)
 {
     const struct client *c = mob_map_get(&o->store->clients, o->pin_process);
 
-    if (o->writing || o->serving > 0)
+    if (o->writing || o->serving > 0 || o->lent > 0)
         return false;
     return o->pinned_at == 0 || c == NULL || atomic_load(&c->pins->slot[o->pin_slot]) != mob_pin_value(o->entry, o->generation);
 }
@@ -83,6 +89,8 @@ void mob_room_retry(struct mob_store *s, uint64_t looks)
 
     if (looks > s->count[OBJECT_DOOMED])
         looks = s->count[OBJECT_DOOMED];
+    if (looks > 0)
+        mob_loans_look(s);
     for (; looks > 0; looks--) {        /* as each goes to the end, none comes twice */
         struct object *o = mob_list_first(&s->doomed, struct object, link);
 

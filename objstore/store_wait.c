@@ -228,7 +228,7 @@ static bool may_come(struct mob_store *s)
         return true;
     mob_room_look(s);
     mob_list_each(o, &s->all, struct object, all) {
-        if (o->serving > 0 || (mob_room_seen_pinned(o) && !asks_here(s, o->pin_process)))
+        if (o->serving + o->lent > 0 || (mob_room_seen_pinned(o) && !asks_here(s, o->pin_process)))
             return true;
         if ((o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED) && !asks_here(s, o->maker))
             return true;

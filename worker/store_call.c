@@ -7,7 +7,7 @@
  *                        ^---------------------no, moved meanwhile (at most FETCH_TRIES_MAX times)
  *
  * A hint {entry, generation} may be of an object long gone: the pin then fails, by the generation or by the id, and we ask.
- * Pinning is done at once when Fetched arrives, so that the copy has no time to leave again.
+ * Pinning is done at once when Fetched arrives, and then counted: until then the store keeps the copy (objstore/store_loan.c).
  */
 #include "worker/store_call.h"
 
@@ -275,6 +275,7 @@ void mob_store_call_fetched(struct mob_runtime *r, const Mobula__Fetched *m)
             }
         }
     }
+    mob_store_client_heard(r->store);
 }
 
 void mob_store_call_fail_all(struct mob_runtime *r, const struct mob_error *why)

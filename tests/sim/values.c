@@ -169,7 +169,7 @@ void desk_fetch(struct desk *d, struct fetch *f, void (*then)(struct event *e))
     ask(d);
 }
 
-static void on_fetched(struct desk *d, const Mobula__Fetched *m)
+static void hear_fetched(struct desk *d, const Mobula__Fetched *m)
 {
     struct mob_object_id id = mob_wire_object(m->object);
     size_t at = mob_object_id_hash(&id) % MOB_COUNT(d->hints);
@@ -187,6 +187,10 @@ static void on_fetched(struct desk *d, const Mobula__Fetched *m)
     d->hints[at].generation = m->generation;
     if (pin(d, m->entry, m->generation))
         return;
+    if (!d->process->a.sim->config.faults) {        /* else it may have been told a freeze ago */
+        fprintf(stderr, "what process %u was told is in its store is not there\n", d->process->number);
+        abort();
+    }
     if (f->tries == FETCH_TRIES_MAX) {
         mob_error_set(&f->why, MOB_ERR_NO_SPACE, "it was evicted %u times before it could be read", FETCH_TRIES_MAX);
         d->fetch = NULL;
@@ -194,6 +198,12 @@ static void on_fetched(struct desk *d, const Mobula__Fetched *m)
         return;
     }
     ask(d);
+}
+
+static void on_fetched(struct desk *d, const Mobula__Fetched *m)
+{
+    hear_fetched(d, m);
+    mob_store_client_heard(d->client);
 }
 
 void desk_unpin(struct desk *d, const struct fetch *f)

@@ -36,11 +36,13 @@ struct fixture {
     struct mob_address told;    /* the owner that was told last of copies */
     size_t added, gone, last_copies;
     struct mob_error bad;
+    bool deaf;                  /* its clients read no answer yet; else at once */
 };
 
 static inline void fixture_answer(void *arg, uint32_t process, const Mobula__Envelope *e)
 {
     struct fixture *f = arg;
+    struct mob_pin_page *pins = mob_store_pins(f->store, process);
     const Mobula__Error *err;
 
     f->answers++;
@@ -60,6 +62,8 @@ static inline void fixture_answer(void *arg, uint32_t process, const Mobula__Env
         f->last.size = e->fetched->size;
         f->last.id = mob_wire_object(e->fetched->object);
         err = e->fetched->error;
+        if (pins != NULL && !f->deaf)
+            atomic_fetch_add(&pins->heard, 1);
     }
     if (err != NULL)
         mob_wire_error(err, &f->last.err);
