@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_pull.c -- bringing one object here, from whoever has it.
  *
- *   WAITING --> MOVING <--> SEEKING          WAITING  waits for room in the arena, those that somebody gets first; for ever, because room
- *      |         |  |          |                      comes when others let go (mob_pulls_settle, mob_pulls_tick); a larger one than the
- *      |         |  '----------|--> OVER              whole store is refused
+ *   WAITING --> MOVING <--> SEEKING          WAITING  waits for room in the arena, those that somebody gets first: it comes when others
+ *      |         |  |          |                      let go (mob_pulls_settle, mob_pulls_tick). Refused are a larger one than the
+ *      |         |  '----------|--> OVER              whole store, and at last others (store_wait.c)
  *      '---------'--> ENDING <-'     ^       MOVING   waits for its flights: ranges on their way here (mob_store_pulled)
  *                       |            |       SEEKING  waits for news of the node that it shall come from, at most SEEK_NS
  *                       '------------'       ENDING   those who waited have been told; waits for its flights, which still write

@@ -11,7 +11,8 @@
  * An ask larger than the store is refused at once. The others are refused when no room has come for a while:
  *   grace      if nobody is left who could give some: all that fills the store is pinned or being made by processes that wait here
  *              themselves, or can be written nowhere
- *   patience   in any case, as we cannot see whether a process that holds a view will ever let it go
+ *   patience   in any case, as we cannot see whether a process that holds a view will ever let it go. So are pulls that wait for room: the
+ *              one whose turn is last, then after each grace without room the next
  * Processes that hold half-made objects and wait for more may wait for each other. So of these the youngest alone is refused first:
  * its failure gives room to the rest.
  */
@@ -246,6 +247,26 @@ static bool holds_half_made(const struct mob_store *s, uint32_t process)
     return false;
 }
 
+/* Of the pulls that wait for room the one whose turn is last. NULL: there is none, or room may come as others move. */
+static struct pull *last_pull(const struct mob_store *s)
+{
+    if (s->pulls.waiting_count == 0 || s->loans.count > 0 || s->spill.reads > 0
+        || s->count[OBJECT_PULLING] + s->count[OBJECT_DISCARDED] > 0)
+        return NULL;
+    for (unsigned i = 0; i < PRIORITIES; i++)
+        if (!mob_list_empty(&s->pulls.waiting[i]))
+            return MOB_CONTAINER(s->pulls.waiting[i].prev, struct pull, link);
+    return NULL;
+}
+
+static void refuse_pull(struct mob_store *s, struct pull *p)
+{
+    struct mob_error err;
+
+    mob_room_refuse(s, &p->id, p->size, true, &err);
+    mob_pull_end(p, NULL, &err);
+}
+
 /* The youngest of those that hold what others may wait for; or, if there is none, all. */
 static void give_up(struct mob_store *s)
 {
@@ -266,16 +287,24 @@ void mob_wait_tick(struct mob_store *s, int64_t now_ns)
 {
     int64_t grace = s->config.grace_ns > 0 ? s->config.grace_ns : GRACE_NS;
     int64_t patience = s->config.patience_ns > 0 ? s->config.patience_ns : PATIENCE_NS;
+    struct pull *pull;
+    int64_t waited;
 
     if (s->asks.count > 0)
         serve(s);
-    if (s->asks.count == 0 || s->asks.gifts != s->asks.gifts_seen || s->asks.stuck_since == 0) {
+    pull = last_pull(s);
+    if ((s->asks.count == 0 && pull == NULL) || s->asks.gifts != s->asks.gifts_seen || s->asks.stuck_since == 0) {
         s->asks.gifts_seen = s->asks.gifts;
         s->asks.stuck_since = now_ns;
         return;
     }
-    if (now_ns - s->asks.stuck_since < grace || (now_ns - s->asks.stuck_since < patience && may_come(s)))
+    waited = now_ns - s->asks.stuck_since;
+    if (waited < grace || (waited < patience && (s->asks.count == 0 || may_come(s))))
         return;
     give_up(s);
     s->asks.stuck_since = now_ns;
+    if (pull == NULL || waited < patience)
+        return;
+    refuse_pull(s, pull);
+    s->asks.stuck_since -= patience - grace;        /* what its end gives up may be enough for the next */
 }

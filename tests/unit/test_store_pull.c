@@ -307,6 +307,34 @@ START_TEST(test_what_does_not_fit_now_waits)
 }
 END_TEST
 
+/* What fills the store is pinned for ever: first the pull whose turn is last is told, soon after it the next. */
+START_TEST(test_no_pull_waits_for_ever)
+{
+    struct fixture *f = fixture_create_in(STORE, true);
+    struct mob_store_client *c = fixture_client(f, ME);
+    int64_t now = 1;
+
+    make(f, c, ME, object_of(HERE, ME, 1), 40 * MIB, 0);
+    f->answers = 0;
+    send_fetch(f, ME, far(1), 30 * MIB, ELSEWHERE);
+    send_fetch_with(f, ME, far(2), 30 * MIB, ELSEWHERE, (struct fetch_words){ .priority = ARGUMENT });
+    for (; f->answers == 0; now += INT64_C(1000000000)) {
+        ck_assert_int_lt(now, INT64_C(70000000000));
+        mob_store_tick(f->store, now);
+    }
+    ck_assert_int_gt(now, INT64_C(60000000000));
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    ck_assert_uint_eq(f->last.id.task, 2);
+    for (; f->answers == 1; now += INT64_C(1000000000))
+        mob_store_tick(f->store, now);
+    ck_assert_int_lt(now, INT64_C(70000000000));
+    ck_assert_uint_eq(f->last.id.task, 1);
+    ck_assert_uint_eq(mob_store_usage(f->store).waiting, 0);
+    mob_store_client_close(c);
+    fixture_destroy(f);
+}
+END_TEST
+
 START_TEST(test_small_ones_do_not_starve_a_large_one)
 {
     struct fixture *f = fixture_create_in(STORE, true);
@@ -617,7 +645,8 @@ int main(void)
         test_a_liar_is_not_asked_again, test_one_who_asks_later_knows_more_nodes, test_referred_and_back,
         test_referred_on, test_not_referred_for_ever,
         test_a_node_that_is_not_known_yet, test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
-        test_what_does_not_fit_now_waits, test_small_ones_do_not_starve_a_large_one, test_a_copy_of_another_size_is_old,
+        test_what_does_not_fit_now_waits, test_no_pull_waits_for_ever, test_small_ones_do_not_starve_a_large_one,
+        test_a_copy_of_another_size_is_old,
         test_a_line_of_receivers, test_small_objects_have_no_line, test_given_on_to_those_behind, test_owners_hear_of_copies, test_anything,
     };
     Suite *suite = suite_create("store_pull");
