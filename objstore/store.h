@@ -108,6 +108,8 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process);
 void mob_store_receive(struct mob_store *s, uint32_t process, const Mobula__Envelope *e);
 void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mob_range_result *result);
 void mob_store_node_died(struct mob_store *s, uint32_t node);
+/* A link to it broke, and what its processes said may be lost: they are told what is here of theirs. */
+void mob_store_link_lost(struct mob_store *s, uint32_t node);
 /* A process is gone, here or elsewhere: its objects are freed. (mob_store_client_gone and mob_store_node_died do it for theirs.) */
 void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
 /* What a dead worker made for an attempt whose end its owner will never hear of. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_copies.c -- what owners are told of copies of their objects here, so that Free finds every one of them: one came; one went,
- * because room was needed; one may be the last and stays, because the node died that it was named to come from. Said once a batch of
+ * because room was needed; one may be the last and stays, because the node died that it was named to come from; and, when a link
+ * to the owner's node broke, all that is here of its objects, primaries too: its Free may have been lost with the link. Said once a batch of
  * facts, in one message to each owner; an owner that does not know the object any more answers Free, the raylet of one that is gone
  * answers OwnerOver.
  */
@@ -32,11 +33,11 @@ static bool same_owner(const struct copy_news *a, const struct copy_news *b)
 static struct copy_news *tell_owner(struct mob_store *s, struct copy_news *first, struct copy_news *end)
 {
     struct mob_address owner = { first->id.node, first->id.process };
-    Mobula__ObjectId ids[COPIES_MAX], *lists[3][COPIES_MAX];
+    Mobula__ObjectId ids[COPIES_MAX], *lists[4][COPIES_MAX];
     Mobula__Copies m = MOBULA__COPIES__INIT;
     struct copy_news *rest = first, start = *first;
     struct mob_envelope e;
-    size_t n[3] = { 0 }, count = 0;
+    size_t n[4] = { 0 }, count = 0;
 
     for (struct copy_news *news = first; news < end; news++) {
         if (count == COPIES_MAX || !same_owner(news, &start)) {
@@ -49,6 +50,7 @@ static struct copy_news *tell_owner(struct mob_store *s, struct copy_news *first
     m.added = lists[COPY_ADDED], m.n_added = n[COPY_ADDED];
     m.gone = lists[COPY_GONE], m.n_gone = n[COPY_GONE];
     m.last = lists[COPY_LAST], m.n_last = n[COPY_LAST];
+    m.have = lists[COPY_HAVE], m.n_have = n[COPY_HAVE];
     mob_envelope_init(&e, (struct mob_address){ s->config.node, 0 }, owner, MOBULA__ENVELOPE__BODY_COPIES);
     e.e.copies = &m;
     s->config.tell(s->config.arg, owner, &e.e);
@@ -60,7 +62,18 @@ static bool is_stale(const struct mob_store *s, const struct copy_news *news)
 {
     const struct object *o = mob_object_find(s, &news->id, OBJECT_SEALED, OBJECT_SEALED);
 
+    if (news->what == COPY_HAVE && o == NULL)
+        o = mob_object_find(s, &news->id, OBJECT_SPILLED, OBJECT_RESTORING);
     return news->what == COPY_GONE ? o != NULL : o == NULL;
+}
+
+void mob_store_link_lost(struct mob_store *s, uint32_t node)
+{
+    struct object *o;
+
+    mob_list_each(o, &s->all, struct object, all)
+        if (o->id.node == node && (o->m.now == OBJECT_SEALED || o->m.now == OBJECT_SPILLED || o->m.now == OBJECT_RESTORING))
+            mob_copies_note(o, COPY_HAVE);
 }
 
 void mob_store_flush(struct mob_store *s)

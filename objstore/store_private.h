@@ -157,7 +157,7 @@ struct pulls {
 /* What an owner is to be told. */
 struct copy_news {
     struct mob_object_id id;
-    enum { COPY_ADDED, COPY_GONE, COPY_LAST } what;
+    enum { COPY_ADDED, COPY_GONE, COPY_LAST, COPY_HAVE } what;
 };
 
 struct mob_store {

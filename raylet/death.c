@@ -215,6 +215,8 @@ void mob_death_of_pair(struct mob_raylet *r, struct peer *peer, const char *why)
     mob_demand_node_lost(r, peer->is.node);
     mob_stages_owner_gone(r, (struct mob_address){ peer->is.node, 0 });
     bury_wanters(r, is_of_node, (struct mob_address){ peer->is.node, 0 });
+    if (peer->is.alive && r->config.store != NULL)
+        mob_store_link_lost(r->config.store, peer->is.node);
     mob_questions_gone(r, &peer->questions, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text);
     mob_wants_serve(r);
 }

@@ -276,15 +276,21 @@ void mob_owner_object_lose(struct mob_owner *o, struct object *b, const struct m
     b->size = 0;
 }
 
+static bool is_known_at(const struct stored *s, uint32_t node)
+{
+    bool known = s->node == node;
+
+    for (uint32_t i = 0; i < s->more_count && !known; i++)
+        known = s->more[i] == node;
+    return known;
+}
+
 void mob_owner_object_copied(struct object *b, uint32_t node)
 {
     struct stored *s = b->stored;
 
-    if (s->node == node)
+    if (is_known_at(s, node))
         return;
-    for (uint32_t i = 0; i < s->more_count; i++)
-        if (s->more[i] == node)
-            return;
     s->more = mob_realloc(s->more, (s->more_count + 1) * sizeof *s->more);
     s->more[s->more_count++] = node;
 }
@@ -311,6 +317,18 @@ static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
             s->more[i--] = s->more[--s->more_count];
 }
 
+/* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard of. */
+static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
+{
+    struct mob_object_id id = mob_wire_object(said);
+    const struct object *b = mob_owner_object_find(o, &id);
+
+    if (b != NULL && b->state == MOB_OBJECT_PENDING)
+        return;
+    if (b == NULL || b->state != MOB_OBJECT_STORED || !mob_object_id_eq(&b->stored->id, &id) || !is_known_at(b->stored, node))
+        mob_owner_copy_free(o, node, &id);
+}
+
 void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copies *m)
 {
     for (size_t i = 0; i < m->n_added; i++)
@@ -319,6 +337,8 @@ void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copie
         copy_went(o, node, m->gone[i]);
     for (size_t i = 0; i < m->n_last; i++)
         copy_came(o, node, m->last[i]);
+    for (size_t i = 0; i < m->n_have; i++)
+        node_has(o, node, m->have[i]);
 }
 
 static void tell(struct mob_owner *o, struct object *b)

@@ -34,7 +34,7 @@ struct fixture {
     uint64_t pull_offset, pull_size;
     enum mob_reach reach[32];   /* of a node */
     struct mob_address told;    /* the owner that was told last of copies */
-    size_t added, gone, last_copies;
+    size_t added, gone, last_copies, have;
     struct mob_error bad;
     bool deaf;                  /* its clients read no answer yet; else at once */
 };
@@ -122,6 +122,7 @@ static inline void fixture_tell(void *arg, struct mob_address owner, const Mobul
     f->added += e->copies->n_added;
     f->gone += e->copies->n_gone;
     f->last_copies += e->copies->n_last;
+    f->have += e->copies->n_have;
 }
 
 /* The flight of this place in f->flight ends. */

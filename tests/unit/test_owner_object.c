@@ -146,6 +146,45 @@ START_TEST(test_raylets_tell_of_copies)
 }
 END_TEST
 
+static void tell_have(struct fake *f, uint32_t node, const struct mob_object_id *have)
+{
+    Mobula__Copies m = MOBULA__COPIES__INIT;
+    Mobula__ObjectId id, *list[] = { &id };
+
+    mob_wire_put_object(&id, have);
+    m.have = list;
+    m.n_have = 1;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
+    mob_owner_flush(f->o);
+}
+
+/* A link broke, and Free or Copies may have been lost with it: what we do not know of there is freed (again). */
+START_TEST(test_raylets_tell_what_they_have_after_a_lost_link)
+{
+    struct mob_object_id id, gone;
+    struct fake f;
+
+    fake_init(&f);
+    uint64_t ref = mob_owner_put_begin(f.o, &id), other = mob_owner_put_begin(f.o, &gone);
+
+    tell_have(&f, 3, &id);                      /* it may yet be heard of */
+    mob_owner_put_stored(f.o, ref, 3, 1000);
+    mob_owner_put_stored(f.o, other, 3, 1000);
+    tell_copies(&f, 4, &id, NULL);
+    tell_have(&f, 3, &id);
+    tell_have(&f, 4, &id);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 0);
+    tell_have(&f, 5, &id);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
+    mob_owner_drop(f.o, other, NULL);
+    mob_owner_flush(f.o);
+    tell_have(&f, 3, &gone);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 3);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 3);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_pending_objects_may_be_dropped)
 {
     struct fake f;
@@ -344,6 +383,6 @@ START_TEST(test_argument_lost_after_it_was_ready_fails_the_task)
 END_TEST
 
 UNIT_MAIN("owner_object", test_dropped_refs_are_refused_by_name, test_waiters_are_told_once, test_free_goes_to_each_node_with_a_copy,
-          test_raylets_tell_of_copies,
+          test_raylets_tell_of_copies, test_raylets_tell_what_they_have_after_a_lost_link,
           test_pending_objects_may_be_dropped, test_returned_references_are_asked_for_once, test_watches_of_others_are_answered,
           test_lost_raylet_fails_all_that_is_pending, test_argument_lost_after_it_was_ready_fails_the_task)

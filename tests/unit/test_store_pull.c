@@ -568,6 +568,27 @@ START_TEST(test_owners_hear_of_copies)
 }
 END_TEST
 
+/* What owners there said may be lost with a link: they hear of all that is here, what was made here for them, too. */
+START_TEST(test_owners_hear_after_a_lost_link)
+{
+    struct fixture *f = fixture_create_in(STORE, true);
+
+    mob_store_client_close(fixture_client(f, ME));
+    make(f, NULL, ME, object_of(4, 3, 1), MIB, 0);
+    make(f, NULL, ME, object_of(5, 3, 1), MIB, 0);
+    make(f, NULL, ME, object_of(HERE, ME, 1), MIB, 0);
+    send_create(f, ME, object_of(4, 3, 2), MIB);                /* its end is to come */
+    send_fetch(f, ME, object_of(4, 3, 3), MIB, ELSEWHERE);
+    land_all(f);
+    make(f, NULL, ME, object_of(4, 3, 4), MIB, 0);
+    mob_store_link_lost(f->store, 4);
+    send_free(f, 0, object_of(4, 3, 4));                        /* this one did come */
+    mob_store_flush(f->store);
+    ck_assert(f->have == 2 && f->added == 1 && f->told.node == 4 && f->told.process == 3);
+    fixture_destroy(f);
+}
+END_TEST
+
 /* -- anything ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Whatever happens in whatever order: each Fetch is answered once, no flight is lost, and in the end no byte is held. */
@@ -647,7 +668,8 @@ int main(void)
         test_a_node_that_is_not_known_yet, test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
         test_what_does_not_fit_now_waits, test_no_pull_waits_for_ever, test_small_ones_do_not_starve_a_large_one,
         test_a_copy_of_another_size_is_old,
-        test_a_line_of_receivers, test_small_objects_have_no_line, test_given_on_to_those_behind, test_owners_hear_of_copies, test_anything,
+        test_a_line_of_receivers, test_small_objects_have_no_line, test_given_on_to_those_behind, test_owners_hear_of_copies,
+        test_owners_hear_after_a_lost_link, test_anything,
     };
     Suite *suite = suite_create("store_pull");
     TCase *tcase = tcase_create("store_pull");
