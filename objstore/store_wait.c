@@ -8,7 +8,7 @@
  * Room comes when objects are freed or unpinned, when transfers end, and from the disk (store_spill.c), which is asked for as much as
  * the oldest ask needs. mob_store_settle() ends each fact; a look each tick finds the pins that went without a message.
  *
- * An ask larger than the store is refused at once. The others are refused when no room has come for a while:
+ * An ask larger than the store is refused at once. The others are refused, the oldest first until those behind it find room, when none has come for a while:
  *   grace      if nobody is left who could give some: all that fills the store is pinned or being made by processes that wait here
  *              themselves, or can be written nowhere
  *   patience   in any case, as we cannot see whether a process that holds a view will ever let it go. So are pulls that wait for room: the
@@ -267,7 +267,7 @@ static void refuse_pull(struct mob_store *s, struct pull *p)
     mob_pull_end(p, NULL, &err);
 }
 
-/* The youngest of those that hold what others may wait for; or, if there is none, all. */
+/* The youngest of those that hold what others may wait for; or, if there is none, the oldest, until those behind it find room. */
 static void give_up(struct mob_store *s)
 {
     struct ask *a;
@@ -279,8 +279,10 @@ static void give_up(struct mob_store *s)
             return;
         }
     }
-    mob_list_each(a, &s->asks.list, struct ask, link)
-        refuse(s, a);
+    while (s->asks.count > 0) {
+        refuse(s, mob_list_first(&s->asks.list, struct ask, link));
+        serve(s);
+    }
 }
 
 void mob_wait_tick(struct mob_store *s, int64_t now_ns)

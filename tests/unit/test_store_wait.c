@@ -170,6 +170,35 @@ START_TEST(test_small_ones_pass_a_huge_one_for_a_while)
 }
 END_TEST
 
+/* The huge one is refused at last; the small one that did not pass it any more finds room then. */
+START_TEST(test_only_who_cannot_be_served_is_refused)
+{
+    struct answer a;
+    uint32_t slot;
+
+    open_store();
+    a = make(f, me, ME, mine(1), STORE / 2, 'a');
+    pin(other, a, mine(1), &slot);
+    ask_in_vain(OTHER, 1, STORE - 100);
+    for (uint64_t task = 10; f->answers == 0; task++) {
+        send_create(f, ME, mine(task), STORE / 4);
+        ck_assert_uint_lt(task, 100);
+        if (f->answers == 0)
+            break;
+        send_seal(f, ME, mine(task), f->last.entry);
+        send_free(f, ME, mine(task));
+        f->answers = 0;
+    }
+    ck_assert_uint_eq(mob_store_usage(f->store).asks, 2);
+    wait_in_vain(f);
+    ck_assert_uint_eq(f->answers, 2);
+    ck_assert_uint_eq(f->last.process, ME);
+    ck_assert_int_eq(f->last.err.code, MOB_OK);
+    ck_assert_uint_eq(mob_store_usage(f->store).asks, 0);
+    close_store();
+}
+END_TEST
+
 START_TEST(test_who_dies_waits_no_more)
 {
     open_store();
@@ -251,4 +280,5 @@ END_TEST
 
 UNIT_MAIN("store_wait", test_room_that_comes_goes_to_who_waits, test_a_view_that_goes_gives_room, test_not_for_ever,
           test_half_made_objects_wait_for_each_other, test_small_ones_pass_a_huge_one_for_a_while, test_who_dies_waits_no_more,
+          test_only_who_cannot_be_served_is_refused,
           test_impossible_sizes, test_a_million_objects)
