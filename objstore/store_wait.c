@@ -8,7 +8,8 @@
  * Room comes when objects are freed or unpinned, when transfers end, and from the disk (store_spill.c), which is asked for as much as
  * the oldest ask needs. mob_store_settle() ends each fact; a look each tick finds the pins that went without a message.
  *
- * An ask larger than the store is refused at once. The others are refused, the oldest first until those behind it find room, when none has come for a while:
+ * An ask larger than the store is refused at once. When no room has come for a while the others are, the oldest first, until those behind
+ * it find room:
  *   grace      if nobody is left who could give some: all that fills the store is pinned or being made by processes that wait here
  *              themselves, or can be written nowhere
  *   patience   in any case, as we cannot see whether a process that holds a view will ever let it go. So are pulls that wait for room: the
