@@ -173,8 +173,8 @@ void check_no_objects(const struct sim *s)
                 continue;
             c = mob_owner_counts(p->owner);
             if (c.objects + c.held > 0)
-                fprintf(stderr, "process %u of node %u has %lu objects and %lu holds, though nobody has a reference\n", p->number,
-                        p->self.node, (unsigned long)c.objects, (unsigned long)c.held);
+                fprintf(stderr, "process %u of node %u has %lu objects and %lu holds, though nobody has a reference: %s\n", p->number,
+                        p->self.node, (unsigned long)c.objects, (unsigned long)c.held, mob_owner_references(p->owner, 10));
             assert(c.objects == 0 && c.held == 0);
         }
         if (r != NULL)

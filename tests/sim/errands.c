@@ -162,8 +162,9 @@ static void task_over(struct user *u, bool failed)
     }
     for (size_t i = 0; failed && i < first->lent_count; i++)
         mob_owner_lend_undo(u->p->owner, &u->lent[i], first->ticket + i);
-    if (failed && first->kind == MOB_VALUE_STORED)
-        desk_free(u->p->desk, &first->stored.object);
+    for (uint32_t i = 0; failed && i < u->run.returns; i++)
+        if (u->results[i].kind == MOB_VALUE_STORED)
+            desk_free(u->p->desk, &u->results[i].stored.object);
     u->running = false;
     u->kept = u->count;
     if (u->ending)
@@ -209,8 +210,24 @@ static void fail_by_design(struct user *u)
     task_fail(u, &why);
 }
 
+static void run_result_room(struct event *e);
+
+static void store_result(struct user *u, uint32_t index)
+{
+    u->index = index;
+    u->room.id = mob_executor_result_id(u->p->executor, &u->run, index);
+    u->room.size = mob_packed_size(user_large(user_sim(u)), u->carried_count);
+    desk_create(u->p->desk, &u->room, run_result_room);
+}
+
+/* The first one is made; the second, if there is any, carries nothing. */
 static void result_over(struct user *u)
 {
+    if (u->run.returns > 1 && u->index == 0 && sim_chance(user_sim(u), 50)) {
+        u->carried_count = 0;
+        store_result(u, 1);
+        return;
+    }
     if (sim_chance(user_sim(u), 5))
         fail_by_design(u);
     else
@@ -220,6 +237,7 @@ static void result_over(struct user *u)
 static void run_result_room(struct event *e)
 {
     struct user *u = user_of(e);
+    struct mob_result *r = &u->results[u->index];
     size_t size = u->room.size - mob_packed_size(0, u->carried_count);
 
     if (u->room.data == NULL) {
@@ -233,8 +251,8 @@ static void run_result_room(struct event *e)
     value_fill(u->room.data, size, &u->room.id, u->run.attempt + 1);
     user_pack(u, u->room.data, size);
     desk_seal(u->p->desk, &u->room, false);
-    u->results[0].kind = MOB_VALUE_STORED;
-    u->results[0].stored = (struct mob_stored_value){ .object = u->room.id, .size = u->room.size, .node = u->p->self.node };
+    r->kind = MOB_VALUE_STORED;
+    r->stored = (struct mob_stored_value){ .object = u->room.id, .size = u->room.size, .node = u->p->self.node };
     result_over(u);
 }
 
@@ -273,9 +291,7 @@ void user_end_task(struct user *u)
     count = user_carry(u, refs);
     lend(u, refs, count);
     if (dice < 60) {
-        u->room.id = mob_executor_result_id(u->p->executor, &u->run, 0);
-        u->room.size = mob_packed_size(user_large(s), count);
-        desk_create(u->p->desk, &u->room, run_result_room);
+        store_result(u, 0);
         return;
     }
     if (count > 0) {
@@ -298,6 +314,7 @@ bool user_turn(struct process *p)
     u->run = run;
     u->why = (struct mob_error){ 0 };
     u->arg = 0;
+    u->index = 0;
     assert(run.arg_count >= 1 && run.arg_count <= ARGS_MAX && run.returns <= 2);
     memset(u->args, 0, sizeof u->args);
     memset(u->packed, 0, sizeof u->packed);
@@ -313,4 +330,20 @@ const struct mob_executor_lease *user_running(const struct process *p)
     const struct user *u = p->user;
 
     return !u->running || u->blocked || p->unheard > 0 ? NULL : u->run.lease;
+}
+
+void user_say(const struct process *p)
+{
+    const struct user *u = p->user;
+    const struct desk *d = p->desk;
+    char name[MOB_OBJECT_NAME_SIZE];
+
+    if (u->running)
+        fprintf(stderr, "    it runs task %lu of %u.%u, %u steps left, argument %zu of %zu\n", (unsigned long)u->run.task,
+                u->run.lease->owner.node, u->run.lease->owner.process, u->steps, u->arg, u->run.arg_count);
+    if (d->room != NULL)
+        fprintf(stderr, "    it wants room for %s of %lu bytes\n", mob_object_id_name(&d->room->id, name), (unsigned long)d->room->size);
+    if (d->fetch != NULL)
+        fprintf(stderr, "    it fetches %s of %lu bytes from node %u\n", mob_object_id_name(&d->fetch->id, name),
+                (unsigned long)d->fetch->size, d->fetch->node);
 }

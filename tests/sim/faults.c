@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* faults.c -- what goes wrong: something each 100 ms or so for the first seconds, then nothing, so that everything must come to its end. */
-#include "sim.h"
+#include "stores.h"
 
 #include <signal.h>
 
@@ -44,6 +44,32 @@ static void freeze(struct sim *s)
 
     sim_trace(s, "host %u freezes for %ld ms", h->index, (long)(span / SIM_MS));
     h->frozen_until = s->now + span;
+}
+
+static void run_middle(struct event *e)
+{
+    struct host *h = e->arg;
+    unsigned dice = (unsigned)sim_below(h->sim, 100);
+
+    if (h->raylet == NULL || h->raylet->node == 0)
+        return;
+    h->sim->misfortunes++;
+    if (dice < 40) {
+        raylet_kill(h, dice < 10);
+        return;
+    }
+    sim_trace(h->sim, "host %u is cut off", h->index);
+    shelf_cut(h->raylet->shelf);
+    if (dice < 70)
+        link_break_all(&h->raylet->a);
+}
+
+void faults_middle(struct host *h)
+{
+    struct sim *s = h->sim;
+
+    if (s->now < s->faults_until && sim_chance(s, 20))
+        sim_after(s, (int64_t)sim_below(s, 8 * SIM_MS), NULL, run_middle, h);
 }
 
 static void run_fault(struct event *e)

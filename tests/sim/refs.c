@@ -2,7 +2,9 @@
 /* refs.c -- what the processes of a job do where nodes have stores: small and large values that carry references, calls that take them,
  * gets. A driver and the function of a task (errands.c) do the same steps, one after the other:
  *
- *   put | call | get | drop     then the next step
+ *   put | call | get | cancel | drop     then the next step
+ *
+ * Or a driver puts a large one that goes from node to node, and calls for each node a task that takes it.
  *
  * What a process keeps from earlier tasks it gets, for a while, and drops, but gives on to nobody: else two tasks could wait for each
  * other, or two values keep each other alive, as in any such program.
@@ -13,6 +15,8 @@
 #include <string.h>
 
 #include "refs.h"
+
+#define BROADCAST_MIN (UINT64_C(8) << 20)
 
 static void step(struct user *u);
 
@@ -133,7 +137,7 @@ void user_judge(const struct user *u, const struct mob_error *e)
         return;
     if (s->misfortunes > 0 && (e->code == MOB_ERR_WORKER_CRASHED || e->code == MOB_ERR_NODE_DIED || e->code == MOB_ERR_OWNER_DIED
                                || e->code == MOB_ERR_OBJECT_LOST || e->code == MOB_ERR_UNREACHABLE || e->code == MOB_ERR_TIMEOUT
-                               || e->code == MOB_ERR_NO_SPACE))
+                               || e->code == MOB_ERR_NO_SPACE || e->code == MOB_ERR_CANCELLED))
         return;
     fprintf(stderr, "process %u of node %u: illegal error %s: %s\n", u->p->number, u->p->self.node, mob_code_name(e->code), e->text);
     abort();
@@ -303,13 +307,19 @@ static void step_get(struct user *u)
     user_get(u, u->refs[at], WAIT_NS, step_got);
 }
 
+static void call(struct user *u, uint64_t given);
+
 static void run_written(struct event *e)
 {
     struct user *u = user_of(e);
 
     desk_seal(u->p->desk, &u->room, false);
     mob_owner_put_stored(u->p->owner, u->putting, u->p->self.node, u->room.size);
+    mob_owner_clone(u->p->owner, u->putting, NULL);     /* whatever has to go for the new ones */
     user_keep(u, u->putting);
+    for (unsigned i = 0; u->broadcasts && i < user_sim(u)->config.nodes + 2; i++)
+        call(u, u->putting);
+    mob_owner_drop(u->p->owner, u->putting, NULL);
     user_next(u);
 }
 
@@ -345,7 +355,8 @@ static void step_put_large(struct user *u)
     u->putting = mob_owner_put_begin(u->p->owner, &u->room.id);
     if (count > 0)
         mob_owner_contain(u->p->owner, u->putting, refs, count);
-    u->room.size = mob_packed_size(user_large(user_sim(u)), count);
+    u->broadcasts = user_sim(u)->config.broadcast && !u->running && sim_chance(user_sim(u), 80);
+    u->room.size = mob_packed_size(u->broadcasts ? BROADCAST_MIN + 8 * sim_below(user_sim(u), 5 * MOB_CHUNK / 8) : user_large(user_sim(u)), count);
     desk_create(u->p->desk, &u->room, run_put_room);
 }
 
@@ -365,15 +376,34 @@ static void step_put_small(struct user *u)
     user_next(u);
 }
 
-static void step_call(struct user *u)
+static void cancel(struct user *u, uint64_t ref)
+{
+    struct sim *s = user_sim(u);
+    uint64_t staging = mob_owner_counts(u->p->owner).staging;
+
+    if (mob_owner_cancel(u->p->owner, ref, sim_chance(s, 30), NULL) < 0)
+        return;                         /* it is dropped, or no task's */
+    user_note(u, "cancels", ref);
+    s->misfortunes++;                   /* a worker that is ended takes with it what it owns */
+    s->cancelled++;
+    s->cancelled_staging += mob_owner_counts(u->p->owner).staging < staging;
+}
+
+static void run_cancel(struct event *e)
+{
+    cancel(user_of(e), e->n);
+}
+
+/* A task with what arguments it gets; or with one, wherever there is place. */
+static void call(struct user *u, uint64_t given)
 {
     static const int32_t retries[] = { -1, -1, 3, 0 };
     struct sim *s = user_sim(u);
-    struct errand errand = { .levels = u->running ? u->errand.levels - 1 : 2, .steps = (uint32_t)sim_below(s, 5) };
+    struct errand errand = { .levels = given != 0 ? 0 : u->running ? u->errand.levels - 1 : 2, .steps = (uint32_t)sim_below(s, 5) };
     unsigned char bytes[sizeof errand + 256];
     uint64_t carried[CARRIED_MAX], returns[2];
     struct mob_arg args[ARGS_MAX] = { { .data = bytes, .size = sizeof errand, .carried = carried } };
-    struct mob_shape shape = { .strategy = sim_chance(s, 40) ? MOB_SPREAD : MOB_HYBRID };
+    struct mob_shape shape = { .strategy = given != 0 || sim_chance(s, 40) ? MOB_SPREAD : MOB_HYBRID };
     struct mob_submit submit = { .function = 1, .name = "errand", .args = args, .arg_count = 1 };
     int submitted;
 
@@ -382,7 +412,9 @@ static void step_call(struct user *u)
     args[0].carried_count = user_carry(u, carried);
     if (args[0].carried_count > 0)
         args[0].size = user_pack(u, bytes, sizeof errand);
-    while (submit.arg_count < ARGS_MAX && sim_chance(s, 45) && (args[submit.arg_count].ref = user_usable(u)) != 0)
+    if (given != 0)
+        args[submit.arg_count++].ref = given;
+    while (given == 0 && submit.arg_count < ARGS_MAX && sim_chance(s, 45) && (args[submit.arg_count].ref = user_usable(u)) != 0)
         submit.arg_count++;
     mob_resources_set(&shape.resources, "CPU", MOB_UNITS);
     submit.shape = mob_owner_shape(u->p->owner, &shape);
@@ -393,7 +425,8 @@ static void step_call(struct user *u)
     assert(submitted == 0);
     for (uint32_t i = 0; i < submit.returns; i++)
         user_keep(u, returns[i]);
-    user_next(u);
+    if (s->config.cancels && sim_chance(s, 15))
+        sim_after(s, (int64_t)sim_below(s, 10 * SIM_MS), &u->p->a, run_cancel, u->p)->n = returns[0];
 }
 
 static void step(struct user *u)
@@ -413,9 +446,13 @@ static void step(struct user *u)
     } else if (dice < 30) {
         step_put_small(u);
     } else if (dice < 60 && (!u->running || u->errand.levels > 0)) {
-        step_call(u);
+        call(u, 0);
+        user_next(u);
     } else if (dice < 80) {
         step_get(u);
+    } else if (dice < 85 && user_sim(u)->config.cancels && u->count > 0) {
+        cancel(u, u->refs[sim_below(user_sim(u), u->count)]);
+        user_next(u);
     } else {
         if (u->count > 0)
             user_drop(u, (unsigned)sim_below(user_sim(u), u->count));

@@ -32,6 +32,7 @@ struct user {
     struct fetch fetch;                 /* of a get */
     struct room room;
     uint64_t putting;
+    bool broadcasts;                    /* what it puts now */
     struct mob_object_id carried[CARRIED_MAX];
     size_t carried_count;
     bool blocked, ending, ended;
@@ -44,6 +45,7 @@ struct user {
     struct fetch args[ARGS_MAX];
     struct mob_packed packed[ARGS_MAX];
     struct mob_result results[2];
+    uint32_t index;                     /* of the one that is stored now */
     unsigned char bytes[2][PACKED_MAX];
     struct mob_object_id lent[CARRIED_MAX];
     struct mob_error why;               /* the task fails with it */

@@ -44,6 +44,8 @@ struct sim_config {
     bool stores;                        /* nodes have some, and programs use them (refs.c) ... */
     uint64_t store_bytes, large;        /* ... of so many bytes; most large values are smaller than `large` */
     bool tight;                         /* they may be full of what is in use */
+    bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
+    bool cancels;                       /* tasks are cancelled, too */
 };
 
 struct sim;
@@ -123,6 +125,8 @@ struct sim {
     uint64_t misfortunes;               /* that may cost objects: so far */
     struct mob_link transfers;          /* stores.c */
     uint64_t landed, spilled, read_back;        /* ranges of objects, objects; so far */
+    uint64_t passed_on;                 /* ranges asked of a node that still received the object itself */
+    uint64_t cancelled, cancelled_staging;      /* tasks; of them such whose arguments were on their way */
     uint64_t functions_run, tasks_right, tasks_failed;
     uint32_t next_pid;
 };
@@ -151,6 +155,7 @@ bool link_event(struct sim *s, uint64_t link, void (*run)(struct event *e), void
 void link_break(struct sim *s, uint64_t link);
 void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t size);     /* world->send() */
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
+void link_break_all(struct actor *a);                           /* of a daemon, those to others */
 
 /* -- cluster.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -225,6 +230,8 @@ void places_fini(struct raylet *r);
 /* -- faults.c, check.c ----------------------------------------------------------------------------------------------------- */
 
 void faults_plan(struct sim *s);
+/* A node passes on what it still receives: the best moment to lose it. */
+void faults_middle(struct host *h);
 /* What was delivered over such an end comes once more: at once, or later. */
 enum repeat { REPEAT_NOT, REPEAT_AT_ONCE, REPEAT_LATER };
 enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size);

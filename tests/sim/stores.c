@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BULK_BYTES_EACH_US 1000         /* 1 GB/s */
+#define BULK_BYTES_EACH_US 1000         /* 1 GB/s; of a broadcast a tenth, so that it is on its way everywhere at once */
 #define SILENT_NS (10 * SIM_S)
+#define CHUNK_NS (4 * SIM_S)            /* as objstore/bulk_serve.c */
 
 /* An object on its way into an arena. */
 struct incoming {
@@ -31,6 +32,7 @@ struct transfer {
     struct mob_flight *flight;          /* NULL: over */
     struct mob_asked asked;
     uint64_t step;
+    int64_t waits_since;                /* for a chunk that has not arrived at the giver; 0: it does not */
     bool serving;
     struct mob_served served;
     unsigned char *bytes;
@@ -126,7 +128,11 @@ static void run_read(struct event *e)
         return;
     }
     if (!has_arrived(t)) {
-        plan(t, SIM_MS, t->from, run_read);
+        t->waits_since = t->waits_since != 0 ? t->waits_since : s->now;
+        if (s->now - t->waits_since > CHUNK_NS)
+            fail(t, MOB_ERR_TIMEOUT, "it does not come there itself", false, SIM_MS);
+        else
+            plan(t, SIM_MS, t->from, run_read);
         return;
     }
     t->bytes = mob_alloc(t->asked.length + 1);
@@ -145,7 +151,8 @@ static void run_read(struct event *e)
 
 static int64_t takes(struct sim *s, const struct transfer *t)
 {
-    int64_t span = (int64_t)(t->asked.length / BULK_BYTES_EACH_US) * SIM_US + (int64_t)sim_below(s, SIM_MS);
+    uint64_t each_us = s->config.broadcast ? BULK_BYTES_EACH_US / 10 : BULK_BYTES_EACH_US;
+    int64_t span = (int64_t)(t->asked.length / each_us) * SIM_US + (int64_t)sim_below(s, SIM_MS);
 
     return sim_chance(s, 10) ? span + (int64_t)sim_below(s, 50 * SIM_MS) : span;
 }
@@ -170,6 +177,10 @@ static void serve(struct transfer *t)
     case MOB_SERVE_HERE:
         t->serving = true;
         plan(t, takes(sim_of(t), t), t->from, run_read);
+        if (t->served.incoming == NULL)
+            break;
+        sim_of(t)->passed_on++;
+        faults_middle(t->from->a.host);
     }
 }
 
@@ -324,6 +335,19 @@ struct shelf *shelf_create(struct raylet *r, uint64_t bytes)
     return h;
 }
 
+void shelf_cut(struct shelf *h)
+{
+    struct sim *s = h->raylet->a.sim;
+    struct transfer *t;
+
+    mob_list_each(t, &s->transfers, struct transfer, link) {
+        if ((t->to != h->raylet && t->from != h->raylet) || t->why.code != MOB_OK)
+            continue;
+        t->length = sim_below(s, t->length + 1);
+        fail(t, MOB_ERR_UNREACHABLE, "the connection broke", false, (int64_t)sim_below(s, 50 * SIM_MS));
+    }
+}
+
 void shelf_die(struct shelf *h)
 {
     struct sim *s = h->raylet->a.sim;
@@ -404,4 +428,19 @@ void shelf_check_empty(const struct raylet *r, bool of_jobs_that_run)
     }
     assert(wrong == 0 && usage.spilled == 0 && usage.pulls == 0 && usage.asks == 0);
     assert(count > 0 || (usage.used == 0 && usage.objects == 0));
+}
+
+void shelf_say(const struct raylet *r)
+{
+    struct mob_store_usage u = mob_store_usage(r->shelf->store);
+    char name[MOB_OBJECT_NAME_SIZE];
+    struct mob_store_row rows[64];
+    size_t count = mob_store_largest(r->shelf->store, rows, MOB_COUNT(rows));
+
+    fprintf(stderr, "  the store of node %u: %lu of %lu bytes are used, %lu pulls, %lu of them wait for room, as do %lu others; %s\n", r->node,
+            (unsigned long)u.used, (unsigned long)u.size, (unsigned long)u.pulls, (unsigned long)u.waiting, (unsigned long)u.asks,
+            u.trouble);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, "    %s: %lu bytes, %s%s, made by %u, read by %u\n", mob_object_id_name(&rows[i].id, name),
+                (unsigned long)rows[i].size, rows[i].state, rows[i].copy ? ", a copy" : "", rows[i].maker, rows[i].reader);
 }

@@ -4,7 +4,7 @@
  *   stores.c   what the shell does for a store: answers, transfers between nodes
  *   disks.c    its disk, in memory
  *   values.c   a process's calls to its store, and what the bytes of a value must be
- *   refs.c     what a process of the job does (refs.h): it puts, calls, gets, keeps references, hands them on
+ *   refs.c     what a process of the job does (refs.h): it puts, calls, gets, cancels, keeps references, hands them on
  */
 #ifndef MOB_TESTS_SIM_STORES_H
 #define MOB_TESTS_SIM_STORES_H
@@ -24,6 +24,7 @@ struct shelf {
 };
 
 struct shelf *shelf_create(struct raylet *r, uint64_t bytes);
+void shelf_cut(struct shelf *h);        /* all that is under way to and from it breaks */
 void shelf_die(struct shelf *h);        /* its raylet is gone, and what was under way with it */
 void shelf_free(struct shelf *h);
 void shelf_welcome(struct process *p);  /* said Hello: it becomes a client */
@@ -31,6 +32,7 @@ void shelf_gone(struct process *p);     /* its socket was read to the end */
 /* Nothing is left in it; but, while its job runs, copies of what an owner had that is dead, or that it never
  * heard of because a link broke: they go when room is needed. */
 void shelf_check_empty(const struct raylet *r, bool of_jobs_that_run);
+void shelf_say(const struct raylet *r); /* what is in it, for who looks for what does not end */
 
 void disk_do(struct shelf *h, struct mob_disk_job *job);
 void disk_die(struct shelf *h);
@@ -84,5 +86,6 @@ void user_free(struct process *p);
 void user_begin(struct process *p);     /* a driver's program */
 bool user_turn(struct process *p);      /* a worker's: claim and run. False: this process has none */
 const struct mob_executor_lease *user_running(const struct process *p);
+void user_say(const struct process *p); /* what it waits for */
 
 #endif

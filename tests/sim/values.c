@@ -17,6 +17,12 @@ static uint64_t word(uint64_t seed, size_t i)
     return (seed + i) * UINT64_C(0x9fb21c651e98df25);
 }
 
+/* Of a long value some of all pages will do: they are those of its chunks, too. */
+static size_t after(size_t i)
+{
+    return i < 16384 ? i + 1 : i + 509;
+}
+
 void value_fill(void *data, size_t size, const struct mob_object_id *id, uint64_t attempt)
 {
     uint64_t *words = data;
@@ -24,7 +30,7 @@ void value_fill(void *data, size_t size, const struct mob_object_id *id, uint64_
     assert(size >= VALUE_MIN && size % sizeof *words == 0);
     words[0] = id != NULL ? mob_object_id_hash(id) : 0;
     words[1] = attempt;
-    for (size_t i = 2; i < size / sizeof *words; i++)
+    for (size_t i = 2; i < size / sizeof *words; i = after(i))
         words[i] = word(words[0] ^ attempt, i);
 }
 
@@ -33,7 +39,7 @@ void value_check(const void *data, size_t size, const struct mob_object_id *id)
     const uint64_t *words = data;
     bool right = size >= VALUE_MIN && size % sizeof *words == 0 && (id == NULL || words[0] == mob_object_id_hash(id));
 
-    for (size_t i = 2; right && i < size / sizeof *words; i++)
+    for (size_t i = 2; right && i < size / sizeof *words; i = after(i))
         right = words[i] == word(words[0] ^ words[1], i);
     if (right)
         return;

@@ -388,6 +388,16 @@ void link_break(struct sim *s, uint64_t link)
     lose(s, e, (int64_t)sim_below(s, 50 * SIM_MS), false);
 }
 
+void link_break_all(struct actor *a)
+{
+    struct end *e;
+    size_t at = 0;
+
+    while ((e = mob_map_next(&a->sim->ends, &at, NULL)) != NULL)
+        if (e->actor == a && link_is_between_daemons(a->sim, e->number))
+            link_break(a->sim, e->number);
+}
+
 void actor_die(struct actor *a, bool silently)
 {
     struct sim *s = a->sim;
