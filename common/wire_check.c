@@ -48,6 +48,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_REFERENCES_DONE] = { { 0 }, "ReferencesDone" },
     [MOBULA__ENVELOPE__BODY_MOURN] = { { 0 }, "Mourn" },
     [MOBULA__ENVELOPE__BODY_MOURNED] = { { AT(Mourned, process) }, "Mourned" },
+    [MOBULA__ENVELOPE__BODY_ORPHANS] = { { AT(Orphans, issuer) }, "Orphans" },
     [MOBULA__ENVELOPE__BODY_STAGE] = { { 0 }, "Stage" },
     [MOBULA__ENVELOPE__BODY_STAGED] = { { 0 }, "Staged" },
     [MOBULA__ENVELOPE__BODY_UNSTAGE] = { { 0 }, "Unstage" },

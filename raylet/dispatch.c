@@ -58,6 +58,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_REFERENCES_DONE] = { .passes = mob_question_references_done, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_MOURN] = { mob_question_on_mourn, mob_question_mourn, LOCAL | PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_MOURNED] = { .passes = mob_question_mourned, .pass_from = PEER },
+    [MOBULA__ENVELOPE__BODY_ORPHANS] = { .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER | HEAD, LOCAL },
     [MOBULA__ENVELOPE__BODY_REPLY] = { mob_memory_on_reply, mob_borrowed_from_lender, LOCAL, HEAD | PEER },

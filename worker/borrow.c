@@ -62,6 +62,7 @@ struct outbox {
 
 void mob_owner_borrows_init(struct mob_owner *o)
 {
+    mob_list_init(&o->borrows.orphans);
     mob_list_init(&o->borrows.loose);
     mob_list_init(&o->borrows.unsent);
     mob_list_init(&o->borrows.waiters);
@@ -83,6 +84,7 @@ void mob_owner_borrows_fini(struct mob_owner *o)
     struct outbox *box;
     struct borrow *w;
 
+    mob_owner_orphans_fini(o);
     for (size_t at = 0; (w = mob_map_next(&bs->by_number, &at, NULL)) != NULL;)
         free(w);
     for (size_t at = 0; (box = mob_map_next(&bs->outboxes, &at, NULL)) != NULL;)
@@ -189,6 +191,7 @@ int64_t mob_owner_borrows_flush(struct mob_owner *o)
     int64_t next_ns = INT64_MAX;
     struct outbox *box;
 
+    mob_owner_orphans_flush(o);
     mob_list_each(box, &o->borrows.unsent, struct outbox, link) {
         if (o->now_ns >= box->again_ns)
             send_due(o, box);
@@ -413,6 +416,15 @@ void mob_owner_borrow_end(struct mob_owner *o, struct object *b)
     if (w->ticket != 0)
         mob_owner_ticket_drop(o, &w->id, w->issuer, w->ticket);
     free(w);
+}
+
+void mob_owner_borrows_of(const struct mob_owner *o, struct mob_address issuer, struct mob_map *ret_tickets)
+{
+    struct borrow *w;
+
+    for (size_t at = 0; (w = mob_map_next(&o->borrows.by_number, &at, NULL)) != NULL;)
+        if (w->ticket != 0 && mob_address_eq(w->issuer, issuer))
+            mob_map_set(ret_tickets, w->ticket, w);
 }
 
 /* -- giving away ------------------------------------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 struct object;
 
 struct borrows {
+    struct mob_link orphans;            /* orphan.c: we were asked whether we have them */
     struct mob_map by_number;           /* of the object that stands for it here -> struct borrow */
     struct mob_link loose;              /* without a ticket: held by the arguments of the running task */
     struct mob_map outboxes;            /* address of an owner -> struct outbox */
@@ -41,5 +42,13 @@ int64_t mob_owner_borrows_flush(struct mob_owner *o);
 /* The raylet is gone: nobody will answer. */
 void mob_owner_borrows_fail(struct mob_owner *o);
 void mob_owner_borrows_check(const struct mob_owner *o);
+/* The tickets of this issuer that we have: as keys. */
+void mob_owner_borrows_of(const struct mob_owner *o, struct mob_address issuer, struct mob_map *ret_tickets);
+
+/* -- orphan.c -------------------------------------------------------------------------------------------------------------- */
+
+void mob_owner_on_orphans(struct mob_owner *o, struct mob_address from, const Mobula__Orphans *m);
+void mob_owner_orphans_flush(struct mob_owner *o);
+void mob_owner_orphans_fini(struct mob_owner *o);
 
 #endif

@@ -5,7 +5,7 @@
  * raylet for its death (Mourn), whose one answer comes when it is gone. A ticket's number is never used twice by its issuer, and a
  * holder learns of a hold after we did, so a release never comes before its hold. What is held for ourselves, because a task of ours
  * returns it, ends with the worker that issues it, too, until we have its answer: that may be lost with a link, and then nobody would
- * ever take it.
+ * ever take it. For the same reason we ask (Orphans) who holds by tickets of a worker that is gone whether its answers came.
  *
  * References are numbered by their sender and sent again until answered: one that was heard before is answered and nothing more, one
  * that comes too early is refused.
@@ -18,10 +18,11 @@
 #include "worker/core.h"
 
 #define MOURN_AGAIN_NS INT64_C(500000000)
+#define ORPHANS_MAX 500u                /* tickets in one message */
 
 struct hold {
     struct hold *same_key;
-    struct mob_link of_holder;
+    struct mob_link of_holder, of_issuer;
     struct mob_address issuer;
     uint64_t ticket;
     struct object *object;              /* pinned: its slot is its own till the hold ends */
@@ -33,6 +34,7 @@ struct holder {
     struct mob_link link;               /* in holds.unsure, or in no list */
     struct mob_address address;
     struct mob_link holds;
+    struct mob_link given;              /* of others, by tickets of its */
     uint64_t heard;                     /* the number of its last References */
 };
 
@@ -93,6 +95,7 @@ static struct holder *holder_of(struct mob_owner *o, struct mob_address address)
     holder->address = address;
     mob_list_init(&holder->link);
     mob_list_init(&holder->holds);
+    mob_list_init(&holder->given);
     mob_map_set(&o->holds.holders, mob_address_key(address), holder);
     if (!mob_address_eq(address, o->config.self))
         send_mourn(o, holder);
@@ -110,6 +113,9 @@ void mob_owner_hold(struct mob_owner *o, struct object *b, struct mob_address is
                         .same_key = mob_map_get(&o->holds.by_ticket, key) };
     mob_map_set(&o->holds.by_ticket, key, h);
     mob_list_append(&h->holder->holds, &h->of_holder);
+    mob_list_init(&h->of_issuer);
+    if (!mob_address_eq(issuer, holder) && !mob_address_eq(issuer, o->config.self))
+        mob_list_append(&holder_of(o, issuer)->given, &h->of_issuer);
     b->pins++;
     o->holds.count++;
 }
@@ -137,6 +143,7 @@ static void end(struct mob_owner *o, struct hold *h)
     else
         mob_map_remove(&o->holds.by_ticket, key);
     mob_list_remove(&h->of_holder);
+    mob_list_remove(&h->of_issuer);
     free(h);
     o->holds.count--;
     object_unpin(o, b);
@@ -211,6 +218,37 @@ static void drain_answers(struct mob_owner *o, struct mob_address worker)
         mob_owner_channel_drain(o, c, SIZE_MAX);
 }
 
+/* It gave tickets to others with answers, and is gone: do they have them? First of one holder, then of the next. */
+static void ask_holders(struct mob_owner *o, struct holder *issuer)
+{
+    uint64_t tickets[ORPHANS_MAX];
+    Mobula__ObjectId ids[ORPHANS_MAX], *objects[ORPHANS_MAX];
+    Mobula__Address address;
+
+    mob_wire_put_address(&address, issuer->address);
+    while (!mob_list_empty(&issuer->given)) {
+        const struct holder *holder = mob_list_first(&issuer->given, struct hold, of_issuer)->holder;
+        Mobula__Orphans m = MOBULA__ORPHANS__INIT;
+        size_t count = 0;
+        struct hold *h;
+
+        mob_list_each(h, &issuer->given, struct hold, of_issuer) {
+            struct mob_object_id id = mob_owner_object_name(o, h->object);
+
+            if (h->holder != holder || count == ORPHANS_MAX)
+                continue;
+            mob_list_remove(&h->of_issuer);
+            mob_wire_put_object(objects[count] = &ids[count], &id);
+            tickets[count++] = h->ticket;
+        }
+        m.issuer = &address;
+        m.tickets = tickets;
+        m.objects = objects;
+        m.n_tickets = m.n_objects = count;
+        mob_owner_send(o, holder->address, MOBULA__ENVELOPE__BODY_ORPHANS, &m);
+    }
+}
+
 void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
 {
     struct mob_address address = mob_wire_address(m->process);
@@ -228,6 +266,7 @@ void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
     drain_answers(o, address);
     while (!mob_list_empty(&holder->holds))
         end(o, mob_list_first(&holder->holds, struct hold, of_holder));
+    ask_holders(o, holder);
     mob_map_remove(&o->holds.holders, mob_address_key(address));
     free(holder);
 }

@@ -7,6 +7,7 @@
 #define DONE MOBULA__ENVELOPE__BODY_REFERENCES_DONE
 #define MOURN MOBULA__ENVELOPE__BODY_MOURN
 #define FREE MOBULA__ENVELOPE__BODY_FREE
+#define ORPHANS MOBULA__ENVELOPE__BODY_ORPHANS
 
 static const struct mob_address other = { 6, 9 }, third = { 7, 11 };
 static const struct mob_object_id foreign = { .cluster = 77, .node = 6, .process = 9, .task = 10 };
@@ -24,16 +25,16 @@ static void tell_from(struct fake *f, struct mob_address from, Mobula__Envelope_
     mob_owner_receive(f->o, bytes, size);
 }
 
-/* One change, from `from`, in the name of `holder`. */
-static void say(struct fake *f, struct mob_address from, uint64_t seq, bool held, const struct mob_object_id *id, uint64_t ticket,
-                struct mob_address holder)
+/* One change, from `from`, of a ticket of `by`, in the name of `holder`. */
+static void say_of(struct fake *f, struct mob_address from, struct mob_address by, uint64_t seq, bool held,
+                   const struct mob_object_id *id, uint64_t ticket, struct mob_address holder)
 {
     Mobula__References m = MOBULA__REFERENCES__INIT;
     Mobula__References__Change c = MOBULA__REFERENCES__CHANGE__INIT, *list[1] = { &c };
     Mobula__Address issuer, in_name_of;
     Mobula__ObjectId object;
 
-    mob_wire_put_address(&issuer, from);
+    mob_wire_put_address(&issuer, by);
     mob_wire_put_address(&in_name_of, holder);
     mob_wire_put_object(&object, id);
     c.held = held;
@@ -45,6 +46,12 @@ static void say(struct fake *f, struct mob_address from, uint64_t seq, bool held
     m.n_changes = 1;
     m.changes = list;
     tell_from(f, from, REFERENCES, &m);
+}
+
+static void say(struct fake *f, struct mob_address from, uint64_t seq, bool held, const struct mob_object_id *id, uint64_t ticket,
+                struct mob_address holder)
+{
+    say_of(f, from, from, seq, held, id, ticket, holder);
 }
 
 static void answer(struct fake *f, struct mob_address owner, uint64_t seq, enum mob_code code)
@@ -315,6 +322,54 @@ START_TEST(test_what_is_lent_lives_for_its_holder)
 }
 END_TEST
 
+/* It gave a reference of ours to another, with an answer, and died: that one is asked whether it has it. */
+START_TEST(test_who_holds_by_tickets_of_a_dead_worker_is_asked)
+{
+    struct mob_object_id id, second;
+    struct fake f;
+
+    fake_init(&f);
+    uint64_t ref = stored(&f, &id), other_ref = stored(&f, &second);
+
+    say(&f, other, 1, true, &id, 5, other);                     /* its own ends with it */
+    say(&f, other, 2, true, &id, 6, third);
+    say(&f, other, 3, true, &second, 7, third);
+    say_of(&f, third, other, 1, false, &second, 7, third);                /* it has had that one */
+    mourned(&f, other, false);
+    ck_assert_uint_eq(f.sent[ORPHANS], 1);
+    ck_assert_uint_eq(f.last[ORPHANS]->to->process, third.process);
+    ck_assert_uint_eq(f.last[ORPHANS]->orphans->issuer->process, other.process);
+    ck_assert_uint_eq(f.last[ORPHANS]->orphans->n_tickets, 1);
+    ck_assert_uint_eq(f.last[ORPHANS]->orphans->tickets[0], 6);
+    mob_owner_drop(f.o, ref, NULL);
+    ck_assert_uint_eq(freed(&f), 0);
+    say_of(&f, third, other, 2, false, &id, 6, third);
+    ck_assert_uint_eq(freed(&f), 1);
+    mob_owner_drop(f.o, other_ref, NULL);
+    mourned(&f, third, false);
+    ck_assert_uint_eq(f.sent[ORPHANS], 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).objects, 0);
+    fake_fini(&f);
+}
+END_TEST
+
+static void ask_of_orphans(struct fake *f, struct mob_address issuer, uint64_t first, size_t count)
+{
+    Mobula__Orphans m = MOBULA__ORPHANS__INIT;
+    Mobula__ObjectId object, *list[2] = { &object, &object };
+    uint64_t tickets[2] = { first, first + 1 };
+    Mobula__Address address;
+
+    mob_wire_put_address(&address, issuer);
+    mob_wire_put_object(&object, &foreign);
+    m.issuer = &address;
+    m.tickets = tickets;
+    m.objects = list;
+    m.n_tickets = m.n_objects = count;
+    tell_from(f, other, ORPHANS, &m);
+    mob_owner_flush(f->o);
+}
+
 /* -- inside values --------------------------------------------------------------------------------------------------------- */
 
 struct packed_answer {
@@ -438,6 +493,38 @@ START_TEST(test_what_came_back_outlives_the_worker)
 }
 END_TEST
 
+/* Its answer may be under way as long as it is lent to us; then what we do not have is released. */
+START_TEST(test_tickets_that_never_came_are_released)
+{
+    const struct mob_address worker = { FAKE_NODE, 100 };
+    struct mob_object_id ids[2] = { foreign, foreign };
+    struct packed_answer a;
+    struct fake f;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    fill(&a, ids);                                              /* tickets 40 and 41 */
+    uint64_t ref = answered(&f, shape, &a, sizeof a);
+
+    ask_of_orphans(&f, worker, 41, 2);
+    ck_assert_uint_eq(f.sent[REFERENCES], 0);
+    f.now_ns += 200 * FAKE_MS;                                  /* the lease is returned */
+    mob_owner_flush(f.o);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+    ck_assert_uint_eq(f.sent[REFERENCES], 1);
+    ck_assert_uint_eq(f.last[REFERENCES]->references->n_changes, 1);
+    ck_assert(!f.last[REFERENCES]->references->changes[0]->held);
+    ck_assert_uint_eq(f.last[REFERENCES]->references->changes[0]->ticket, 42);
+    ck_assert_uint_eq(f.last[REFERENCES]->references->changes[0]->issuer->process, worker.process);
+    mob_owner_drop(f.o, ref, NULL);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_malformed_references_fail_the_task)
 {
     struct mob_object_id ids[2] = { foreign, foreign };
@@ -532,6 +619,7 @@ UNIT_MAIN("owner_refs", test_an_object_lives_as_long_as_others_hold_it, test_nob
           test_what_is_met_is_held_before_its_source_goes, test_a_lost_link_repeats_and_a_dead_owner_ends,
           test_what_a_task_met_is_held_if_it_is_kept, test_what_is_returned_to_its_owner_ends_with_the_worker,
           test_what_is_lent_lives_for_its_holder, test_a_result_brings_references,
-          test_what_came_back_outlives_the_worker,
+          test_what_came_back_outlives_the_worker, test_who_holds_by_tickets_of_a_dead_worker_is_asked,
+          test_tickets_that_never_came_are_released,
           test_malformed_references_fail_the_task, test_a_task_holds_what_its_arguments_carry,
           test_a_long_chain_of_values_ends_without_recursion)
