@@ -43,7 +43,8 @@ static void freeze(struct sim *s)
     int64_t span = (int64_t)sim_below(s, sim_chance(s, 30) ? 6 * SIM_S : 500 * SIM_MS);
 
     sim_trace(s, "host %u freezes for %ld ms", h->index, (long)(span / SIM_MS));
-    h->frozen_until = s->now + span;
+    if (h->frozen_until < s->now + span)        /* what waits for its thaw keeps its place before what comes later */
+        h->frozen_until = s->now + span;
 }
 
 static void run_middle(struct event *e)
