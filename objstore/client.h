@@ -25,7 +25,8 @@ void mob_store_client_prepare(struct mob_store_client *c, void *data, uint64_t s
 const void *mob_store_client_pin(struct mob_store_client *c, uint32_t entry, uint32_t generation, const struct mob_object_id *id,
                                  uint64_t *ret_size, uint32_t *ret_slot, bool *ret_full);
 void mob_store_client_unpin(struct mob_store_client *c, uint32_t slot);
-/* A Fetched was read, and what is wanted of it is pinned: until then the store keeps what it named. For each one; not two threads at once. */
+/* A Fetched was read, and what is wanted of it is pinned: until then the store keeps what it named. For each one; not two threads at
+ * once. */
 void mob_store_client_heard(struct mob_store_client *c);
 
 #endif

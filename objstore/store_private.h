@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_private.h -- the parts of a store, for its own files: store.c (whole), store_object.c (one object's life), store_room.c (who must
- * go, who is pinned), store_loan.c (what is kept for who was told of it), store_wait.c (who waits for room), store_pages.c (which pages), store_spill.c (to the disk and back),
- * store_fetch.c (who waits for an object), store_pull.c (bringing it here), store_giver.c (who asks a node next), store_serve.c (giving
- * it to others), store_copies.c (what owners are told), store_receive.c (messages). */
+ * go, who is pinned), store_loan.c (what is kept for who was told of it), store_wait.c (who waits for room), store_pages.c (which pages),
+ * store_spill.c (to the disk and back), store_fetch.c (who waits for an object), store_pull.c (bringing it here), store_giver.c (who asks
+ * a node next), store_serve.c (giving it to others), store_copies.c (what owners are told), store_receive.c (messages). */
 #ifndef MOB_OBJSTORE_STORE_PRIVATE_H
 #define MOB_OBJSTORE_STORE_PRIVATE_H
 

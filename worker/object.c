@@ -317,7 +317,8 @@ static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
             s->more[i--] = s->more[--s->more_count];
 }
 
-/* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard of. */
+/* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard
+ * of. */
 static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
 {
     struct mob_object_id id = mob_wire_object(said);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--broadcast] [--cancels]]. The seed is printed before it runs, so that a run that aborts names it.
+ * [--stores [--store-bytes N] [--large N] [--tight] [--broadcast] [--cancels]]. The seed is printed before it runs, so that a run that
+ * aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
  *   an owner ignores that it lost the compare-and-swap of a take-back        judge_runs(): a call ran twice
