@@ -56,12 +56,15 @@ static bool is_busy(const struct process *p)
 static bool all_have_ended(const struct sim *s)
 {
     struct process *p;
+    unsigned drivers = 0;               /* some may not have started yet */
 
     for (unsigned i = 1; i <= s->config.nodes; i++)
-        mob_list_each(p, &s->hosts[i].processes, struct process, by_host)
+        mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
             if (is_busy(p))
                 return false;
-    return s->now >= s->faults_until;
+            drivers += p->driver && p->state == PROCESS_UP;
+        }
+    return drivers == s->programs_running && s->now >= s->faults_until;
 }
 
 /* All programs have ended: what is left of their objects? */

@@ -46,7 +46,7 @@ struct user {
     struct mob_packed packed[ARGS_MAX];
     struct mob_result results[2];
     uint32_t index;                     /* of the one that is stored now */
-    unsigned char bytes[2][PACKED_MAX];
+    _Alignas(8) unsigned char bytes[2][PACKED_MAX];
     struct mob_object_id lent[CARRIED_MAX];
     struct mob_error why;               /* the task fails with it */
 };
