@@ -272,6 +272,15 @@ static void note_end(struct mob_owner *o, struct task *t, const struct mob_answe
     mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &why, ran.started_ns);
 }
 
+/* Cancelled while a worker had it: it may have heeded the flag, or failed, or ended just then. */
+static void cancelled_there(struct mob_owner *o, struct task *t, const struct lease *l, int64_t started_ns)
+{
+    struct mob_error where = { .pid = (int32_t)l->pid };
+
+    mob_copy(where.node, sizeof where.node, l->ip);
+    mob_owner_task_fail_cancelled(o, t, &where, started_ns);
+}
+
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
 {
     const struct object *b = mob_owner_object_at(o, f->task);
@@ -288,7 +297,7 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     mob_owner_lease_answered(o, l);
     if (t->cancelled) {
         discard_values(o, l, f, body, false);
-        mob_owner_task_fail_cancelled(o, t, NULL, ran.started_ns);
+        cancelled_there(o, t, l, ran.started_ns);
     } else if (mob_answer_has_values(f) && values_are_good(o, t, f, body)) {
         note_end(o, t, f, ran);
         take_values(o, t, l, f, body);

@@ -249,7 +249,7 @@ void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const st
     } else {
         e.pid = cause->pid;
         mob_copy(e.node, sizeof e.node, cause->node);
-        say(&e, "the task '%s' was cancelled while it ran: %s", t->kind->text, cause->text);
+        say(&e, "the task '%s' was cancelled while it ran%s%s", t->kind->text, cause->text[0] != '\0' ? ": " : "", cause->text);
     }
     mob_owner_task_fail(o, t, &e, started_ns);
 }

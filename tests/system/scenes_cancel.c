@@ -17,6 +17,8 @@ static void check_cancelled_with(struct mob_ref *ref, const char *words, int lin
         fail_at(__FILE__, line, "not cancelled", &err);
     if (strstr(err.text, words) == NULL)
         fail_at(__FILE__, line, words, &err);
+    if (strstr(err.text, "while it ran") != NULL && (err.pid <= 0 || err.node[0] == '\0'))
+        fail_at(__FILE__, line, "it ran, and where is not told", &err);
     mob_ref_drop(ref);
 }
 
@@ -84,8 +86,8 @@ static int cancels_running(char **words)
 
     await_file(words[0], "heeds", ".started");
     cancel(ref, 0);
-    check_cancelled(ref, __LINE__);
-    check_cancelled(child, __LINE__);
+    check_cancelled_with(ref, "while it ran", __LINE__);
+    check_cancelled_with(child, "while it ran", __LINE__);
     await_file(words[0], "heeds", ".cancelled");
     CHECK_OK(mob_get_copy(ended, MOB_FOREVER, &value, sizeof value, &err), &err);
     cancel(ended, 1);
