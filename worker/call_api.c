@@ -223,7 +223,9 @@ int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, stru
 
     if (r == NULL)
         return -1;
-    if (fn == NULL || fn->era != r->era)
+    if (args == NULL && count > 0)
+        rc = mob_error_set(err, MOB_ERR_INVALID, "mob_call() with %zu arguments at NULL", count);
+    else if (fn == NULL || fn->era != r->era)
         rc = mob_error_set(err, MOB_ERR_INVALID, fn == NULL ? "mob_call() of NULL" : "the function is of before mob_shutdown(); "
                            "make it again with mob_fn()");
     else if (r->worker && mob_service_start(r, err) < 0)

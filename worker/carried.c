@@ -14,6 +14,8 @@ int mob_carried_init(struct mob_runtime *r, struct mob_carried *c, struct mob_re
     if (count > MOB_PACKED_REFS_MAX)
         return mob_error_set(err, MOB_ERR_INVALID, "a value carries at most %u refs, not %zu: put some into objects of their own",
                              MOB_PACKED_REFS_MAX, count);
+    if (refs == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "a value carries %zu refs at NULL", count);
     c->numbers = mob_alloc(count * sizeof c->numbers[0]);
     c->ids = mob_alloc(count * sizeof c->ids[0]);
     for (size_t i = 0; i < count; i++) {

@@ -253,11 +253,13 @@ int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, 
 
 int mob_get_many(struct mob_ref *const *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views, struct mob_error *err)
 {
-    struct mob_runtime *r = mob_enter(err);
+    struct mob_runtime *r;
     uint64_t one, *numbers;
     int rc;
 
-    if (r == NULL)
+    if ((refs == NULL || ret_views == NULL) && count > 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "get of %zu refs: the %s are at NULL", count, refs == NULL ? "refs" : "views");
+    if ((r = mob_enter(err)) == NULL)
         return -1;
     numbers = count == 1 ? &one : mob_alloc((count + 1) * sizeof *numbers);
     for (size_t i = 0; i < count; i++)
@@ -354,6 +356,8 @@ int mob_wait(struct mob_ref *const *refs, size_t count, size_t wanted, int64_t t
 
     if (wanted > count)
         return mob_error_set(err, MOB_ERR_INVALID, "mob_wait() for %zu of %zu refs", wanted, count);
+    if (refs == NULL && count > 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "mob_wait() for %zu refs at NULL", count);
     if ((r = mob_enter(err)) == NULL)
         return -1;
     numbers = mob_alloc((count + 1) * sizeof *numbers);

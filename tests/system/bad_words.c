@@ -125,7 +125,9 @@ static void arguments(void)
     long wide = 1;
 
     REFUSED(mob_call(NULL, NULL, 0, &ref, &err), MOB_ERR_INVALID, "NULL");
+    REFUSED(mob_call(fn, NULL, 3, &ref, &err), MOB_ERR_INVALID, "3 arguments at NULL");
     REFUSED(mob_call(fn, &MOB_BYTES(NULL, 10), 1, &ref, &err), MOB_ERR_INVALID, "10 bytes is at NULL");
+    REFUSED(mob_call(fn, &MOB_BYTES_REFS("x", 1, NULL, 2), 1, &ref, &err), MOB_ERR_INVALID, "2 refs at NULL");
     WORKS(mob_call(fn, &MOB_BYTES(&wide, sizeof wide), 1, &ref, &err));
     REFUSED(mob_get_copy(ref, PATIENCE_MS, &wide, 4, &err), MOB_ERR_INVALID, "argument 0 of twice has 8 bytes, not 4");
     mob_ref_drop(ref);
@@ -212,8 +214,13 @@ static void bad_ref(struct mob_ref *ref, const char *words)
 static void refs(void)
 {
     struct mob_ref *dropped = mob_put("x", 1, &err);
+    struct mob_view view;
     int on_stack = 0;
 
+    REFUSED(mob_get(dropped, 0, NULL, &err), MOB_ERR_INVALID, "the views are at NULL");
+    REFUSED(mob_get_many(NULL, 2, 0, &view, &err), MOB_ERR_INVALID, "the refs are at NULL");
+    REFUSED(mob_wait(NULL, 2, 1, 0, NULL, &err), MOB_ERR_INVALID, "2 refs at NULL");
+    REFUSED_NULL(mob_put_refs("x", 1, NULL, 2, &err), MOB_ERR_INVALID, "2 refs at NULL");
     mob_ref_drop(dropped);
     bad_ref(dropped, "was dropped before, or never given out");
     bad_ref(NULL, "was dropped before, or never given out");
