@@ -369,6 +369,12 @@ void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
     assert(o->tasks.in_state[TASK_WAITING] == 0);           /* they waited for one of the above */
 }
 
+const struct mob_error *mob_owner_lost_why(const struct mob_owner *o)
+{
+    assert(o->lost);
+    return &o->lost_why;
+}
+
 int64_t mob_owner_flush(struct mob_owner *o)
 {
     int64_t next[6];

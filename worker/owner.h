@@ -129,6 +129,7 @@ void mob_owner_wait_cancel(struct mob_owner *o, struct mob_waiter *w);
 
 void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size);        /* an envelope from the raylet */
 void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why);       /* everything pending fails with NODE_DIED */
+const struct mob_error *mob_owner_lost_why(const struct mob_owner *o);              /* that, in full, after the above */
 /* A channel to a worker of this node, opened with role OWNER and dirty bit `bit`. Taken over; closed when it is no more used. */
 void mob_owner_channel(struct mob_owner *o, uint32_t worker, struct mob_channel *channel, unsigned bit);
 /* Take answers out of the channels whose bits are set; at most `limit` of them. True if some may be left. */

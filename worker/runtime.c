@@ -300,10 +300,12 @@ void mob_runtime_lost(struct mob_runtime *r, const struct mob_error *why)
     r->why = *why;
     epoll_ctl(r->pump_epoll, EPOLL_CTL_DEL, fd, NULL);
     epoll_ctl(r->service_epoll, EPOLL_CTL_DEL, fd, NULL);
-    if (r->owner != NULL)
+    if (r->owner != NULL) {
         mob_owner_raylet_lost(r->owner, why);
-    mob_store_call_fail_all(r, why);
-    mob_query_fail_all(r, why);
+        r->why = *mob_owner_lost_why(r->owner);
+    }
+    mob_store_call_fail_all(r, &r->why);
+    mob_query_fail_all(r, &r->why);
     r->due_ns = MOB_NEVER;
     mob_wait_wake_all(r);
 }

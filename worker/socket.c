@@ -266,8 +266,7 @@ static ssize_t read_once(struct mob_socket *s, struct mob_error *err)
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return 0;
     if (n <= 0)
-        return mob_error_set(err, MOB_ERR_NODE_DIED,
-                             "the raylet of this node has ended; call mob_shutdown() and mob_init() to start anew");
+        return mob_error_set(err, MOB_ERR_NODE_DIED, "the raylet ended the connection");
     s->in.to += (size_t)n;
     return keep_fds(s, &message, err) < 0 ? -1 : n;
 }
