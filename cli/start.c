@@ -101,7 +101,8 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
     if (spill != NULL && realpath(spill, p->spill) == NULL)
         return mob_error_errno(err, "--object-spilling-directory=%s", spill);
     if (told != NULL && !mob_here_is_ours(told))
-        return mob_error_set(err, MOB_ERR_INVALID, "--node-ip-address=%s is no address of this machine", told);
+        return mob_error_set(err, MOB_ERR_INVALID, "--node-ip-address=%s is no address of this machine that others can reach it by",
+                             told);
     if (told != NULL)
         snprintf(p->ip, sizeof p->ip, "%s", told);
     else

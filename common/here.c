@@ -39,6 +39,17 @@ static socklen_t numeric(const char *ip, uint16_t port, struct sockaddr_storage 
     return 0;
 }
 
+/* One may bind to all addresses at once, and to a group's, but nobody reaches a machine by them. */
+static bool is_of_one_machine(const struct sockaddr_storage *address)
+{
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)address)->sin6_addr;
+    in_addr_t four = ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr);
+
+    if (address->ss_family == AF_INET6)
+        return !IN6_IS_ADDR_UNSPECIFIED(six) && !IN6_IS_ADDR_MULTICAST(six);
+    return four != INADDR_ANY && !IN_MULTICAST(four);
+}
+
 bool mob_here_is_ours(const char *ip)
 {
     struct sockaddr_storage address;
@@ -46,7 +57,7 @@ bool mob_here_is_ours(const char *ip)
     bool ours;
     int fd;
 
-    if (size == 0 || (fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
+    if (size == 0 || !is_of_one_machine(&address) || (fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
         return false;
     ours = bind(fd, (struct sockaddr *)&address, size) == 0;
     close(fd);

@@ -21,7 +21,7 @@ int mob_here_list(struct mob_here_daemon *ret, size_t *ret_count, struct mob_err
 /* The one cluster of this machine that is nobody's private one. None, or more than one: an error that says so. */
 int mob_here_find(struct mob_here_daemon *ret, struct mob_error *err);
 
-/* Is this an address of this machine? */
+/* Is this an address of this machine that others can reach it by? Not so "0.0.0.0" and "::". */
 bool mob_here_is_ours(const char *ip);
 
 /* The address that others see: that of the route to `towards` (NULL: the default route), else 127.0.0.1. */

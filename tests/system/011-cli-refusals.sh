@@ -23,7 +23,9 @@ refused 1 "exclude each other" h0 mobula start --head --address=1.2.3.4:5
 refused 1 "--port must be a whole number" h0 mobula start --head --port=65536
 refused 1 "--object-store-memory must be whole bytes from 1048576 to" h0 mobula start --head --object-store-memory=64KiB
 refused 1 "--memory=2GIB: unknown suffix" h0 mobula start --head --memory=2GIB
-refused 1 "no address of this machine" h0 mobula start --head --node-ip-address=192.0.2.1
+for one in 192.0.2.1 0.0.0.0 :: 224.0.0.1 ff02::1 nonsense; do
+    refused 1 "$one is no address of this machine" h0 mobula start --head --node-ip-address="$one"
+done
 refused 1 "Use --num-cpus" h0 mobula start --head --resources='{"CPU": 3}'
 refused 1 "is no address" h0 mobula start --address=nonsense
 refused 2 "unknown option --bogus" h0 mobula status --bogus
