@@ -98,4 +98,9 @@ static int run(const struct args *a)
     return 1;
 }
 
-const struct verb verb_logs = { "logs", "[PATTERN]", "list this machine's log files, or print those that match", options, run };
+static const char help[] =
+    "list this machine's log files, or print those that match\n\n"
+    "A pattern is of a file's whole name, as a shell's: 'worker-*.err' is what tasks printed on stderr, a file a worker\n"
+    "process; '*.log' is what head and raylet said.";
+
+const struct verb verb_logs = { "logs", "[PATTERN]", help, options, run };

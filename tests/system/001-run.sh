@@ -13,6 +13,7 @@ expect_eq $? 0 "./run without a verb"
 for verb in demo test bench setup build env clean; do
     expect grep -q "^  $verb " <<<"$usage"
 done
+expect_eq "$("$run" --help)" "$usage" "./run --help"
 said=$("$run" dance 2>&1 >/dev/null)
 expect_eq $? 2 "an unknown verb"
 expect_eq "$said" "$usage" "what an unknown verb is told, on stderr"

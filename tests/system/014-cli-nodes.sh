@@ -26,7 +26,7 @@ helps status --format= --address=HOST:PORT --token-file=FILE
 helps list "nodes|tasks" --format= --limit=N --address=HOST:PORT --token-file=FILE
 helps wait --nodes=N --timeout=SECONDS --address=HOST:PORT --token-file=FILE
 helps health --address=HOST:PORT --token-file=FILE
-helps logs "[PATTERN]"
+helps logs "[PATTERN]" "worker-*.err"
 helps timeline --output=FILE "-o FILE" --address=HOST:PORT --token-file=FILE
 helps version
 
