@@ -81,7 +81,7 @@ static int parse_gpus(const char *text, struct mob_raylet_options *o, struct mob
     return result;
 }
 
-static int parse_flag(int flag, struct mob_raylet_options *o, struct mob_error *err)
+static int parse_flag(int flag, const char *word, struct mob_raylet_options *o, struct mob_error *err)
 {
     uint64_t n = 0;
     int result = 0;
@@ -111,7 +111,9 @@ static int parse_flag(int flag, struct mob_raylet_options *o, struct mob_error *
         result = parse_number(flag == 'R' ? "ready-fd" : "private-fd", optarg, 1 << 20, &n, err);
         *(flag == 'R' ? &o->ready_fd : &o->private_fd) = result == 0 ? (int)n : -1;
         return result;
-    default: return mob_error_set(err, MOB_ERR_INVALID, "mobula-raylet knows no such flag; see its manual");
+    default:
+        return mob_error_set(err, MOB_ERR_INVALID, "%s is no flag of mobula-raylet, or lacks its value; `mobula start` starts one, see "
+                             "mobula start --help", word);
     }
 }
 
@@ -127,7 +129,7 @@ int mob_options_parse(int argc, char **argv, struct mob_raylet_options *ret, str
         struct mob_error why;
 
         /* All flags are read, so that the error can be told on --ready-fd wherever it stands. */
-        if (parse_flag(flag, ret, &why) < 0 && first.code == MOB_OK)
+        if (parse_flag(flag, argv[optind - 1], ret, &why) < 0 && first.code == MOB_OK)
             first = why;
     }
     if (first.code == MOB_OK && optind < argc)

@@ -37,6 +37,18 @@ START_TEST(test_what_was_not_said_is_found_out)
 }
 END_TEST
 
+START_TEST(test_a_foreign_flag_is_named)
+{
+    struct mob_raylet_options o;
+    struct mob_error err;
+
+    ck_assert_int_eq(parse(&o, &err, WORDS("--head", "127.0.0.1:1", "--bogus", "--port", "1")), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "--bogus is no flag of mobula-raylet"));
+    ck_assert_int_eq(parse(&o, &err, WORDS("--head", "127.0.0.1:1", "--port")), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "--port is no flag of mobula-raylet, or lacks its value"));
+}
+END_TEST
+
 START_TEST(test_zero_is_said)
 {
     struct mob_raylet_options o;
@@ -97,6 +109,7 @@ int main(void)
     SRunner *r = srunner_create(s);
 
     tcase_add_test(t, test_what_was_not_said_is_found_out);
+    tcase_add_test(t, test_a_foreign_flag_is_named);
     tcase_add_test(t, test_zero_is_said);
     tcase_add_test(t, test_gpus_and_their_indices);
     tcase_add_test(t, test_refusals);
