@@ -65,9 +65,11 @@ static void print(const struct output *o)
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t length = newline != NULL ? (size_t)(newline - at) : (size_t)(end - at);
 
+        flockfile(to);                  /* the program prints there, too: not into our line */
         fputs(o->head, to);
         fwrite(at, 1, length, to);
         fputc('\n', to);
+        funlockfile(to);
         at += length + 1;
     }
     fflush(to);
