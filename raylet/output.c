@@ -2,7 +2,8 @@
 /* output.c -- what one worker prints.
  *
  *   pipe --> log file (logs.c) --> tail (stderr's last lines, for a death certificate)
- *        '-> told: whole lines, at once, then at most MOB_OUTPUT_TEXT_MAX each MOB_OUTPUT_TELL_MS; the rest is counted
+ *        '-> told: whole lines, the first at once, then each MOB_OUTPUT_TELL_MS, or when MOB_OUTPUT_TEXT_MAX bytes stand there;
+ *                 at most MOB_OUTPUT_BURST_MAX in that time, the rest is counted
  *
  * A pipe is always read, so that a worker never waits for a disk, a driver or a network: what finds no room is dropped and counted, never
  * kept. What the way to the driver does not take now is counted, too, and the count is told as soon as it takes something. Only whole lines
@@ -29,8 +30,9 @@ struct stream {
     bool error;
     struct mob_log *log;
     char *text;                         /* not told yet: MOB_OUTPUT_TEXT_MAX bytes, made with the first */
-    size_t used;
+    size_t used, told;                  /* told: since the timer rang */
     uint64_t dropped;
+    bool torn;                          /* the last byte dropped was none of a line's end */
 };
 
 struct mob_output {
@@ -80,9 +82,10 @@ static bool tell(struct stream *s, bool whole)
 {
     size_t size = s->used;
 
-    if (!whole && s->used < MOB_OUTPUT_TEXT_MAX)
-        while (size > 0 && s->text[size - 1] != '\n')
-            size--;
+    while (!whole && size > 0 && s->text[size - 1] != '\n')
+        size--;
+    if (size == 0 && s->used == MOB_OUTPUT_TEXT_MAX)
+        size = s->used;
     if (size == 0 && s->dropped == 0)
         return false;
     if (s->output->tell(s->output->arg, s->error, s->text, size, s->dropped))
@@ -90,30 +93,77 @@ static bool tell(struct stream *s, bool whole)
     else
         s->dropped += size;
     s->used -= size;
+    s->told += size;
     memmove(s->text, s->text + size, s->used);
     return true;
 }
 
+static void start_timer(struct mob_output *o);
+
 static void on_timer(uv_timer_t *timer)
 {
     struct mob_output *o = MOB_CONTAINER(timer, struct mob_output, timer);
-    bool told = tell(&o->streams[0], false);
+    bool told = false;
 
-    if (tell(&o->streams[1], false) || told)
-        uv_timer_start(timer, on_timer, MOB_OUTPUT_TELL_MS, 0);
+    for (int i = 0; i < 2; i++) {
+        o->streams[i].told = 0;
+        told |= tell(&o->streams[i], false);
+    }
+    if (told)
+        start_timer(o);
+}
+
+static void start_timer(struct mob_output *o)
+{
+    if (!uv_is_active((uv_handle_t *)&o->timer))
+        uv_timer_start(&o->timer, on_timer, MOB_OUTPUT_TELL_MS, 0);
+}
+
+/* All that is left of a line of which some was dropped is, too: no line is told that was never printed. */
+static void drop(struct stream *s, const char *bytes, size_t size)
+{
+    size_t whole = s->used;
+
+    while (whole > 0 && s->text[whole - 1] != '\n')
+        whole--;
+    s->dropped += s->used - whole + size;
+    s->used = whole;
+    s->torn = bytes[size - 1] != '\n';
+}
+
+static size_t rest_of_torn(struct stream *s, const char *bytes, size_t size)
+{
+    const char *end = memchr(bytes, '\n', size);
+    size_t rest = !s->torn ? 0 : end == NULL ? size : (size_t)(end + 1 - bytes);
+
+    s->torn = s->torn && end == NULL;
+    s->dropped += rest;
+    return rest;
 }
 
 static void keep_to_tell(struct stream *s, const char *bytes, size_t size)
 {
+    size_t at = rest_of_torn(s, bytes, size), told_before = s->told;
+
     if (s->text == NULL)
         s->text = mob_alloc(MOB_OUTPUT_TEXT_MAX);
-    size_t room = MOB_OUTPUT_TEXT_MAX - s->used;
-    size_t part = size < room ? size : room;
-    memcpy(s->text + s->used, bytes, part);
-    s->used += part;
-    s->dropped += size - part;
-    if (!uv_is_active((uv_handle_t *)&s->output->timer) && tell(s, false))
-        uv_timer_start(&s->output->timer, on_timer, MOB_OUTPUT_TELL_MS, 0);
+    while (at < size) {
+        size_t room = MOB_OUTPUT_TEXT_MAX - s->used, part = size - at < room ? size - at : room;
+
+        memcpy(s->text + s->used, bytes + at, part);
+        s->used += part;
+        at += part;
+        if (s->used < MOB_OUTPUT_TEXT_MAX)
+            break;
+        if (s->told < MOB_OUTPUT_BURST_MAX)
+            tell(s, false);
+        else if (at < size)
+            drop(s, bytes + at, size - at), at = size;
+    }
+    if (!uv_is_active((uv_handle_t *)&s->output->timer))
+        tell(s, false);
+    if (s->told > told_before)
+        start_timer(s->output);
 }
 
 /* -- reading ------------------------------------------------------------------------------------------------------------------- */
@@ -216,6 +266,7 @@ static void stream_flush(struct stream *s, size_t *left)
             tell(s, false);
         if (MOB_OUTPUT_TEXT_MAX - s->used < part)
             tell(s, true);              /* a long line: in parts */
+        s->told = 0;                    /* `left` is the bound here */
         if (!stream_read(s, part))
             break;
     }

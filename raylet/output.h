@@ -10,7 +10,8 @@
 #include "raylet/logs.h"
 
 #define MOB_OUTPUT_TEXT_MAX (64u << 10)         /* bytes told in one message */
-#define MOB_OUTPUT_TELL_MS 50                   /* between two messages of one stream: what comes faster is counted */
+#define MOB_OUTPUT_TELL_MS 50                   /* between two messages of one stream that are not full */
+#define MOB_OUTPUT_BURST_MAX (1u << 20)         /* bytes told of one stream in that time: what comes faster is counted */
 #define MOB_OUTPUT_FLUSH_MAX (4u << 20)         /* bytes read from pipes, of all workers of a job, when their driver ends */
 #define MOB_OUTPUT_TAIL_LINES 20
 #define MOB_OUTPUT_TAIL_MAX 4096                /* bytes of them */

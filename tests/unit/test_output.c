@@ -15,7 +15,7 @@ static struct mob_logs *logs;
 static struct mob_output *output;
 static int out, err;
 static char folder[32], path[64];
-static char told[1 << 20];
+static char told[32 << 20];
 static size_t told_used;
 static uint64_t told_dropped;
 static unsigned tells;
@@ -173,21 +173,44 @@ START_TEST(test_what_is_not_taken_is_counted)
 }
 END_TEST
 
+/* More than a message holds, in no time: nothing of it is lost, and no line is torn. */
+START_TEST(test_a_burst_is_told)
+{
+    char line[1000];
+
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    for (int i = 0; i < 700; i++) {
+        ck_assert_int_eq(write(out, line, sizeof line), (ssize_t)sizeof line);
+        turn();
+        ck_assert(told_used == 0 || told[told_used - 1] == '\n');
+    }
+    mob_output_finish(output);
+    ck_assert_uint_eq(told_dropped, 0);
+    ck_assert_uint_eq(told_used, 700 * sizeof line);
+}
+END_TEST
+
+/* Of what is told then, each line is one that was printed. */
 START_TEST(test_too_fast_is_counted)
 {
-    char line[1024];
+    static char lines[64][1000];
     size_t printed = 0;
 
-    memset(line, 'x', sizeof line - 1);
-    line[sizeof line - 1] = '\n';
-    for (int i = 0; i < 1000; i++) {
-        ck_assert_int_eq(write(out, line, sizeof line), (ssize_t)sizeof line);
-        printed += sizeof line;
+    memset(lines, 'x', sizeof lines);
+    for (int i = 0; i < 64; i++)
+        lines[i][999] = '\n';
+    for (int i = 0; i < 400; i++) {
+        ck_assert_int_eq(write(out, lines, sizeof lines), (ssize_t)sizeof lines);
+        printed += sizeof lines;
         turn();
     }
     mob_output_finish(output);
     ck_assert_uint_gt(told_dropped, 0);
     ck_assert_uint_eq(told_used + told_dropped, printed);
+    ck_assert_uint_eq(told_used % 1000, 0);
+    for (size_t i = 0; i < told_used; i += 1000)
+        ck_assert_int_eq(memcmp(told + i, lines, 1000), 0);
 }
 END_TEST
 
@@ -256,6 +279,7 @@ int main(void)
     tcase_add_test(t, test_flush_tells_a_line_without_an_end);
     tcase_add_test(t, test_flush_is_bounded_by_bytes);
     tcase_add_test(t, test_what_is_not_taken_is_counted);
+    tcase_add_test(t, test_a_burst_is_told);
     tcase_add_test(t, test_too_fast_is_counted);
     tcase_add_test(t, test_log_file_is_bounded);
     tcase_add_test(t, test_last_lines_of_stderr);
