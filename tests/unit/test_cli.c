@@ -217,8 +217,15 @@ START_TEST(test_logs)
 }
 END_TEST
 
+static void print_nodes(json_t *rows)
+{
+    static const char *const columns[] = { "node", "state", "cpu", "store", NULL };
+
+    print_node_table(rows, columns);
+}
+
 /* What a table prints. */
-static char *print_tasks(const char *json)
+static char *printed(void (*print)(json_t *rows), const char *json)
 {
     json_t *rows = json_loads(json, 0, NULL);
     char *text = NULL;
@@ -227,7 +234,7 @@ static char *print_tasks(const char *json)
 
     ck_assert_ptr_nonnull(rows);
     stdout = memory;
-    print_task_table(rows);
+    print(rows);
     stdout = screen;
     fclose(memory);
     json_decref(rows);
@@ -241,12 +248,25 @@ START_TEST(test_task_table)
 
     setenv("TZ", "UTC", 1);
     tzset();
-    text = print_tasks("[{\"task\":\"t-1.2-3\",\"name\":\"f\",\"state\":\"FAILED\",\"submitted_ns\":1767323045123000000,\"started_ns\":0,"
+    text = printed(print_task_table, "[{\"task\":\"t-1.2-3\",\"name\":\"f\",\"state\":\"FAILED\",\"submitted_ns\":1767323045123000000,\"started_ns\":0,"
                        "\"ended_ns\":1767323046004000000,\"run_ms\":null,\"error\":\"MOB_ERR_TASK\",\"error_text\":\"no\\n\\u001b[2J\"},"
                        "{\"task\":\"t-1.2-4\",\"state\":\"RUNNING\",\"error\":\"\",\"error_text\":\"\"}]");
     ck_assert_ptr_nonnull(strstr(text, "FAILED   -     -    -        01-02 03:04:05.123  -        01-02 03:04:06.004  -       TASK: no  [2J"));
     ck_assert_ptr_nonnull(strstr(text, "t-1.2-4  -     RUNNING"));
     ck_assert_ptr_null(strchr(text, '\x1b'));
+    free(text);
+}
+END_TEST
+
+/* A dead node has nothing in use, and nothing to give. */
+START_TEST(test_node_table)
+{
+    char *text = printed(print_nodes, "[{\"node\":1,\"state\":\"alive\",\"total\":{\"CPU\":4},\"available\":{\"CPU\":3.5},"
+                         "\"store_used\":0,\"store_size\":1024},"
+                         "{\"node\":2,\"state\":\"dead\",\"total\":{\"CPU\":4},\"available\":{}}]");
+
+    ck_assert_ptr_nonnull(strstr(text, "1     alive  0.5/4  0B/1KiB"));
+    ck_assert_ptr_nonnull(strstr(text, "2     dead   -      -"));
     free(text);
 }
 END_TEST
@@ -263,6 +283,7 @@ int main(void)
     tcase_add_loop_test(words, test_bad_numbers, 0, 6);
     tcase_add_test(words, test_bytes);
     tcase_add_test(tables, test_task_table);
+    tcase_add_test(tables, test_node_table);
     tcase_add_test(files, test_holder_lines);
     tcase_add_test(files, test_holder);
     tcase_add_test(files, test_logs);
