@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* start.c -- mobula start: a head and its raylet, or a raylet that joins. Returns when the node serves. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/ask.h"
 #include "cli/verbs.h"
@@ -34,13 +36,14 @@ static const struct option options[] = {
     { "object-spilling-directory", "DIR", "for objects that the store has no room for; else a temporary one on a disk" },
     { "labels", "K=V,K=V", "for placement by label" },
     { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" },
-    { "block", NULL, "stay in front; stop the node at Ctrl-C, SIGTERM or SIGHUP" },
+    { "block", NULL, "stay in front; the node ends with this process, however it ends" },
     { 0 },
 };
 
 struct plan {
     const struct args *a;
     bool head;
+    int front_fd;                       /* --block: the daemons end when its other end is closed; else -1 */
     char spill[PATH_MAX];
     char ip[64], head_ip[64], head_address[80], token_file[MOB_PATH_SIZE], resources[1024], store[24], port[16], head_port[16];
 };
@@ -88,6 +91,7 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
 
     memset(p, 0, sizeof *p);
     p->a = a;
+    p->front_fd = -1;
     p->head = args_flag(a, "head");
     if (p->head == (join != NULL))
         return mob_error_set(err, MOB_ERR_INVALID, p->head ? "--head and --address exclude each other"
@@ -114,10 +118,10 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
 }
 
 /* Start a daemon with its log, and move that to its place. */
-static int launch(const char *daemon, const char *const *words, struct mob_launched *ret, struct mob_error *err)
+static int launch(const struct plan *p, const char *daemon, const char *const *words, struct mob_launched *ret, struct mob_error *err)
 {
     char log[MOB_PATH_SIZE];
-    struct mob_launch l = { .options = words, .log_file = log, .private_fd = -1, .timeout_ms = START_MS };
+    struct mob_launch l = { .options = words, .log_file = log, .private_fd = p->front_fd, .timeout_ms = START_MS };
 
     if (mob_daemon_log_begin(daemon, log, err) < 0)
         return -1;
@@ -132,12 +136,13 @@ static int launch(const char *daemon, const char *const *words, struct mob_launc
 static int start_head(struct plan *p, struct mob_error *err)
 {
     char token[MOB_TOKEN_SIZE];
-    const char *options_of_head[] = { "--ip", p->ip, "--port", p->head_port, "--token-file", p->token_file, NULL };
+    const char *options_of_head[] = { "--ip", p->ip, "--port", p->head_port, "--token-file", p->token_file,
+                                      p->front_fd >= 0 ? "--in-front" : NULL, NULL };
     struct mob_launched head;
 
     if (mob_token_create(p->token_file, token, err) < 0)
         return -1;
-    if (launch("mobula-head", options_of_head, &head, err) < 0)
+    if (launch(p, "mobula-head", options_of_head, &head, err) < 0)
         return -1;
     address_text(p->head_address, sizeof p->head_address, head.ip, head.port);
     return 0;
@@ -159,8 +164,10 @@ static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_err
         list[n++] = "--object-spilling-directory", list[n++] = p->spill;
     if (p->store[0] != '\0')
         list[n++] = "--store-bytes", list[n++] = p->store;
+    if (p->front_fd >= 0)
+        list[n++] = "--in-front";
     list[n] = NULL;
-    return launch("mobula-raylet", list, ret, err);
+    return launch(p, "mobula-raylet", list, ret, err);
 }
 
 /* The head of a node whose raylet could not start must not stay behind. */
@@ -250,13 +257,24 @@ static int check_head(const struct args *a, struct mob_error *err)
     return 0;
 }
 
+/* The daemons end with this process, even if it is killed: then the last end of a pipe is closed. */
+static int stay_in_front(struct plan *p, struct mob_error *err)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return mob_error_errno(err, "cannot make a pipe for the daemons");
+    p->front_fd = ends[0];              /* ends[1] is closed by our end, and by nothing else */
+    return 0;
+}
+
 static int run(const struct args *a)
 {
     struct plan p;
     struct mob_error err;
     struct mob_launched raylet;
 
-    if (plan_make(&p, a, &err) < 0 || (!p.head && check_head(a, &err) < 0))
+    if (plan_make(&p, a, &err) < 0 || (!p.head && check_head(a, &err) < 0) || (args_flag(a, "block") && stay_in_front(&p, &err) < 0))
         return args_failed(&err);
     if (p.head && start_head(&p, &err) < 0)
         return args_failed(&err);

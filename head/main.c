@@ -2,7 +2,8 @@
 /* main.c -- mobula-head: builds its organs in reading order, says one line to who started it, serves, and destroys them in reverse.
  *
  * It ends by SIGTERM or SIGINT, by the question "stop", or when --private-fd becomes readable (a pidfd of the driver whose private
- * cluster this is, or the end of a pipe). Raylets notice the loss of their links; nothing is told.
+ * cluster this is, or the end of a pipe; with --in-front it is that of a `mobula start --block`, and the cluster is nobody's own).
+ * Raylets notice the loss of their links; nothing is told.
  */
 #include <getopt.h>
 #include <jansson.h>
@@ -33,7 +34,7 @@ static int read_options(struct shell_options *ret, int argc, char **argv)
     static const struct option known[] = {
         { "ip", required_argument, NULL, 'i' }, { "port", required_argument, NULL, 'p' },
         { "token-file", required_argument, NULL, 't' }, { "ready-fd", required_argument, NULL, 'r' },
-        { "private-fd", required_argument, NULL, 'v' }, { 0 },
+        { "private-fd", required_argument, NULL, 'v' }, { "in-front", no_argument, NULL, 'f' }, { 0 },
     };
     struct shell_options o = { .ip = "127.0.0.1", .ready_fd = -1, .private_fd = -1 };
     long n = 0;
@@ -50,6 +51,8 @@ static int read_options(struct shell_options *ret, int argc, char **argv)
             o.port = (uint32_t)n;
         else if (c == 'r')
             o.ready_fd = (int)n;
+        else if (c == 'f')
+            o.in_front = true;
         else
             o.private_fd = (int)n;
     }
@@ -83,7 +86,7 @@ static int make_session(struct shell *s, const uint8_t cluster[16], struct mob_e
     snprintf(r->head, sizeof r->head, strchr(r->ip, ':') != NULL ? "[%s]:%u" : "%s:%u", r->ip, r->port);
     for (int i = 0; i < 16; i++)
         snprintf(r->cluster + 2 * i, 3, "%02x", cluster[i]);
-    r->is_private = s->options.private_fd >= 0;
+    r->is_private = s->options.private_fd >= 0 && !s->options.in_front;
     if (mob_identity_of(getpid(), &r->process, err) < 0 || mob_paths_run(run, err) < 0)
         return -1;
     if (mob_paths_session(run, r->cluster, r->ip, session, err) < 0 || mob_paths_enter(session, &s->session_lock, err) < 0)
@@ -163,7 +166,7 @@ static void on_private(uv_poll_t *handle, int status, int events)
 {
     (void)status;
     (void)events;
-    mob_info("ends: its driver is gone");
+    mob_info("ends: the process that it was started for is gone");
     mob_loop_stop(handle->data);
 }
 
@@ -199,7 +202,7 @@ int main(int argc, char **argv)
     mob_log_init("head");
     signal(SIGPIPE, SIG_IGN);
     if (read_options(&s.options, argc, argv) < 0) {
-        fprintf(stderr, "usage: mobula-head [--ip A] [--port P] [--token-file F] [--ready-fd N] [--private-fd N]\n");
+        fprintf(stderr, "usage: mobula-head [--ip A] [--port P] [--token-file F] [--ready-fd N] [--private-fd N] [--in-front]\n");
         return 2;
     }
     if (start(&s, &err) < 0) {

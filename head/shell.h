@@ -16,6 +16,7 @@ struct shell_options {
     const char *ip, *token_file;
     uint32_t port;                      /* 0: any free one */
     int ready_fd, private_fd;           /* -1: none */
+    bool in_front;                      /* private_fd is that of no driver */
 };
 
 struct shell {

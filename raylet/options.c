@@ -25,7 +25,8 @@ static const struct option flags[] = {
     { "labels", required_argument, NULL, 'l' },      { "store-bytes", required_argument, NULL, 's' },
     { "object-spilling-directory", required_argument, NULL, 'o' },
     { "driver-only", no_argument, NULL, 'd' },       { "ready-fd", required_argument, NULL, 'R' },
-    { "private-fd", required_argument, NULL, 'P' },  { NULL, 0, NULL, 0 },
+    { "private-fd", required_argument, NULL, 'P' },  { "in-front", no_argument, NULL, 'f' },
+    { NULL, 0, NULL, 0 },
 };
 
 /* -- words ---------------------------------------------------------------------------------------------------------------------- */
@@ -106,6 +107,7 @@ static int parse_flag(int flag, const char *word, struct mob_raylet_options *o, 
     case 's': return parse_number("store-bytes", optarg, INT64_MAX / MOB_UNITS, &o->store_bytes, err);
     case 'o': o->spill_folder = optarg; return 0;
     case 'd': o->driver_only = true; return 0;
+    case 'f': o->in_front = true; return 0;
     case 'R':
     case 'P':
         result = parse_number(flag == 'R' ? "ready-fd" : "private-fd", optarg, 1 << 20, &n, err);
@@ -132,6 +134,7 @@ int mob_options_parse(int argc, char **argv, struct mob_raylet_options *ret, str
         if (parse_flag(flag, argv[optind - 1], ret, &why) < 0 && first.code == MOB_OK)
             first = why;
     }
+    ret->is_private = ret->private_fd >= 0 && !ret->in_front;
     if (first.code == MOB_OK && optind < argc)
         mob_error_set(&first, MOB_ERR_INVALID, "%s: mobula-raylet takes flags only", argv[optind]);
     if (first.code == MOB_OK && ret->head_port == 0)

@@ -21,7 +21,8 @@ struct mob_raylet_options {
     uint64_t store_bytes;
     const char *spill_folder;           /* NULL: nothing was said */
     bool driver_only;
-    int ready_fd, private_fd;           /* -1: none */
+    int ready_fd, private_fd;           /* whose end ends the raylet; -1: none */
+    bool in_front, is_private;          /* in front: private_fd is a `mobula start --block`, no driver */
 };
 
 /* MOB_ERR_INVALID: a sentence that names the flag. ready_fd is set even then, if it was given. */

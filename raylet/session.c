@@ -65,7 +65,7 @@ static void put_names(struct mob_guard_notes *notes, const char *session, uint32
 
 static int write_record(struct mob_shell *s, const char *cluster, struct mob_error *err)
 {
-    struct mob_daemon_record record = { .role = "raylet", .port = s->config.port, .is_private = s->options->private_fd >= 0 };
+    struct mob_daemon_record record = { .role = "raylet", .port = s->config.port, .is_private = s->options->is_private };
 
     /* The guard: a signal to it ends the raylet, and when it is gone, so is all of this. */
     if (mob_identity_of(s->notes->guard_pid, &record.process, err) < 0)
@@ -89,7 +89,7 @@ static int open_session(struct mob_shell *s, const char *cluster, uint32_t node,
     put_names(s->notes, session, node);
     if (mob_paths_private(s->notes->scratch, err) < 0)
         return -1;
-    put_path(logs, s->options->private_fd >= 0 ? s->notes->scratch : session, s->options->private_fd >= 0 ? "" : "logs", "");
+    put_path(logs, s->options->is_private ? s->notes->scratch : session, s->options->is_private ? "" : "logs", "");
     s->logs = mob_logs_create(s->loop, logs, MOB_LOGS_BYTES_MAX, MOB_LOGS_COUNT_MAX);
     mob_copy(s->socket_path, sizeof s->socket_path, s->notes->socket);
     if (mob_local_listen(s->local, s->socket_path, err) < 0 || write_record(s, cluster, err) < 0)

@@ -57,6 +57,16 @@ for daemon in raylet head; do
     on h0 kill -KILL $(pids_of "mobula-$daemon")
     ends_in_front 1 "mobula: the node's $daemon has ended, so the node ends"
 done
+# The front is killed, and can end nothing any more; while it lived, its cluster was found as any other.
+in_front
+expect_eq "$(on h0 mobula logs | grep -c '/logs/mobula-')" 2 "logs of head and raylet in the session"
+# shellcheck disable=SC2046
+on h0 kill -KILL $(pids_of mobula)
+wait $front
+expect_eq $? 137 "status of the front"
+wait_until 10 eval '[ -z "$(pids_of mobula-head)$(pids_of mobula-raylet)" ]'
+expect_eq "$(on h0 mobula stop)" "Nothing of yours runs here." "a stop after that"     # and the logs, which stay for people, go
+expect nothing_left h0
 
 # A token in a file of its own, by option and by environment; given amounts are what the head knows.
 on h0 sh -c 'rm "$HOME/.mobula/token"; mkdir -m 700 /tmp/secret'
