@@ -20,6 +20,8 @@ enum mob_event_kind {
     MOB_EVENT_PUSHED,           /* it stands behind others at a worker (only if it still does after the report period) */
     MOB_EVENT_WHY,              /* right after ENDED or FAILED_ATTEMPT of the same task: the first words of the error, where a NAME
                                  * has its text */
+    MOB_EVENT_OWNER_OVER,       /* from a raylet, or the head: this owner (process 0: all of its node) ended and says no more; ended_ns
+                                 * is the head's */
 };
 
 struct mob_event {              /* 96 bytes */

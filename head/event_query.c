@@ -12,7 +12,7 @@
  *
  * The record is read backwards for tasks (the newest word on a task is the first that is met, all others are skipped), forwards for
  * the timeline. Each step reads so much that its answer is about a reply's size. An owner that is killed does not say how its tasks
- * ended: those of a job that is over have FAILED with it.
+ * ended: those of a job, or an owner, that is over have FAILED with it.
  */
 #include "head/event_query.h"
 
@@ -36,7 +36,9 @@ struct event_query {
     struct event_reader reader;
     struct event_facts facts;
     struct mob_map by_hash;             /* hash -> struct event_name */
-    struct mob_map over;                /* job -> struct event_over */
+    struct mob_map over;                /* job or owner -> struct event_over */
+    struct event_over **owners_over;    /* those that were met in the record; the others are of `facts` */
+    size_t owners_over_count;
     uint64_t at;                        /* records before this (tasks) or from this on (timeline) are still to be read */
     uint64_t limit, rows;
     json_t *filter;
@@ -135,19 +137,52 @@ static void begin_next_attempt(struct mob_event *e)
     e->pushed_ns = e->started_ns = e->ended_ns = 0;
 }
 
+/* Who was to say how the task ends, and is gone. Being read backwards, the record has told of it before. */
+static const struct event_over *over_of(const struct event_query *q, const struct mob_event *e, const char **ret_text)
+{
+    const struct { uint32_t node, process; const char *text; } those[] = {
+        { e->job_node, e->job_process, "its job has ended" },
+        { e->owner_node, e->owner_process, "its owner has ended" },
+        { e->owner_node, 0, "the node of its owner died" },
+    };
+
+    for (size_t i = 0; i < MOB_COUNT(those); i++) {
+        const struct event_over *over = mob_map_get(&q->over, mob_address_key((struct mob_address){ those[i].node, those[i].process }));
+
+        if (over != NULL) {
+            *ret_text = those[i].text;
+            return over;
+        }
+    }
+    return NULL;
+}
+
+static void owner_is_over(struct event_query *q, const struct mob_event *e)
+{
+    struct mob_address owner = { e->owner_node, e->owner_process };
+    struct event_over *over;
+
+    if (mob_map_get(&q->over, mob_address_key(owner)) != NULL)
+        return;
+    over = mob_new(struct event_over);
+    *over = (struct event_over){ mob_address_key(owner), e->ended_ns };
+    q->owners_over = mob_realloc(q->owners_over, (q->owners_over_count + 1) * sizeof *q->owners_over);
+    q->owners_over[q->owners_over_count++] = over;
+    mob_map_set(&q->over, over->job, over);
+}
+
 /* The newest word on a task, and what follows from it. */
 static json_t *row_of(const struct event_query *q, struct mob_event e, const char *text)
 {
-    const struct event_over *over = mob_map_get(&q->over, mob_address_key((struct mob_address){ e.job_node, e.job_process }));
+    const struct event_over *over;
     char task[64];
 
     if (e.kind == MOB_EVENT_FAILED_ATTEMPT)
         begin_next_attempt(&e);
-    if (e.kind != MOB_EVENT_ENDED && over != NULL) {
+    if (e.kind != MOB_EVENT_ENDED && (over = over_of(q, &e, &text)) != NULL) {
         e.kind = MOB_EVENT_ENDED;
         e.status = MOB_ERR_OWNER_DIED;
         e.ended_ns = later_ns(over->wall_ns, later_ns(e.submitted_ns, e.started_ns));   /* clocks of two machines */
-        text = "its job has ended";
     }
     task_name(&e, task);
     return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "task", task, "name", name_json(q, &e),
@@ -198,7 +233,9 @@ static void tell_task(struct event_query *q, const struct mob_event *e)
 
     if (e->kind == MOB_EVENT_WHY)
         q->why = *e;
-    if (e->kind == MOB_EVENT_NAME || e->kind == MOB_EVENT_WHY || !first_word_on(q, e))
+    if (e->kind == MOB_EVENT_OWNER_OVER)
+        owner_is_over(q, e);
+    if (e->kind == MOB_EVENT_OWNER_OVER || e->kind == MOB_EVENT_NAME || e->kind == MOB_EVENT_WHY || !first_word_on(q, e))
         return;
     row = row_of(q, *e, why_of(q, e));
     if (!row_is_asked(row, q->filter)) {
@@ -341,6 +378,9 @@ void mob_event_query_destroy(struct event_query *q)
     mob_map_fini(&q->by_hash);
     mob_map_fini(&q->over);
     mob_map_fini(&q->seen);
+    for (size_t i = 0; i < q->owners_over_count; i++)
+        free(q->owners_over[i]);
+    free(q->owners_over);
     json_decref(q->filter);
     free(q->facts.names);
     free(q->facts.over);

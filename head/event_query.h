@@ -22,7 +22,7 @@ struct event_name {
     char text[MOB_EVENT_TEXT_SIZE];
 };
 
-struct event_over {                     /* a job that has ended */
+struct event_over {                     /* a job or an owner that has ended */
     uint64_t job;                       /* mob_address_key() */
     int64_t wall_ns;
 };

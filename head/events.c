@@ -118,7 +118,7 @@ static void note_end(struct event_totals *t, int status)
 }
 
 /* Count a record; false: not worth keeping. */
-static bool note_record(struct mob_events *e, const struct mob_event *record)
+static bool note_record(struct mob_events *e, struct mob_event *record)
 {
     switch (record->kind) {
     case MOB_EVENT_NAME:
@@ -138,6 +138,9 @@ static bool note_record(struct mob_events *e, const struct mob_event *record)
         return true;
     case MOB_EVENT_WHY:
         return text_of(record) != NULL;
+    case MOB_EVENT_OWNER_OVER:
+        record->ended_ns = mob_wall_ns();
+        return true;
     default:
         return false;
     }

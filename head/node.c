@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/event.h"
 #include "common/log.h"
 #include "head/core.h"
 
@@ -279,6 +280,15 @@ static void forget_oldest_dead(struct mob_head *h)
     h->nodes.dead_count--;
 }
 
+/* Owners on it say no more of their tasks. */
+static void record_end(const struct node *n)
+{
+    struct mob_event record = { .kind = MOB_EVENT_OWNER_OVER, .owner_node = n->place.number };
+
+    if (n->head->config.record != NULL)
+        n->head->config.record(n->head->config.arg, &record, sizeof record, 0);
+}
+
 /* Everything that follows from a death, once: then nothing points to the node but the record of it. */
 static enum mob_next node_die(struct node *n, const char *reason)
 {
@@ -309,6 +319,7 @@ static enum mob_next node_die(struct node *n, const char *reason)
     mob_machine_goto(&n->m, NODE_DEAD);
     mob_head_demand_drop_node(n);
     mob_head_job_node_dead(n);
+    record_end(n);
     mob_head_demand_node_dead(n);
     forget_oldest_dead(h);
     return MOB_WAIT;

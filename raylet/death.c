@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "common/event.h"
 #include "raylet/core.h"
 
 /* -- the certificate ----------------------------------------------------------------------------------------------------- */
@@ -137,6 +138,20 @@ static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob
 
 /* -- an owner ------------------------------------------------------------------------------------------------------------ */
 
+/* How its tasks ended it did not live to say. Of a driver the end of its job says the same. */
+static void record_end(struct mob_raylet *r, const struct process *p)
+{
+    struct mob_event record = { .kind = MOB_EVENT_OWNER_OVER, .owner_node = p->address.node, .owner_process = p->address.process };
+    Mobula__Events m = MOBULA__EVENTS__INIT;
+    struct mob_envelope e;
+
+    m.records.data = (uint8_t *)&record;
+    m.records.len = sizeof record;
+    mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_EVENTS);
+    e.e.events = &m;
+    mob_route_send(r, &e.e);            /* the head away: it may forget */
+}
+
 /* What a process held and wanted, here and elsewhere. */
 static void bury_owner(struct mob_raylet *r, struct process *p)
 {
@@ -161,6 +176,8 @@ void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const str
         mob_store_client_gone(r->config.store, process);
     if (w != NULL)
         bury_worker(r, w, exit);
+    if (w != NULL && p->recorded)
+        record_end(r, p);
     p->worker = NULL;
     bury_owner(r, p);
     p->page = NULL;

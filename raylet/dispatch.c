@@ -140,7 +140,13 @@ static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
 
 static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)
 {
-    return a->to.node == 0 && mob_membership_joined(r);
+    struct process *p = mob_process_find(r, a->from.process);
+
+    if (a->to.node != 0 || !mob_membership_joined(r))
+        return false;
+    if (p != NULL)
+        p->recorded = true;
+    return true;
 }
 
 /* A driver that reads slowly is told how much it was not told. */

@@ -453,6 +453,40 @@ START_TEST(test_asker_goes)
 }
 END_TEST
 
-UNIT_MAIN("events", test_tasks_by_their_newest_word, test_states, test_tasks_of_a_job_that_is_over, test_timeline_is_streamed, test_rotation,
+/* A worker, or its node, ends while its job goes on. */
+START_TEST(test_tasks_of_an_owner_that_is_over)
+{
+    static const struct { uint32_t node, process; const char *text; } owners[] = {
+        { 1, 2, "its owner has ended" }, { 1, 3, NULL }, { 4, 5, "the node of its owner died" },
+    };
+    struct mob_event e = event(MOB_EVENT_RUNNING, 1, MOB_OK);
+    struct answers a;
+    json_t *json, *row;
+
+    setup(&a, 1 << 20);
+    for (size_t i = 0; i < MOB_COUNT(owners); i++) {
+        e.owner_node = owners[i].node;
+        e.owner_process = owners[i].process;
+        mob_events_add(a.events, &e, sizeof e, 0);
+    }
+    e = (struct mob_event){ .kind = MOB_EVENT_OWNER_OVER, .owner_node = 1, .owner_process = 2 };
+    mob_events_add(a.events, &e, sizeof e, 0);
+    e = (struct mob_event){ .kind = MOB_EVENT_OWNER_OVER, .owner_node = 4 };
+    mob_events_add(a.events, &e, sizeof e, 0);
+    json = ask(&a, "tasks", "");
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "tasks")), MOB_COUNT(owners));
+    for (size_t i = 0; i < MOB_COUNT(owners); i++) {
+        row = json_array_get(json_object_get(json, "tasks"), MOB_COUNT(owners) - 1 - i);
+        ck_assert_str_eq(text_of(row, "state"), owners[i].text != NULL ? "FAILED" : "RUNNING");
+        ck_assert_str_eq(text_of(row, "error_text"), owners[i].text != NULL ? owners[i].text : "");
+        ck_assert(owners[i].text == NULL || json_integer_value(json_object_get(row, "ended_ns")) > 0);
+    }
+    json_decref(json);
+    teardown(&a);
+}
+END_TEST
+
+UNIT_MAIN("events", test_tasks_by_their_newest_word, test_states, test_tasks_of_a_job_that_is_over,
+          test_tasks_of_an_owner_that_is_over, test_timeline_is_streamed, test_rotation,
           test_reader_outlives_rotation_and_refuses_a_bad_header, test_full_disk, test_full_disk_from_the_start,
           test_no_descriptor_is_an_error, test_answer_under_load, test_asker_goes)

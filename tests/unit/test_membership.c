@@ -2,6 +2,7 @@
 /* test_membership.c -- who is a node, and when it is dead. */
 #include "unit.h"
 
+#include "common/event.h"
 #include "head_fake.h"
 
 START_TEST(test_join_is_told_to_all)
@@ -225,6 +226,7 @@ START_TEST(test_job_ends_with_its_node)
     e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->job_over->job->node, b.number);
+    ck_assert_uint_eq(f.recorded, sizeof(struct mob_event));    /* its owners are over */
     fake_fini(&f);
 }
 END_TEST

@@ -2,6 +2,7 @@
 /* The end of workers, drivers, jobs, links and nodes, and of tasks that are cancelled. */
 #include <signal.h>
 
+#include "common/event.h"
 #include "raylet_fake.h"
 
 static struct fake f;
@@ -38,6 +39,34 @@ START_TEST(test_certificate)
     ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "3.0 MiB"));
     ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "last words"));
     ck_assert_int_eq(fake_free(&f, "CPU"), 2 * MOB_UNITS);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A worker that reported tasks of its own: the head hears that it says no more of them. Of one that did not there is nothing to say. */
+START_TEST(test_end_of_an_owner_is_recorded)
+{
+    Mobula__Events m = MOBULA__EVENTS__INIT, *said;
+    struct mob_event record = { .kind = MOB_EVENT_SUBMITTED };
+    struct fake_grant g;
+
+    driver_with_lease(&g);
+    m.records.data = (uint8_t *)&record;
+    m.records.len = sizeof record;
+    if (_i == 1)
+        fake_say(&f, f.process[g.worker].link, fake_at(FAKE_NODE, g.worker), fake_at(0, 0), MOBULA__ENVELOPE__BODY_EVENTS, &m);
+    fake_forget_sent(&f);
+    fake_exit(&f, g.worker, SIGKILL);
+    Mobula__Envelope *e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_EVENTS);
+    ck_assert_int_eq(e != NULL, _i);
+    if (e != NULL) {
+        said = e->events;
+        ck_assert_uint_eq(said->records.len, sizeof record);
+        memcpy(&record, said->records.data, sizeof record);
+        ck_assert_uint_eq(record.kind, MOB_EVENT_OWNER_OVER);
+        ck_assert_uint_eq(record.owner_node, FAKE_NODE);
+        ck_assert_uint_eq(record.owner_process, g.worker);
+    }
     fake_fini(&f);
 }
 END_TEST
@@ -270,6 +299,7 @@ int main(void)
     int failed;
 
     tcase_add_loop_test(tcase, test_certificate, 0, (int)MOB_COUNT(deaths));
+    tcase_add_loop_test(tcase, test_end_of_an_owner_is_recorded, 0, 2);
     tcase_add_test(tcase, test_worker_with_broken_socket);
     tcase_add_test(tcase, test_driver_dies);
     tcase_add_test(tcase, test_driver_dies_without_head);
