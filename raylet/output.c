@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output.c -- what one worker prints.
  *
- *   pipe --> log file (logs.c) --> tail (stderr's last lines, for a death certificate)
+ *   pipe --> marks (print_mark.h) say who printed what --> log file (logs.c) --> tail (stderr's last lines, for a death certificate)
  *        '-> told: whole lines, the first at once, then each MOB_OUTPUT_TELL_MS, or when MOB_OUTPUT_TEXT_MAX bytes stand there;
  *                 at most MOB_OUTPUT_BURST_MAX in that time, the rest is counted
  *
@@ -20,8 +20,10 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/print_mark.h"
 
-#define READ_MAX (16 << 10)
+#define READ_MAX (64 << 10)             /* all that a pipe holds, so that its marks are seen with what stands before them */
+#define MESSAGE_COST 1024               /* bytes of MOB_OUTPUT_BURST_MAX that a message costs besides its text */
 
 struct stream {
     struct mob_output *output;
@@ -29,6 +31,9 @@ struct stream {
     uv_poll_t poll;
     bool error;
     struct mob_log *log;
+    char begun[MOB_PRINT_MARK_MAX];     /* a mark that was not read to its end */
+    size_t begun_size;
+    char name[MOB_PAGE_NAME_SIZE];      /* `text` was printed as this */
     char *text;                         /* not told yet: MOB_OUTPUT_TEXT_MAX bytes, made with the first */
     size_t used, told;                  /* told: since the timer rang */
     uint64_t dropped;
@@ -40,8 +45,7 @@ struct mob_output {
     uv_timer_t timer;                   /* runs for a while after something was told */
     unsigned handles;
     bool over;
-    mob_output_tell *tell;
-    void *arg;
+    struct mob_output_listener listener;
     char tail[MOB_OUTPUT_TAIL_MAX + 1]; /* of stderr */
     size_t tail_used;
 };
@@ -88,12 +92,12 @@ static bool tell(struct stream *s, bool whole)
         size = s->used;
     if (size == 0 && s->dropped == 0)
         return false;
-    if (s->output->tell(s->output->arg, s->error, s->text, size, s->dropped))
+    if (s->output->listener.tell(s->output->listener.arg, s->error, s->name, s->text, size, s->dropped))
         s->dropped = 0;
     else
         s->dropped += size;
     s->used -= size;
-    s->told += size;
+    s->told += size + MESSAGE_COST;
     memmove(s->text, s->text + size, s->used);
     return true;
 }
@@ -168,6 +172,8 @@ static void keep_to_tell(struct stream *s, const char *bytes, size_t size)
 
 /* -- reading ------------------------------------------------------------------------------------------------------------------- */
 
+static void take(struct stream *s, const char *bytes, size_t size, const char *name);
+
 static void let_go(struct mob_output *o)
 {
     if (--o->handles == 0 && o->over) {
@@ -191,6 +197,9 @@ static void stream_close(struct stream *s)
 {
     if (s->fd < 0)
         return;
+    if (!s->output->over)
+        take(s, s->begun, s->begun_size, s->name);
+    s->begun_size = 0;
     uv_close((uv_handle_t *)&s->poll, on_poll_closed);
     close(s->fd);
     s->fd = -1;
@@ -198,22 +207,82 @@ static void stream_close(struct stream *s)
     s->log = NULL;
 }
 
+static void take(struct stream *s, const char *bytes, size_t size, const char *name)
+{
+    if (size == 0)
+        return;
+    mob_log_write(s->log, bytes, size);
+    if (s->error)
+        keep_in_tail(s->output, bytes, size);
+    if (strcmp(s->name, name) != 0) {
+        if (s->used > 0 && s->told < MOB_OUTPUT_BURST_MAX)
+            tell(s, true);
+        s->dropped += s->used;
+        s->used = 0;
+        mob_copy(s->name, sizeof s->name, name);
+    }
+    keep_to_tell(s, bytes, size);
+}
+
+/* The first place where a mark stands, or may begin; `size`: nowhere. */
+static size_t find_mark(const char *bytes, size_t size)
+{
+    const char *at = bytes, *end = bytes + size;
+
+    for (; (at = memchr(at, MOB_PRINT_MARK[0], (size_t)(end - at))) != NULL; at++) {
+        size_t left = (size_t)(end - at);
+        if (memcmp(at, MOB_PRINT_MARK, left < MOB_PRINT_MARK_START ? left : MOB_PRINT_MARK_START) == 0)
+            return (size_t)(at - bytes);
+    }
+    return size;
+}
+
+/* The mark at `mark`: where its name ends, or NULL: it is not there to its end, or is none. */
+static const char *mark_end(const char *bytes, size_t size, size_t mark)
+{
+    size_t room = size - mark < MOB_PRINT_MARK_MAX ? size - mark : MOB_PRINT_MARK_MAX;
+
+    return room <= MOB_PRINT_MARK_START ? NULL : memchr(bytes + mark + MOB_PRINT_MARK_START, '\0', room - MOB_PRINT_MARK_START);
+}
+
+/* What stands before a mark was printed as the mark says, what stands before none as `now`. */
+static void take_marked(struct stream *s, const char *bytes, size_t size, const char *now)
+{
+    s->begun_size = 0;
+    while (size > 0) {
+        size_t mark = find_mark(bytes, size), next;
+        const char *end = mark_end(bytes, size, mark), *name = end != NULL ? bytes + mark + MOB_PRINT_MARK_START : now;
+        bool begun = end == NULL && mark < size && size - mark < MOB_PRINT_MARK_MAX;
+
+        if (end == NULL && mark < size && !begun)
+            mark++;                     /* it only looks like one */
+        next = end != NULL ? (size_t)(end + 1 - bytes) : mark;
+        take(s, bytes, mark, name);
+        if (begun) {
+            memcpy(s->begun, bytes + mark, s->begun_size = size - mark);
+            return;
+        }
+        bytes += next;
+        size -= next;
+    }
+}
+
 /* At most `max` bytes. True if there may be more. */
 static bool stream_read(struct stream *s, size_t max)
 {
-    char bytes[READ_MAX];
-    ssize_t n = read(s->fd, bytes, max < sizeof bytes ? max : sizeof bytes);
+    char bytes[MOB_PRINT_MARK_MAX + READ_MAX], now[MOB_PAGE_NAME_SIZE];
+    ssize_t n;
 
+    s->output->listener.name(s->output->listener.arg, now);     /* before: what is printed as the next one comes later */
+    memcpy(bytes, s->begun, s->begun_size);
+    n = read(s->fd, bytes + s->begun_size, max < READ_MAX ? max : READ_MAX);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
         stream_close(s);
         return false;
     }
-    mob_log_write(s->log, bytes, (size_t)n);
-    if (s->error)
-        keep_in_tail(s->output, bytes, (size_t)n);
-    keep_to_tell(s, bytes, (size_t)n);
+    take_marked(s, bytes, s->begun_size + (size_t)n, now);
     return true;
 }
 
@@ -222,8 +291,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     struct stream *s = MOB_CONTAINER(poll, struct stream, poll);
 
     (void)status, (void)events;
-    for (int i = 0; i < 4 && s->fd >= 0 && stream_read(s, READ_MAX); i++)
-        ;                               /* a pipe's 64 KiB; then the others get their turn */
+    stream_read(s, READ_MAX);           /* then the others get their turn */
 }
 
 static void stream_open(struct stream *s, struct mob_output *o, struct mob_loop *loop, int fd, bool error, struct mob_log *log)
@@ -239,12 +307,11 @@ static void stream_open(struct stream *s, struct mob_output *o, struct mob_loop 
 }
 
 struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, struct mob_logs *logs, const char *name,
-                                     mob_output_tell *tell_driver, void *arg)
+                                     const struct mob_output_listener *listener)
 {
     struct mob_output *o = mob_new(struct mob_output);
 
-    o->tell = tell_driver;
-    o->arg = arg;
+    o->listener = *listener;
     uv_timer_init(mob_loop_uv(loop), &o->timer);
     o->handles = 1;
     stream_open(&o->streams[0], o, loop, out_fd, false, mob_logs_open(logs, name, ".out"));
@@ -262,10 +329,6 @@ static void stream_flush(struct stream *s, size_t *left)
     for (size_t part; s->fd >= 0 && held > 0 && *left > 0; held -= (int)part, *left -= part) {
         part = (size_t)held < READ_MAX ? (size_t)held : READ_MAX;
         part = part < *left ? part : *left;
-        if (MOB_OUTPUT_TEXT_MAX - s->used < part)
-            tell(s, false);
-        if (MOB_OUTPUT_TEXT_MAX - s->used < part)
-            tell(s, true);              /* a long line: in parts */
         s->told = 0;                    /* `left` is the bound here */
         if (!stream_read(s, part))
             break;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/doorbell.h"
 #include "raylet/logs.h"
 
 #define MOB_OUTPUT_TEXT_MAX (64u << 10)         /* bytes told in one message */
@@ -18,13 +19,18 @@
 
 struct mob_output;
 
-/* Tell the driver. text: whole lines, or a part of a very long one. dropped: bytes that were not told since the last call. False: the way
- * to the driver is full, nothing was told. */
-typedef bool mob_output_tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped);
+struct mob_output_listener {
+    /* Tell the driver what was printed as `name`. text: whole lines, or a part of a very long one. dropped: bytes that were not told since
+     * the last call. False: the way to the driver is full, nothing was told. */
+    bool (*tell)(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped);
+    /* What is printed now is printed as this. What stands in a pipe may be older: print_mark.h. */
+    void (*name)(void *arg, char ret_name[MOB_PAGE_NAME_SIZE]);
+    void *arg;
+};
 
 /* Takes over the read ends of a worker's pipes. `name`: of its log files, without ".out" and ".err". */
 struct mob_output *mob_output_create(struct mob_loop *loop, int out_fd, int err_fd, struct mob_logs *logs, const char *name,
-                                     mob_output_tell *tell, void *arg);
+                                     const struct mob_output_listener *listener);
 /* Read what is in the pipes now, at most *left bytes (which are taken off), and tell all of it. */
 void mob_output_flush(struct mob_output *o, size_t *left);
 /* The same at the worker's end: the last lines of stderr (live as long as the output). */

@@ -105,18 +105,24 @@ static uint32_t shown_pid(pid_t pid, int pidfd)
     return shown;
 }
 
-static bool tell_driver(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
+static void page_name(void *arg, char ret_name[MOB_PAGE_NAME_SIZE])
+{
+    struct mob_resident *r = arg;
+
+    ret_name[0] = '\0';
+    if (r->bell.page != NULL)
+        mob_page_name(r->bell.page, ret_name);
+}
+
+static bool tell_driver(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped)
 {
     struct mob_resident *r = arg;
     Mobula__Output m = MOBULA__OUTPUT__INIT;
-    char name[MOB_PAGE_NAME_SIZE] = "";
     struct mob_envelope e;
 
     if (mob_raylet_queued(r->shell->core, r->job) > MOB_OUTPUT_QUEUE_MAX)
         return false;
-    if (r->bell.page != NULL)
-        mob_page_name(r->bell.page, name);
-    m.name = name;
+    m.name = (char *)(uintptr_t)name;
     m.pid = r->shown_pid;
     m.ip = r->shell->config.ip;
     m.error = error;
@@ -190,7 +196,8 @@ static void program_ready(struct mob_program_waiter *w, const struct mob_program
         return;
     }
     char *name = mob_printf("worker-%u-%u", r->number, r->shown_pid);
-    r->output = mob_output_create(r->shell->loop, out[0], error[0], r->shell->logs, name, tell_driver, r);
+    struct mob_output_listener driver = { tell_driver, page_name, r };
+    r->output = mob_output_create(r->shell->loop, out[0], error[0], r->shell->logs, name, &driver);
     free(name);
     mob_map_set(&r->shell->residents_by_pid, (uint64_t)r->pid, r);
     mob_machine_goto(&r->machine, MOB_RESIDENT_STARTED);

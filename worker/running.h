@@ -35,6 +35,8 @@ int mob_task_resolve(struct mob_task *t, struct mob_error *err);
 void mob_task_settle(struct mob_task *t);
 /* Seal result `i`, which is inline, in the store. Lock held. */
 int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err);
+/* What is printed from here on is told under this name. */
+void mob_task_print_as(struct mob_runtime *r, const char *name);
 /* Unpin and free; `failed`: what the results left in the store, too. Lock held. */
 void mob_task_fini(struct mob_task *t, bool failed);
 

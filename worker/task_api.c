@@ -467,6 +467,6 @@ int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, stru
 /* The next task with a function of its own name sets that. */
 void mob_task_set_name(struct mob_task *t, const char *name)
 {
-    mob_page_set_name(t->r->bell.page, name);
+    mob_task_print_as(t->r, name);
     t->named = true;
 }

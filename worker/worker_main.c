@@ -5,13 +5,16 @@
  *
  * The lock is held but while the user's function runs: what arrives meanwhile waits, or is handled by the service thread once
  * the task has submitted something itself. The end comes from outside: the raylet closes the socket or kills us. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/print_mark.h"
 #include "worker/running.h"
 
 #define READ_EACH_NS 1000000            /* a worker that is never idle looks at its socket this often */
@@ -42,6 +45,34 @@ static void install_sigterm(struct mob_runtime *r)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* -- what it prints ---------------------------------------------------------------------------------------------------------- */
+
+/* The pipes to the raylet, as they were at the start: a task may put something else in the place of 1 and 2. */
+static int pipes[2] = { -1, -1 };
+
+static void keep_pipes(void)
+{
+    for (int i = 0; i < 2; i++)
+        pipes[i] = fcntl(STDOUT_FILENO + i, F_DUPFD_CLOEXEC, 64);
+}
+
+/* It is told under the name in the page. What the raylet has not read yet was printed under the name till now. */
+void mob_task_print_as(struct mob_runtime *r, const char *name)
+{
+    char mark[MOB_PRINT_MARK_MAX] = MOB_PRINT_MARK;
+
+    _Static_assert(MOB_PRINT_MARK_MAX - MOB_PRINT_MARK_START == MOB_PAGE_NAME_SIZE, "a mark has room for a name");
+    mob_page_name(r->bell.page, mark + MOB_PRINT_MARK_START);
+    for (int i = 0; i < 2; i++) {
+        size_t size = MOB_PRINT_MARK_START + strlen(mark + MOB_PRINT_MARK_START) + 1;
+        int held = 0;
+
+        if (pipes[i] >= 0 && ioctl(pipes[i], FIONREAD, &held) == 0 && held > 0 && write(pipes[i], mark, size) < 0)
+            pipes[i] = -1;
+    }
+    mob_page_set_name(r->bell.page, name);
+}
+
 /* -- one task ---------------------------------------------------------------------------------------------------------------- */
 
 static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mob_run *run)
@@ -49,7 +80,7 @@ static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mo
     const struct mob_function *function = mob_function_find(run->function);
 
     if (function != NULL && (function != t->function || t->named))
-        mob_page_set_name(r->bell.page, function->name);        /* what it prints is told under this name */
+        mob_task_print_as(r, function->name);
     t->named = false;
     t->r = r;
     t->run = *run;
@@ -200,6 +231,7 @@ _Noreturn void mob_worker_main(struct mob_runtime *r)
     struct mob_run run;
 
     install_sigterm(r);
+    keep_pipes();
     r->inside++;                        /* this call of mob_init() */
     for (;;) {
         if (!mob_executor_claim(r->executor, &run)) {

@@ -47,6 +47,10 @@ for end in shutdown exit shutdown exit; do
     expect_eq "$(grep -o 'ip=[0-9.]*' "$MOB_LAB/share/out" | sort -u | wc -l)" 2 "hosts that printed"
 done
 
+# Functions in turn on one worker: each line has the name of the function that printed it.
+on h0 taskset -c "$(on h0 sh -c 'taskset -pc $$' | sed 's/.*[ ,-]//')" prints 400 shutdown turns >"$MOB_LAB/share/out"
+expect_eq "$(grep -cE '^\((ping|pong) pid=[1-9][0-9]*, ip=127.0.0.1\) \1$' "$MOB_LAB/share/out")" 400 "lines under the name of their function"
+
 # A private cluster: the same, and the daemons are gone with all they had when the driver has ended, whichever way.
 for end in shutdown exit; do
     expect_eq "$(on h0 prints 2 "$end" 2>"$MOB_LAB/share/err" | grep -c '^(chatter pid=[0-9]*, ip=127.0.0.1) said')" 100 "private, $end"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prints.c -- a driver whose tasks print, in turn on each node, and that ends at once when it has their results:
- * prints TASKS shutdown | exit */
+ * prints TASKS shutdown | exit [turns]; "turns": two functions in turn, each prints its name. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +30,27 @@ static int chatter(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(chatter)
 
+static int ping(struct mob_task *t, struct mob_error *err)
+{
+    (void)t, (void)err;
+    return puts("ping") < 0 ? -1 : 0;   /* written when the task ends: its successor is there by the time it is read */
+}
+MOB_TASK(ping)
+
+static int pong(struct mob_task *t, struct mob_error *err)
+{
+    (void)t, (void)err;
+    return puts("pong") < 0 ? -1 : 0;
+}
+MOB_TASK(pong)
+
+static int make_turns(struct mob_fn **ret, struct mob_error *err)
+{
+    ret[0] = mob_fn("ping", NULL, err);
+    ret[1] = mob_fn("pong", NULL, err);
+    return ret[0] != NULL && ret[1] != NULL ? 2 : -1;
+}
+
 /* One function a node: how many there are, or -1. */
 static int make_functions(struct mob_fn **ret, struct mob_error *err)
 {
@@ -57,7 +78,7 @@ int main(int argc, char **argv)
     struct mob_view view;
     struct mob_error err;
 
-    if (mob_init(argc, argv, NULL, &err) < 0 || (nodes = make_functions(fn, &err)) <= 0)
+    if (mob_init(argc, argv, NULL, &err) < 0 || (nodes = argc > 3 ? make_turns(fn, &err) : make_functions(fn, &err)) <= 0)
         return fail(&err);
     for (int i = 0; i < tasks; i++)
         if (mob_call(fn[i % nodes], &MOB_BYTES(&i, sizeof i), 1, &refs[i], &err) < 0)

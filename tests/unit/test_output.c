@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/print_mark.h"
 #include "raylet/output.h"
 
 static struct mob_loop *loop;
@@ -21,9 +22,19 @@ static uint64_t told_dropped;
 static unsigned tells;
 static bool refuses;
 
-static bool tell(void *arg, bool error, const char *text, size_t size, uint64_t dropped)
+static char page_name[MOB_PAGE_NAME_SIZE], told_names[1000];
+
+static void name_now(void *arg, char ret_name[MOB_PAGE_NAME_SIZE])
+{
+    (void)arg;
+    memcpy(ret_name, page_name, MOB_PAGE_NAME_SIZE);
+}
+
+static bool tell(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped)
 {
     (void)arg, (void)error;
+    if (strlen(told_names) + strlen(name) + 2 < sizeof told_names)
+        strcat(strcat(told_names, name), " ");
     ck_assert_uint_le(size, MOB_OUTPUT_TEXT_MAX);
     ck_assert_uint_le(told_used + size, sizeof told);
     if (refuses)
@@ -34,6 +45,8 @@ static bool tell(void *arg, bool error, const char *text, size_t size, uint64_t 
     tells++;
     return true;
 }
+
+static const struct mob_output_listener listener = { tell, name_now, NULL };
 
 static void turn(void)
 {
@@ -61,7 +74,7 @@ static void setup(void)
     err = b[1];
     loop = mob_loop_create();
     logs = mob_logs_create(loop, folder, MOB_LOGS_BYTES_MAX, MOB_LOGS_COUNT_MAX);
-    output = mob_output_create(loop, a[0], b[0], logs, "worker-1-2", tell, NULL);
+    output = mob_output_create(loop, a[0], b[0], logs, "worker-1-2", &listener);
 }
 
 static void teardown(void)
@@ -173,6 +186,34 @@ START_TEST(test_what_is_not_taken_is_counted)
 }
 END_TEST
 
+/* What "one" and nobody printed is read when "three" runs. What only looks like a mark is printed, a mark never, wherever a read ends. */
+START_TEST(test_marks_say_who_printed)
+{
+    static const char printed[] = "1\n" MOB_PRINT_MARK "one\0" "2\n" MOB_PRINT_MARK "\0" "\0\036m3";
+    size_t size = sizeof printed - 1, left = MOB_OUTPUT_FLUSH_MAX;
+    char kept[100], name[80];
+    FILE *f;
+
+    strcpy(page_name, "three");
+    ck_assert_int_eq(write(out, printed, (size_t)_i), _i);
+    turn();
+    ck_assert_int_eq(write(out, printed + _i, size - (size_t)_i), (ssize_t)size - _i);
+    turn();
+    mob_output_flush(output, &left);
+    ck_assert_uint_eq(told_used, 8);
+    ck_assert_int_eq(memcmp(told, "1\n2\n\0\036m3", 8), 0);
+    if (_i == 0)
+        ck_assert_str_eq(told_names, "one  three ");
+    settle();
+    snprintf(name, sizeof name, "%s.out", path);
+    f = fopen(name, "re");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fread(kept, 1, sizeof kept, f), 8);
+    ck_assert_int_eq(memcmp(kept, told, 8), 0);
+    fclose(f);
+}
+END_TEST
+
 /* More than a message holds, in no time: nothing of it is lost, and no line is torn. */
 START_TEST(test_a_burst_is_told)
 {
@@ -259,7 +300,7 @@ START_TEST(test_a_log_that_cannot_be_written_costs_nothing_else)
     close(err);
     out = a[1];
     err = b[1];
-    output = mob_output_create(loop, a[0], b[0], logs, "no/such", tell, NULL);
+    output = mob_output_create(loop, a[0], b[0], logs, "no/such", &listener);
     print(out, "still told\n");
     settle();
     ck_assert_uint_eq(told_used, 11);
@@ -279,6 +320,7 @@ int main(void)
     tcase_add_test(t, test_flush_tells_a_line_without_an_end);
     tcase_add_test(t, test_flush_is_bounded_by_bytes);
     tcase_add_test(t, test_what_is_not_taken_is_counted);
+    tcase_add_loop_test(t, test_marks_say_who_printed, 0, 32);
     tcase_add_test(t, test_a_burst_is_told);
     tcase_add_test(t, test_too_fast_is_counted);
     tcase_add_test(t, test_log_file_is_bounded);
