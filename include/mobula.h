@@ -189,7 +189,8 @@ void *mob_buffer_data(struct mob_buffer *b);                /* `size` writable b
 struct mob_ref *mob_seal(struct mob_buffer *b, struct mob_error *err);      /* consumes b, also if it fails; the bytes change no more */
 void mob_abandon(struct mob_buffer *b);                     /* NULL is fine */
 
-/* Wait for the value. The error of its task arrives here, at every get. Each view is yours to release; the ref stays yours. */
+/* Wait for the value; with 0, have it if it is ready and on this node. The error of its task arrives here, at every get. Each view is
+ * yours to release; the ref stays yours. */
 int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, struct mob_error *err);
 /* A value of another size is MOB_ERR_INVALID, and says both sizes; ret_value is not touched. No view is kept. */
 int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err);
@@ -218,7 +219,7 @@ int mob_ref_id(const struct mob_ref *ref, char *ret_id, size_t size, struct mob_
 struct mob_waitset *mob_waitset_create(struct mob_error *err);
 int mob_waitset_add(struct mob_waitset *w, struct mob_ref *ref, void *user, struct mob_error *err);
 int mob_waitset_next(struct mob_waitset *w, int64_t timeout_ms, struct mob_ref **ret_ref, void **ret_user, struct mob_error *err);
-int mob_waitset_fd(const struct mob_waitset *w);        /* readable while one is ready: poll it in your own loop */
+int mob_waitset_fd(const struct mob_waitset *w);        /* readable while one is ready: poll it in your own loop; -1 for NULL */
 void mob_waitset_destroy(struct mob_waitset *w);
 
 /* -- Telling ----------------------------------------------------------------------------------------------------------- */

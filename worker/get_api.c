@@ -12,6 +12,8 @@
 
 #include "worker/value.h"
 
+#define ASK_NS 100000000
+
 /* -- views ------------------------------------------------------------------------------------------------------------------- */
 
 /* A value in memory, or one that carries references, lives as long as its ref: the view has a clone. */
@@ -145,6 +147,24 @@ static int fetch_failed(struct mob_runtime *r, uint64_t ref, const struct mob_er
     return -1;
 }
 
+/* Where what is on this node stands our raylet says at once: a get that may not wait has it, too. */
+static int64_t until_asked(const struct mob_runtime *r, const struct mob_fetch *fetches, size_t count, int64_t deadline_ns)
+{
+    int64_t asked_ns = mob_runtime_now() + ASK_NS;
+
+    if (deadline_ns >= asked_ns)
+        return deadline_ns;
+    for (size_t i = 0; i < count; i++) {
+        bool here = fetches[i].wait == NULL || fetches[i].over || fetches[i].node == r->self.node;
+
+        for (uint32_t c = 0; !here && c < fetches[i].copy_count; c++)
+            here = fetches[i].copies[c] == r->self.node;
+        if (!here)
+            return deadline_ns;
+    }
+    return asked_ns;
+}
+
 /* Bring the stored ones of `refs` (all ready) here; fetches[i] is used only for these. */
 static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_fetch *fetches,
                       struct mob_error *err)
@@ -168,7 +188,7 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
         fetches[i].get = true;
         mob_fetch_start(r, &fetches[i], &wait, &left);
     }
-    if (--left > 0 && !mob_wait_until(r, &wait, deadline_ns))
+    if (--left > 0 && !mob_wait_until(r, &wait, until_asked(r, fetches, count, deadline_ns)))
         return ended_error(r, "the objects are ready, but did not arrive on this node in time", err);
     for (size_t i = 0; i < count; i++) {
         if (fetches[i].over && fetches[i].data == NULL)
