@@ -160,9 +160,11 @@ static void fill_node(json_t *row, struct mob_node *ret)
 
 int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err)
 {
-    size_t room = *count, found = 0, i, size;
+    size_t room = count != NULL ? *count : 0, found = 0, i, size;
     json_t *answer, *row;
 
+    if (count == NULL || (ret_nodes == NULL && room > 0))
+        return mob_error_set(err, MOB_ERR_INVALID, "mob_nodes(): %s", count == NULL ? "count is NULL" : "room for nodes at NULL");
     if (room > 0 && ret_nodes[0].size < sizeof ret_nodes[0].size)
         return mob_error_set(err, MOB_ERR_INVALID, "struct mob_node: set .size = sizeof(struct mob_node) in the first element");
     if ((answer = ask("nodes", "", ANSWER_MS, err)) == NULL)

@@ -75,6 +75,8 @@ struct mob_waitset *mob_waitset_create(struct mob_error *err)
 
 static int check_era(const struct mob_runtime *r, const struct mob_waitset *w, struct mob_error *err)
 {
+    if (w == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "the waitset is NULL; mob_waitset_create() makes one, or says why it cannot");
     return w->era == r->era ? 0 : mob_error_set(err, MOB_ERR_INVALID, "the waitset is of before mob_shutdown()");
 }
 
@@ -159,7 +161,7 @@ int mob_waitset_next(struct mob_waitset *w, int64_t timeout_ms, struct mob_ref *
 
 int mob_waitset_fd(const struct mob_waitset *w)
 {
-    return w->fd;
+    return w != NULL ? w->fd : -1;
 }
 
 static void free_entries(struct mob_runtime *r, struct mob_link *list, bool waiting)

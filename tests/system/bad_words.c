@@ -215,10 +215,15 @@ static void refs(void)
 {
     struct mob_ref *dropped = mob_put("x", 1, &err);
     struct mob_view view;
+    size_t room = 1;
     int on_stack = 0;
 
     REFUSED(mob_get(dropped, 0, NULL, &err), MOB_ERR_INVALID, "the views are at NULL");
     REFUSED(mob_get_many(NULL, 2, 0, &view, &err), MOB_ERR_INVALID, "the refs are at NULL");
+    REFUSED(mob_waitset_add(NULL, dropped, NULL, &err), MOB_ERR_INVALID, "the waitset is NULL");
+    REFUSED(mob_waitset_next(NULL, 0, &dropped, NULL, &err), MOB_ERR_INVALID, "the waitset is NULL");
+    REFUSED(mob_nodes(NULL, &room, &err), MOB_ERR_INVALID, "room for nodes at NULL");
+    REFUSED(mob_nodes(NULL, NULL, &err), MOB_ERR_INVALID, "count is NULL");
     REFUSED(mob_wait(NULL, 2, 1, 0, NULL, &err), MOB_ERR_INVALID, "2 refs at NULL");
     REFUSED_NULL(mob_put_refs("x", 1, NULL, 2, &err), MOB_ERR_INVALID, "2 refs at NULL");
     mob_ref_drop(dropped);
