@@ -2,9 +2,9 @@
 /* borrowed.c -- from a Grant that passes to the Return or LeaseOver that passes. Only the process that got the Grant may use
  * the lease.
  *
- * When an owner ends, each node that has lent to it once is told (OwnerOver), as what its tasks left in the store there is of no use to
- * anyone. That must not be lost with a stream: it waits for one that is up, and is said again if the stream breaks before it can be
- * thought to have arrived. It is forgotten with the node, or with the job, whose end says the same.
+ * When an owner ends, each node that has lent to it once, or has told it of copies, is told (OwnerOver), as what is left in the store
+ * there is of no use to anyone. That must not be lost with a stream: it waits for one that is up, and is said again if the stream breaks
+ * before it can be thought to have arrived. It is forgotten with the node, or with the job, whose end says the same.
  */
 #include "raylet/borrowed.h"
 

@@ -112,14 +112,21 @@ static void hear_free(struct mob_raylet *r, const struct arrival *a)
         hear_store(r, a);               /* who frees here what is another's is found out by the store */
 }
 
-/* An owner that is gone needs none of them. */
+/* An owner that is gone needs none of them; of another one its node hears when it ends. */
 static bool passes_copies(struct mob_raylet *r, const struct arrival *a)
 {
     Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
+    struct process *owner = mob_process_find(r, a->to.process);
     struct mob_envelope e;
 
-    if (a->to.node != r->self.node || mob_process_find(r, a->to.process) != NULL)
-        return a->from.process == 0;
+    if (a->from.process != 0)
+        return false;
+    if (a->to.node != r->self.node)
+        return true;
+    if (owner != NULL) {
+        mob_map_set(&owner->lenders, a->from.node, a->connection->peer);
+        return true;
+    }
     m.process = a->to.process;
     mob_envelope_init(&e, r->self, a->from, MOBULA__ENVELOPE__BODY_OWNER_OVER);
     e.e.owner_over = &m;

@@ -17,7 +17,7 @@ struct process {
     struct mob_page *page;              /* mapped by the shell; NULL: not here yet */
     struct worker *worker;              /* NULL: a driver */
     struct mob_link borrowed;           /* leases it holds on other nodes */
-    struct mob_map lenders;             /* node -> struct peer: has lent to it once, and may hold what it owns */
+    struct mob_map lenders;             /* node -> struct peer: has lent to it once, or told it of copies: may hold what it owns */
     bool recorded;                      /* the head has records of tasks of it */
     uint64_t output_dropped;            /* DRIVER: bytes of Output for it that found its queue full: told with the next one */
     struct mob_link questions;          /* of anyone, to this one */

@@ -430,6 +430,10 @@ START_TEST(test_news_of_copies_for_owners)
     ck_assert_uint_eq(f.hang_ups, 0);
     say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
     ck_assert_uint_eq(f.hang_ups, 1);
+    fake_exit(&f, p[1], 0);             /* who told of copies hears of the owner's end */
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->owner_over->process, p[1]);
     fake_fini(&f);
 }
 END_TEST
