@@ -85,7 +85,7 @@ static void print_reference(json_t *object)
 
 static void print_node(json_t *node, json_t *rows)
 {
-    char used[32], size[32], spilled[32];
+    char used[32], size[32], spilled[32], overflow[32];
     json_t *objects = json_object_get(node, "objects"), *object;
     const char *error = json_string_value(json_object_get(node, "error"));
     int64_t number = (int64_t)json_number_value(json_object_get(node, "node"));
@@ -98,12 +98,15 @@ static void print_node(json_t *node, json_t *rows)
     print_amount("memory", json_number_value(json_object_get(node, "used")), used, sizeof used);
     print_amount("memory", json_number_value(json_object_get(node, "size")), size, sizeof size);
     print_amount("memory", json_number_value(json_object_get(node, "spilled")), spilled, sizeof spilled);
-    printf("Node %" PRId64 ": %" PRId64 " objects, %s of %s used, %s on the disk\n", number,
-           (int64_t)json_number_value(json_object_get(node, "total")), used, size, spilled);
+    print_amount("memory", json_number_value(json_object_get(node, "overflow")), overflow, sizeof overflow);
+    printf("Node %" PRId64 ": %" PRId64 " objects, %s of %s used, %s on the disk, %s in the overflow\n", number,
+           (int64_t)json_number_value(json_object_get(node, "total")), used, size, spilled, overflow);
     json_array_foreach(objects, i, object) {
         print_amount("memory", json_number_value(json_object_get(object, "size")), used, sizeof used);
         json_object_set_new(object, "size", json_string(used));
         json_object_set_new(object, "node", json_integer(number));
+        if (json_is_true(json_object_get(object, "overflow")))
+            json_object_set_new(object, "state", json_sprintf("%s, overflow", json_string_value(json_object_get(object, "state")) ?: ""));
         print_reference(object);
         json_array_append(rows, object);
     }

@@ -54,12 +54,14 @@ static void print_demands(json_t *demands)
 /* What is wrong with a node's store, and what its memory is made of. */
 static void print_stores(json_t *nodes)
 {
+    char amount[32];
     json_t *node;
     size_t i;
 
     json_array_foreach(nodes, i, node) {
         int64_t number = (int64_t)json_number_value(json_object_get(node, "node"));
         int64_t asks = (int64_t)json_number_value(json_object_get(node, "store_asks"));
+        double overflow = json_number_value(json_object_get(node, "store_overflow"));
         const char *trouble = json_string_value(json_object_get(node, "store_trouble")) ?: "";
         const char *pages = json_string_value(json_object_get(node, "store_pages")) ?: "";
 
@@ -67,6 +69,10 @@ static void print_stores(json_t *nodes)
             printf("\nStore of node %" PRId64 ": %s\n", number, pages);
         if (trouble[0] != '\0')
             printf("Store of node %" PRId64 ": %s\n", number, trouble);
+        if (overflow > 0) {
+            print_amount("memory", overflow, amount, sizeof amount);
+            printf("Store of node %" PRId64 ": %s in the overflow, for which there was no room\n", number, amount);
+        }
         if (asks > 0)
             printf("Store of node %" PRId64 ": %" PRId64 " wait for room\n", number, asks);
     }

@@ -25,7 +25,7 @@ struct node_facts {
 /* Its newest report, besides the free resources. */
 struct node_load {
     uint32_t workers, blocked, queued;
-    uint64_t store_used, store_size, store_spilled, store_pulled, store_warm, uptime_ms;
+    uint64_t store_used, store_size, store_spilled, store_pulled, store_warm, store_overflow, uptime_ms;
     uint32_t store_asks;
     char store_trouble[256], store_pages[128];
 };

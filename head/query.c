@@ -3,7 +3,7 @@
  *
  *   nodes    {"nodes": [{"node", "state", "ip", "port", "bulk_port", "host", "pid", "driver_only", "session_dir", "labels",
  *             "total": {resource: amount}, "available": {...}, "workers", "blocked", "queued", "store_used", "store_size",
- *             "store_spilled", "store_pulled", "store_warm", "store_asks", "store_trouble", "store_pages",
+ *             "store_spilled", "store_pulled", "store_warm", "store_overflow", "store_asks", "store_trouble", "store_pages",
  *             "uptime_ms", "silent_ms", of a dead one "reason"}]}
  *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead", "total", "available": of all that
  *             serve, "jobs", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state", "why"}]}
@@ -134,6 +134,7 @@ static json_t *node_json(const struct node *n)
     json_object_set_new(object, "store_spilled", json_integer((json_int_t)n->load.store_spilled));
     json_object_set_new(object, "store_pulled", json_integer((json_int_t)n->load.store_pulled));
     json_object_set_new(object, "store_warm", json_integer((json_int_t)n->load.store_warm));
+    json_object_set_new(object, "store_overflow", json_integer((json_int_t)n->load.store_overflow));
     json_object_set_new(object, "store_asks", json_integer(n->load.store_asks));
     json_object_set_new(object, "store_trouble", json_string(n->load.store_trouble));
     json_object_set_new(object, "store_pages", json_string(n->load.store_pages));

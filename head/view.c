@@ -157,6 +157,7 @@ int mob_head_view_report(struct node *n, const Mobula__Report *m, struct mob_err
         .workers = m->workers, .blocked = m->blocked, .queued = m->queued,
         .store_used = m->store_used, .store_size = m->store_size, .uptime_ms = m->uptime_ms,
         .store_spilled = m->store_spilled, .store_pulled = m->store_pulled, .store_warm = m->store_warm, .store_asks = m->store_asks,
+        .store_overflow = m->store_overflow,
     };
     mob_copy(n->load.store_trouble, sizeof n->load.store_trouble, m->store_trouble);
     mob_copy(n->load.store_pages, sizeof n->load.store_pages, m->store_pages);

@@ -29,7 +29,7 @@ struct extent {
 };
 
 struct mob_alloc {
-    uint64_t size, used;
+    uint64_t from, size, used;
     struct mob_link by_address;
     struct mob_link classes[64][CUTS];
     uint64_t powers;                    /* bit p: some cut of power p has a gap */
@@ -72,11 +72,12 @@ static void gap_remove(struct mob_alloc *a, struct extent *e)
         a->powers &= ~(UINT64_C(1) << c.power);
 }
 
-struct mob_alloc *mob_alloc_create(uint64_t size)
+struct mob_alloc *mob_alloc_create(uint64_t from, uint64_t size)
 {
     struct mob_alloc *a = mob_new(struct mob_alloc);
     struct extent *all;
 
+    a->from = from;
     a->size = size & ~(uint64_t)(MOB_ALLOC_UNIT - 1);
     mob_list_init(&a->by_address);
     for (unsigned p = 0; p < 64; p++)
@@ -85,7 +86,7 @@ struct mob_alloc *mob_alloc_create(uint64_t size)
     if (a->size == 0)
         return a;
     all = mob_new(struct extent);
-    all->is.size = a->size;
+    all->is = (struct mob_extent){ .offset = from, .size = a->size };
     mob_list_append(&a->by_address, &all->by_address);
     gap_add(a, all);
     return a;
@@ -262,7 +263,7 @@ static void check(bool holds, const char *what)
 
 void mob_alloc_check(const struct mob_alloc *a)
 {
-    uint64_t at = 0, used = 0;
+    uint64_t at = a->from, used = 0;
     size_t gaps = 0, listed = 0;
     bool after_gap = false;
     const struct extent *e;
@@ -275,7 +276,7 @@ void mob_alloc_check(const struct mob_alloc *a)
         gaps += e->gap;
         after_gap = e->gap;
     }
-    check(at == a->size, "extents do not fill it");
+    check(at == a->from + a->size, "extents do not fill it");
     check(used == a->used, "bytes in use are miscounted");
     for (unsigned p = 0; p < 64; p++)
         for (unsigned c = 0; c < CUTS; c++) {

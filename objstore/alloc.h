@@ -13,8 +13,8 @@ struct mob_extent {                     /* read only, for the taker */
     uint64_t offset, size;              /* size: as rounded */
 };
 
-/* `size` is rounded down to the unit. */
-struct mob_alloc *mob_alloc_create(uint64_t size);
+/* Of the bytes from offset `from` on; `size` is rounded down to the unit. */
+struct mob_alloc *mob_alloc_create(uint64_t from, uint64_t size);
 void mob_alloc_destroy(struct mob_alloc *a);            /* NULL is fine; extents go with it */
 
 /* The most recently freed extent of the best fitting class (its pages are warm). NULL: no gap is large enough. size > 0. */

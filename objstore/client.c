@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* client.c -- a process's view of its node's store.
  *
- * The arena is mapped twice: writes go through one mapping, and whatever is handed out as a sealed object lies in the other, which
- * cannot be written. Pins are hazard pointers (objstore/layout.h): the pin is published, then the entry looked at; the raylet marks
- * the entry, then looks for pins. Both sides do the two in the one order of sequentially consistent atomics, so at least one of
- * them sees the other. Free slots are a stack, the lowest first, so that the raylet's scan of our page stays short.
+ * The arena, and the overflow behind it, are mapped twice: writes go through one mapping, and whatever is handed out as a sealed object
+ * lies in the other, which cannot be written. Pins are hazard pointers (objstore/layout.h): the pin is published, then the entry looked
+ * at; the raylet marks the entry, then looks for pins. Both sides do the two in the one order of sequentially consistent atomics, so at
+ * least one of them sees the other. Free slots are a stack, the lowest first, so that the raylet's scan of our page stays short.
  */
 #include "objstore/client.h"
 
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "objstore/span.h"
 
 #define PREPARE_MIN (UINT64_C(1) << 20)
 #ifndef MADV_POPULATE_WRITE
@@ -25,7 +26,7 @@
 struct mob_store_client {
     bool borrowed;                      /* on memory of others */
     char *arena_read, *arena_write;
-    uint64_t arena_size;
+    uint64_t arena_size, overflow_at, overflow_size, span;
     const struct mob_store_meta *meta;
     uint64_t meta_size;
     uint64_t entries;
@@ -50,15 +51,29 @@ static int size_of(int fd, uint64_t *ret, struct mob_error *err)
 /* A mapping that fork() does not copy: a child may touch nothing of the store. */
 static void *map(int fd, uint64_t size, int protection, struct mob_error *err)
 {
-    void *p = mmap(NULL, size > 0 ? size : 1, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *p = mob_span_reserve(size, err);
 
-    if (p == MAP_FAILED) {
-        mob_error_errno(err, "mapping %llu bytes of the store", (unsigned long long)size);
+    if (p != NULL && mob_span_map(p, fd, size, protection, err) < 0) {
+        mob_span_release(p, size);
         return NULL;
     }
-    madvise(p, size > 0 ? size : 1, MADV_DONTFORK);
-    madvise(p, size, MADV_HUGEPAGE);    /* who touches memory first must have asked for them; where there are none, it says no */
     return p;
+}
+
+/* The arena, and the overflow behind it. */
+static char *map_both(const struct mob_store_client *c, int arena_fd, int overflow_fd, int protection, struct mob_error *err)
+{
+    char *span = mob_span_reserve(c->span, err);
+
+    if (span != NULL
+        && (mob_span_map(span, arena_fd, c->arena_size, protection, err) < 0
+            || (c->overflow_size > 0 && mob_span_map(span + c->overflow_at, overflow_fd, c->overflow_size, protection, err) < 0))) {
+        mob_span_release(span, c->span);
+        return NULL;
+    }
+    if (span != NULL)
+        madvise(span, c->arena_size, MADV_HUGEPAGE);    /* who touches it first must ask for them; if there are none, it says no */
+    return span;
 }
 
 static int check_meta(struct mob_store_client *c, struct mob_error *err)
@@ -69,26 +84,30 @@ static int check_meta(struct mob_store_client *c, struct mob_error *err)
         return mob_error_set(err, MOB_ERR_VERSION, "the store's memory is of version %u, this library's %u; restart the node",
                              meta->version, MOB_STORE_VERSION);
     c->entries = meta->entries;
-    if (c->entries > (c->meta_size - sizeof(*meta)) / sizeof(meta->entry[0]) || meta->arena_size != c->arena_size)
+    if (c->entries > (c->meta_size - sizeof(*meta)) / sizeof(meta->entry[0]) || meta->arena_size != c->arena_size
+        || meta->overflow_size != c->overflow_size)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "the store's metadata does not fit its memory");
     if (c->pins->magic != MOB_STORE_MAGIC || c->pins->version != MOB_STORE_VERSION)
         return mob_error_set(err, MOB_ERR_VERSION, "the pin page is of another version");
     return 0;
 }
 
-static int map_all(struct mob_store_client *c, int arena_fd, int meta_fd, int pins_fd, struct mob_error *err)
+static int map_all(struct mob_store_client *c, const struct mob_store_fds *fds, struct mob_error *err)
 {
     uint64_t pins_size;
 
-    if (size_of(arena_fd, &c->arena_size, err) < 0 || size_of(meta_fd, &c->meta_size, err) < 0
-        || size_of(pins_fd, &pins_size, err) < 0)
+    if (size_of(fds->arena, &c->arena_size, err) < 0 || size_of(fds->meta, &c->meta_size, err) < 0
+        || size_of(fds->pins, &pins_size, err) < 0
+        || (fds->overflow >= 0 && size_of(fds->overflow, &c->overflow_size, err) < 0))
         return -1;
-    if (c->meta_size < sizeof(struct mob_store_meta) || pins_size < sizeof(struct mob_pin_page))
-        return mob_error_set(err, MOB_ERR_PROTOCOL, "the store's metadata is too short");
-    if ((c->arena_read = map(arena_fd, c->arena_size, PROT_READ, err)) == NULL
-        || (c->arena_write = map(arena_fd, c->arena_size, PROT_READ | PROT_WRITE, err)) == NULL
-        || (c->meta = map(meta_fd, c->meta_size, PROT_READ, err)) == NULL
-        || (c->pins = map(pins_fd, sizeof(*c->pins), PROT_READ | PROT_WRITE, err)) == NULL)
+    if (c->meta_size < sizeof(struct mob_store_meta) || pins_size < sizeof(struct mob_pin_page) || c->arena_size == 0)
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "the store's memory is too short");
+    c->overflow_at = mob_overflow_at(c->arena_size);
+    c->span = c->overflow_at + c->overflow_size;
+    if ((c->arena_read = map_both(c, fds->arena, fds->overflow, PROT_READ, err)) == NULL
+        || (c->arena_write = map_both(c, fds->arena, fds->overflow, PROT_READ | PROT_WRITE, err)) == NULL
+        || (c->meta = map(fds->meta, c->meta_size, PROT_READ, err)) == NULL
+        || (c->pins = map(fds->pins, sizeof(*c->pins), PROT_READ | PROT_WRITE, err)) == NULL)
         return -1;
     c->prepared = mob_alloc(c->arena_size / PREPARE_MIN + 1);
     return check_meta(c, err);
@@ -102,13 +121,16 @@ static struct mob_store_client *client_create(void)
     return c;
 }
 
-struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err)
+struct mob_store_client *mob_store_client_open(const struct mob_store_fds *fds, struct mob_error *err)
 {
     struct mob_store_client *c = client_create();
-    int mapped = map_all(c, arena_fd, meta_fd, pins_fd, err);
-    close(arena_fd);
-    close(meta_fd);
-    close(pins_fd);
+    int mapped = map_all(c, fds, err);
+
+    close(fds->arena);
+    close(fds->meta);
+    close(fds->pins);
+    if (fds->overflow >= 0)
+        close(fds->overflow);
     if (mapped < 0) {
         mob_store_client_close(c);
         return NULL;
@@ -123,16 +145,12 @@ struct mob_store_client *mob_store_client_on_memory(void *arena, const struct mo
     c->borrowed = true;
     c->arena_read = c->arena_write = arena;
     c->arena_size = meta->arena_size;
+    c->overflow_at = mob_overflow_at(meta->arena_size);
+    c->overflow_size = meta->overflow_size;
     c->meta = meta;
     c->entries = meta->entries;
     c->pins = pins;
     return c;
-}
-
-static void unmap(const void *p, uint64_t size)
-{
-    if (p != NULL)
-        munmap((void *)p, size > 0 ? size : 1);
 }
 
 /* What somebody still looks at stays mapped for ever: to read what is no object any more is wrong, to end by SIGSEGV is worse. */
@@ -142,19 +160,24 @@ void mob_store_client_close(struct mob_store_client *c)
         return;
     if (!c->borrowed) {
         if (c->used_to == c->free_count)
-            unmap(c->arena_read, c->arena_size);
-        unmap(c->arena_write, c->arena_size);
-        unmap(c->meta, c->meta_size);
-        unmap(c->pins, sizeof(*c->pins));
+            mob_span_release(c->arena_read, c->span);
+        mob_span_release(c->arena_write, c->span);
+        mob_span_release((void *)(uintptr_t)c->meta, c->meta_size);
+        mob_span_release(c->pins, sizeof(*c->pins));
     }
     pthread_mutex_destroy(&c->lock);
     free((void *)c->prepared);
     free(c);
 }
 
+/* In the arena, or else in the overflow. */
 static bool within(const struct mob_store_client *c, uint64_t offset, uint64_t size)
 {
-    return offset <= c->arena_size && size <= c->arena_size - offset;
+    uint64_t behind = offset - c->overflow_at;
+
+    if (offset <= c->arena_size && size <= c->arena_size - offset)
+        return true;                    /* the end of the arena may be the beginning of the overflow */
+    return offset >= c->overflow_at && behind <= c->overflow_size && size <= c->overflow_size - behind;
 }
 
 void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64_t size)
@@ -164,12 +187,15 @@ void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64
 
 void mob_store_client_prepare(struct mob_store_client *c, void *data, uint64_t size)
 {
-    uint64_t from = (uint64_t)((char *)data - c->arena_write) / PREPARE_MIN, to;
+    uint64_t offset = (uint64_t)((char *)data - c->arena_write);
 
     if (c->borrowed || size < PREPARE_MIN)
         return;
-    to = ((uint64_t)((char *)data - c->arena_write) + size) / PREPARE_MIN;
-    for (uint64_t i = from; i < to; i++)
+    if (offset >= c->overflow_at) {     /* begins with a page, and its pages are new each time */
+        madvise(data, size, MADV_POPULATE_WRITE);
+        return;
+    }
+    for (uint64_t i = offset / PREPARE_MIN; i < (offset + size) / PREPARE_MIN; i++)
         if (!atomic_exchange_explicit(&c->prepared[i], true, memory_order_relaxed))      /* an old kernel does not know it: no harm */
             madvise(c->arena_write + i * PREPARE_MIN, PREPARE_MIN, MADV_POPULATE_WRITE);
 }

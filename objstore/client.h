@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client.h -- the client half of the store, in libmobula: maps the arena (R and RW), pins. Messages are the caller's. */
+/* client.h -- the client half of the store, in libmobula: maps arena and overflow (R and RW), pins. Messages are the caller's. */
 #ifndef MOB_OBJSTORE_CLIENT_H
 #define MOB_OBJSTORE_CLIENT_H
 
@@ -10,8 +10,11 @@
 
 struct mob_store_client;
 
-/* Takes over the descriptors. */
-struct mob_store_client *mob_store_client_open(int arena_fd, int meta_fd, int pins_fd, struct mob_error *err);
+/* Takes over the descriptors; overflow -1: there is none. */
+struct mob_store_fds {
+    int arena, meta, pins, overflow;
+};
+struct mob_store_client *mob_store_client_open(const struct mob_store_fds *fds, struct mob_error *err);
 /* The same on a store made in memory (the simulator; tests, as TSan knows bytes by one address only): borrows all, maps nothing. */
 struct mob_store_client *mob_store_client_on_memory(void *arena, const struct mob_store_meta *meta, struct mob_pin_page *pins);
 void mob_store_client_close(struct mob_store_client *c);

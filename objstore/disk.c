@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* disk.c -- the thread of a node's spill files, and of what else takes time for the store: touching memory, and giving it back.
+/* disk.c -- the thread of a node's spill files, and of what else takes time for the store: touching memory, and giving it back; and the
+ * blocks of the overflow.
  *
  *   the loop: mob_disk_do(job) --> reads, or the rest, each in order --> the thread: does it --> the loop: done(job)
  *
- * Somebody waits for a read, so reads go first. Files have no name: O_TMPFILE, or, where a file system does not know it, made and
- * removed at once. So the kernel frees them when the raylet ends, however it ends.
+ * Somebody waits for a read, and for blocks of the overflow, so these go first. Files have no name: O_TMPFILE, or, where a file system
+ * does not know it, made and removed at once. So the kernel frees them when the raylet ends, however it ends.
  *
  * Writing: the space of a batch is asked for first, so that a full disk is found out before anything is written. At the end of a batch
  * all of it has been accepted by the disk, or the batch has failed. Reading: who fetches objects in the order they were written will
@@ -52,6 +53,8 @@ struct mob_disk {
     char *folder, *arena;
     pthread_t thread;
     int folder_fd;
+    int overflow_fd;                    /* -1: there is none */
+    uint64_t overflow_at;               /* of the arena: there it begins */
     /* the thread */
     struct mob_map files;               /* number -> struct file */
     struct disk_flow *out, *in;
@@ -65,18 +68,26 @@ struct mob_disk {
 
 /* -- files --------------------------------------------------------------------------------------------------------------- */
 
-static struct file *file_make(struct mob_disk *d, uint32_t number, struct mob_error *err)
+/* One without a name. -1: errno says why. */
+static int nameless(const struct mob_disk *d, uint32_t number)
 {
-    struct file *f;
     char name[64];
     int fd = openat(d->folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
-    if (fd < 0) {
-        snprintf(name, sizeof name, ".mobula-spill-%ld-%" PRIu32, (long)getpid(), number);
-        fd = openat(d->folder_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0)
-            unlinkat(d->folder_fd, name, 0);
-    }
+    if (fd >= 0)
+        return fd;
+    snprintf(name, sizeof name, ".mobula-spill-%ld-%" PRIu32, (long)getpid(), number);
+    fd = openat(d->folder_fd, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        unlinkat(d->folder_fd, name, 0);
+    return fd;
+}
+
+static struct file *file_make(struct mob_disk *d, uint32_t number, struct mob_error *err)
+{
+    int fd = nameless(d, number);
+    struct file *f;
+
     if (fd < 0) {
         mob_error_errno(err, "spilling objects stopped: no file can be made in %s", d->folder);
         return NULL;
@@ -203,6 +214,45 @@ static void madvise_inside(const struct mob_disk *d, const struct mob_disk_job *
         madvise(d->arena + from, to - from, advice);
 }
 
+/* -- the overflow -------------------------------------------------------------------------------------------------------- */
+
+static int take_blocks(const struct mob_disk *d, uint64_t at, uint64_t length)
+{
+    int rc;
+
+    while ((rc = fallocate(d->overflow_fd, 0, (off_t)at, (off_t)length)) < 0 && errno == EINTR)
+        ;
+    return rc;
+}
+
+static void give_blocks(const struct mob_disk *d, uint64_t at, uint64_t length)
+{
+    fallocate(d->overflow_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)length);
+}
+
+static void do_reserve(const struct mob_disk *d, struct mob_disk_job *job)
+{
+    if (take_blocks(d, job->at - d->overflow_at, job->length) < 0)
+        mob_error_errno(&job->err, "no object overflows to the disk: %s has no %" PRIu64 " bytes for it", d->folder, job->length);
+}
+
+int mob_disk_overflow(struct mob_disk *d, uint64_t at, uint64_t size, struct mob_error *err)
+{
+    int mine;
+
+    d->overflow_at = at;
+    d->overflow_fd = nameless(d, 0);
+    if (d->overflow_fd < 0 || ftruncate(d->overflow_fd, (off_t)size) < 0 || (take_blocks(d, 0, 4096) < 0 && errno != ENOSPC)
+        || (mine = fcntl(d->overflow_fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+        mob_error_errno(err, "there is no overflow file, as none can be made in %s", d->folder);
+        if (d->overflow_fd >= 0)
+            close(d->overflow_fd);
+        return d->overflow_fd = -1;
+    }
+    give_blocks(d, 0, 4096);
+    return mine;
+}
+
 /* -- the thread ---------------------------------------------------------------------------------------------------------- */
 
 static void do_job(struct mob_disk *d, struct mob_disk_job *job)
@@ -225,6 +275,12 @@ static void do_job(struct mob_disk *d, struct mob_disk_job *job)
         break;
     case MOB_DISK_GIVE_BACK:
         madvise_inside(d, job, MADV_REMOVE);
+        break;
+    case MOB_DISK_RESERVE:
+        do_reserve(d, job);
+        break;
+    case MOB_DISK_RELEASE:
+        give_blocks(d, job->at - d->overflow_at, job->length);
         break;
     }
 }
@@ -284,7 +340,7 @@ struct mob_disk *mob_disk_create(struct mob_loop *loop, const char *folder, void
     }
     d = mob_new(struct mob_disk);
     *d = (struct mob_disk){ .loop = loop, .done = done, .arg = arg, .folder = mob_strdup(folder), .arena = arena, .folder_fd = folder_fd,
-                            .out = disk_flow_create(true), .in = disk_flow_create(false), .sum = bulk_summer_create(),
+                            .overflow_fd = -1, .out = disk_flow_create(true), .in = disk_flow_create(false), .sum = bulk_summer_create(),
                             .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
     mob_list_init(&d->reads);
     mob_list_init(&d->rest);
@@ -305,7 +361,7 @@ void mob_disk_do(struct mob_disk *d, struct mob_disk_job *job)
     mob_list_init(&w->link);
     mob_list_init(&w->posted.link);
     pthread_mutex_lock(&d->lock);
-    mob_list_append(job->verb == MOB_DISK_READ ? &d->reads : &d->rest, &w->link);
+    mob_list_append(job->verb == MOB_DISK_READ || job->verb == MOB_DISK_RESERVE ? &d->reads : &d->rest, &w->link);
     pthread_cond_signal(&d->more);
     pthread_mutex_unlock(&d->lock);
 }
@@ -342,6 +398,8 @@ void mob_disk_destroy(struct mob_disk *d)
         free(f);
     }
     mob_map_fini(&d->files);
+    if (d->overflow_fd >= 0)
+        close(d->overflow_fd);
     close(d->folder_fd);
     free(d->folder);
     free(d);

@@ -49,6 +49,9 @@ struct mob_disk;
 /* A thread for the folder, which is opened here; NULL: it cannot be used. `done` is called on the loop's thread. */
 struct mob_disk *mob_disk_create(struct mob_loop *loop, const char *folder, void *arena,
                                  void (*done)(void *arg, struct mob_disk_job *job), void *arg, struct mob_error *err);
+/* A sparse file of `size` bytes for the overflow, which begins at offset `at` of the arena: its descriptor, the caller's. -1: none can
+ * be made there, or the file system cannot give blocks ahead. Before the first job. */
+int mob_disk_overflow(struct mob_disk *d, uint64_t at, uint64_t size, struct mob_error *err);
 /* Ends the thread and all files; no job is answered any more. */
 void mob_disk_destroy(struct mob_disk *d);
 void mob_disk_do(struct mob_disk *d, struct mob_disk_job *job);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* layout.h -- what of a store is shared memory: the arena, the metadata file and the pin pages.
+/* layout.h -- what of a store is shared memory: the arena, the metadata file and the pin pages; and the overflow, a file on the disk.
  *
- * The raylet makes all three as memfds. The arena is mapped R and RW by clients; metadata is sealed against every writer but the
+ * The raylet makes the first three as memfds. The arena is mapped R and RW by clients, the overflow right behind it (at MOB_OVERFLOW_AT),
+ * so that an offset names a byte of either; metadata is sealed against every writer but the
  * raylet's own mapping (F_SEAL_FUTURE_WRITE); each client has a pin page of its own, which it writes and the raylet reads.
  *
  * Pin (hazard pointer, Michael 2004): write {entry, generation} into a free slot of the own pin page, full fence, read the entry:
@@ -27,7 +28,7 @@ enum mob_entry_state { MOB_ENTRY_FREE, MOB_ENTRY_CREATED, MOB_ENTRY_SEALED, MOB_
 
 struct mob_store_entry {                        /* 64 bytes; only the raylet writes */
     _Atomic uint64_t word;                      /* generation << 8 | state */
-    uint64_t offset, size;                      /* in the arena; valid while not FREE */
+    uint64_t offset, size;                      /* in the arena, or the overflow; valid while not FREE */
     struct mob_object_id object;
     uint32_t zero[2];
 };
@@ -36,7 +37,8 @@ _Static_assert(sizeof(struct mob_store_entry) == 64, "entry");
 struct mob_store_meta {
     uint32_t magic, version;
     uint64_t arena_size, entries;
-    uint64_t zero[5];
+    uint64_t overflow_size;                     /* 0: there is none */
+    uint64_t zero[4];
     struct mob_store_entry entry[];
 };
 
@@ -50,6 +52,12 @@ struct mob_pin_page {                           /* slot: entry << 32 | generatio
 };
 
 _Static_assert(offsetof(struct mob_pin_page, slot) == 64, "pin page");
+
+/* The offset at which the overflow of an arena of this size begins: a page's, of whatever size pages are. */
+static inline uint64_t mob_overflow_at(uint64_t arena_size)
+{
+    return (arena_size + (UINT64_C(2) << 20) - 1) & ~((UINT64_C(2) << 20) - 1);
+}
 
 static inline uint64_t mob_entry_word(uint32_t generation, enum mob_entry_state state)
 {

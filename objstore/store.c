@@ -22,16 +22,17 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
 
     s->config = *config;
     s->in_memory = in_memory;
-    s->arena_fd = s->meta_fd = -1;
+    s->arena_fd = s->meta_fd = s->overflow.fd = -1;
     s->entries = in_memory ? IN_MEMORY_ENTRIES : MOB_STORE_ENTRIES;
     s->meta_size = sizeof(*s->meta) + (uint64_t)s->entries * sizeof(s->meta->entry[0]);
     s->objects = mob_alloc(s->entries * sizeof(s->objects[0]));
     s->free_entries = mob_alloc(s->entries * sizeof(s->free_entries[0]));
-    s->alloc = mob_alloc_create(config->bytes);
+    s->alloc = mob_alloc_create(0, config->bytes);
     mob_list_init(&s->all);
     mob_list_init(&s->evictable);
     mob_list_init(&s->primaries);
     mob_list_init(&s->doomed);
+    mob_list_init(&s->overflow.sealed);
     mob_list_init(&s->asks.list);
     mob_list_init(&s->spill.files);
     mob_list_init(&s->loans.borrowers);
@@ -89,6 +90,7 @@ void mob_store_destroy(struct mob_store *s)
     mob_map_fini(&s->clients);
     mob_map_fini(&s->by_id);
     mob_alloc_destroy(s->alloc);
+    mob_alloc_destroy(s->overflow.alloc);
     free(s->objects);
     free(s->free_entries);
     free(s);
@@ -255,7 +257,7 @@ bool mob_store_idles(const struct mob_store *s)
 bool mob_store_waits(const struct mob_store *s)
 {
     return s->count[OBJECT_DOOMED] > 0 || s->asks.count > 0 || s->loans.count > 0 || s->spill.fruitless || s->spill.stopped
-        || mob_pulls_wait(s);
+        || s->overflow.refused > 0 || mob_pulls_wait(s);
 }
 
 int64_t mob_store_tick(struct mob_store *s, int64_t now_ns)
@@ -269,6 +271,8 @@ int64_t mob_store_tick(struct mob_store *s, int64_t now_ns)
     mob_wait_tick(s, now_ns);
     again = mob_pages_tick(s, now_ns);
     mob_store_settle(s);
+    mob_overflow_tick(s, now_ns);       /* now that the disk has been told what it can do for who waits */
+    mob_store_settle(s);
     return mob_store_waits(s) ? now_ns + LOOK_NS : again;
 }
 
@@ -279,9 +283,12 @@ void *mob_store_arena(const struct mob_store *s)
     return s->arena;
 }
 
-int mob_store_arena_file(const struct mob_store *s)
+int mob_store_file(const struct mob_store *s, uint64_t offset, uint64_t *ret_at)
 {
-    return s->huge ? -1 : s->arena_fd;
+    uint64_t size = mob_alloc_size(s->alloc);
+
+    *ret_at = offset < size ? offset : offset - mob_overflow_at(size);
+    return offset >= size ? s->overflow.fd : s->huge ? -1 : s->arena_fd;
 }
 
 struct mob_store_usage mob_store_usage(const struct mob_store *s)
@@ -298,7 +305,11 @@ struct mob_store_usage mob_store_usage(const struct mob_store *s)
     usage.pulled = s->pulled;
     usage.warm = mob_memory_warm(s);
     usage.pages = s->page_text;
-    usage.trouble = s->spill.trouble.text;
+    usage.trouble = s->spill.trouble.code != MOB_OK ? s->spill.trouble.text : s->overflow.trouble.text;
+    if (s->overflow.alloc != NULL) {
+        usage.overflow = mob_alloc_used(s->overflow.alloc);
+        usage.overflow_size = mob_alloc_size(s->overflow.alloc);
+    }
     usage.pulls = s->pulls.count;
     usage.waiting = s->pulls.waiting_count;
     return usage;
@@ -311,6 +322,7 @@ static struct mob_store_row row_of(const struct object *o)
         .reader = mob_room_seen_pinned(o) ? o->pin_process : 0,
         .making = o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED,
         .copy = o->copy,
+        .overflow = mob_overflow_has(o->store, o->extent),
         .freed = o->m.now == OBJECT_DOOMED || o->m.now == OBJECT_UNWANTED || o->m.now == OBJECT_DISCARDED || o->m.now == OBJECT_DROPPED,
     };
 }
@@ -373,17 +385,20 @@ static void check_files(const struct mob_store *s)
 
 void mob_store_check(const struct mob_store *s)
 {
-    uint64_t bytes[OBJECT_STATES] = { 0 }, count[OBJECT_STATES] = { 0 }, used = 0, with_entry = 0, evictable = 0, primary = 0, lent = 0;
+    uint64_t bytes[OBJECT_STATES] = { 0 }, count[OBJECT_STATES] = { 0 }, used[2] = { 0 }, with_entry = 0, evictable = 0;
+    uint64_t primary = 0, lent = 0;
     const struct object *o;
 
     mob_alloc_check(s->alloc);
+    if (s->overflow.alloc != NULL)
+        mob_alloc_check(s->overflow.alloc);
     mob_list_each(o, &s->all, const struct object, all) {
         uint64_t size = o->extent != NULL ? o->extent->size : 0;
 
         check_object(s, o);
         count[o->m.now]++;
         bytes[o->m.now] += size;
-        used += size;
+        used[mob_overflow_has(s, o->extent)] += size;
         with_entry += o->entry != ENTRY_NONE;
         evictable += o->listed == &s->evictable ? size : 0;
         primary += o->listed == &s->primaries ? size : 0;
@@ -394,8 +409,11 @@ void mob_store_check(const struct mob_store *s)
         with_entry -= s->objects[i] != NULL;
     }
     check(with_entry == 0, "an entry is of an object that is not in the table");
-    used += s->pages.kept + (s->pages.held != NULL ? s->pages.held->size : 0);
-    check(used == mob_alloc_used(s->alloc), "bytes in use are not those of the objects");
+    used[0] += s->pages.kept + (s->pages.held != NULL ? s->pages.held->size : 0);
+    check(used[0] == mob_alloc_used(s->alloc), "bytes in use are not those of the objects");
+    used[1] += s->overflow.moving;
+    check(used[1] == (s->overflow.alloc != NULL ? mob_alloc_used(s->overflow.alloc) : 0),
+          "bytes in use of the overflow are not those of the objects there");
     check(evictable == s->evictable_bytes && primary == s->primary_bytes, "the books of what may go are wrong");
     check(lent == s->loans.count, "loans are miscounted");
     for (unsigned state = 0; state < OBJECT_STATES; state++)

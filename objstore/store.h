@@ -6,7 +6,8 @@
  * `pull`, range by range, and `disk`.
  *
  * When the arena is full: copies that are elsewhere, too, and objects that have been written to the disk go; the others, longest unused
- * first, are written to the disk; whoever asks for room waits; at last it is told what fills the store (store_wait.c).
+ * first, are written to the disk; whoever asks for room waits; who would wait in vain gets a place on the disk, in the overflow behind the
+ * arena (store_overflow.c); at last it is told what fills the store (store_wait.c).
  */
 #ifndef MOB_OBJSTORE_STORE_H
 #define MOB_OBJSTORE_STORE_H
@@ -42,6 +43,8 @@ enum mob_disk_verb {
     MOB_DISK_END,                       /* nor is the file */
     MOB_DISK_TOUCH,                     /* no file: bytes [at, at + length) of the arena will be written soon ... */
     MOB_DISK_GIVE_BACK,                 /* ... or not soon */
+    MOB_DISK_RESERVE,                   /* nor here: bytes [at, at + length) of the overflow, counted from the arena on, get blocks ... */
+    MOB_DISK_RELEASE,                   /* ... and give them back */
 };
 
 struct mob_disk_piece {
@@ -62,6 +65,7 @@ struct mob_disk_job {
 struct mob_store_config {
     uint64_t bytes;                     /* of the arena */
     uint64_t huge;                      /* bytes of huge pages that are reserved and free; the arena lies in them if that is enough */
+    uint64_t overflow;                  /* behind it, once there is a file: mob_store_overflow(). 0: never */
     uint32_t node;                      /* set later with mob_store_set_node() */
     /* Answer to a client of this node (Created, Fetched). The envelope is borrowed. */
     void (*answer)(void *arg, uint32_t process, const Mobula__Envelope *e);
@@ -92,10 +96,15 @@ struct mob_store_config {
 /* Memory is reserved, not touched. `in_memory`: no memfd, plain calloc (the simulator). */
 struct mob_store *mob_store_create(const struct mob_store_config *config, bool in_memory, struct mob_error *err);
 void mob_store_destroy(struct mob_store *s);
+/* From now on there is an overflow: a sparse file of config.overflow bytes, to be taken over (in memory: -1). Before the first client, and
+ * with config.disk, which gives it blocks. */
+int mob_store_overflow(struct mob_store *s, int fd, struct mob_error *err);
 void mob_store_set_node(struct mob_store *s, uint32_t node);
 
 /* Descriptors for a client's Welcome: arena and metadata (borrowed), a new pin page (the caller's to close after sending). */
 int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int *ret_meta, int *ret_pins, struct mob_error *err);
+/* The overflow's, for the same Welcome (borrowed); -1: there is none. */
+int mob_store_overflow_fd(const struct mob_store *s);
 /* Of a store made in memory, whose descriptors are -1: what its client `process` works on (mob_store_client_on_memory). No client: NULL. */
 const struct mob_store_meta *mob_store_metadata(const struct mob_store *s);
 struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process);
@@ -130,7 +139,7 @@ void mob_store_flush(struct mob_store *s);
  * from the disk: config.restored() follows, once; then ask again. REFER: it shall ask ret->refer. GONE: *err. */
 enum mob_serve { MOB_SERVE_HERE, MOB_SERVE_LATER, MOB_SERVE_REFER, MOB_SERVE_GONE };
 struct mob_served {
-    uint64_t offset, ticket;
+    uint64_t offset, ticket;            /* in the arena, or the overflow */
     void *incoming;                     /* not NULL: it is still on its way here itself */
     uint32_t refer, position;           /* the asker's place in line; 0: as it was */
 };
@@ -139,8 +148,8 @@ void mob_store_serve_done(struct mob_store *s, uint64_t ticket);
 /* Keep a sealed object from going, for the raylet itself: a ticket for _done(). False: it is not here. */
 bool mob_store_keep(struct mob_store *s, const struct mob_object_id *id, uint64_t *ret_ticket);
 void *mob_store_arena(const struct mob_store *s);
-/* The file that is mapped there, and that can be written to as well; -1: none, or of huge pages, which cannot. */
-int mob_store_arena_file(const struct mob_store *s);
+/* The file that is mapped at this offset, and which byte of it; -1: none, or of huge pages, which cannot be written to as files. */
+int mob_store_file(const struct mob_store *s, uint64_t offset, uint64_t *ret_at);
 
 struct mob_store_usage {
     uint64_t size, used, objects, pulls;
@@ -149,7 +158,8 @@ struct mob_store_usage {
     uint64_t asks;                      /* who wait for room */
     uint64_t pulled;                    /* from other nodes, so far */
     uint64_t warm;                      /* bytes of the arena that have pages */
-    const char *trouble;                /* why nothing is spilled just now, or "" */
+    uint64_t overflow, overflow_size;   /* bytes of the overflow that are taken; that there are */
+    const char *trouble;                /* why nothing is spilled, or goes to the overflow, just now; or "" */
     const char *pages;                  /* how large those of the arena are, and why */
 };
 /* For people. */
@@ -158,12 +168,12 @@ struct mob_store_row {
     uint64_t size;
     const char *state;
     uint32_t maker, reader;             /* reader: a process that has it pinned; 0: none seen */
-    bool making, copy, freed;
+    bool making, copy, freed, overflow;
 };
 /* The largest objects, the largest first. Returns how many. */
 size_t mob_store_largest(struct mob_store *s, struct mob_store_row *ret_rows, size_t max);
 struct mob_store_usage mob_store_usage(const struct mob_store *s);
-/* Aborts unless bytes used = sum of what lives, extents do not overlap, free list coalesced. */
+/* Aborts unless bytes used = sum of what lives, in the arena and in the overflow, extents do not overlap, free list coalesced. */
 void mob_store_check(const struct mob_store *s);
 
 #endif

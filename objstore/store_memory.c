@@ -3,10 +3,11 @@
  *
  *   arena     memfd, size sealed; clients map it to read and to write. In huge pages if so many are reserved in the system and free: then
  *             they are ours from the start, so that no page is ever missing, and none is given back; nobody else could use it for anything
+ *   overflow  a file without a name, which the shell makes (objstore/disk.c), at addresses that are kept for it behind the arena
  *   metadata  memfd, sealed against all writers to come: only the mapping made here can write
  *   pin page  memfd, one a client, which writes it; mapped here to read
  *
- * In memory (the simulator) the three are plain memory, and there are no descriptors.
+ * In memory (the simulator) all of it is plain memory, and there are no descriptors.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 
 #include "common/error.h"
 #include "common/sysinfo.h"
+#include "objstore/span.h"
 #include "objstore/store_private.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -28,34 +30,36 @@
 #define MFD_HUGE_2MB (21u << 26)
 #endif
 
-/* Memory behind a descriptor, mapped to read and write; then sealed. The mapping is not copied by fork(). */
-static void *shared(const char *name, uint64_t size, bool huge, int more_seals, int *ret_fd, struct mob_error *err)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-    void *p = MAP_FAILED;
+struct memory {
+    const char *name;
+    uint64_t size, span;                /* it is mapped at the front of so many bytes of addresses */
+    bool huge;
+    int more_seals;
+};
 
-    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0)
-        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? 0 : MAP_NORESERVE), fd, 0);
-    if (p == MAP_FAILED) {
-        mob_error_errno(err, "making %llu bytes of shared memory for the object store", (unsigned long long)size);
-        if (fd >= 0)
-            close(fd);
-        return NULL;
-    }
-    madvise(p, size, MADV_DONTFORK);
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | more_seals) < 0) {
+/* Memory behind a descriptor, mapped to read and write; then sealed. The mapping is not copied by fork(). */
+static void *shared(const struct memory *m, int *ret_fd, struct mob_error *err)
+{
+    int fd = memfd_create(m->name, MFD_CLOEXEC | MFD_ALLOW_SEALING | (m->huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+    void *p = NULL;
+
+    if (fd < 0 || ftruncate(fd, (off_t)m->size) < 0)
+        mob_error_errno(err, "making %llu bytes of shared memory for the object store", (unsigned long long)m->size);
+    else if ((p = mob_span_reserve(m->span, err)) == NULL || mob_span_map(p, fd, m->size, PROT_READ | PROT_WRITE, err) < 0)
+        ;
+    else if (fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL | m->more_seals) < 0)
         mob_error_errno(err, "sealing the object store's memory (Linux 5.1 or newer is needed)");
-        munmap(p, size);
+    else
+        return *ret_fd = fd, p;
+    mob_span_release(p, m->span);
+    if (fd >= 0)
         close(fd);
-        return NULL;
-    }
-    *ret_fd = fd;
-    return p;
+    return NULL;
 }
 
 void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err)
 {
-    return shared(name, size, false, more_seals, ret_fd, err);
+    return shared(&(struct memory){ .name = name, .size = size, .span = size, .more_seals = more_seals }, ret_fd, err);
 }
 
 void *mob_memory_plain(uint64_t size, struct mob_error *err)
@@ -74,7 +78,7 @@ void mob_memory_let_go(const struct mob_store *s, void *p, uint64_t size)
     if (s->in_memory)
         free(p);
     else
-        munmap(p, size);
+        mob_span_release(p, size);
 }
 
 /* What is in brackets in a file of choices; "nothing" if there is no such file. */
@@ -117,20 +121,25 @@ static void say_pages(struct mob_store *s, uint64_t size)
         snprintf(s->page_text + used, sizeof s->page_text - used, "of vm.nr_hugepages %llu are free, and it takes %llu", free, takes);
 }
 
-/* Where there are huge pages for all of it: mapping it, without MAP_NORESERVE, makes them ours, or fails. */
+/* Where there are huge pages for all of it: mapping it makes them ours, or fails. */
 static void make_arena(struct mob_store *s, uint64_t size, struct mob_error *err)
 {
-    if (size % MOB_HUGE_PAGE == 0 && s->config.huge >= size)
-        s->arena = shared("mobula-arena", size, true, 0, &s->arena_fd, err);
+    struct memory m = { .name = "mobula-arena", .size = size, .span = s->span };
+
+    m.huge = size % MOB_HUGE_PAGE == 0 && s->config.huge >= size;
+    if (m.huge)
+        s->arena = shared(&m, &s->arena_fd, err);
     s->huge = s->arena != NULL;
+    m.huge = false;
     if (s->arena == NULL)
-        s->arena = shared("mobula-arena", size, false, 0, &s->arena_fd, err);
+        s->arena = shared(&m, &s->arena_fd, err);
 }
 
 int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
 {
+    s->span = s->config.overflow > 0 ? mob_overflow_at(size) + s->config.overflow : size;
     if (s->in_memory) {
-        s->arena = mob_memory_plain(size, err);
+        s->arena = mob_memory_plain(s->span, err);
         s->meta = s->arena != NULL ? mob_memory_plain(s->meta_size, err) : NULL;
     } else {
         make_arena(s, size, err);
@@ -147,10 +156,23 @@ int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
     return 0;
 }
 
+int mob_memory_overflow(struct mob_store *s, int fd, struct mob_error *err)
+{
+    uint64_t at = mob_overflow_at(mob_alloc_size(s->alloc));
+
+    if (!s->in_memory && mob_span_map(s->arena + at, fd, s->config.overflow, PROT_READ | PROT_WRITE, err) < 0)
+        return -1;
+    s->overflow.fd = fd;
+    s->meta->overflow_size = s->config.overflow;
+    return 0;
+}
+
 void mob_memory_end(struct mob_store *s)
 {
-    mob_memory_let_go(s, s->arena, mob_alloc_size(s->alloc));
+    mob_memory_let_go(s, s->arena, s->span);
     mob_memory_let_go(s, s->meta, s->meta_size);
+    if (s->overflow.fd >= 0)
+        close(s->overflow.fd);
     if (s->arena_fd >= 0)
         close(s->arena_fd);
     if (s->meta_fd >= 0)

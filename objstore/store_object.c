@@ -33,6 +33,8 @@ static struct mob_link *list_of(const struct object *o)
         return &o->store->doomed;
     if (o->m.now != OBJECT_SEALED || o->writing)
         return NULL;
+    if (mob_overflow_has(o->store, o->extent))
+        return &o->store->overflow.sealed;
     if (o->copy || o->file != NULL)
         return &o->store->evictable;
     return o->size > 0 ? &o->store->primaries : NULL;
@@ -192,14 +194,17 @@ static bool take_room(struct mob_store *s, uint32_t maker, uint64_t size, bool e
 {
     struct mob_extent *extent = NULL;
 
-    if (size > 0 && (extent = mob_pages_take(s, maker, size, evict)) == NULL)
+    if (s->overflow.ready != NULL)
+        extent = mob_overflow_take(s);  /* which is for this one */
+    else if (size > 0 && (extent = mob_pages_take(s, maker, size, evict)) == NULL)
         return false;
+    assert(extent == NULL || extent->size >= size);
     if (take_entry(s, ret_entry) || (evict && mob_room_entry(s) && take_entry(s, ret_entry))) {
         *ret_extent = extent;
         return true;
     }
     if (extent != NULL)
-        mob_alloc_give(s->alloc, extent);
+        mob_pages_give(s, 0, extent);
     return false;
 }
 

@@ -50,6 +50,10 @@ void mob_pages_give(struct mob_store *s, uint32_t maker, struct mob_extent *exte
 {
     struct client *c = maker != 0 ? mob_map_get(&s->clients, maker) : NULL;
 
+    if (mob_overflow_has(s, extent)) {
+        mob_overflow_give(s, extent);
+        return;
+    }
     if (c == NULL || extent->size < KEEP_MIN || s->asks.count > 0) {
         mob_alloc_give(s->alloc, extent);
         return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_private.h -- the parts of a store, for its own files: store.c (whole), store_object.c (one object's life), store_room.c (who must
  * go, who is pinned), store_loan.c (what is kept for who was told of it), store_wait.c (who waits for room), store_pages.c (which pages),
- * store_spill.c (to the disk and back), store_fetch.c (who waits for an object), store_pull.c (bringing it here), store_giver.c (who asks
- * a node next), store_serve.c (giving it to others), store_copies.c (what owners are told), store_receive.c (messages). */
+ * store_spill.c (to the disk and back), store_overflow.c (a place on the disk for who waits), store_fetch.c (who waits for an object),
+ * store_pull.c (bringing it here), store_giver.c (who asks a node next), store_serve.c (giving it to others), store_copies.c (what owners
+ * are told), store_receive.c (messages). */
 #ifndef MOB_OBJSTORE_STORE_PRIVATE_H
 #define MOB_OBJSTORE_STORE_PRIVATE_H
 
@@ -51,6 +52,8 @@ struct ask {                    /* waits for room */
     struct mob_object_id id;
     uint64_t size;
     uint64_t overtaken;         /* bytes that younger asks got meanwhile */
+    int64_t since;              /* ns, from the first tick on */
+    struct berth *berth;        /* in the overflow, on its way; NULL: none */
 };
 
 struct spill_file {
@@ -80,7 +83,8 @@ struct object {
     struct object *next_same;           /* chain of store->by_id */
     struct mob_link all;                /* in store->all */
     struct mob_link link;               /* in `listed` */
-    struct mob_link *listed;            /* SEALED: store->evictable or ->primaries, longest unused first; DOOMED: ->doomed; or NULL */
+    struct mob_link *listed;            /* SEALED: store->evictable, ->primaries or ->overflow.sealed, longest unused first;
+                                           DOOMED: ->doomed; or NULL */
     struct mob_link waiters;
     struct pull *pull;                  /* PULLING, DISCARDED: who writes it; NULL: nobody any more */
     uint32_t source;                    /* of a copy: the node whose copy Fetch named */
@@ -134,6 +138,7 @@ struct pull {
     unsigned flights;
     bool ends;                          /* fact: nobody wants it any more, or it cannot be had: `why` */
     struct mob_error why;
+    struct berth *berth;                /* WAITING: in the overflow, on its way; NULL: none */
     int64_t since;                      /* ns, from the first tick on: WAITING, SEEKING */
     bool said;                          /* that it waits */
     uint64_t overtaken;                 /* WAITING: bytes of younger ones that found room meanwhile */
@@ -165,6 +170,7 @@ struct mob_store {
     bool in_memory;
     int arena_fd, meta_fd;
     char *arena;
+    uint64_t span;                      /* addresses from there on */
     struct mob_alloc *alloc;
     struct mob_store_meta *meta;
     uint64_t meta_size;
@@ -220,12 +226,24 @@ struct mob_store {
         struct mob_error trouble;       /* code MOB_OK: the last write was good */
         bool stopped;                   /* by trouble, until retry_at */
     } spill;
+    struct {                            /* store_overflow.c */
+        int fd;                         /* -1: in memory, or none */
+        struct mob_alloc *alloc;        /* NULL: there is none */
+        struct mob_link sealed;         /* SEALED objects there */
+        uint64_t moving;                /* bytes that the disk is giving blocks, or taking them from: nobody's */
+        struct mob_extent *ready;       /* has blocks, while it is handed to who waits for it */
+        struct mob_error trouble;       /* code MOB_OK: the last reservation was good, or is long ago */
+        uint64_t refused;               /* so much the disk did not have; 0: not lately */
+        int64_t retry_at;               /* 0: as trouble came, until a tick */
+    } overflow;
 };
 
 /* -- store_memory.c ------------------------------------------------------------------------------------------------------ */
 
 /* Arena and metadata, as s->in_memory says. */
 int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err);
+/* The overflow, behind the arena. The descriptor is the store's from then on. */
+int mob_memory_overflow(struct mob_store *s, int fd, struct mob_error *err);
 void mob_memory_end(struct mob_store *s);
 uint64_t mob_memory_warm(const struct mob_store *s);    /* bytes of the arena that have pages */
 void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *ret_fd, struct mob_error *err);
@@ -308,6 +326,10 @@ void mob_wait_forget(struct mob_store *s, uint32_t process);
 /* Bytes that the one whose turn it is needs; 0: nobody waits. */
 uint64_t mob_wait_needs(const struct mob_store *s);
 void mob_wait_tick(struct mob_store *s, int64_t now_ns);
+/* No room comes from the disk: those who have waited long enough get berths. */
+void mob_wait_overflow(struct mob_store *s, int64_t now_ns);
+/* Its berth is ready, or there is none. */
+void mob_wait_berthed(struct mob_store *s, struct ask *a);
 /* The end of every fact: who waited for room gets what came, and the disk is told what to do. */
 void mob_store_settle(struct mob_store *s);
 
@@ -339,6 +361,42 @@ void mob_spill_forget(struct object *o);
 /* Something is on its way to the disk, or could be. */
 bool mob_spill_helps(const struct mob_store *s);
 void mob_spill_fini(struct mob_store *s);
+
+/* -- store_overflow.c ---------------------------------------------------------------------------------------------------- */
+
+#define BERTH_NS INT64_C(100000000)     /* so long who waits for room hopes for some in the arena */
+#define BERTHS_AT_ONCE 64               /* a tick, of asks as of pulls; and unless it is one ... */
+#define BERTHED_SHARE 8                 /* ... no more than this part of the arena */
+
+/* A place in the overflow for one who waits for room; then that of nobody. Of `ask` or `pull`; neither: who waited does so no more. */
+struct berth {
+    struct mob_disk_job job;            /* first: the disk, and who frees the job, know it alone */
+    struct mob_extent *extent;
+    uint64_t size;                      /* that is wanted of it */
+    struct ask *ask;
+    struct pull *pull;
+};
+
+static inline bool mob_overflow_has(const struct mob_store *s, const struct mob_extent *e)
+{
+    return e != NULL && e->offset >= mob_alloc_size(s->alloc);
+}
+
+/* An object of this size needs no berth, or the disk had no blocks for one. */
+static inline bool mob_overflow_refuses(const struct mob_store *s, uint64_t size)
+{
+    return size == 0 || (s->overflow.refused > 0 && size >= s->overflow.refused);
+}
+
+/* The disk is asked for blocks; mob_wait_berthed() or mob_pull_berthed() follows. NULL: there is no place. */
+struct berth *mob_overflow_reserve(struct mob_store *s, uint64_t size);
+/* Nobody waits for it any more. NULL is fine. */
+void mob_overflow_forget(struct berth **b);
+/* What is ready, for the object of who is served now. */
+struct mob_extent *mob_overflow_take(struct mob_store *s);
+void mob_overflow_give(struct mob_store *s, struct mob_extent *e);
+void mob_overflow_done(struct mob_store *s, struct mob_disk_job *job);
+void mob_overflow_tick(struct mob_store *s, int64_t now_ns);
 
 /* -- store_receive.c ----------------------------------------------------------------------------------------------------- */
 
@@ -376,9 +434,14 @@ void mob_pulls_end(struct mob_store *s, bool (*is_its)(const struct pull *p, str
 /* The end of each fact: those that wait for room get what came. */
 void mob_pulls_settle(struct mob_store *s);
 void mob_pulls_tick(struct mob_store *s, int64_t now_ns);
+/* As mob_wait_berthed(). */
+void mob_pull_berthed(struct pull *p);
 /* Bytes that the first of those that wait for room needs; 0: none waits. */
 uint64_t mob_pulls_need(const struct mob_store *s);
-bool mob_pulls_wait(const struct mob_store *s);
+static inline bool mob_pulls_wait(const struct mob_store *s)
+{
+    return s->pulls.waiting_count > 0 || !mob_list_empty(&s->pulls.seeking);
+}
 
 /* -- store_giver.c ------------------------------------------------------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
 /* store_pull.c -- bringing one object here, from whoever has it.
  *
  *   WAITING --> MOVING <--> SEEKING          WAITING  waits for room in the arena, those that somebody gets first: it comes when others
- *      |         |  |          |                      let go (mob_pulls_settle, mob_pulls_tick). Refused are a larger one than the
- *      |         |  '----------|--> OVER              whole store, and at last others (store_wait.c)
+ *      |         |  |          |                      let go (mob_pulls_settle, mob_pulls_tick), or from the overflow. Refused are a
+ *      |         |  '----------|--> OVER              larger one than the store, and at last others (store_wait.c)
  *      '---------'--> ENDING <-'     ^       MOVING   waits for its flights: ranges on their way here (mob_store_pulled)
  *                       |            |       SEEKING  waits for news of the node that it shall come from, at most SEEK_NS
  *                       '------------'       ENDING   those who waited have been told; waits for its flights, which still write
@@ -183,6 +183,7 @@ static enum mob_next give_up(struct pull *p)
     assert(p->ends);
     chain_remove(p);
     mob_list_remove(&p->link);
+    mob_overflow_forget(&p->berth);
     mob_fetch_answer_list(p->store, &p->waiters, &p->id, NULL, &p->why);
     return mob_machine_goto(&p->m, PULL_ENDING);
 }
@@ -213,7 +214,7 @@ static bool is_hopeless(const struct pull *p)
 /* A large one is overtaken by small ones that fit; but not by more bytes than it wants itself, so that it has its turn. */
 static bool lets_pass(const struct pull *p)
 {
-    return p->overtaken < (p->size > CHUNK ? p->size : CHUNK);
+    return p->berth != NULL || p->overtaken < (p->size > CHUNK ? p->size : CHUNK);
 }
 
 /* Somebody of its priority or above waits, and has been overtaken enough. */
@@ -257,7 +258,7 @@ static enum mob_next pull_waiting(struct mob_machine *m)
         s->pulls.waiting_count -= !mob_list_empty(&p->link);
         return give_up(p);
     }
-    if (mob_list_empty(&p->link) && is_behind(p))
+    if (p->berth != NULL || (mob_list_empty(&p->link) && is_behind(p)))
         return wait_for_room(p);
     p->object = mob_object_create(s, &p->id, p->size, OBJECT_PULLING, &p->why);
     if (p->object == NULL && p->size > mob_alloc_size(s->alloc)) {
@@ -522,17 +523,21 @@ void mob_pulls_settle(struct mob_store *s)
     }
 }
 
-uint64_t mob_pulls_need(const struct mob_store *s)
+void mob_pull_berthed(struct pull *p)
 {
-    for (unsigned i = PRIORITIES; i-- > 0;)
-        if (!mob_list_empty(&s->pulls.waiting[i]))
-            return mob_list_first(&s->pulls.waiting[i], const struct pull, link)->size;
-    return 0;
+    mob_overflow_forget(&p->berth);
+    pull_run(p);
 }
 
-bool mob_pulls_wait(const struct mob_store *s)
+uint64_t mob_pulls_need(const struct mob_store *s)
 {
-    return s->pulls.waiting_count > 0 || !mob_list_empty(&s->pulls.seeking);
+    const struct pull *p;
+
+    for (unsigned i = PRIORITIES; i-- > 0;)
+        mob_list_each(p, &s->pulls.waiting[i], const struct pull, link)
+            if (p->berth == NULL)
+                return p->size;
+    return 0;
 }
 
 static void tell_waiting(struct mob_store *s, struct pull *p, int64_t now_ns)

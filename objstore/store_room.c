@@ -203,7 +203,7 @@ static int refuse_for_entries(const struct mob_store *s, const char *name, struc
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err)
 {
     uint64_t all = mob_alloc_size(s->alloc);
-    char name[MOB_OBJECT_NAME_SIZE], holder[96] = "";
+    char name[MOB_OBJECT_NAME_SIZE], holder[96] = "", overflow[96] = "";
 
     mob_object_id_name(id, name);
     if (size > all)
@@ -214,13 +214,16 @@ int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_
         return refuse_for_entries(s, name, err);
     if (who)
         find_holder(s, holder, sizeof holder);
-    return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s of %" PRIu64 " bytes: of the %" PRIu64 " bytes of the store of node %u, %"
+    if (s->overflow.alloc != NULL)
+        snprintf(overflow, sizeof overflow, " and of the %" PRIu64 " of its overflow on the disk", mob_alloc_size(s->overflow.alloc));
+    return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s of %" PRIu64 " bytes: of the %" PRIu64 " bytes of the store of node %u%s, %"
                          PRIu64 " hold %" PRIu64 " sealed objects (%" PRIu64 " of them copies in use), %" PRIu64 " are being written, %"
                          PRIu64 " being pulled or restored, %" PRIu64 " were freed but are still in use%s; the largest gap is %" PRIu64
-                         "; %s%sdrop refs or views, or start the node with a larger object store", name, size, all, s->config.node,
-                         s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes,
+                         "; %s%s%s%sdrop refs or views, or start the node with a larger object store", name, size, all, s->config.node,
+                         overflow, s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes,
                          s->bytes[OBJECT_CREATED] + s->bytes[OBJECT_UNWANTED],
                          s->bytes[OBJECT_PULLING] + s->bytes[OBJECT_DISCARDED] + s->bytes[OBJECT_RESTORING] + s->bytes[OBJECT_DROPPED],
                          s->bytes[OBJECT_DOOMED], holder, mob_alloc_largest_gap(s->alloc), s->spill.trouble.text,
-                         s->spill.trouble.text[0] != '\0' ? "; " : "");
+                         s->spill.trouble.text[0] != '\0' ? "; " : "", s->overflow.trouble.text,
+                         s->overflow.trouble.text[0] != '\0' ? "; " : "");
 }

@@ -280,6 +280,8 @@ void mob_store_disk_done(struct mob_store *s, struct mob_disk_job *job)
         read_over(s, job);
     else if (job->verb == MOB_DISK_TOUCH || job->verb == MOB_DISK_GIVE_BACK)
         mob_pages_done(s, job);
+    else if (job->verb == MOB_DISK_RESERVE || job->verb == MOB_DISK_RELEASE)
+        mob_overflow_done(s, job);
     free(job);
     mob_store_settle(s);
 }

@@ -6,7 +6,8 @@
  * any more. So a huge one does not hold up small ones, and is not starved by them.
  *
  * Room comes when objects are freed or unpinned, when transfers end, and from the disk (store_spill.c), which is asked for as much as
- * the oldest ask needs. mob_store_settle() ends each fact; a look each tick finds the pins that went without a message.
+ * the oldest ask needs. mob_store_settle() ends each fact; a look each tick finds the pins that went without a message. Whom the disk
+ * does not help either gets a berth in the overflow (store_overflow.c), the oldest first; who has one on its way holds nobody up.
  *
  * An ask larger than the store is refused at once. When no room has come for a while the others are, the oldest first, until those behind
  * it find room:
@@ -40,6 +41,7 @@ static const struct mob_object_id *id_of(const struct ask *a)
 
 static void remove_ask(struct mob_store *s, struct ask *a)
 {
+    mob_overflow_forget(&a->berth);
     mob_list_remove(&a->link);
     s->asks.count--;
     if (a->object != NULL)
@@ -63,7 +65,8 @@ static bool try(struct mob_store *s, const struct ask *a, bool evict)
         o->ask = (struct ask *)a;
         return false;
     }
-    if (!mob_spill_leaves_room(s, a->size) || (o = mob_object_try(s, &a->id, a->size, OBJECT_CREATED, a->process, evict)) == NULL)
+    if ((s->overflow.ready == NULL && !mob_spill_leaves_room(s, a->size))
+        || (o = mob_object_try(s, &a->id, a->size, OBJECT_CREATED, a->process, evict)) == NULL)
         return false;
     o->job = mob_client_job(s, a->process);
     mob_answer_created(s, a->process, &a->id, o, NULL);
@@ -94,7 +97,7 @@ static bool may_overtake(const struct mob_store *s, const struct ask *a)
 
         if (older == a)
             return true;
-        if (++looks > LOOKS || older->overtaken >= limit
+        if (++looks > LOOKS || (older->overtaken >= limit && older->berth == NULL)
             || (older->process == a->process && mob_object_id_eq(id_of(older), id_of(a))))
             return false;
     }
@@ -120,6 +123,8 @@ static void serve(struct mob_store *s)
     bool oldest = true;
 
     mob_list_each(a, &s->asks.list, struct ask, link) {
+        if (a->berth != NULL)
+            continue;
         if (!oldest && (++looks > LOOKS || !may_overtake(s, a)))
             return;
         if (try(s, a, oldest)) {
@@ -191,12 +196,12 @@ void mob_wait_forget(struct mob_store *s, uint32_t process)
 
 uint64_t mob_wait_needs(const struct mob_store *s)
 {
-    uint64_t size;
+    const struct ask *a;
 
-    if (mob_list_empty(&s->asks.list))
-        return 0;
-    size = size_of(mob_list_first(&s->asks.list, const struct ask, link));
-    return size > 0 ? size : 1;
+    mob_list_each(a, &s->asks.list, const struct ask, link)
+        if (a->berth == NULL)
+            return size_of(a) > 0 ? size_of(a) : 1;
+    return 0;
 }
 
 void mob_store_settle(struct mob_store *s)
@@ -207,6 +212,45 @@ void mob_store_settle(struct mob_store *s)
     }
     mob_pulls_settle(s);
     mob_spill_pump(s);
+}
+
+/* -- a place in the overflow --------------------------------------------------------------------------------------------- */
+
+void mob_wait_overflow(struct mob_store *s, int64_t now_ns)
+{
+    uint64_t left = mob_alloc_size(s->alloc) / BERTHED_SHARE;
+    unsigned berths = 0;
+    struct ask *a;
+
+    mob_list_each(a, &s->asks.list, struct ask, link) {
+        if (a->since == 0)
+            a->since = now_ns;
+        if (a->berth != NULL)
+            continue;
+        if (now_ns - a->since < BERTH_NS || berths == BERTHS_AT_ONCE || (berths > 0 && size_of(a) > left) || !may_overtake(s, a))
+            return;
+        if (try(s, a, true)) {          /* it is the oldest of those without one */
+            note_overtaken(s, a);
+            remove_ask(s, a);
+            continue;
+        }
+        if (mob_overflow_refuses(s, size_of(a)))
+            continue;
+        if ((a->berth = mob_overflow_reserve(s, size_of(a))) == NULL)
+            return;
+        a->berth->ask = a;
+        left -= size_of(a) < left ? size_of(a) : left;
+        berths++;
+    }
+}
+
+void mob_wait_berthed(struct mob_store *s, struct ask *a)
+{
+    mob_overflow_forget(&a->berth);
+    if (s->overflow.ready != NULL && try(s, a, false)) {
+        note_overtaken(s, a);
+        remove_ask(s, a);
+    }
 }
 
 /* -- when no room comes -------------------------------------------------------------------------------------------------- */
@@ -226,7 +270,7 @@ static bool may_come(struct mob_store *s)
 {
     struct object *o;
 
-    if (mob_spill_helps(s) || s->count[OBJECT_PULLING] + s->count[OBJECT_DISCARDED] > 0)
+    if (mob_spill_helps(s) || s->overflow.moving > 0 || s->count[OBJECT_PULLING] + s->count[OBJECT_DISCARDED] > 0)
         return true;
     mob_room_look(s);
     mob_list_each(o, &s->all, struct object, all) {

@@ -53,9 +53,10 @@ static int send_welcome(struct mob_resident *r, struct mob_stream *c, struct mob
     Mobula__Address self_address, job_address;
     Mobula__Resource resources[MOB_RESOURCES_MAX], *list[MOB_RESOURCES_MAX];
     struct mob_envelope e;
-    int fds[5] = { r->page_fd, r->bell.fd };
+    int fds[6] = { r->page_fd, r->bell.fd };
     size_t size;
 
+    fds[5] = mob_store_overflow_fd(s->store);
     if (mob_store_client(s->store, r->number, &fds[2], &fds[3], &fds[4], err) < 0)
         return -1;
     mob_store_client_job(s->store, r->number, r->job);
@@ -68,13 +69,14 @@ static int send_welcome(struct mob_resident *r, struct mob_stream *c, struct mob
     w.executable.data = r->program.bytes;
     w.executable.len = sizeof r->program.bytes;
     w.arena_size = mob_store_usage(s->store).size;
+    w.overflow_size = mob_store_usage(s->store).overflow_size;
     w.n_node_resources = mob_wire_put_resources(resources, list, &s->config.resources);
     w.node_resources = list;
     w.depth = depth;
     mob_envelope_init(&e, (struct mob_address){ self.node, 0 }, self, MOBULA__ENVELOPE__BODY_WELCOME);
     e.e.welcome = &w;
     const void *bytes = mob_wire_pack(s->wire, &e.e, &size);
-    mob_stream_send_first(c, bytes, size, fds, MOB_COUNT(fds));
+    mob_stream_send_first(c, bytes, size, fds, fds[5] >= 0 ? 6 : 5);
     close(fds[4]);                      /* the store has its own mapping of the pin page */
     mob_stream_flush(c);
     return 0;

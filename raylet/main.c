@@ -42,7 +42,7 @@ static int build(struct mob_shell *s, struct mob_raylet_options *o, struct mob_e
     s->wire = mob_wire_create();
     store = mob_world_store(s, o->store_bytes);
     store.huge = machine.huge;
-    if ((s->store = mob_store_create(&store, false, err)) == NULL || mob_spill_init(s, err) < 0)
+    if ((s->store = mob_store_create(&store, false, err)) == NULL || mob_spill_init(s, store.overflow, err) < 0)
         return -1;
     mob_shell_configure(s, &machine);
     s->rpc = mob_rpc_create(s->loop, token, &mob_world_rpc, s);

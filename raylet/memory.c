@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* memory.c -- the question "memory": what is in this node's store, the largest objects first.
  *
- *   {"node", "ip", "used", "size", "spilled", "total", "objects": [{"object", "owner", "size", "state", "reference"}],
- *    "references": [{"object", "local", "tasks", "captured", "holders"}]}
+ *   {"node", "ip", "used", "size", "spilled", "overflow", "total", "objects": [{"object", "owner", "size", "state", "overflow",
+ *    "reference"}], "references": [{"object", "local", "tasks", "captured", "holders"}]}
  *
  * reference: what keeps it: "view of N.P" (a process reads it), "being made by N.P", "copy" (it is elsewhere, too), "owner" (refs to it),
  * "none" (freed, and on its way out).
@@ -75,8 +75,9 @@ static void add_object(struct text *t, const struct mob_raylet *r, const struct 
         snprintf(reference, sizeof reference, "being made by %u.%u", r->self.node, row->maker);
     else
         snprintf(reference, sizeof reference, "%s", row->copy ? "copy" : "owner");
-    add(t, "%s{\"object\":\"%s\",\"owner\":\"%u.%u\",\"size\":%" PRIu64 ",\"state\":\"%s\",\"reference\":\"%s\"}", first ? "" : ",",
-        mob_object_id_name(&row->id, name), row->id.node, row->id.process, row->size, row->state, reference);
+    add(t, "%s{\"object\":\"%s\",\"owner\":\"%u.%u\",\"size\":%" PRIu64 ",\"state\":\"%s\",\"overflow\":%s,\"reference\":\"%s\"}",
+        first ? "" : ",", mob_object_id_name(&row->id, name), row->id.node, row->id.process, row->size, row->state,
+        row->overflow ? "true" : "false", reference);
 }
 
 static void send_parts(struct mob_raylet *r, struct mob_address to, uint64_t query, const struct text *t)
@@ -145,7 +146,7 @@ static void add_store(struct mob_raylet *r, struct text *t, size_t limit)
     }
     add(t, "{\"node\":%u,\"ip\":\"%s\",\"used\":%" PRIu64 ",\"size\":%" PRIu64 ",\"spilled\":%" PRIu64, r->self.node, r->config.ip,
         usage.used, usage.size, usage.spilled);
-    add(t, ",\"total\":%" PRIu64 ",\"objects\":[", usage.objects);
+    add(t, ",\"overflow\":%" PRIu64 ",\"total\":%" PRIu64 ",\"objects\":[", usage.overflow, usage.objects);
     for (size_t i = 0; i < count; i++)
         add_object(t, r, &rows[i], i == 0);
     add(t, "],\"references\":[");

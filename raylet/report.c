@@ -48,6 +48,7 @@ static void say_report(struct mob_raylet *r)
         m.store_spilled = usage.spilled;
         m.store_pulled = usage.pulled;
         m.store_warm = usage.warm;
+        m.store_overflow = usage.overflow;
         m.store_asks = (uint32_t)usage.asks;
         m.store_trouble = (char *)usage.trouble;
         m.store_pages = (char *)usage.pages;

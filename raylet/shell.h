@@ -71,8 +71,8 @@ extern const struct mob_bulk_callbacks mob_world_bulk;
 struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes);
 int64_t mob_world_tick(void *shell);
 
-/* spill.c: the disk behind the store. */
-int mob_spill_init(struct mob_shell *s, struct mob_error *err);
+/* spill.c: the disk behind the store, and an overflow of so many bytes if it can be. */
+int mob_spill_init(struct mob_shell *s, uint64_t overflow, struct mob_error *err);
 void mob_spill_do(void *shell, struct mob_disk_job *job);
 
 /* hello.c: what comes over local connections, from Hello on. */

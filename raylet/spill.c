@@ -2,7 +2,8 @@
 /* spill.c -- the disk behind the store: which folder, and the jobs between the store and the disk's thread.
  *
  * A folder in memory is no help against memory that is full. So of the run folder, $TMPDIR, /tmp and /var/tmp the first is taken
- * that lies on a disk; if none does, one in memory, with a warning. What is spilled has no name there (objstore/disk.c).
+ * that lies on a disk; if none does, one in memory, with a warning. What is spilled has no name there (objstore/disk.c). The same folder
+ * has the store's overflow; where it cannot be, the store does without.
  */
 #include <errno.h>
 #include <limits.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "objstore/layout.h"
 #include "objstore/disk.h"
 #include "raylet/shell.h"
 
@@ -84,12 +86,24 @@ void mob_spill_do(void *shell, struct mob_disk_job *job)
     mob_disk_do(s->disk, job);
 }
 
-int mob_spill_init(struct mob_shell *s, struct mob_error *err)
+static void open_overflow(struct mob_shell *s, uint64_t size)
+{
+    struct mob_error err;
+    int fd = mob_disk_overflow(s->disk, mob_overflow_at(mob_store_usage(s->store).size), size, &err);
+
+    if (fd < 0 || mob_store_overflow(s->store, fd, &err) < 0)
+        mob_warn("%s", err.text);
+}
+
+int mob_spill_init(struct mob_shell *s, uint64_t overflow, struct mob_error *err)
 {
     char folder[PATH_MAX];
 
     if (find_folder(s->options, folder, err) < 0)
         return -1;
     s->disk = mob_disk_create(s->loop, folder, mob_store_arena(s->store), job_done, s, err);
-    return s->disk != NULL ? 0 : -1;
+    if (s->disk == NULL)
+        return -1;
+    open_overflow(s, overflow);
+    return 0;
 }

@@ -229,8 +229,10 @@ static void pull(void *arg, struct mob_flight *f)
 static void *incoming(void *arg, uint64_t offset, uint64_t size)
 {
     struct mob_shell *s = arg;
+    uint64_t at;
+    int file = mob_store_file(s->store, offset, &at);
 
-    return mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size, mob_store_arena_file(s->store), offset);
+    return mob_bulk_incoming_create(s->bulk, (char *)mob_store_arena(s->store) + offset, size, file, at);
 }
 
 static void incoming_end(void *arg, void *in)
@@ -328,12 +330,15 @@ static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
         mob_stream_end(r->stream, err); /* hello.c says who, and why */
 }
 
+#define OVERFLOWS 4                     /* times the arena: addresses, and blocks only as needed */
+
 struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
 {
     mob_list_init(&s->parked);
-    return (struct mob_store_config){ .bytes = bytes, .answer = answer_client, .pull = pull, .incoming = incoming,
-                                      .incoming_end = incoming_end, .reach = reach, .forget = forget, .restored = restored,
-                                      .tell = tell, .waits = say_waits, .bad = end_liar, .disk = mob_spill_do, .arg = s };
+    return (struct mob_store_config){ .bytes = bytes, .overflow = OVERFLOWS * bytes, .answer = answer_client, .pull = pull,
+                                      .incoming = incoming, .incoming_end = incoming_end, .reach = reach, .forget = forget,
+                                      .restored = restored, .tell = tell, .waits = say_waits, .bad = end_liar, .disk = mob_spill_do,
+                                      .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */

@@ -136,18 +136,18 @@ static int listen_on(struct mob_runtime *r, int fd, struct mob_error *err)
     return 0;
 }
 
-static int take_descriptors(struct mob_runtime *r, struct mob_error *err)
+static int take_descriptors(struct mob_runtime *r, bool overflow, struct mob_error *err)
 {
-    int fds[5];
+    int fds[6] = { [5] = -1 }, count = overflow ? 6 : 5;
 
-    if (mob_socket_take_fds(r->socket, fds, 5, err) < 0)
+    if (mob_socket_take_fds(r->socket, fds, (size_t)count, err) < 0)
         return -1;
     if (mob_doorbell_open(&r->bell, fds[0], fds[1], err) < 0) {
-        for (int i = 2; i < 5; i++)
+        for (int i = 2; i < count; i++)
             close(fds[i]);
         return -1;
     }
-    r->store = mob_store_client_open(fds[2], fds[3], fds[4], err);
+    r->store = mob_store_client_open(&(struct mob_store_fds){ fds[2], fds[3], fds[4], fds[5] }, err);
     if (r->store == NULL)
         return -1;
     return listen_on(r, r->bell.fd, err) < 0 || listen_on(r, mob_socket_fd(r->socket), err) < 0 ? -1 : 0;
@@ -190,7 +190,7 @@ static int on_welcome(struct mob_runtime *r, const Mobula__Welcome *m, struct mo
     r->job = mob_wire_address(m->job);
     mob_copy(r->ip, sizeof r->ip, m->ip);
     memcpy(r->executable.bytes, m->executable.data, sizeof r->executable.bytes);
-    if (take_descriptors(r, err) < 0)
+    if (take_descriptors(r, m->overflow_size > 0, err) < 0)
         return -1;
     make_cores(r);
     r->state = MOB_RUNTIME_UP;

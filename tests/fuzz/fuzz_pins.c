@@ -154,6 +154,7 @@ static void read_metadata(const uint8_t *bytes, size_t size, bool good)
     struct mob_store_meta head = { .magic = MOB_STORE_MAGIC, .version = MOB_STORE_VERSION, .arena_size = STORE_BYTES };
     _Alignas(struct mob_store_entry) uint8_t meta[4096] = { 0 };
     struct mob_store_client *c;
+    struct mob_store_fds fds;
     size_t entries;
 
     size = size < sizeof meta - sizeof head ? size : sizeof meta - sizeof head;
@@ -162,8 +163,9 @@ static void read_metadata(const uint8_t *bytes, size_t size, bool good)
     memcpy(meta + (good ? sizeof head : 0), bytes, size);
     for (size_t i = 0; good && i < entries; i++)
         make_likely((struct mob_store_entry *)(meta + sizeof head) + i);
-    c = mob_store_client_open(memory_of(NULL, 0, STORE_BYTES), memory_of(meta, sizeof head + size, sizeof head + size),
-                              memory_of(&pins, sizeof pins, sizeof pins), NULL);
+    fds = (struct mob_store_fds){ memory_of(NULL, 0, STORE_BYTES), memory_of(meta, sizeof head + size, sizeof head + size),
+                                  memory_of(&pins, sizeof pins, sizeof pins), -1 };
+    c = mob_store_client_open(&fds, NULL);
     if (c == NULL)
         return;
     for (uint32_t i = 0; i < entries + 2; i++) {

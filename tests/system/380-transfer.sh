@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 380-transfer.sh -- big values between nodes. A machine that goes while others have copies: a get reads one of them. A value that does not
-# fit now is brought when there is room. One value for many leaves its node about once; when it is dropped, no node keeps it.
+# fit now is brought to the overflow. One value for many leaves its node about once; when it is dropped, no node keeps it.
 . "$(dirname "$0")/tasks.sh"
 in_lab 4 "$@"
 

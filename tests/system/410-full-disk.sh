@@ -12,8 +12,11 @@ mib=$((1 << 20))
 driver() { on h0 env MOBULA_ADDRESS="$("$lab" ip h0):$port" timeout 100 "$store" "$@"; }
 meeting() { meet=$(mktemp -d "$MOB_LAB/share/meet.XXXXXX") && chmod 777 "$meet"; }
 status_says() { on h0 mobula status | grep -q "$1"; }
-# Descriptors of spill files: /proc/PID/fd/N
-spill_files() { on h0 sh -c 'ls -l /proc/[0-9]*/fd/* 2>/dev/null | sed -n "s|.* \(/proc/[0-9]*/fd/[0-9]*\) -> /mnt/spilled/.*deleted.*|\1|p"'; }
+# Descriptors of spill files: /proc/PID/fd/N. The overflow, which is sparse and four times the store, is none.
+spill_files() {
+    on h0 sh -c 'ls -l /proc/[0-9]*/fd/* 2>/dev/null | sed -n "s|.* \(/proc/[0-9]*/fd/[0-9]*\) -> /mnt/spilled/.*deleted.*|\1|p" |
+        while read -r file; do [ "$(stat -Lc %s "$file")" = $((4 * 64 << 20)) ] || echo "$file"; done'
+}
 
 on h0 sh -c 'mkdir -p /mnt/spilled && mount -t tmpfs -o size=48m small /mnt/spilled'
 says "No such file" on h0 mobula start --head --port "$port" --object-spilling-directory /nowhere/at/all

@@ -193,12 +193,13 @@ static inline struct mob_store_client *fixture_client(struct fixture *f, uint32_
 {
     struct mob_store_client *c;
     struct mob_error err;
-    int arena, meta, pins;
+    int arena, meta, pins, overflow;
 
     ck_assert_msg(mob_store_client(f->store, process, &arena, &meta, &pins, &err) == 0, "%s", err.text);
     if (arena < 0)
         return mob_store_client_on_memory(mob_store_arena(f->store), mob_store_metadata(f->store), mob_store_pins(f->store, process));
-    c = mob_store_client_open(dup(arena), dup(meta), pins, &err);
+    overflow = mob_store_overflow_fd(f->store);
+    c = mob_store_client_open(&(struct mob_store_fds){ dup(arena), dup(meta), pins, overflow >= 0 ? dup(overflow) : -1 }, &err);
     ck_assert_msg(c != NULL, "%s", err.text);
     return c;
 }

@@ -8,7 +8,7 @@
 
 START_TEST(test_random_work_keeps_it_sound)
 {
-    struct mob_alloc *a = mob_alloc_create(ARENA);
+    struct mob_alloc *a = mob_alloc_create(0, ARENA);
     struct mob_extent *taken[200] = { 0 };
     uint64_t state = 11, used = 0;
 
@@ -44,7 +44,7 @@ END_TEST
 
 START_TEST(test_the_last_byte_can_be_had)
 {
-    struct mob_alloc *a = mob_alloc_create(ARENA + 63);
+    struct mob_alloc *a = mob_alloc_create(0, ARENA + 63);
     struct mob_extent *all = mob_alloc_take(a, ARENA), *one;
 
     ck_assert_ptr_nonnull(all);
@@ -63,7 +63,7 @@ END_TEST
 
 START_TEST(test_the_most_recently_freed_comes_first)
 {
-    struct mob_alloc *a = mob_alloc_create(ARENA);
+    struct mob_alloc *a = mob_alloc_create(0, ARENA);
     struct mob_extent *e[6];
     uint64_t warm;
 

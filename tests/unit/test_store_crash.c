@@ -79,7 +79,7 @@ static void live(struct mob_store_client *c, int fd, uint32_t process)
 
 static _Noreturn void be_client(int arena, int meta, int pins, int fd, uint32_t process)
 {
-    struct mob_store_client *c = mob_store_client_open(arena, meta, pins, NULL);
+    struct mob_store_client *c = mob_store_client_open(&(struct mob_store_fds){ arena, meta, pins, -1 }, NULL);
 
     if (c == NULL || ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
         _exit(2);

@@ -110,7 +110,7 @@ static bool says(const char *words)
 /* They are ours from the start to the end, whatever is in them. */
 START_TEST(test_in_reserved_pages)
 {
-    uint64_t before = free_huge();
+    uint64_t before = free_huge(), at;
     struct mob_store_client *me;
 
     if (!reserved)
@@ -118,7 +118,7 @@ START_TEST(test_in_reserved_pages)
     me = open_store(STORE, before);
     ck_assert_msg(says("32 huge pages of 2 MiB"), "%s", mob_store_usage(f->store).pages);
     ck_assert_uint_eq(free_huge(), before - STORE);
-    ck_assert_int_eq(mob_store_arena_file(f->store), -1);
+    ck_assert_int_eq(mob_store_file(f->store, 0, &at), -1);
     use(me, STORE);
     ck_assert_uint_eq(given_back, 0);
     ck_assert(!mob_store_idles(f->store));
@@ -136,13 +136,13 @@ START_TEST(test_in_other_pages)
         { STORE + MOB_HUGE_PAGE / 2, 2 * STORE, "its size is no whole number of 2 MiB" },
         { UINT64_C(64) << 30, UINT64_C(64) << 30, "it takes 32768" },
     };
-    uint64_t before = free_huge();
+    uint64_t before = free_huge(), at;
 
     for (unsigned i = 0; i < MOB_COUNT(cases); i++) {
         struct mob_store_client *me = open_store(cases[i].size, cases[i].huge);
 
         ck_assert_uint_eq(free_huge(), before);
-        ck_assert_int_ge(mob_store_arena_file(f->store), 0);
+        ck_assert_int_ge(mob_store_file(f->store, 0, &at), 0);
         ck_assert_msg(says("shmem_enabled says") && (says("huge pages where") || says(cases[i].words)), "%s",
                       mob_store_usage(f->store).pages);
         use(me, STORE);
