@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* disks.c -- the disk behind a store, in memory: jobs are done one after the other, each takes its time. By seed it is full for a while,
- * or a record is not what it was when it is read again. Bytes are read from the arena when a write ends, and written into it when a read
+ * or a record is not what it was when it is read again; so may be the overflow. Bytes are read from the arena when a write ends, and written into it when a read
  * ends: whoever moved them meanwhile is found out by who looks at the value.
  */
 #include <assert.h>
@@ -30,18 +30,27 @@ static unsigned char *arena(const struct shelf *h)
     return mob_store_arena(h->store);
 }
 
+/* For a while, by seed; then job->err says so. */
+static bool is_full(struct shelf *h, struct mob_disk_job *job)
+{
+    struct sim *s = h->raylet->a.sim;
+
+    if (s->now < s->faults_until && s->now >= h->full_until && sim_chance(s, 5))
+        h->full_until = s->now + (int64_t)sim_below(s, 3 * SIM_S);
+    if (s->now >= h->full_until)
+        return false;
+    mob_error_set(&job->err, MOB_ERR_NO_SPACE, "the disk is full");
+    s->misfortunes++;
+    return true;
+}
+
 static void write_all(struct shelf *h, struct mob_disk_job *job)
 {
     struct sim *s = h->raylet->a.sim;
     bool faults = s->now < s->faults_until;
 
-    if (faults && s->now >= h->full_until && sim_chance(s, 5))
-        h->full_until = s->now + (int64_t)sim_below(s, 3 * SIM_S);
-    if (s->now < h->full_until) {
-        mob_error_set(&job->err, MOB_ERR_NO_SPACE, "the disk is full");
-        s->misfortunes++;
+    if (is_full(h, job))
         return;
-    }
     for (size_t i = 0; i < job->count; i++) {
         const struct mob_disk_piece *piece = &job->pieces[i];
         struct record *r = mob_alloc(sizeof *r + piece->size);
@@ -101,6 +110,10 @@ static void run_disk(struct event *e)
         read_one(h, job);
     else if (job->verb == MOB_DISK_GIVE_BACK)
         memset(arena(h) + job->at, 0, job->length);
+    else if (job->verb == MOB_DISK_RESERVE)
+        h->raylet->a.sim->overflowed += !is_full(h, job);
+    else if (job->verb == MOB_DISK_RELEASE)
+        memset(arena(h) + job->at, 0xdd, job->length);  /* whoever still looks at it sees that */
     else if (job->verb != MOB_DISK_TOUCH)
         forget(h, job);
     mob_store_disk_done(h->store, job);

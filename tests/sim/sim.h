@@ -46,6 +46,7 @@ struct sim_config {
     bool tight;                         /* they may be full of what is in use */
     bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
     bool cancels;                       /* tasks are cancelled, too */
+    bool overflow;                      /* they have one, of four times their bytes */
 };
 
 struct sim;
@@ -124,7 +125,7 @@ struct sim {
     int64_t faults_until;               /* nothing new goes wrong after this */
     uint64_t misfortunes;               /* that may cost objects: so far */
     struct mob_link transfers;          /* stores.c */
-    uint64_t landed, spilled, read_back;        /* ranges of objects, objects; so far */
+    uint64_t landed, spilled, read_back, overflowed;    /* ranges of objects, objects, berths; so far */
     uint64_t passed_on;                 /* ranges asked of a node that still received the object itself */
     uint64_t cancelled, cancelled_staging;      /* tasks; of them such whose arguments were on their way */
     uint64_t functions_run, tasks_right, tasks_failed;

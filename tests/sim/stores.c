@@ -330,8 +330,12 @@ struct shelf *shelf_create(struct raylet *r, uint64_t bytes)
     mob_list_init(&h->parked);
     mob_list_init(&h->jobs);
     mob_list_init(&h->records);
+    if (r->a.sim->config.overflow)
+        config.overflow = 4 * bytes;
     h->store = mob_store_create(&config, true, NULL);
     assert(h->store != NULL);
+    if (config.overflow > 0)
+        mob_store_overflow(h->store, -1, NULL);
     return h;
 }
 
@@ -427,7 +431,7 @@ void shelf_check_empty(const struct raylet *r, bool of_jobs_that_run)
                 mob_object_id_name(&rows[i].id, name), rows[i].maker, rows[i].state, rows[i].copy ? ", a copy" : "");
     }
     assert(wrong == 0 && usage.spilled == 0 && usage.pulls == 0 && usage.asks == 0);
-    assert(count > 0 || (usage.used == 0 && usage.objects == 0));
+    assert(count > 0 || (usage.used == 0 && usage.objects == 0 && usage.overflow == 0));
 }
 
 void shelf_say(const struct raylet *r)

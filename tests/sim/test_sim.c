@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--broadcast] [--cancels]]. The seed is printed before it runs, so that a run that
- * aborts names it.
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels]]. The seed is printed before it runs, so
+ * that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
  *   an owner ignores that it lost the compare-and-swap of a take-back        judge_runs(): a call ran twice
@@ -111,9 +111,9 @@ static int run(const struct sim_config *config)
                (unsigned long)s->steps, (unsigned long)s->functions_run, (unsigned long)s->tasks_right,
                (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
         if (config->stores)
-            printf("  %lu ranges pulled, %lu of nodes that received them, %lu objects spilled, %lu read back, %lu tasks cancelled, %lu of them"
-                   " staged\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
-                   (unsigned long)s->read_back, (unsigned long)s->cancelled, (unsigned long)s->cancelled_staging);
+            printf("  %lu ranges pulled, %lu of nodes that received them, %lu objects spilled, %lu read back, %lu places in the overflow, %lu"
+                   " tasks cancelled, %lu of them staged\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
+                   (unsigned long)s->read_back, (unsigned long)s->overflowed, (unsigned long)s->cancelled, (unsigned long)s->cancelled_staging);
     }
     sim_destroy(s);
     return result;
@@ -144,7 +144,7 @@ int main(int argc, char **argv)
         { "drivers", required_argument, NULL, 'd' }, { "tasks", required_argument, NULL, 't' }, { "faults", no_argument, NULL, 'f' },
         { "crash", no_argument, NULL, 'c' }, { "scenes", no_argument, NULL, 'm' }, { "stores", no_argument, NULL, 'o' },
         { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
-        { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' },
+        { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
@@ -169,6 +169,7 @@ int main(int argc, char **argv)
         case 'i': config.tight = true; break;
         case 'r': config.broadcast = true; break;
         case 'x': config.cancels = true; break;
+        case 'v': config.overflow = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }
