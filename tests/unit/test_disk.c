@@ -474,6 +474,63 @@ START_TEST(test_a_write_that_ends_in_the_middle)
 }
 END_TEST
 
+static uint64_t blocks_of(int fd)
+{
+    struct stat st;
+
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* The overflow has blocks where they were asked for, and nothing else; what is beside a released place stays. */
+START_TEST(test_overflow)
+{
+    const uint64_t at = UINT64_C(1) << 21, mib = 1 << 20;
+    struct mob_error err;
+    char byte = 'o';
+    int fd;
+
+    open_disk();
+    ck_assert_int_eq(mob_disk_overflow(disk, at, UINT64_C(1) << 62, &err), -1);         /* no file can be so large */
+    ck_assert_ptr_nonnull(strstr(err.text, folder));
+    fd = mob_disk_overflow(disk, at, 64 * mib, &err);
+    ck_assert_msg(fd >= 0, "%s", err.text);
+    ck_assert_uint_eq(blocks_of(fd), 0);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_END), 64 * mib);
+    run_job(MOB_DISK_RESERVE, 0, at + 3 * mib, 2 * mib, NULL, 0);
+    ck_assert_int_eq(last.code, MOB_OK);
+    ck_assert_uint_ge(blocks_of(fd), 2 * mib);
+    ck_assert_int_eq(pwrite(fd, &byte, 1, 3 * (off_t)mib), 1);
+    ck_assert_int_eq(pwrite(fd, &byte, 1, 4 * (off_t)mib), 1);
+    run_job(MOB_DISK_RELEASE, 0, at + 3 * mib, mib, NULL, 0);
+    ck_assert_uint_lt(blocks_of(fd), 2 * mib);
+    ck_assert_int_eq(pread(fd, &byte, 1, 3 * (off_t)mib), 1);
+    ck_assert_int_eq(byte, 0);
+    ck_assert_int_eq(pread(fd, &byte, 1, 4 * (off_t)mib), 1);
+    ck_assert_int_eq(byte, 'o');
+    run_job(MOB_DISK_RESERVE, 0, at + 8 * mib, UINT64_C(1) << 50, NULL, 0);
+    ck_assert_int_eq(last.code, MOB_ERR_SYSTEM);
+    ck_assert_ptr_nonnull(strstr(last.text, "no object overflows to the disk"));
+    ck_assert_ptr_nonnull(strstr(last.text, folder));
+    run_job(MOB_DISK_RELEASE, 0, at + 4 * mib, mib, NULL, 0);
+    ck_assert_uint_eq(blocks_of(fd), 0);
+    close(fd);
+    close_disk();
+}
+END_TEST
+
+START_TEST(test_no_overflow_without_blocks_ahead)
+{
+    struct mob_error err;
+
+    take_away(NO_ROOM_AHEAD);
+    open_disk();
+    ck_assert_int_eq(mob_disk_overflow(disk, 0, 1 << 20, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "there is no overflow"));
+    close_disk();
+}
+END_TEST
+
 START_TEST(test_folders_that_cannot_be)
 {
     struct mob_error err;
@@ -504,6 +561,8 @@ int main(void)
     tcase_add_test(tcase, test_space_comes_back);
     tcase_add_test(tcase, test_a_write_that_does_not_fit);
     tcase_add_loop_test(tcase, test_a_write_that_ends_in_the_middle, 0, MOB_COUNT(lacks));
+    tcase_add_test(tcase, test_overflow);
+    tcase_add_test(tcase, test_no_overflow_without_blocks_ahead);
     tcase_add_test(tcase, test_folders_that_cannot_be);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
