@@ -10,6 +10,7 @@
 static PyThreadState *thread;           /* of the main thread, while the library has it */
 static PyObject *call_function;         /* (function, arguments or None, direct values, how many results) -> a list of them */
 static PyObject *pack_error;            /* (exception) -> what is pickled instead of it */
+static PyObject *prepare;               /* () before the first of them; NULL: it was called */
 static PyObject *functions;             /* hash -> function */
 static struct mob_task *current;
 
@@ -129,6 +130,16 @@ static int return_error(struct mob_task *t, PyObject *error, unsigned returns)
     return rc;
 }
 
+static bool prepared(void)
+{
+    PyObject *done = prepare != NULL ? PyObject_CallNoArgs(prepare) : Py_NewRef(Py_None);
+
+    if (done != NULL)
+        Py_CLEAR(prepare);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
 /* Call the function of the task: a list of its results. NULL: the exception, or *ret_error of an argument. */
 static PyObject *call(struct mob_task *t, struct call_head *ret_head, PyObject **ret_error)
 {
@@ -141,7 +152,7 @@ static PyObject *call(struct mob_task *t, struct call_head *ret_head, PyObject *
         return core_raise(&err);
     if ((arguments = core_unpack_as(&view, false, &kind, ret_head)) == NULL)
         return NULL;
-    function = function_of(&view, ret_head->function);
+    function = kind == VALUE_CALL && prepared() ? function_of(&view, ret_head->function) : NULL;
     direct = function != NULL ? unpack_direct(t, ret_error) : NULL;
     if (direct != NULL && *ret_error == NULL)
         results = PyObject_CallFunction(call_function, "OOOI", function, arguments, direct, ret_head->returns);
@@ -189,7 +200,7 @@ void core_task_init(void)
     mob_register("python", run);
 }
 
-/* work(call_function, pack_error): this process is a worker; never returns. */
+/* work(call_function, pack_error, prepare): this process is a worker; never returns. */
 PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct mob_init_options o = { .size = sizeof o, .interrupts = 1 };
@@ -199,6 +210,7 @@ PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count)
     (void)count;
     call_function = Py_NewRef(args[0]);
     pack_error = Py_NewRef(args[1]);
+    prepare = Py_NewRef(args[2]);
     if ((functions = PyDict_New()) == NULL)
         return NULL;
     core_era = 1;

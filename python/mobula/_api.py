@@ -70,12 +70,12 @@ def is_initialized():
 
 
 def init(address=None, *, num_cpus=None, num_gpus=None, resources=None, object_store_memory=None, ignore_reinit_error=False,
-         log_to_driver=True, namespace=None, logging_level="info", include_dashboard=None, configure_logging=True):
+         log_to_driver=True, runtime_env=None, namespace=None, logging_level="info", include_dashboard=None, configure_logging=True):
     """Join a cluster, or start a private one that ends with this process.
 
     address: None: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "host:port". The resources (num_cpus, num_gpus,
     resources: dict of names and quantities, object_store_memory in bytes) are a private cluster's, and refused with an address.
-    log_to_driver: print what tasks print. namespace, logging_level, include_dashboard, configure_logging: taken, without effect.
+    log_to_driver: print what tasks print. runtime_env: {"env_vars": {name: text}}, of the workers' environment. namespace, logging_level, include_dashboard, configure_logging: taken, without effect.
     Raises RuntimeError if it was called before, unless ignore_reinit_error. Returns a context with `address_info`, which may be used in a
     `with` statement.
     """
@@ -96,11 +96,23 @@ def init(address=None, *, num_cpus=None, num_gpus=None, resources=None, object_s
         if num_cpus is not None or num_gpus is not None or resources:
             wanted = _options.resources_text(_cpus() if num_cpus is None else num_cpus, num_gpus, None, resources)
         name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
-        _core.init(address, None, wanted, name, object_store_memory or 0, not log_to_driver, _program.make())
+        _core.init(address, None, wanted, name, object_store_memory or 0, not log_to_driver,
+                   _program.make(_env_vars(runtime_env)))
         _sessions += 1
         _session = _sessions
         atexit.register(shutdown)
         return Context()
+
+
+def _env_vars(runtime_env):
+    env_vars = (runtime_env or {}).get("env_vars") or {}
+    for key in runtime_env or {}:
+        if key != "env_vars":
+            raise ValueError(f"runtime_env: {key!r} is not there yet; \"env_vars\" is.")
+    for name, value in env_vars.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"runtime_env['env_vars'] must be of type Dict[str, str], and has {name!r}: {value!r}")
+    return env_vars
 
 
 def _cpus():
@@ -150,6 +162,7 @@ class RemoteFunction:
         functools.update_wrapper(self, function)
         self._function, self._options = function, options
         self._session, self._fn, self._pickle, self._hash = 0, None, None, None
+        self._retry = options.retry()
 
     def __call__(self, *args, **kwargs):
         name = self._function.__name__
@@ -176,8 +189,8 @@ class RemoteFunction:
         if self._session != _session or self._fn is None:
             self._prepare()
         packed = direct = None
-        if args or kwargs:
-            packed, direct = _pack_arguments(args, kwargs)
+        if args or kwargs or self._retry:
+            packed, direct = _pack_arguments(args, kwargs, self._retry)
         refs = _core.call(self._fn, self._hash, self._pickle, packed, direct)
         return refs if self._options.num_returns else None
 
@@ -185,16 +198,16 @@ class RemoteFunction:
         return RemoteFunction, (self._function, self._options)
 
 
-def _pack_arguments(args, kwargs):
-    """(args, kwargs, places), with None in the places of references; and those."""
+def _pack_arguments(args, kwargs, retry):
+    """(args, kwargs, places, retry), with None in the places of references; and those."""
     places = [i for i, arg in enumerate(args) if type(arg) is ObjectRef]
     names = [name for name, arg in kwargs.items() if type(arg) is ObjectRef] if kwargs else None
     if not places and not names:
-        return (args, kwargs, None), None
+        return (args, kwargs, None, retry), None
     direct = [args[i] for i in places] + [kwargs[name] for name in names or ()]
     args = tuple(None if type(arg) is ObjectRef else arg for arg in args)
     kwargs = {name: None if type(arg) is ObjectRef else arg for name, arg in kwargs.items()}
-    return (args, kwargs, places + (names or [])), direct
+    return (args, kwargs, places + (names or []), retry), direct
 
 
 def _ship(function, name):

@@ -10,7 +10,7 @@ from mobula.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 _WITHOUT_EFFECT = {"enable_task_events", "_metadata", "_labels"}
 _DEFAULTS = {
     "num_cpus": None, "num_gpus": None, "resources": None, "memory": None, "num_returns": 1, "max_retries": 3, "name": None,
-    "scheduling_strategy": None, "label_selector": None,
+    "scheduling_strategy": None, "label_selector": None, "retry_exceptions": False,
 }
 VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
 _NO_RETRY = -2147483648
@@ -26,6 +26,8 @@ def check(options):
             _check_returns(value)
         elif key == "max_retries" and not (value is None or (isinstance(value, int) and value >= -1)):
             raise ValueError("The keyword 'max_retries' only accepts None, 0, -1 or a positive integer, where -1 represents infinity.")
+        elif key == "retry_exceptions":
+            _check_retry_exceptions(value)
         elif key in ("num_cpus", "num_gpus", "memory") and value is not None:
             _check_quantity(key, value)
         elif key == "resources" and value is not None:
@@ -35,6 +37,12 @@ def check(options):
 def _check_returns(value):
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"The keyword 'num_returns' only accepts 0 or a positive integer, not {value!r}.")
+
+
+def _check_retry_exceptions(value):
+    kinds = value if isinstance(value, (list, tuple)) else []
+    if not isinstance(value, (bool, list, tuple)) or not all(isinstance(k, type) and issubclass(k, Exception) for k in kinds):
+        raise TypeError(f"The keyword 'retry_exceptions' must be a bool or a list of exception types, not {value!r}.")
 
 
 def _check_quantity(name, value):
@@ -88,6 +96,14 @@ class Options:
     name: str | None = None
     scheduling_strategy: object = None
     label_selector: dict | None = None
+    retry_exceptions: bool | list = False
+
+    def retry(self):
+        """(exceptions after which a task is tried again: True or a tuple of types, how often; -1: for ever), or None."""
+        if not self.retry_exceptions or self.max_retries == 0:
+            return None
+        which = self.retry_exceptions if self.retry_exceptions is True else tuple(self.retry_exceptions)
+        return which, 3 if self.max_retries is None else self.max_retries
 
     def library_fn(self, function_name):
         """The library's object for calls with these options."""

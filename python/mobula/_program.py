@@ -14,6 +14,7 @@ _SIZE_MAX = 64 << 20
 
 _MAIN = '''\
 import os, sys
+os.environ.update({env_vars!r})
 
 def lacks():
     if sys.version_info[:2] != {version!r}:
@@ -67,15 +68,16 @@ def own_modules():
     return found
 
 
-def make():
-    """The bytes of the program. The same modules make the same bytes, whenever they are made."""
+def make(env_vars):
+    """The bytes of the program. The same modules and variables make the same bytes, whenever they are made."""
     archive = io.BytesIO()
     archive.write(f"#!{interpreter()}\n".encode())
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as z:
         def add(name, data):
             z.writestr(zipfile.ZipInfo(name), data)
         main = getattr(sys.modules.get("__main__"), "__file__", None)
-        add("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None))
+        add("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None,
+                                        env_vars=dict(sorted(env_vars.items()))))
         size = 0
         for name, path in own_modules():
             if name == "__main__.py" or not os.access(path, os.R_OK):

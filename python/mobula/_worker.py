@@ -11,11 +11,17 @@ from mobula import _api
 _name = ""
 
 
+def _prepare():
+    """Before the first function is unpickled, and with it libraries that look at this when they are loaded."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, int(_api.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+
+
 def _arguments(packed, direct):
-    """(args, kwargs) of a call, with the values of direct references in their places."""
+    """(args, kwargs, retry) of a call, with the values of direct references in their places."""
     if packed is None:
-        return (), {}
-    args, kwargs, places = packed
+        return (), {}, None
+    args, kwargs, places, retry = packed
     if places:
         args = list(args)
         for place, value in zip(places, direct):
@@ -23,15 +29,27 @@ def _arguments(packed, direct):
                 args[place] = value
             else:
                 kwargs[place] = value
-    return args, kwargs
+    return args, kwargs, retry
+
+
+def _call_again(function, args, kwargs, retry):
+    """The call, tried again after the exceptions that its options name."""
+    which, left = retry
+    while True:
+        try:
+            return function(*args, **kwargs)
+        except Exception as e:
+            if left == 0 or not (which is True or isinstance(e, which)):
+                raise
+            left -= 1
 
 
 def _call_function(function, packed, direct, returns):
     global _name
     function, _name = function
     _core.set_name(_name)
-    args, kwargs = _arguments(packed, direct)
-    result = function(*args, **kwargs)
+    args, kwargs, retry = _arguments(packed, direct)
+    result = _call_again(function, args, kwargs, retry) if retry else function(*args, **kwargs)
     _flush()
     if returns == 1:
         return [result]
@@ -74,4 +92,4 @@ def main(script):
     signal.signal(signal.SIGINT, _on_sigint)
     sys.stdout.reconfigure(line_buffering=True)
     _api._in_worker()
-    _core.work(_call_function, _pack_error)
+    _core.work(_call_function, _pack_error, _prepare)

@@ -4,6 +4,7 @@
 import gc
 import os
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -309,6 +310,41 @@ class Options(unittest.TestCase):
         self.assertEqual(ray.get(where.remote()), node)
 
 
+class Retries(unittest.TestCase):
+    def tries(self, error, **options):
+        """How often a task runs that raises `error` the first two times; and what it ends with."""
+        with tempfile.TemporaryDirectory() as folder:
+            @ray.remote(**options)
+            def work():
+                count = len(os.listdir(folder))
+                with open(os.path.join(folder, str(count)), "w"):
+                    pass
+                if count < 2:
+                    raise error
+                return "done"
+
+            try:
+                result = ray.get(work.remote())
+            except Exception as e:
+                result = type(e.cause).__name__
+            return len(os.listdir(folder)), result
+
+    def test_exceptions_that_are_tried_again(self):
+        self.assertEqual(self.tries(KeyError()), (1, "KeyError"))
+        self.assertEqual(self.tries(KeyError(), retry_exceptions=True), (3, "done"))
+        self.assertEqual(self.tries(KeyError(), retry_exceptions=[ValueError, KeyError]), (3, "done"))
+        self.assertEqual(self.tries(KeyError(), retry_exceptions=[ValueError]), (1, "KeyError"))
+        self.assertEqual(self.tries(KeyError(), retry_exceptions=True, max_retries=1), (2, "KeyError"))
+        self.assertEqual(self.tries(KeyError(), retry_exceptions=True, max_retries=0), (1, "KeyError"))
+        self.assertEqual(self.tries(KeyError(), retry_exceptions=True, max_retries=-1), (3, "done"))
+
+
+class Environment(unittest.TestCase):
+    def test_of_the_workers(self):
+        look = ray.remote(lambda: (os.environ["FROM_DRIVER"], os.environ["OMP_NUM_THREADS"]))
+        self.assertEqual(ray.get(look.remote()), ("text {with} 'quotes'", "1"))
+
+
 class BadWords(unittest.TestCase):
     def refused(self, kind, text, call):
         with self.assertRaisesRegex(kind, text):
@@ -321,6 +357,7 @@ class BadWords(unittest.TestCase):
         self.refused(TypeError, "must be a number", lambda: square.options(num_gpus=float("nan")))
         self.refused(ValueError, "cannot go beyond 0.0001", lambda: square.options(num_gpus=0.00001))
         self.refused(ValueError, "Use the 'num_cpus' and 'num_gpus' keyword", lambda: square.options(resources={"CPU": 1}))
+        self.refused(TypeError, "retry_exceptions", lambda: square.options(retry_exceptions=[1]))
         self.refused(ValueError, "max_retries", lambda: square.options(max_retries=-2))
         self.refused(ValueError, "num_returns", lambda: square.options(num_returns=-1))
         self.refused(ValueError, "scheduling_strategy must be", lambda: square.options(scheduling_strategy="FAR").remote(1))
@@ -362,6 +399,15 @@ class BadWords(unittest.TestCase):
         ray.init(ignore_reinit_error=True)
         self.refused(TypeError, "num_cpu", lambda: ray.init(num_cpu=1))
 
+    def test_words_of_init(self):
+        ray.shutdown()
+        self.refused(ValueError, "'pip' is not there yet", lambda: ray.init(runtime_env={"pip": ["x"]}))
+        self.refused(TypeError, "must be of type Dict", lambda: ray.init(runtime_env={"env_vars": {"A": 1}}))
+        self.refused(ValueError, "num_cpus and num_gpus must not be provided", lambda: ray.init("127.0.0.1:1", num_cpus=1))
+        self.refused(ConnectionError, "127.0.0.1", lambda: ray.init("127.0.0.1:1"))
+        self.assertFalse(ray.is_initialized())
+        start()
+
 
 class Sessions(unittest.TestCase):
     def test_another_after_the_first(self):
@@ -381,7 +427,7 @@ class Sessions(unittest.TestCase):
 
 
 def start():
-    ray.init(num_cpus=2, num_gpus=2, resources={"licence": 3})
+    ray.init(num_cpus=2, num_gpus=2, resources={"licence": 3}, runtime_env={"env_vars": {"FROM_DRIVER": "text {with} 'quotes'"}})
 
 
 if __name__ == "__main__":
