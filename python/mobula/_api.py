@@ -75,7 +75,8 @@ def init(address=None, *, num_cpus=None, num_gpus=None, resources=None, object_s
 
     address: None: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "host:port". The resources (num_cpus, num_gpus,
     resources: dict of names and quantities, object_store_memory in bytes) are a private cluster's, and refused with an address.
-    log_to_driver: print what tasks print. runtime_env: {"env_vars": {name: text}}, of the workers' environment. namespace, logging_level, include_dashboard, configure_logging: taken, without effect.
+    log_to_driver: print what tasks print. runtime_env: {"env_vars": {name: text}}, of the workers' environment.
+    namespace, logging_level, include_dashboard, configure_logging: taken, without effect.
     Raises RuntimeError if it was called before, unless ignore_reinit_error. Returns a context with `address_info`, which may be used in a
     `with` statement.
     """

@@ -49,9 +49,16 @@ def interpreter():
 
 
 def _folder_of_main():
+    """Where the driver's modules are found: its script's folder; of a module that runs by -m, the one that its outermost package is in."""
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
-    return os.path.dirname(os.path.abspath(path)) if path else None
+    if not path:
+        return None
+    folder = os.path.dirname(os.path.abspath(path))
+    package = getattr(getattr(main, "__spec__", None), "parent", None)
+    for _ in package.split(".") if package else ():
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def own_modules():

@@ -86,8 +86,8 @@ def _on_sigint(number, frame):
 
 
 def main(script):
-    """Run tasks until the end; `script`: the driver's, which workers find as __main__'s name in what they unpickle."""
-    sys.path.insert(0, sys.argv[0])         # the archive, with the driver's own modules
+    """Run tasks until the end. `script`: the driver's name, for sys.argv. The archive with the driver's own modules is first on
+    sys.path."""
     sys.argv = [script or ""]
     signal.signal(signal.SIGINT, _on_sigint)
     sys.stdout.reconfigure(line_buffering=True)

@@ -20,6 +20,10 @@ for ip in 10.77.0.10 10.77.0.11 10.77.0.12; do
     expect grep -qE "^\(where pid=[0-9]+, ip=$ip\) printed there$" "$meet/out"
 done
 
+said=$(on h1 sh -c "cd /opt/user/job && PYTHONPATH='$MOB_BUILD/python' MOBULA_ADDRESS='$("$lab" ip h0):$port' \
+    timeout 60 /usr/bin/python3 -m package.run '$(number h2)'")
+expect_eq "$said" "in a package" "a driver that is a module"
+
 python array.py "$(number h2)" >"$meet/out" 2>&1
 expect_eq "$(cat "$meet/out")" "8388608.0 True" "an array that was made there"
 
