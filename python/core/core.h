@@ -5,6 +5,7 @@
  *   value.c     how an object stands in a value's bytes      view.c   bytes of a value, as a buffer that keeps them alive
  *   call.c      options of a function, submitting            get.c    get, put, wait, cancel
  *   task.c      the worker's half: run a task                error.c  a C error as an exception
+ *   waitset.c   references that one thread waits for
  *
  * Calls that wait release the GIL. What Python objects hold of the library counts for one `era`, from init to shutdown; later it is
  * dropped without a call. */
@@ -103,6 +104,7 @@ DLL_LOCAL PyObject *core_carried(PyObject *self, PyObject *index);
 /* -- the functions ----------------------------------------------------------------------------------------------------------- */
 
 DLL_LOCAL int core_fn_init(PyObject *module);
+DLL_LOCAL int core_waitset_init(PyObject *module);
 DLL_LOCAL void core_task_init(void);
 DLL_LOCAL PyObject *core_call(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count);

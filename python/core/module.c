@@ -157,7 +157,7 @@ PyMODINIT_FUNC PyInit__core(void)
     PyObject *module = PyModule_Create(&definition);
 
     if (module == NULL || core_ref_init(module) < 0 || core_view_init(module) < 0 || core_fn_init(module) < 0
-        || PyModule_AddStringConstant(module, "version", mob_version()) < 0) {
+        || core_waitset_init(module) < 0        || PyModule_AddStringConstant(module, "version", mob_version()) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 
-from mobula import _core, _options, _program, _serialization, exceptions
+from mobula import _core, _futures, _options, _program, _serialization, exceptions
 
 _FUNCTION_WARN, _FUNCTION_MAX = 10 << 20, 100 << 20
 _lock = threading.RLock()
@@ -33,17 +33,7 @@ class ObjectRef(_core.Ref):
 
     def future(self):
         """A concurrent.futures.Future of the value."""
-        from concurrent.futures import Future
-        future = Future()
-
-        def wait_for_it():
-            try:
-                future.set_result(get(self))
-            except BaseException as e:
-                future.set_exception(e)
-
-        threading.Thread(target=wait_for_it, daemon=True).start()
-        return future
+        return _futures.future_of(self, get)
 
     def __await__(self):
         import asyncio
@@ -126,6 +116,7 @@ def shutdown():
     with _lock:
         if _session and not _worker:
             _session = 0
+            _futures.end()
             _core.shutdown()
 
 

@@ -231,6 +231,34 @@ class Waiting(unittest.TestCase):
         with self.assertRaises(KeyError):
             fail_with.remote(KeyError(1)).future().result(30)
 
+    def test_many_futures(self):
+        futures = [square.remote(i).future() for i in range(500)]
+        self.assertEqual([future.result(30) for future in futures], [i * i for i in range(500)])
+        self.assertLess(threading.active_count(), 10)
+
+    def test_executor(self):
+        from mobula.util.executor import Executor
+        with Executor(num_cpus=1) as executor:
+            self.assertEqual(list(executor.map(pow, range(5), [2] * 5)), [0, 1, 4, 9, 16])
+            self.assertIsInstance(executor.submit(int, "x").exception(30), ValueError)
+        self.assertRaisesRegex(RuntimeError, "after shutdown", executor.submit, abs, 1)
+
+    def test_pool(self):
+        from mobula.util.multiprocessing import Pool
+        with Pool() as pool:
+            self.assertEqual(pool.map(abs, range(-9, 0)), list(range(9, 0, -1)))
+            self.assertEqual(pool.starmap(pow, [(2, 3), (3, 2)]), [8, 9])
+            self.assertEqual(pool.apply(int, ("ff",), {"base": 16}), 255)
+            self.assertEqual(list(pool.imap(abs, [-1, -2, -3])), [1, 2, 3])
+            self.assertEqual(sorted(pool.imap_unordered(abs, [-1, -2, -3], chunksize=2)), [1, 2, 3])
+            self.assertEqual((pool.map(abs, []), pool.map_async(abs, [-1]).get(30)), ([], [1]))
+            failed = pool.apply_async(int, ("x",))
+            failed.wait(30)
+            self.assertFalse(failed.successful())
+            pool.close()
+            pool.join()
+            self.assertRaisesRegex(ValueError, "not running", pool.map, abs, [1])
+
     def test_cancel(self):
         ref = self.blocked()
         ray.cancel(ref, force=True)
@@ -412,7 +440,9 @@ class BadWords(unittest.TestCase):
 class Sessions(unittest.TestCase):
     def test_another_after_the_first(self):
         array, ref = ray.get(ray.put(numpy.ones(1 << 18))), ray.put(1)
+        late = ray.remote(time.sleep).remote(60).future()
         ray.shutdown()
+        self.assertIsInstance(late.exception(30), ray.exceptions.RaySystemError)
         ray.shutdown()
         self.assertFalse(ray.is_initialized())
         array.sum()                                     # whatever it reads
