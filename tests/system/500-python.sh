@@ -1,9 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 500-python.sh -- what a Python program does on one node, in a private cluster that ends with it: tests/python/test_tasks.py.
+# 500-python.sh -- what a Python program does on one node, in a private cluster that ends with it, and in one of several nodes that it
+# starts and ends itself: tests/python/test_*.py.
 . "$(dirname "$0")/lib.sh"
 in_lab 1 "$@"
 
 [ -e "$MOB_BUILD/python/mobula/_core.abi3.so" ] || skip "built without Python"
-said=$(on h0 env PYTHONPATH="$MOB_BUILD/python" timeout 100 /usr/bin/python3 "$tests/python/test_tasks.py" 2>&1) || fail "$said"
-grep -q '^OK$' <<<"$said" || fail "$said"
+for test in tasks cluster; do
+    said=$(on h0 env PYTHONPATH="$MOB_BUILD/python" timeout 50 /usr/bin/python3 "$tests/python/test_$test.py" 2>&1) || fail "$said"
+    grep -q '^OK$' <<<"$said" || fail "$said"
+done
