@@ -395,7 +395,10 @@ char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *
     if (n == 0) {
         fprintf(out, "no node serves tasks yet: {%s} waits for the first one", asked);
     } else {
-        fprintf(out, "what each of the %zu nodes lacks for {%s}:", n, asked);
+        if (n == 1)
+            fprintf(out, "what the only node lacks for {%s}:", asked);
+        else
+            fprintf(out, "what each of the %zu nodes lacks for {%s}:", n, asked);
         fprintf(out, "\n  %-6s %-15s %-20s %-10s %-10s %s", "node", "address", "what", "needed", "free", "total");
     }
     for (size_t i = 0; i < n && i < EXPLAIN_NODES_MAX; i++)
