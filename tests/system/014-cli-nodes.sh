@@ -113,6 +113,14 @@ expect on h0 mobula wait --nodes 1 --timeout 5
 expect on h0 mobula stop >/dev/null
 expect nothing_left h0
 
+# Who waits with a time for a head that is not there yet, waits for it, too.
+expect_not on h0 mobula wait --address="$head_at" --timeout 0 2>/dev/null
+on h0 mobula wait --address="$head_at" --timeout 30 & waiter=$!
+expect on h0 mobula start --head --port "$port" >/dev/null
+wait $waiter
+expect_eq $? 0 "who waited for the head"
+expect on h0 mobula stop >/dev/null
+
 # A head of another version.
 on h0 bad_link -l "${head_at%:*}" "$port" "$(on h0 sh -c 'cat "$HOME/.mobula/token"')" 999 "$MOB_LAB/share/other" & other=$!
 wait_until 5 test -e "$MOB_LAB/share/other"
