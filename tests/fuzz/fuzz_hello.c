@@ -36,7 +36,7 @@ static bool is_in[NUMBERS];             /* a process of this number */
 static uint32_t last_number;
 static uint64_t last_link;
 static unsigned kept;                   /* programs of drivers */
-static bool core_refuses, store_refuses;
+static bool core_refuses, store_refuses, store_overflows;
 static int file;
 static struct hashing {
     void (*done)(void *arg, struct mob_bundle *bundle, const struct mob_error *err);
@@ -117,6 +117,12 @@ int mob_store_client(struct mob_store *s, uint32_t process, int *ret_arena, int 
     *ret_arena = *ret_meta = file;
     *ret_pins = dup(file);
     return 0;
+}
+
+int mob_store_overflow_fd(const struct mob_store *s)
+{
+    (void)s;
+    return store_overflows ? file : -1;
 }
 
 void mob_store_client_job(struct mob_store *s, uint32_t process, struct mob_address job)
@@ -345,7 +351,7 @@ static void step(uint8_t what, struct caller *c, const uint8_t *bytes, size_t si
         else if (what / 8 % 4 == 2)
             core_refuses = first % 2;
         else
-            store_refuses = first % 2;
+            store_refuses = first % 2, store_overflows = first % 4 < 2;
     }
 }
 
@@ -405,7 +411,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     int before = open_descriptors();
 
     last_number = 0;
-    core_refuses = store_refuses = false;
+    core_refuses = store_refuses = store_overflows = false;
     for (unsigned i = 0; i < CALLERS; i++)
         callers[i].fd = -1;
     while (size >= 3) {

@@ -7,7 +7,7 @@ target_link_libraries(fuzzed_executor PUBLIC fuzzed_channel)
 mob_fuzz_test(executor 4096 fuzzed_executor fuzzed_channel fuzzed_common)
 
 mob_sources_of(runtime worker/runtime.cmake "MOB_RUNTIME_SOURCES")
-mob_fuzz_library(fuzzed_runtime ${runtime} worker/executor.c objstore/client.c common/launch.c common/daemon_log.c common/here.c
-    common/holder.c)
+mob_fuzz_library(fuzzed_runtime ${runtime} worker/executor.c objstore/client.c objstore/span.c common/launch.c common/daemon_log.c
+    common/here.c common/holder.c)
 target_link_libraries(fuzzed_runtime PUBLIC fuzzed_owner ${CMAKE_DL_LIBS})
 mob_fuzz_test(inbox 4096 fuzzed_runtime fuzzed_owner fuzzed_common)
