@@ -158,7 +158,7 @@ static int one_arg(struct mob_runtime *r, const struct mob_value *value, size_t 
         return 0;
     if (value->data == NULL && value->size > 0)
         return mob_error_set(err, MOB_ERR_INVALID, "an argument of %zu bytes is at NULL", value->size);
-    if (mob_carried_init(r, &made->carried, value->refs, value->ref_count, err) < 0)
+    if (mob_size_check(value->size, err) < 0 || mob_carried_init(r, &made->carried, value->refs, value->ref_count, err) < 0)
         return -1;
     if (size > MOB_INLINE_MAX || *inlined + size > MOB_ARGS_INLINE_MAX)
         return put_arg(r, value, ret, made, err);

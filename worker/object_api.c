@@ -71,7 +71,7 @@ struct mob_ref *mob_put_refs(const void *data, size_t size, struct mob_ref *cons
         mob_error_set(err, MOB_ERR_INVALID, "mob_put() of %zu bytes at NULL", size);
         return NULL;
     }
-    if ((r = mob_enter(err)) == NULL)
+    if (mob_size_check(size, err) < 0 || (r = mob_enter(err)) == NULL)
         return NULL;
     ref = put(r, data, size, refs, count, err);
     mob_leave(r);
@@ -147,10 +147,7 @@ struct mob_buffer *mob_create_refs(size_t size, struct mob_ref *const *refs, siz
         return NULL;
     b = mob_new(struct buffer);
     b->size = size;
-    if (size > MOB_OBJECT_MAX) {
-        mob_error_set(err, MOB_ERR_NO_SPACE, "an object of %zu bytes is larger than any store", size);
-        free(b);
-    } else if (buffer_init(r, b, refs, count, err) < 0) {
+    if (mob_size_check(size, err) < 0 || buffer_init(r, b, refs, count, err) < 0) {
         free(b);
     } else {
         mob_map_set(&r->buffers, number = ++last_buffer, b);

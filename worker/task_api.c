@@ -363,6 +363,8 @@ int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_
         return return_ref(t, result, value.ref, err);
     if (value.data == NULL && value.size > 0)
         return mob_error_set(err, MOB_ERR_INVALID, "result %zu of %s: %zu bytes at NULL", i, t->function->name, value.size);
+    if (mob_size_check(value.size, err) < 0)
+        return -1;
     if (value.ref_count > 0)
         return return_carried(t, i, &value, err);
     if (value.size > MOB_INLINE_MAX)

@@ -3,6 +3,7 @@
 #ifndef MOB_WORKER_VALUE_H
 #define MOB_WORKER_VALUE_H
 
+#include "common/frame.h"
 #include "worker/runtime.h"
 #include "worker/store_call.h"
 
@@ -15,6 +16,14 @@ static inline uint64_t mob_ref_number(const struct mob_ref *ref)
 static inline struct mob_ref *mob_ref_of(uint64_t number)
 {
     return (struct mob_ref *)(uintptr_t)number;
+}
+
+/* Sizes beyond any store are refused before anything is added to them. */
+static inline int mob_size_check(size_t size, struct mob_error *err)
+{
+    if (size <= MOB_OBJECT_MAX)
+        return 0;
+    return mob_error_set(err, MOB_ERR_NO_SPACE, "an object of %zu bytes is larger than any store", size);
 }
 
 /* References that a value carries: as numbers of the owner core, and by their names. */

@@ -48,6 +48,19 @@ static int generous(struct mob_task *t, struct mob_error *e)
 }
 MOB_TASK(generous)
 
+/* A result of more bytes than there can be; with references, too. */
+static int boundless(struct mob_task *t, struct mob_error *e)
+{
+    struct mob_ref *carried = mob_put("x", 1, e);
+    int n = 6;
+
+    if (carried == NULL || mob_return(t, 0, MOB_BYTES("x", SIZE_MAX), e) == 0
+        || mob_return(t, 0, MOB_BYTES_REFS("x", SIZE_MAX, &carried, 1), e) == 0)
+        return mob_fail(e, 1, "a result of %zu bytes was taken", SIZE_MAX);
+    return e->code == MOB_ERR_NO_SPACE ? mob_return(t, 0, MOB_BYTES(&n, sizeof n), e) : -1;
+}
+MOB_TASK(boundless)
+
 static int silent(struct mob_task *t, struct mob_error *e)
 {
     int n = 5;
@@ -236,6 +249,31 @@ static void refs(void)
     REFUSED_NULL(mob_create(SIZE_MAX / 2, &err), MOB_ERR_NO_SPACE, "bytes");
 }
 
+/* Sizes to which nothing can be added: what stands behind a value in the store, and the references that it carries. */
+static void boundless_sizes(void)
+{
+    static const char words[] = "larger than any store";
+    struct mob_fn *fn = mob_fn("boundless", NULL, &err);
+    struct mob_ref *carried = mob_put("x", 1, &err), *ref = NULL;
+    int n = 0;
+
+    for (size_t less = 0; less < 16; less += 5) {
+        size_t size = SIZE_MAX - less;
+
+        REFUSED_NULL(mob_put("x", size, &err), MOB_ERR_NO_SPACE, words);
+        REFUSED_NULL(mob_put_refs("x", size, &carried, 1, &err), MOB_ERR_NO_SPACE, words);
+        REFUSED_NULL(mob_create(size, &err), MOB_ERR_NO_SPACE, words);
+        REFUSED(mob_call(fn, &MOB_BYTES("x", size), 1, &ref, &err), MOB_ERR_NO_SPACE, words);
+        REFUSED(mob_call(fn, &MOB_BYTES_REFS("x", size, &carried, 1), 1, &ref, &err), MOB_ERR_NO_SPACE, words);
+    }
+    WORKS(mob_call(fn, NULL, 0, &ref, &err));
+    WORKS(mob_get_copy(ref, PATIENCE_MS, &n, sizeof n, &err));
+    bad_works(__LINE__, "a task's results of such sizes are refused", n == 6, &err);
+    mob_ref_drop(ref);
+    mob_ref_drop(carried);
+    mob_fn_destroy(fn);
+}
+
 static void sealed_twice(size_t size)
 {
     struct mob_buffer *b = mob_create(size, &err), *other = mob_create(size, &err);
@@ -319,6 +357,7 @@ int main(int argc, char **argv)
     arguments();
     results();
     refs();
+    boundless_sizes();
     sealed_twice(100);
     sealed_twice(LARGE);
     returned_twice();
