@@ -259,6 +259,8 @@ static void follow(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_n
     int64_t at;
 
     block(r, w);
+    mob_runtime_flush(r);               /* what it waits for was asked for just now, and the pump may sleep already */
+    mob_pump_arm(r);
     if (deadline_ns == MOB_NEVER) {
         pthread_cond_wait(&w->turn, &r->lock);
         return;

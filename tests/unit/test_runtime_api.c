@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "runtime_fixture.h"
@@ -345,13 +346,76 @@ START_TEST(test_threads)
 }
 END_TEST
 
+struct sleeper {
+    struct mob_ref *ref;
+    _Atomic pid_t tid;
+};
+
+static void *sleeper(void *arg)
+{
+    struct sleeper *s = arg;
+    struct mob_error err;
+
+    s->tid = gettid();
+    ck_assert_int_eq(mob_get_copy(s->ref, MOB_FOREVER, NULL, 0, &err), 0);
+    return NULL;
+}
+
+static bool sleeps_in_epoll(const struct sleeper *s)
+{
+    char *path = mob_printf("/proc/self/task/%d/syscall", s->tid);
+    FILE *file = fopen(path, "re");
+    long number = -1;
+
+    if (file != NULL) {                         /* "running" has no number */
+        (void)!fscanf(file, "%ld", &number);
+        fclose(file);
+    }
+    free(path);
+#ifdef SYS_epoll_wait
+    if (number == SYS_epoll_wait)
+        return true;
+#endif
+    return number == SYS_epoll_pwait;
+}
+
+/* Who waits while another thread turns the core has its question sent, though that one sleeps on. */
+START_TEST(test_a_thread_asks_while_another_sleeps)
+{
+    struct sleeper s = { .tid = 0 };
+    char *gate, *large = calloc(1, 200000);
+    struct mob_error err;
+    struct mob_fn *fn;
+    pthread_t thread;
+
+    set_up();
+    gate = make_gate();
+    fn = fn_of("task_gate", NULL);
+    ck_assert_int_eq(mob_call(fn, NULL, 0, &s.ref, &err), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, sleeper, &s), 0);
+    for (int i = 0; i < 10; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = 80000000 }, NULL);     /* whatever else was due is over: nothing wakes it by chance */
+        while (s.tid == 0 || !sleeps_in_epoll(&s))
+            sched_yield();
+        ck_assert_ptr_null(mob_put(large, 200000, &err));
+        ck_assert_int_eq(err.code, MOB_ERR_NO_SPACE);
+    }
+    fclose(fopen(gate, "we"));
+    pthread_join(thread, NULL);
+    mob_fn_destroy(fn);
+    free(large);
+    free(gate);
+    tear_down();
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     const TTest *const tests[] = {
         test_call_and_get, test_many_in_flight, test_refs_as_arguments, test_error_of_a_task,
         test_many_returns_and_wrong_sizes, test_full_store_is_an_error, test_timeouts, test_waitset,
         test_a_wait_for_room_keeps_its_cpu, test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes,
-        test_threads,
+        test_threads, test_a_thread_asks_while_another_sleeps,
     };
 
     return runtime_run("runtime_api", tests, MOB_COUNT(tests), argc, argv);
