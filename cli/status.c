@@ -17,18 +17,32 @@ static const struct option options[] = {
     { 0 },
 };
 
-/* "CPU 3/16" for each resource that is worth a line of people's time. */
-static void print_totals(json_t *total, json_t *available)
+static double stored_bytes(json_t *nodes)
+{
+    double sum = 0;
+    json_t *node;
+    size_t i;
+
+    json_array_foreach(nodes, i, node)
+        if (strcmp(json_string_value(json_object_get(node, "state")) ?: "", "alive") == 0)
+            sum += json_number_value(json_object_get(node, "store_used"));
+    return sum;
+}
+
+/* "CPU 3/16" for each resource that is worth a line of people's time. Objects fill the stores, whatever tasks have asked for. */
+static void print_totals(json_t *total, json_t *available, json_t *nodes)
 {
     const char *name;
     json_t *amount;
 
     json_object_foreach(total, name, amount) {
-        double all = json_number_value(amount), left = json_number_value(json_object_get(available, name));
+        double all = json_number_value(amount), used = all - json_number_value(json_object_get(available, name));
         char used_text[32], all_text[32];
         if (strncmp(name, "node:", 5) == 0)
             continue;
-        print_amount(name, all - left, used_text, sizeof used_text);
+        if (strcmp(name, "object_store_memory") == 0)
+            used = stored_bytes(nodes);
+        print_amount(name, used, used_text, sizeof used_text);
         print_amount(name, all, all_text, sizeof all_text);
         printf("  %-20s %s/%s\n", name, used_text, all_text);
     }
@@ -96,7 +110,7 @@ static int run(const struct args *a)
         printf("Cluster %s\n  nodes %zu   waiting for a worker: %" PRId64 "\n\nUsed\n",
                json_string_value(json_object_get(answer, "cluster")) ?: "?", json_array_size(nodes),
                (int64_t)json_number_value(json_object_get(answer, "waiting")));
-        print_totals(json_object_get(answer, "total"), json_object_get(answer, "available"));
+        print_totals(json_object_get(answer, "total"), json_object_get(answer, "available"), nodes);
         putchar('\n');
         print_node_table(nodes, columns);
         print_stores(nodes);

@@ -19,6 +19,8 @@ kinds_are() { [ "$(kinds)" = "$1" ]; }
 wait_until 10 kinds_are '{"1":{"LOCAL_REFERENCE":2,"PINNED_IN_MEMORY":1},"2":{"PINNED_IN_MEMORY":1,"USED_BY_PENDING_TASK":1},"3":{"CAPTURED_IN_OBJECT":1},"4":{"LOCAL_REFERENCE":1},"5":{"HELD_BY_OTHERS":1},"6":{"LOCAL_REFERENCE":1},"7":{"LOCAL_REFERENCE":1}}'
 expect_eq "$(on h0 mobula memory --format json | jq '[.nodes[] | select(.objects | length > 0) | .node] | length')" 2 "nodes with objects"
 expect grep -Eq "^1 .*3MiB +1\.[0-9]+ +sealed +owner: CAPTURED_IN_OBJECT 1" <(on h0 mobula memory)
+stores_are_used() { on h0 mobula status | grep -Eq "object_store_memory +[1-9][0-9.]*MiB/128MiB"; }
+wait_until 10 stores_are_used
 
 : >"$meet/go"
 wait $driver
