@@ -220,7 +220,7 @@ void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
 {
     struct mob_error why;
 
-    mob_error_set(&why, MOB_ERR_OWNER_DIED, "its owner is gone");
+    mob_error_set(&why, MOB_ERR_OWNER_DIED, "its owner, process %u of node %u, is gone", owner.process, owner.node);
     mob_pulls_end(s, pull_is_owned_by, owner, &why);
     free_all(s, is_owned_by, owner);
 }

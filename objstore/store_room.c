@@ -217,10 +217,10 @@ int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_
     if (s->overflow.alloc != NULL)
         snprintf(overflow, sizeof overflow, " and of the %" PRIu64 " of its overflow on the disk", mob_alloc_size(s->overflow.alloc));
     return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s of %" PRIu64 " bytes: of the %" PRIu64 " bytes of the store of node %u%s, %"
-                         PRIu64 " hold %" PRIu64 " sealed objects (%" PRIu64 " of them copies in use), %" PRIu64 " are being written, %"
-                         PRIu64 " being pulled or restored, %" PRIu64 " were freed but are still in use%s; the largest gap is %" PRIu64
-                         "; %s%s%s%sdrop refs or views, or start the node with a larger object store", name, size, all, s->config.node,
-                         overflow, s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes,
+                         PRIu64 " hold %" PRIu64 " sealed objects (%" PRIu64 " of them elsewhere or on the disk, too), %"
+                         PRIu64 " are being written, %" PRIu64 " being pulled or restored, %" PRIu64 " were freed but are still in use"
+                         "%s; the largest gap is %" PRIu64 "; %s%s%s%sdrop refs or views, or start the node with a larger object store",
+                         name, size, all, s->config.node, overflow, s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes,
                          s->bytes[OBJECT_CREATED] + s->bytes[OBJECT_UNWANTED],
                          s->bytes[OBJECT_PULLING] + s->bytes[OBJECT_DISCARDED] + s->bytes[OBJECT_RESTORING] + s->bytes[OBJECT_DROPPED],
                          s->bytes[OBJECT_DOOMED], holder, mob_alloc_largest_gap(s->alloc), s->spill.trouble.text,
