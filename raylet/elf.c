@@ -14,7 +14,6 @@
 #include <link.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 
 #include "common/loop.h"
 #include "common/mem.h"
+#include "raylet/asked.h"
 
 #define LISTING_MAX (64u << 10)
 #define LISTING_NS INT64_C(5000000000)
@@ -150,51 +150,31 @@ static char *read_listing(int fd)
     }
 }
 
-static pid_t start_loader(const char *path, const char *loader, const char *library_path, int out)
+static pid_t start_loader(const char *path, const char *loader, const char *library_path, int *ret_out, struct mob_error *err)
 {
     char *argv[] = { (char *)loader, "--list", (char *)path, NULL };
     char *variable = mob_printf("LD_LIBRARY_PATH=%s", library_path);
     char *environment[] = { variable, NULL };
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none;
-    pid_t pid = -1;
+    pid_t pid = mob_asked_start(argv, environment, ret_out, err);
 
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    errno = posix_spawn(&pid, loader, &actions, &attributes, argv, environment);
-    if (errno != 0)
-        pid = -1;
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
     free(variable);
     return pid;
 }
 
 int mob_elf_check_libraries(const char *path, const char *loader, const char *library_path, const char *host, struct mob_error *err)
 {
-    int fds[2], result = 0;
+    int out, result = 0;
     char library[256];
 
     if (loader[0] == '\0')
         return 0;
     if (access(loader, X_OK) < 0)
         return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: its loader %s is not installed there", host, loader);
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return mob_error_errno(err, "cannot make a pipe");
-    pid_t pid = start_loader(path, loader, library_path, fds[1]);
-    close(fds[1]);
-    if (pid < 0) {
-        close(fds[0]);
-        return mob_error_errno(err, "cannot start %s", loader);
-    }
-    char *listing = read_listing(fds[0]);
-    close(fds[0]);
+    pid_t pid = start_loader(path, loader, library_path, &out, err);
+    if (pid < 0)
+        return -1;
+    char *listing = read_listing(out);
+    close(out);
     if (listing == NULL)
         kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);              /* the loop may have reaped it already: what it said is all we need */

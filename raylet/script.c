@@ -5,12 +5,10 @@
  * and again. So the script is asked first, by itself: it knows what it needs. */
 #include "raylet/script.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -18,6 +16,7 @@
 
 #include "common/loop.h"
 #include "common/mem.h"
+#include "raylet/asked.h"
 
 #define CHECK_NS INT64_C(10000000000)
 #define SAID_MAX 1024
@@ -47,29 +46,13 @@ static int interpreter_of(const char *path, char *ret, size_t size, struct mob_e
     return 0;
 }
 
-static pid_t start_check(const char *path, const char *library_path, int out)
+static pid_t start_check(const char *path, const char *library_path, int *ret_out, struct mob_error *err)
 {
     char *argv[] = { (char *)path, NULL }, *libraries = mob_printf("LD_LIBRARY_PATH=%s", library_path);
     char *home = mob_printf("HOME=%s", getenv("HOME") != NULL ? getenv("HOME") : "/"), *paths = mob_printf("PATH=%s", getenv("PATH"));
     char *environment[] = { libraries, "MOBULA_CHECK=1", home, paths, NULL };
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none;
-    pid_t pid = -1;
+    pid_t pid = mob_asked_start(argv, environment, ret_out, err);
 
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    errno = posix_spawn(&pid, path, &actions, &attributes, argv, environment);
-    if (errno != 0)
-        pid = -1;
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
     free(libraries);
     free(home);
     free(paths);
@@ -102,23 +85,18 @@ static void read_line(int fd, char *text, size_t size)
 int mob_script_check(const char *path, const char *library_path, const char *host, struct mob_error *err)
 {
     char interpreter[PATH_MAX], said[SAID_MAX];
-    int fds[2];
+    pid_t pid;
+    int out;
 
     if (interpreter_of(path, interpreter, sizeof interpreter, err) < 0)
         return -1;
     if (access(interpreter, X_OK) < 0)
         return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program: its interpreter %s is not there; install it, or start "
                              "the driver with one that all nodes have", host, interpreter);
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return mob_error_errno(err, "cannot make a pipe");
-    pid_t pid = start_check(path, library_path, fds[1]);
-    close(fds[1]);
-    if (pid < 0) {
-        close(fds[0]);
-        return mob_error_errno(err, "cannot start %s", path);
-    }
-    read_line(fds[0], said, sizeof said);
-    close(fds[0]);
+    if ((pid = start_check(path, library_path, &out, err)) < 0)
+        return -1;
+    read_line(out, said, sizeof said);
+    close(out);
     kill(-pid, SIGKILL);                /* it has said what it had to */
     waitpid(pid, NULL, 0);              /* the loop may have reaped it already */
     if (strcmp(said, "fits") == 0)

@@ -3,6 +3,7 @@
 add_library(mob_raylet_shell STATIC
     ${CMAKE_CURRENT_LIST_DIR}/stream.c
     ${CMAKE_CURRENT_LIST_DIR}/local.c
+    ${CMAKE_CURRENT_LIST_DIR}/asked.c
     ${CMAKE_CURRENT_LIST_DIR}/elf.c
     ${CMAKE_CURRENT_LIST_DIR}/script.c
     ${CMAKE_CURRENT_LIST_DIR}/bundle.c

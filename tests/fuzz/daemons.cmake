@@ -11,7 +11,7 @@ foreach(name head raylet)
     mob_fuzz_test(${name} 4096 fuzzed_${name} fuzzed_common)
 endforeach()
 
-mob_fuzz_library(fuzzed_raylet_shell raylet/options.c raylet/elf.c raylet/bundle.c common/loop.c)
+mob_fuzz_library(fuzzed_raylet_shell raylet/options.c raylet/asked.c raylet/elf.c raylet/bundle.c common/loop.c)
 mob_fuzz_test(options 512 fuzzed_raylet_shell fuzzed_common)
 mob_fuzz_test(elf 4096 fuzzed_raylet_shell fuzzed_common)
 
