@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "play.h"
 #include "raylet/bundle.h"
 #include "raylet/resident.h"
@@ -373,15 +374,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     shell.ticker = mob_ticker_create(shell.loop, tick, NULL);
     settle();
     return 0;
-}
-
-static int open_descriptors(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < 128; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
 }
 
 /* All leave: nothing of them may be left. */

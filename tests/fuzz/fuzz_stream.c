@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/wire.h"
+#include "descriptors.h"
 #include "raylet/stream.h"
 #include "worker/socket.h"
 
@@ -50,15 +51,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     assert(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 8) == 0);
     atexit(remove_address);
     return 0;
-}
-
-static int open_descriptors(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < 128; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
 }
 
 /* What stands at the front of what was not heard: 0: no whole frame yet; -1: an impossible size; else its bytes. */
