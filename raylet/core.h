@@ -19,6 +19,7 @@
 #include "raylet/membership.h"
 #include "raylet/memory.h"
 #include "raylet/node_resources.h"
+#include "raylet/poll.h"
 #include "raylet/pool.h"
 #include "raylet/process.h"
 #include "raylet/proxy.h"
@@ -53,7 +54,7 @@ struct mob_raylet {
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
     struct stages stages;               /* arguments of tasks to come */
     struct mob_map questions;           /* to processes, on their way (question.c) */
-    struct memory_questions memory;     /* "memory", while processes are asked */
+    struct polls polls;                 /* questions of people, while processes are asked */
     struct mob_link cancels;            /* workers with a cancel under way */
     int64_t store_look_at;              /* ns: when what was freed and is still pinned is looked at again */
 };

@@ -61,7 +61,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_ORPHANS] = { .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER | HEAD, LOCAL },
-    [MOBULA__ENVELOPE__BODY_REPLY] = { mob_memory_on_reply, mob_borrowed_from_lender, LOCAL, HEAD | PEER },
+    [MOBULA__ENVELOPE__BODY_REPLY] = { mob_poll_on_reply, mob_borrowed_from_lender, LOCAL, HEAD | PEER },
     [MOBULA__ENVELOPE__BODY_CREATE] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_SEAL] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ABANDON] = { .hear = hear_store, .from = LOCAL },

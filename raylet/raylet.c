@@ -32,7 +32,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     mob_pool_init(r);
     mob_proxies_init(r);
     mob_stages_init(r);
-    mob_memory_init(r);
+    mob_polls_init(r);
     mob_list_init(&r->cancels);
     return r;
 }
@@ -43,7 +43,7 @@ void mob_raylet_destroy(struct mob_raylet *r)
         return;
     mob_proxies_fini(r);
     mob_stages_fini(r);
-    mob_memory_fini(r);
+    mob_polls_fini(r);
     mob_questions_fini(r);
     mob_leases_fini(r);
     mob_wants_fini(r);
@@ -171,7 +171,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_recall_tick(r));
     next = earlier(next, mob_claim_tick(r));
     next = earlier(next, mob_near_tick(r));
-    next = earlier(next, mob_memory_tick(r));
+    next = earlier(next, mob_polls_tick(r));
     next = earlier(next, tick_store(r));
     mob_stages_tick(r);
     mob_demand_flush(r);
