@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The finalizer of MurmurHash3: each bit of the input moves each bit of the output. */
 static uint64_t mix(uint64_t x)
@@ -28,6 +29,28 @@ const char *mob_object_id_name(const struct mob_object_id *id, char text[MOB_OBJ
     snprintf(text, MOB_OBJECT_NAME_SIZE, "o-%" PRIu32 ".%" PRIu32 "-%" PRIu64 ".%" PRIu32, id->node, id->process, id->task,
              id->index);
     return text;
+}
+
+const char *mob_task_name(struct mob_address owner, uint64_t task, char text[MOB_OBJECT_NAME_SIZE])
+{
+    snprintf(text, MOB_OBJECT_NAME_SIZE, "t-%" PRIu32 ".%" PRIu32 "-%" PRIu64, owner.node, owner.process, task);
+    return text;
+}
+
+bool mob_task_parse(const char *text, struct mob_address *ret_owner, uint64_t *ret_task)
+{
+    struct mob_object_id id = { 0 };
+    char name[MOB_OBJECT_NAME_SIZE];
+
+    if (sscanf(text, "t-%" SCNu32 ".%" SCNu32 "-%" SCNu64, &id.node, &id.process, &id.task) == 3)
+        mob_task_name((struct mob_address){ id.node, id.process }, id.task, name);
+    else if (sscanf(text, "o-%" SCNu32 ".%" SCNu32 "-%" SCNu64 ".%" SCNu32, &id.node, &id.process, &id.task, &id.index) == 4)
+        mob_object_id_name(&id, name);
+    else
+        return false;
+    *ret_owner = (struct mob_address){ id.node, id.process };
+    *ret_task = id.task;
+    return strcmp(text, name) == 0;
 }
 
 uint64_t mob_name_hash(const char *name)

@@ -46,6 +46,11 @@ uint64_t mob_object_id_hash(const struct mob_object_id *id);
 /* "o-2.5-117.0" (node.process-task.index) into text; returns it. */
 const char *mob_object_id_name(const struct mob_object_id *id, char text[MOB_OBJECT_NAME_SIZE]);
 
+/* "t-2.5-117" (node.process-task), a task as people know it, into text; returns it. */
+const char *mob_task_name(struct mob_address owner, uint64_t task, char text[MOB_OBJECT_NAME_SIZE]);
+/* The task of such a name, or of an object's: the one that makes it. False: it is no name. */
+bool mob_task_parse(const char *text, struct mob_address *ret_owner, uint64_t *ret_task);
+
 /* 64-bit FNV-1a: names of functions on the wire. Two registered names that collide end the program at start. */
 uint64_t mob_name_hash(const char *name);
 

@@ -242,6 +242,14 @@ int mob_head_demand_state(struct node *origin, const Mobula__Demand *m, struct m
     return 0;
 }
 
+const struct mob_shape *mob_head_demand_ask(const struct mob_head *h, struct mob_address owner, uint32_t number)
+{
+    const struct node *origin = mob_head_node_find(h, owner.node);
+    const struct demand *d = origin != NULL ? mob_map_get(&origin->demands, demand_key(owner.process, number)) : NULL;
+
+    return d != NULL ? &d->kind->ask : NULL;
+}
+
 void mob_head_demand_drop_node(struct node *n)
 {
     struct demand *d;

@@ -96,11 +96,6 @@ static json_t *name_json(const struct event_query *q, const struct mob_event *e)
     return name != NULL ? text_json(name->text) : json_sprintf("%016" PRIx64, e->name);
 }
 
-static void task_name(const struct mob_event *e, char ret[64])
-{
-    snprintf(ret, 64, "t-%u.%u-%" PRIu64, e->owner_node, e->owner_process, e->task);
-}
-
 static const char *state_of(const struct mob_event *e)
 {
     switch (e->kind) {
@@ -175,7 +170,7 @@ static void owner_is_over(struct event_query *q, const struct mob_event *e)
 static json_t *row_of(const struct event_query *q, struct mob_event e, const char *text)
 {
     const struct event_over *over;
-    char task[64];
+    char task[MOB_OBJECT_NAME_SIZE];
 
     if (e.kind == MOB_EVENT_FAILED_ATTEMPT)
         begin_next_attempt(&e);
@@ -184,7 +179,7 @@ static json_t *row_of(const struct event_query *q, struct mob_event e, const cha
         e.status = MOB_ERR_OWNER_DIED;
         e.ended_ns = later_ns(over->wall_ns, later_ns(e.submitted_ns, e.started_ns));   /* clocks of two machines */
     }
-    task_name(&e, task);
+    mob_task_name((struct mob_address){ e.owner_node, e.owner_process }, e.task, task);
     return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "task", task, "name", name_json(q, &e),
                      "state", state_of(&e), "node", (json_int_t)e.node, "pid", (json_int_t)e.pid,
                      "attempt", (json_int_t)e.attempt,
@@ -286,11 +281,11 @@ static bool step_tasks(struct event_query *q)
 
 static void tell_attempt(struct event_query *q, const struct mob_event *e)
 {
-    char task[64];
+    char task[MOB_OBJECT_NAME_SIZE];
 
     if ((e->kind != MOB_EVENT_ENDED && e->kind != MOB_EVENT_FAILED_ATTEMPT) || e->started_ns <= 0 || e->ended_ns < e->started_ns)
         return;
-    task_name(e, task);
+    mob_task_name((struct mob_address){ e->owner_node, e->owner_process }, e->task, task);
     put_string(q, q->rows++ == 0 ? "" : ",\n");
     put_json(q, json_pack("{s:o, s:s, s:s, s:f, s:f, s:I, s:I, s:{s:s, s:I, s:s}}", "name", name_json(q, e),
                           "cat", "task", "ph", "X", "ts", (double)e->started_ns / 1e3, "dur",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gather.c -- questions that each node answers for itself: they are sent to all raylets, and the answers put together.
  *
- *   memory   argument {"limit": N}: {"nodes": [what each raylet says (raylet/memory.c), or {"node", "error"}]}
+ *   {"nodes": [what each raylet says (raylet/memory.c, raylet/explain.c), or {"node", "error"}]}
  *
  * It is over when all have answered, or after SILENCE_NS for those that have not.
  */
@@ -27,8 +27,9 @@ struct part {
 struct gathering {
     struct mob_link link;               /* in gatherings.all */
     uint64_t number;                    /* what raylets know it by */
-    uint64_t asker, query;              /* a link, and its own number */
-    struct mob_address from;
+    struct asker asker;
+    gather_done *done;
+    void *arg;
     int64_t end_ns;
     struct part *parts;
     size_t count, left;
@@ -42,13 +43,15 @@ static void add(struct part *p, const void *text, size_t size)
     p->text[p->size] = '\0';
 }
 
-static void gathering_free(struct mob_head *h, struct gathering *g)
+/* Out of the table first: `done` may gather again. */
+static void gathering_end(struct mob_head *h, struct gathering *g, const char *text, size_t size)
 {
+    mob_list_remove(&g->link);
+    h->gatherings.count--;
+    g->done(h, &g->asker, g->arg, text, size);
     for (size_t i = 0; i < g->count; i++)
         free(g->parts[i].text);
     free(g->parts);
-    mob_list_remove(&g->link);
-    h->gatherings.count--;
     free(g);
 }
 
@@ -70,9 +73,8 @@ static void finish(struct mob_head *h, struct gathering *g)
         add(&all, p->text, p->size);
     }
     add(&all, "]}", 2);
-    mob_head_reply(h, g->asker, g->query, g->from, all.text, all.size, NULL);
+    gathering_end(h, g, all.text, all.size);
     free(all.text);
-    gathering_free(h, g);
 }
 
 static int compare_parts(const void *a, const void *b)
@@ -82,7 +84,15 @@ static int compare_parts(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-int mob_head_gather(struct mob_head *h, uint64_t asker, struct mob_address from, const Mobula__Query *m, struct mob_error *err)
+void mob_head_gather_reply(struct mob_head *h, const struct asker *asker, void *arg, const char *text, size_t size)
+{
+    (void)arg;
+    if (text != NULL)
+        mob_head_reply(h, asker->link, asker->query, asker->from, text, size, NULL);
+}
+
+int mob_head_gather(struct mob_head *h, const struct asker *asker, const char *verb, const char *argument, gather_done *done, void *arg,
+                    struct mob_error *err)
 {
     Mobula__Query out = MOBULA__QUERY__INIT;
     struct gathering *g;
@@ -92,15 +102,15 @@ int mob_head_gather(struct mob_head *h, uint64_t asker, struct mob_address from,
     if (h->gatherings.count >= GATHERINGS_MAX)
         return mob_error_set(err, MOB_ERR_NO_SPACE, "%d such questions are under way already: ask again later", GATHERINGS_MAX);
     g = mob_new(struct gathering);
-    *g = (struct gathering){ .number = ++h->gatherings.last, .asker = asker, .query = m->id, .from = from,
+    *g = (struct gathering){ .number = ++h->gatherings.last, .asker = *asker, .done = done, .arg = arg,
                              .end_ns = h->now_ns + SILENCE_NS };
     g->parts = mob_alloc((h->nodes.by_number.count + 1) * sizeof *g->parts);
     mob_list_init(&g->link);
     mob_list_append(&h->gatherings.all, &g->link);
     h->gatherings.count++;
     out.id = g->number;
-    out.verb = m->verb;
-    out.argument = m->argument;
+    out.verb = (char *)(uintptr_t)verb;
+    out.argument = (char *)(uintptr_t)argument;
     for (size_t at = 0; (n = mob_map_next(&h->nodes.by_number, &at, NULL)) != NULL;) {
         if (n->m.now != NODE_ALIVE)
             continue;
@@ -143,8 +153,8 @@ void mob_head_gather_link_lost(struct mob_head *h, uint64_t link)
     struct gathering *g;
 
     mob_list_each(g, &h->gatherings.all, struct gathering, link)
-        if (g->asker == link)
-            gathering_free(h, g);
+        if (g->asker.link == link)
+            gathering_end(h, g, NULL, 0);
 }
 
 int64_t mob_head_gather_tick(struct mob_head *h)
@@ -171,5 +181,5 @@ void mob_head_gather_fini(struct mob_head *h)
     struct gathering *g;
 
     mob_list_each(g, &h->gatherings.all, struct gathering, link)
-        gathering_free(h, g);
+        gathering_end(h, g, NULL, 0);
 }

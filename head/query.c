@@ -11,10 +11,11 @@
  *   health   {"ok": true, "nodes"}
  *   wait     argument {"nodes": N, "timeout_ms": T}: {"nodes"} when so many serve; MOB_ERR_TIMEOUT after T (absent: never)
  *   stop     {"ok": true}; then the head ends
- *   memory   is gathered from the raylets: head/gather.c
+ *   memory   argument {"limit": N}: is gathered from the raylets (head/gather.c)
+ *   explain  argument {"task": NAME} or {"node": N}: the same, in rounds (head/explain.c)
  *   tasks, timeline   go to the shell, which has the event file
  *
- * Only `wait` waits: for a node to join, its own time-out, or the end of its link.
+ * Of those that the head answers itself only `wait` waits: for a node to join, its own time-out, or the end of its link.
  */
 #include "head/query.h"
 
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #include "head/core.h"
+#include "head/explain.h"
 
 #define REPLY_PART_MAX (256u << 10)
 #define WAITING_MAX 10000
@@ -378,6 +380,7 @@ static void answer_json(struct mob_head *h, uint64_t link, uint64_t query, struc
 
 void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address from, const Mobula__Query *m)
 {
+    const struct asker asker = { .link = l->number, .query = m->id, .from = from };
     struct mob_error err;
 
     for (size_t i = 0; i < MOB_COUNT(verbs); i++) {
@@ -391,7 +394,10 @@ void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address f
         return;
     }
     if (strcmp(m->verb, "memory") == 0) {
-        if (mob_head_gather(h, l->number, from, m, &err) == 0)
+        if (mob_head_gather(h, &asker, m->verb, m->argument, mob_head_gather_reply, NULL, &err) == 0)
+            return;
+    } else if (strcmp(m->verb, "explain") == 0) {
+        if (mob_head_explain(h, &asker, m->argument, &err) == 0)
             return;
     } else if (strcmp(m->verb, "wait") == 0) {
         if (wait_begin(h, l->number, from, m->id, m->argument, &err) == 0)

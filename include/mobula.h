@@ -235,6 +235,9 @@ int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err);
 int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);
 /* Of the cluster: "CPU=16,GPU=2"; either may be NULL. */
 int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);
+/* Why the value of `ref` is not there, in words for a terminal, cut to `size`: its task's state, what it waits for and who has that; as
+ * `mobula explain` says it. A get of a driver on a terminal prints it after 30 s ($MOBULA_EXPLAIN_SECONDS; 0: never). */
+int mob_explain(const struct mob_ref *ref, char *ret_text, size_t size, struct mob_error *err);
 const char *mob_version(void);              /* of the library that is loaded: "1.2.3"; lives for ever */
 
 #ifdef __GNUC__

@@ -15,6 +15,7 @@
 #include "raylet/claim.h"
 #include "raylet/death.h"
 #include "raylet/demand.h"
+#include "raylet/explain.h"
 #include "raylet/lease.h"
 #include "raylet/membership.h"
 #include "raylet/memory.h"

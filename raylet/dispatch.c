@@ -199,13 +199,17 @@ static void answer(struct mob_raylet *r, const struct arrival *a, const struct m
     mob_route_send(r, &e.e);
 }
 
-/* "output": the asker is a driver; the Reply follows what its workers have printed. "memory": for the head. */
+/* "output": the asker is a driver; the Reply follows what its workers have printed. "memory", "explain": for the head. */
 static void hear_query(struct mob_raylet *r, const struct arrival *a)
 {
     struct mob_error why;
 
     if (strcmp(a->e->query->verb, "memory") == 0) {
         mob_memory_answer(r, a->from, a->e->query);
+        return;
+    }
+    if (strcmp(a->e->query->verb, "explain") == 0) {
+        mob_explain_answer(r, a->from, a->e->query);
         return;
     }
     if (strcmp(a->e->query->verb, "output") != 0) {

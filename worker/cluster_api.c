@@ -75,28 +75,42 @@ void mob_query_fail_all(struct mob_runtime *r, const struct mob_error *why)
     }
 }
 
-/* The answer, parsed; NULL: *err. */
-static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
+char *mob_query_ask(struct mob_runtime *r, const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
 {
-    struct mob_runtime *r = mob_enter(err);
     struct query q;
-    json_t *answer = NULL;
 
-    if (r == NULL)
-        return NULL;
     query_begin(r, &q, (struct mob_address){ 0, 0 }, verb, argument);
     if (!mob_wait_until(r, &q.wait, mob_runtime_deadline(timeout_ms)))
         mob_error_set(&q.why, MOB_ERR_TIMEOUT,
                       "the head of the cluster did not answer in time; `mobula status` says whether it runs");
     mob_list_remove(&q.link);
-    mob_leave(r);
-    if (q.why.code != MOB_OK) {
-        if (err != NULL)
-            *err = q.why;
-    } else if ((answer = json_loadb(q.text != NULL ? q.text : "", q.size, 0, NULL)) == NULL) {
-        mob_error_set(err, MOB_ERR_PROTOCOL, "the head's answer to \"%s\" is not understood", verb);
+    if (q.why.code == MOB_OK) {
+        q.text = mob_realloc(q.text, q.size + 1);
+        q.text[q.size] = '\0';
+        return q.text;
     }
+    if (err != NULL)
+        *err = q.why;
     free(q.text);
+    return NULL;
+}
+
+/* The answer, parsed; NULL: *err. */
+static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    json_t *answer;
+    char *text;
+
+    if (r == NULL)
+        return NULL;
+    text = mob_query_ask(r, verb, argument, timeout_ms, err);
+    mob_leave(r);
+    if (text == NULL)
+        return NULL;
+    if ((answer = json_loads(text, 0, NULL)) == NULL)
+        mob_error_set(err, MOB_ERR_PROTOCOL, "the head's answer to \"%s\" is not understood", verb);
+    free(text);
     return answer;
 }
 

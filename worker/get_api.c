@@ -233,6 +233,24 @@ static int get_stored(struct mob_runtime *r, const uint64_t *refs, size_t count,
     return rc;
 }
 
+/* Who sits before a terminal is told once, after a while, why nothing comes. */
+static bool wait_and_tell(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns)
+{
+    int64_t tell_ns = r->explain_ns > 0 ? mob_runtime_now() + r->explain_ns : INT64_MAX;
+    struct mob_object_info info;
+
+    if (deadline_ns <= tell_ns)
+        return mob_wait_refs(r, refs, count, count, deadline_ns);
+    if (mob_wait_refs(r, refs, count, count, tell_ns))
+        return true;
+    for (size_t i = 0; r->state == MOB_RUNTIME_UP && i < count; i++)
+        if (mob_owner_look(r->owner, refs[i], &info, NULL) == 0 && info.state == MOB_OBJECT_PENDING) {
+            mob_explain_print(r, refs[i], r->explain_ns);
+            break;
+        }
+    return mob_wait_refs(r, refs, count, count, deadline_ns);
+}
+
 /* All refs are cloned by the caller. */
 static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_view *ret_views,
                      struct mob_error *err)
@@ -240,7 +258,7 @@ static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, 
     struct mob_object_info info;
     bool stored = false;
 
-    if (!mob_wait_refs(r, refs, count, count, deadline_ns))
+    if (!wait_and_tell(r, refs, count, deadline_ns))
         return ended_error(r, "the value was not ready in time", err);
     for (size_t i = 0; i < count; i++) {
         if (look_ready(r, refs[i], &info, err) < 0)

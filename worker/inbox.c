@@ -44,18 +44,27 @@ static int on_channel_open(struct mob_runtime *r, const Mobula__ChannelOpen *m, 
     return 0;
 }
 
-/* The raylet's question for `mobula memory`. */
-static void on_query(struct mob_runtime *r, const Mobula__Query *m)
+/* What the raylet asks for `mobula memory` and `mobula explain`. NULL: nothing else is asked of a process. */
+static char *answer(struct mob_runtime *r, const Mobula__Query *m)
 {
     const char *said = strstr(m->argument, "\"limit\":");
     size_t limit = said != NULL ? strtoul(said + 8, NULL, 10) : REFERENCES_MAX;
+
+    if (strcmp(m->verb, "explain") == 0)
+        return mob_owner_explain(r->owner, m->argument);
+    if (strcmp(m->verb, "references") == 0)
+        return mob_owner_references(r->owner, limit < REFERENCES_MAX ? limit : REFERENCES_MAX);
+    return NULL;
+}
+
+static void on_query(struct mob_runtime *r, const Mobula__Query *m)
+{
     Mobula__Reply reply = MOBULA__REPLY__INIT;
     struct mob_envelope out;
-    char *text;
+    char *text = answer(r, m);
 
-    if (strcmp(m->verb, "references") != 0)
-        return;                         /* nothing else is asked of a process */
-    text = mob_owner_references(r->owner, limit < REFERENCES_MAX ? limit : REFERENCES_MAX);
+    if (text == NULL)
+        return;
     reply.id = m->id;
     reply.last = true;
     reply.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };

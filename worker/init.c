@@ -23,6 +23,7 @@
 #include "worker/store_call.h"
 
 #define WELCOME_MS 30000
+#define EXPLAIN_SECONDS 30
 #define WORKER_LINGER_NS 2000000        /* nested tasks wait in line for the CPU of a lease that idles */
 #define RAYLET_LINK 1                   /* the cores know links by number; we have one */
 
@@ -260,6 +261,15 @@ static void undo(struct mob_runtime *r)
     mob_cluster_end(started);
 }
 
+/* After how long a get says why it waits; 0: never. */
+static int64_t explain_after_ns(void)
+{
+    const char *said = getenv("MOBULA_EXPLAIN_SECONDS");
+    double seconds = said != NULL ? strtod(said, NULL) : EXPLAIN_SECONDS;
+
+    return isatty(STDERR_FILENO) && seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1e9) : 0;
+}
+
 /* The lock is held; it is not while daemons start. */
 static int come_in(struct mob_runtime *r, const struct mob_init_options *o, struct mob_error *err)
 {
@@ -278,6 +288,7 @@ static int come_in(struct mob_runtime *r, const struct mob_init_options *o, stru
         r->cluster_of_ours = started;
     }
     r->quiet = o->quiet != 0;
+    r->explain_ns = r->worker || r->quiet ? 0 : explain_after_ns();
     if (rc < 0 || greet(r, &at, o, err) < 0)
         return -1;
     return r->worker ? 0 : mob_service_start(r, err);

@@ -142,6 +142,9 @@ int64_t mob_owner_flush(struct mob_owner *o);
 /* For people: why its objects that lie in stores are kept, the largest `limit` of them, as JSON [{"object", "local", "tasks", "captured",
  * "holders"}]: refs of this process, tasks under way that take it, values that carry it, holds of other processes. free() it. */
 char *mob_owner_references(const struct mob_owner *o, size_t limit);
+/* For people: why tasks of ours (`argument`: {"tasks": [names]}) are not over, and what calls of this process wait for, as JSON rows
+ * (explain.c). free() it. */
+char *mob_owner_explain(const struct mob_owner *o, const char *argument);
 /* This process may be ended soon, by others: send what the record shall have of its tasks now, unless it did so very often. */
 void mob_owner_hurry(struct mob_owner *o);
 

@@ -74,6 +74,7 @@ struct mob_runtime {
     bool running;                       /* a worker's: inside a task */
     struct mob_link store_calls, fetches, queries;      /* asked, not answered */
     uint64_t last_query;
+    int64_t explain_ns;                 /* a get that has waited so long says why; 0: none does */
     struct mob_link output;             /* of tasks, to be printed by the service thread */
     size_t output_bytes, output_dropped;
     struct mob_map buffers;             /* of the program, by number: object_api.c */
@@ -164,6 +165,10 @@ void mob_output_print(struct mob_runtime *r);
 
 /* Wait, 2 s at most, until all that the tasks have printed so far has come. Between mob_enter() and mob_leave(). */
 void mob_query_output(struct mob_runtime *r);
+/* The head's answer, under the lock: free() it; NULL: *err. */
+char *mob_query_ask(struct mob_runtime *r, const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err);
+/* Tell the user, on stderr, why the object of a ref is not there. */
+void mob_explain_print(struct mob_runtime *r, uint64_t ref, int64_t waited_ns);
 void mob_query_receive(struct mob_runtime *r, const Mobula__Reply *m);
 void mob_query_fail_all(struct mob_runtime *r, const struct mob_error *why);
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* get.c -- values of objects, new objects, and waiting. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core.h"
 
@@ -9,6 +12,8 @@ static const char not_refs[] = "Invalid type of object refs, %S, is given. 'obje
 static const char not_waitable[] = "wait() expected a list of mobula.ObjectRef or mobula.ObjectRefGenerator, got a list with %S";
 
 #define LOOKS 16
+#define EXPLAIN_SECONDS 30
+#define EXPLAIN_TEXT 16384
 #define SIGNALS_MS 100                  /* a driver that waits looks for Ctrl-C this often */
 
 /* Wait for all of them, in a driver so that signals are handled. -1: the exception is set. */
@@ -42,6 +47,31 @@ static int wait_first(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted
     return ready < 0 || (first < count && ready >= wanted) ? ready : wait_all(refs, count, wanted, timeout_ms, ret_ready);
 }
 
+/* After how long a get of a driver says on its terminal what it waits for, in ms; 0: never. As mob_get() has it, which waits in short
+ * pieces here and so never gets that far. */
+static int64_t tell_after_ms(void)
+{
+    const char *said = getenv("MOBULA_EXPLAIN_SECONDS");
+    double seconds = said != NULL ? strtod(said, NULL) : EXPLAIN_SECONDS;
+
+    return !core_in_worker && isatty(STDERR_FILENO) && seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1e3) : 0;
+}
+
+static void tell_why(struct mob_ref **refs, Py_ssize_t count, int64_t waited_ms)
+{
+    char text[EXPLAIN_TEXT], id[80];
+    struct mob_error err;
+
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (mob_wait(&refs[i], 1, 1, 0, NULL, &err) != 0)
+            continue;                   /* it is ready */
+        if (mob_ref_id(refs[i], id, sizeof id, &err) == 0)
+            fprintf(stderr, "mobula: a get has waited for %lld s for %s, and goes on:\n%s\n", (long long)waited_ms / 1000, id,
+                    mob_explain(refs[i], text, sizeof text, &err) == 0 ? text : err.text);
+        return;
+    }
+}
+
 static PyObject *unpack_all(struct mob_view *views, Py_ssize_t count)
 {
     PyObject *list = PyList_New(count);
@@ -65,7 +95,7 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
     PyObject *list = NULL;
     struct mob_error err;
     struct mob_ref **refs;
-    int64_t timeout_ms = PyLong_AsLongLong(args[1]), left_ms = timeout_ms;
+    int64_t timeout_ms = PyLong_AsLongLong(args[1]), left_ms = timeout_ms, waited_ms = 0, tell_ms = 0;
     Py_ssize_t n = 0;
     int rc;
 
@@ -87,6 +117,13 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
         if (PyErr_CheckSignals() < 0)
             break;
         left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
+        tell_ms = waited_ms == 0 ? tell_after_ms() : tell_ms;
+        waited_ms += SIGNALS_MS;
+        if (tell_ms > 0 && waited_ms >= tell_ms && waited_ms - SIGNALS_MS < tell_ms) {
+            Py_BEGIN_ALLOW_THREADS
+            tell_why(refs, n, waited_ms);
+            Py_END_ALLOW_THREADS
+        }
     }
     PyMem_Free(views);
     PyMem_Free(refs);

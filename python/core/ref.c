@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ref.c -- Ref: one count of a reference, given back with the Python object. Two of one object are equal. */
+#include <string.h>
+
 #include "core.h"
 
 PyTypeObject *core_ref_type;
@@ -98,6 +100,22 @@ static PyObject *ref_id(PyObject *self, PyObject *unused)
     return mob_ref_id(ref, id, sizeof id, &err) < 0 ? core_raise(&err) : PyUnicode_FromString(id);
 }
 
+static PyObject *ref_explain(PyObject *self, PyObject *unused)
+{
+    struct mob_ref *ref = core_ref_of(self);
+    char text[65536];
+    struct mob_error err;
+    int rc;
+
+    (void)unused;
+    if (ref == NULL)
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = mob_explain(ref, text, sizeof text, &err);
+    Py_END_ALLOW_THREADS
+    return rc < 0 ? core_raise(&err) : PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
 static PyObject *ref_reduce(PyObject *self, PyObject *unused)
 {
     Py_ssize_t place = core_ref_of(self) != NULL ? core_pack_ref(self) : -1;
@@ -114,6 +132,8 @@ static PyObject *ref_reduce(PyObject *self, PyObject *unused)
 
 static PyMethodDef ref_methods[] = {
     { "id", ref_id, METH_NOARGS, "The object's name in the cluster, \"o-NODE.PROCESS-TASK.INDEX\"." },
+    { "explain", ref_explain, METH_NOARGS, "Why its value is not there, in words for a terminal: its task's state, what that waits for, "
+                                           "who has it." },
     { "__reduce__", ref_reduce, METH_NOARGS, NULL },
     { NULL, NULL, 0, NULL },
 };

@@ -198,5 +198,53 @@ START_TEST(test_memory_asks_processes)
 }
 END_TEST
 
-UNIT_MAIN("raylet_questions", test_memory_asks_processes, test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
+/* "explain": what is lent and what waits here; of the processes, the owner of an asked task and the worker that runs one are asked. */
+START_TEST(test_explain_asks_whom_it_is_about)
+{
+    Mobula__Query m = MOBULA__QUERY__INIT;
+    struct fake_grant g;
+
+    fake_open(&f, "CPU=1");
+    uint32_t owner = fake_driver(&f), other = fake_driver(&f);
+
+    fake_want(&f, owner, (struct fake_ask){ .shape = 4, .count = 2 });
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, f.process[owner].link, &g));
+    fake_runs(&f, &g, 7, 0);
+    f.process[owner].page.owns = f.process[other].page.owns = f.process[g.worker].page.owns = 1;
+    fake_pass(&f, 1500);
+    char *argument = mob_printf("{\"tasks\":[\"t-2.%u-7\",\"t-3.%u-7\",\"nonsense\",5]}", owner, other);
+
+    m.id = 5;
+    m.verb = (char *)"explain";
+    m.argument = argument;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    ck_assert_ptr_null(fake_take(&f, f.process[other].link, MOBULA__ENVELOPE__BODY_QUERY));
+    ck_assert_ptr_nonnull(fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_QUERY));
+    Mobula__Envelope *e = fake_take(&f, f.process[owner].link, MOBULA__ENVELOPE__BODY_QUERY);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_str_eq(e->query->argument, argument);
+    uint64_t id = e->query->id;
+
+    say_rows(owner, id, "[{\"task\":\"t\"},3]");
+    say_rows(g.worker, id, "[{\"waits\":[],\"process\":99}]");
+    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert_ptr_nonnull(e);
+    char *wanted = mob_printf("{\"node\":2,\"ip\":\"%s\",\"queue\":[{\"owner\":\"2.%u\",\"shape\":4,\"leases\":1,\"resources\":\"CPU=1\","
+                              "\"waited_ms\":1500,\"depth\":0,\"first\":false}],\"queue_more\":0,\"lent\":[{\"owner\":\"2.%u\",\"resources\":\"CPU=1\","
+                              "\"state\":\"lent\",\"held_ms\":1500,\"worker\":\"2.%u\",\"pid\":%u,\"task\":\"t-2.%u-7\",\"run_ms\":1500}],"
+                              "\"lent_more\":0,\"processes\":[{\"task\":\"t\",\"process\":%u},{\"waits\":[],\"process\":%u}]}",
+                              f.config.ip, owner, owner, g.worker, 1000 + g.worker, owner, owner, g.worker);
+    char *got = mob_printf("%.*s", (int)e->reply->text.len, (const char *)e->reply->text.data);
+
+    ck_assert_str_eq(got, wanted);
+    free(got);
+    free(wanted);
+    free(argument);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("raylet_questions", test_explain_asks_whom_it_is_about, test_memory_asks_processes, test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
           test_a_lost_link_and_a_dead_node_are_told_apart, test_only_a_raylet_mourns)

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_explain.c -- the head finds out why a task waits: round after round of questions to raylets, and words at the end. */
+#include "unit.h"
+
+#include <jansson.h>
+
+#include "head_fake.h"
+
+static struct fake f;
+static struct fake_node a, b;
+
+static void setup(void)
+{
+    a = b = (struct fake_node){ 0 };
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4,GPU=1");
+    fake_join(&f, &b, "CPU=4");
+}
+
+/* The question that a raylet was asked: its number; the argument must be this. */
+static uint64_t asked(const struct fake_node *n, const char *argument)
+{
+    const Mobula__Envelope *e = fake_take(&f, n->link, MOBULA__ENVELOPE__BODY_QUERY);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_str_eq(e->query->verb, "explain");
+    ck_assert_str_eq(e->query->argument, argument);
+    return e->query->id;
+}
+
+static void reply(const struct fake_node *n, uint64_t id, const char *text)
+{
+    Mobula__Reply m = MOBULA__REPLY__INIT;
+    struct mob_envelope e;
+
+    m.id = id;
+    m.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
+    m.last = true;
+    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPLY);
+    e.e.reply = &m;
+    fake_receive(&f, n->link, &e.e);
+}
+
+/* The whole answer to the asker; NULL: none yet, or an error. */
+static json_t *answer(uint64_t link, int *ret_code)
+{
+    const Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_REPLY);
+
+    *ret_code = e != NULL && e->reply->error != NULL ? e->reply->error->code : MOB_OK;
+    return e != NULL && e->reply->error == NULL ? json_loadb((const char *)e->reply->text.data, e->reply->text.len, 0, NULL) : NULL;
+}
+
+static void expect_words(json_t *json, const char *const *words)
+{
+    const char *text = json_string_value(json_object_get(json, "text"));
+
+    ck_assert_ptr_nonnull(text);
+    for (; *words != NULL; words++)
+        ck_assert_msg(strstr(text, *words) != NULL, "\"%s\" is not in:\n%s", *words, text);
+}
+
+#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* merge waits for count, which a worker on node b runs, whose call waits for merge. */
+START_TEST(test_a_chain_that_closes)
+{
+    json_t *json, *cycle;
+    uint64_t link, id;
+    int code;
+
+    setup();
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"o-1.1-7.0\"}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    ck_assert_uint_eq(asked(&b, "{\"tasks\":[\"t-1.1-7\"]}"), id);
+    reply(&b, id, "{\"node\":2,\"queue\":[],\"lent\":[],\"processes\":[]}");
+    reply(&a, id, "{\"node\":1,\"queue\":[],\"lent\":[],\"processes\":[{\"task\":\"t-1.1-7\",\"state\":\"WAITING\",\"name\":\"merge\","
+                  "\"age_ms\":1500,\"waits\":[\"o-1.1-5.0\",\"o-1.1-6.1\"],\"waits_more\":0,\"process\":1},"
+                  "{\"task\":\"t-6.6-6\",\"state\":\"WAITING\",\"waits\":[\"o-9.9-9.9\"]},{\"waits\":[],\"process\":1}]}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-5\",\"t-1.1-6\"]}");
+    asked(&b, "{\"tasks\":[\"t-1.1-5\",\"t-1.1-6\"]}");
+    reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-5\",\"name\":\"count\",\"state\":\"PUSHED\",\"worker\":\"2.3\","
+                  "\"ip\":\"10.0.0.2\",\"pid\":77,\"before\":0},{\"task\":\"t-1.1-6\",\"state\":\"READY\"}]}");
+    ck_assert_ptr_null(answer(link, &code));
+    reply(&b, id, "{\"node\":2,\"lent\":[{\"owner\":\"1.1\",\"worker\":\"2.3\",\"pid\":77,\"resources\":\"CPU=1\",\"state\":\"blocked\","
+                  "\"task\":\"t-1.1-5\",\"run_ms\":2500}],\"processes\":[{\"waits\":[\"o-1.1-7.0\"],\"process\":3}]}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("These tasks wait for each other, and none can go on: t-1.1-7 -> t-1.1-5 -> t-1.1-7",
+                             "t-1.1-7 \"merge\": waits for arguments", "o-1.1-5.0 o-1.1-6.1",
+                             "t-1.1-5 \"count\": runs on node 2 (10.0.0.2), pid 77, for 2.5 s; a call of it waits for",
+                             "t-1.1-6: is over, and its results are there"));
+    cycle = json_object_get(json, "cycle");
+    ck_assert_uint_eq(json_array_size(cycle), 3);
+    json_decref(json);
+    fake_fini(&f);
+}
+END_TEST
+
+/* What it lacks, its place in the queue, and who has the one GPU: a task that waits for it. */
+START_TEST(test_all_holders_wait)
+{
+    static const char first[] =
+        "{\"node\":1,\"queue\":[{\"owner\":\"1.9\",\"shape\":0,\"leases\":1,\"resources\":\"CPU=1\",\"waited_ms\":10},"
+        "{\"owner\":\"1.4\",\"shape\":3,\"leases\":1,\"resources\":\"GPU=1\",\"waited_ms\":900,\"first\":true}],\"queue_more\":2,"
+        "\"lent\":[{\"owner\":\"1.1\",\"worker\":\"1.4\",\"pid\":70,\"resources\":\"CPU=1,GPU=1\",\"state\":\"blocked\",\"held_ms\":5000,"
+        "\"task\":\"t-1.1-2\",\"run_ms\":4000}],\"lent_more\":0,\"processes\":[%s]}";
+    json_t *json;
+    uint64_t link, id;
+    char *text;
+    int code;
+
+    setup();
+    fake_report(&f, &a, 2, "CPU=4", 0);
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-2\"}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-2\"]}");
+    reply(&b, id, "{\"node\":2}");
+    text = mob_printf(first, "{\"task\":\"t-1.1-2\",\"name\":\"outer\",\"state\":\"PUSHED\",\"worker\":\"1.4\",\"ip\":\"10.0.0.1\","
+                             "\"pid\":70},{\"waits\":[\"o-1.4-8.0\"],\"process\":4}");
+    reply(&a, id, text);
+    free(text);
+    id = asked(&a, "{\"tasks\":[\"t-1.4-8\"]}");
+    reply(&b, id, "{\"node\":2}");
+    text = mob_printf(first, "{\"task\":\"t-1.4-8\",\"name\":\"inner\",\"state\":\"QUEUED\",\"age_ms\":900,\"shape\":3,\"before\":2,"
+                             "\"resources\":\"GPU=1\",\"labels\":{},\"strategy\":\"hybrid\",\"attempt\":0}");
+    reply(&a, id, text);
+    free(text);
+    json = answer(link, &code);
+    expect_words(json, WORDS("t-1.4-8 \"inner\": waits for a worker with {GPU=1}, 0.9 s old; 2 tasks like it stand before it",
+                             "node 1, its queue: place 2 of 4, for 0.9 s; what comes free is kept for it",
+                             "node 1, GPU is held by: t-1.1-2 (pid 70, waits in a call, runs for 4.0 s)",
+                             "All that has GPU waits for this task: it can never run."));
+    ck_assert(json_is_null(json_object_get(json, "cycle")));
+    json_decref(json);
+    fake_fini(&f);
+}
+END_TEST
+
+/* Nobody knows it; a node that is silent; more than any node has; answers that are none; names that are none. */
+START_TEST(test_what_is_not_known)
+{
+    json_t *json;
+    uint64_t link, id;
+    int code;
+
+    setup();
+    for (const char *const *bad = WORDS("{\"task\":\"t-1.1\"}", "{\"task\":\"t-1.1-5x\"}", "{\"node\":7}", "{}", "[", "{\"task\":3}");
+         *bad != NULL; bad++) {
+        fake_query(&f, link = fake_link(&f), 7, "explain", *bad);
+        ck_assert_ptr_null(answer(link, &code));
+        ck_assert_int_eq(code, MOB_ERR_INVALID);
+    }
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    asked(&b, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"state\":\"QUEUED\",\"resources\":\"CPU=99\",\"labels\":{\"k\":3},"
+                  "\"warning\":\"w\"},3,{\"task\":4}],\"lent\":[{\"task\":{}},\"x\"],\"queue\":7}");
+    for (int i = 0; i < 60; i++) {
+        fake_report(&f, &a, 2, "CPU=4", 0);
+        fake_report(&f, &b, 2, "CPU=4", 0);
+        fake_pass(&f, 100);
+    }
+    json = answer(link, &code);
+    expect_words(json, WORDS("t-1.1-7: waits for a worker with {CPU=99}", "No node could serve it"));
+    json_decref(json);
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&a, id, "nonsense");
+    reply(&b, id, "{}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("t-1.1-7: the process that owns it is gone, or did not answer"));
+    json_decref(json);
+    fake_fini(&f);
+}
+END_TEST
+
+/* The asker goes, or the head ends, while raylets are asked: nothing is left (the sanitizer looks). */
+START_TEST(test_nobody_waits_any_more)
+{
+    uint64_t link;
+
+    setup();
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    mob_head_link_lost(f.head, link, false);
+    fake_query(&f, fake_link(&f), 8, "explain", "{\"task\":\"t-1.1-7\"}");
+    fake_query(&f, fake_link(&f), 9, "explain", "{\"node\":1}");
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_a_node)
+{
+    json_t *json;
+    uint64_t link, id;
+    int code;
+
+    setup();
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":1}");
+    id = asked(&a, "{}");
+    reply(&b, id, "{\"node\":2}");
+    reply(&a, id, "{\"node\":1,\"queue\":[{\"owner\":\"1.4\",\"shape\":3,\"leases\":5,\"resources\":\"GPU=1\",\"waited_ms\":900}],"
+                  "\"lent\":[{\"owner\":\"1.1\",\"resources\":\"CPU=1\",\"state\":\"starting\",\"held_ms\":40}]}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("node 1 (", "serves; free {CPU=4,GPU=1} of {CPU=4,GPU=1}", "{CPU=1} to 1.1: a worker of 1.1 (starting for 0.0 s)",
+                             "place 1 in its queue: 1.4, {GPU=1} x 5, for 0.9 s"));
+    json_decref(json);
+    mob_head_link_lost(f.head, b.link, true);
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
+    id = asked(&a, "{}");
+    reply(&a, id, "{\"node\":1}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("is dead: "));
+    json_decref(json);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("explain", test_a_chain_that_closes, test_all_holders_wait, test_what_is_not_known, test_nobody_waits_any_more, test_a_node)

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_owner_explain.c -- an owner says why its tasks are not over. */
+#include <jansson.h>
+
+#include "tests/unit/owner_fake.h"
+#include "tests/unit/unit.h"
+
+static struct fake f;
+static uint32_t shape;
+
+/* The rows on one object of ours, by its ref, and on the process. */
+static json_t *rows_of(uint64_t ref, uint32_t process)
+{
+    char name[MOB_OBJECT_NAME_SIZE], *argument, *text;
+    json_t *rows;
+
+    mob_task_name((struct mob_address){ FAKE_NODE, process }, ref, name);
+    argument = mob_printf("{\"tasks\":[\"%s\",\"x\",7]}", name);
+    text = mob_owner_explain(f.o, argument);
+    rows = json_loads(text, 0, NULL);
+    ck_assert_ptr_nonnull(rows);
+    free(text);
+    free(argument);
+    return rows;
+}
+
+static json_t *row_of(uint64_t ref)
+{
+    json_t *rows = rows_of(ref, FAKE_PROCESS), *row;
+
+    ck_assert_uint_eq(json_array_size(rows), 2);
+    row = json_incref(json_array_get(rows, 0));
+    json_decref(rows);
+    return row;
+}
+
+static void expect_text(const json_t *row, const char *key, const char *wanted)
+{
+    ck_assert_pstr_eq(json_string_value(json_object_get(row, key)), wanted);
+}
+
+static void expect_number(const json_t *row, const char *key, json_int_t wanted)
+{
+    ck_assert_int_eq(json_integer_value(json_object_get(row, key)), wanted);
+}
+
+/* From waiting for an argument to a result; and a task that fails. */
+START_TEST(test_each_state_says_what_it_waits_for)
+{
+    struct mob_task_frame frame;
+    const void *body;
+    char name[MOB_OBJECT_NAME_SIZE];
+    json_t *row;
+    uint64_t first, second, third;
+
+    fake_init(&f);
+    shape = fake_shape(&f);
+    first = fake_submit(&f, shape, 3, NULL, 0);
+    second = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = first }, 1);
+    third = fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    f.now_ns += 2000 * FAKE_MS;
+
+    row = row_of(second);
+    expect_text(row, "state", "WAITING");
+    expect_text(row, "name", "work");
+    expect_number(row, "age_ms", 2000);
+    ck_assert_uint_eq(json_array_size(json_object_get(row, "waits")), 1);
+    mob_object_id_name(&(struct mob_object_id){ .node = FAKE_NODE, .process = FAKE_PROCESS, .task = first }, name);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(row, "waits"), 0)), name);
+    json_decref(row);
+
+    row = row_of(third);
+    expect_text(row, "state", "QUEUED");
+    expect_text(row, "resources", "CPU=1");
+    expect_text(row, "strategy", "hybrid");
+    expect_number(row, "before", 1);
+    expect_number(row, "queued", 2);
+    expect_number(row, "leases", 0);
+    json_decref(row);
+
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 9, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &frame, &body));
+    row = row_of(third);
+    expect_text(row, "state", "PUSHED");
+    expect_text(row, "worker", "2.100");
+    expect_text(row, "ip", "10.0.0.7");
+    expect_number(row, "pid", 4711);
+    expect_number(row, "before", 1);
+    json_decref(row);
+
+    fake_over(&f, 9, 0, FAKE_NODE, MOB_ERR_CANCELLED, NULL);
+    mob_owner_cancel(f.o, third, true, NULL);
+    mob_owner_flush(f.o);
+    row = row_of(third);
+    expect_text(row, "state", "FAILED");
+    expect_text(row, "name", "work");
+    json_decref(row);
+    mob_owner_drop(f.o, third, NULL);
+    row = row_of(third);
+    expect_text(row, "state", "GONE");
+    json_decref(row);
+    fake_fini(&f);
+}
+END_TEST
+
+static void nothing(struct mob_waiter *w)
+{
+    (void)w;
+}
+
+/* What calls of the process wait for stands in its own row; others' tasks have none. */
+START_TEST(test_the_process_says_what_its_calls_wait_for)
+{
+    struct mob_waiter w = { .ready = nothing };
+    json_t *rows;
+    uint64_t ref;
+
+    fake_init(&f);
+    shape = fake_shape(&f);
+    ref = fake_submit(&f, shape, 3, NULL, 0);
+    rows = rows_of(ref, FAKE_PROCESS + 1);
+    ck_assert_uint_eq(json_array_size(rows), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(rows, 0), "waits")), 0);
+    json_decref(rows);
+    mob_list_init(&w.link);
+    ck_assert(mob_owner_wait(f.o, ref, &w));
+    rows = rows_of(ref, FAKE_PROCESS + 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(rows, 0), "waits")), 1);
+    json_decref(rows);
+    mob_owner_wait_cancel(f.o, &w);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("owner_explain", test_each_state_says_what_it_waits_for, test_the_process_says_what_its_calls_wait_for)
