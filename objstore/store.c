@@ -27,7 +27,7 @@ struct mob_store *mob_store_create(const struct mob_store_config *config, bool i
     s->meta_size = sizeof(*s->meta) + (uint64_t)s->entries * sizeof(s->meta->entry[0]);
     s->objects = mob_alloc(s->entries * sizeof(s->objects[0]));
     s->free_entries = mob_alloc(s->entries * sizeof(s->free_entries[0]));
-    s->alloc = mob_alloc_create(0, config->bytes);
+    s->alloc = mob_alloc_create(0, config->bytes + config->behind);
     mob_list_init(&s->all);
     mob_list_init(&s->evictable);
     mob_list_init(&s->primaries);
@@ -293,10 +293,12 @@ int mob_store_file(const struct mob_store *s, uint64_t offset, uint64_t *ret_at)
 
 struct mob_store_usage mob_store_usage(const struct mob_store *s)
 {
-    struct mob_store_usage usage = { .size = mob_alloc_size(s->alloc), .used = mob_alloc_used(s->alloc) - s->pages.kept };
+    struct mob_store_usage usage = { .size = s->config.bytes, .used = mob_alloc_used(s->alloc) - s->pages.kept };
 
     if (s->pages.held != NULL)
         usage.used -= s->pages.held->size;
+    if (usage.used > usage.size)
+        usage.used = usage.size;
     for (unsigned state = 0; state < OBJECT_GONE; state++)
         usage.objects += s->count[state];
     usage.spilled = s->spill.bytes;

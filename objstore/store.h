@@ -63,7 +63,8 @@ struct mob_disk_job {
 };
 
 struct mob_store_config {
-    uint64_t bytes;                     /* of the arena */
+    uint64_t bytes;                     /* how large people see it, and a value may be */
+    uint64_t behind;                    /* more of the arena, for what stands behind a value as large as that (Create.behind) */
     uint64_t huge;                      /* bytes of huge pages that are reserved and free; the arena lies in them if that is enough */
     uint64_t overflow;                  /* behind it, once there is a file: mob_store_overflow(). 0: never */
     uint32_t node;                      /* set later with mob_store_set_node() */
@@ -152,7 +153,7 @@ void *mob_store_arena(const struct mob_store *s);
 int mob_store_file(const struct mob_store *s, uint64_t offset, uint64_t *ret_at);
 
 struct mob_store_usage {
-    uint64_t size, used, objects, pulls;
+    uint64_t size, used, objects, pulls;        /* used: never more than size */
     uint64_t waiting;                   /* pulls that wait for room */
     uint64_t spilled, spilled_objects;  /* on the disk alone */
     uint64_t asks;                      /* who wait for room */

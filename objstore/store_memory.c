@@ -95,11 +95,16 @@ static void chosen_of(const char *path, char ret[CHOSEN_SIZE])
     snprintf(ret, CHOSEN_SIZE, "%.*s", from != NULL ? (int)strcspn(from + 1, "]") : 7, from != NULL ? from + 1 : "nothing");
 }
 
+static uint64_t whole_huge_pages(uint64_t size)
+{
+    return (size + MOB_HUGE_PAGE - 1) / MOB_HUGE_PAGE * MOB_HUGE_PAGE;
+}
+
 /* Which pages the arena has, and why, for people. Huge pages that are not reserved are the kernel's to give: shared memory that asks for
  * them has them if shmem_enabled says so. */
 static void say_pages(struct mob_store *s, uint64_t size)
 {
-    unsigned long long takes = size / MOB_HUGE_PAGE, free = s->config.huge / MOB_HUGE_PAGE;
+    unsigned long long takes = whole_huge_pages(size) / MOB_HUGE_PAGE, free = s->config.huge / MOB_HUGE_PAGE;
     char chosen[CHOSEN_SIZE];
     size_t used;
 
@@ -115,34 +120,35 @@ static void say_pages(struct mob_store *s, uint64_t size)
     }
     used = (size_t)snprintf(s->page_text, sizeof s->page_text, "pages of %ld KiB: transparent_hugepage/shmem_enabled says %s; ",
                             sysconf(_SC_PAGESIZE) / 1024, chosen);
-    if (size % MOB_HUGE_PAGE != 0)
-        snprintf(s->page_text + used, sizeof s->page_text - used, "its size is no whole number of 2 MiB");
-    else
-        snprintf(s->page_text + used, sizeof s->page_text - used, "of vm.nr_hugepages %llu are free, and it takes %llu", free, takes);
+    snprintf(s->page_text + used, sizeof s->page_text - used, "of vm.nr_hugepages %llu are free, and it takes %llu", free, takes);
 }
 
-/* Where there are huge pages for all of it: mapping it makes them ours, or fails. */
-static void make_arena(struct mob_store *s, uint64_t size, struct mob_error *err)
+/* Where there are huge pages for all of it: mapping it makes them ours, or fails. Returns the size of the file. */
+static uint64_t make_arena(struct mob_store *s, uint64_t size, struct mob_error *err)
 {
-    struct memory m = { .name = "mobula-arena", .size = size, .span = s->span };
+    struct memory m = { .name = "mobula-arena", .size = whole_huge_pages(size), .span = s->span, .huge = true };
 
-    m.huge = size % MOB_HUGE_PAGE == 0 && s->config.huge >= size;
-    if (m.huge)
+    if (s->config.huge >= m.size)
         s->arena = shared(&m, &s->arena_fd, err);
     s->huge = s->arena != NULL;
+    if (s->huge)
+        return m.size;
     m.huge = false;
-    if (s->arena == NULL)
-        s->arena = shared(&m, &s->arena_fd, err);
+    m.size = size;
+    s->arena = shared(&m, &s->arena_fd, err);
+    return size;
 }
 
 int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
 {
-    s->span = s->config.overflow > 0 ? mob_overflow_at(size) + s->config.overflow : size;
+    uint64_t file_size = size;
+
+    s->span = s->in_memory && s->config.overflow == 0 ? size : mob_overflow_at(size) + s->config.overflow;
     if (s->in_memory) {
         s->arena = mob_memory_plain(s->span, err);
         s->meta = s->arena != NULL ? mob_memory_plain(s->meta_size, err) : NULL;
     } else {
-        make_arena(s, size, err);
+        file_size = make_arena(s, size, err);
         s->meta = s->arena != NULL ? mob_memory_shared("mobula-meta", s->meta_size, F_SEAL_FUTURE_WRITE, &s->meta_fd, err) : NULL;
     }
     if (s->meta == NULL)
@@ -151,7 +157,7 @@ int mob_memory_make(struct mob_store *s, uint64_t size, struct mob_error *err)
         say_pages(s, size);
     s->meta->magic = MOB_STORE_MAGIC;
     s->meta->version = MOB_STORE_VERSION;
-    s->meta->arena_size = size;
+    s->meta->arena_size = file_size;
     s->meta->entries = s->entries;
     return 0;
 }

@@ -303,6 +303,8 @@ static inline bool mob_room_seen_pinned(const struct object *o)
 {
     return o->pinned_at != 0 && o->pinned_at == o->store->looks;
 }
+/* No store of this size could ever hold it. `behind`: as of Create, or 0. */
+int mob_room_check(const struct mob_store *s, const struct mob_object_id *id, uint64_t size, uint64_t behind, struct mob_error *err);
 /* `who`: it names the process that holds most, for which it looks at each object. */
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err);
 
@@ -318,7 +320,7 @@ void mob_loans_tick(struct mob_store *s, int64_t now_ns);
 /* -- store_wait.c -------------------------------------------------------------------------------------------------------- */
 
 /* Room for a Create, now or later: Created follows. */
-void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size);
+void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, uint64_t behind);
 /* The same for a SPILLED object somebody waits for. */
 void mob_wait_restore(struct object *o);
 void mob_wait_cancel(struct object *o);

@@ -51,7 +51,11 @@ static void on_create(struct mob_store *s, uint32_t process, const Mobula__Creat
         bad(s, process, "Create", &id, "not a client of this store");
         return;
     }
-    mob_wait_create(s, process, &id, m->size);
+    if (m->behind > m->size) {
+        bad(s, process, "Create", &id, "more stands behind the value than it has bytes in all");
+        return;
+    }
+    mob_wait_create(s, process, &id, m->size, m->behind);
 }
 
 /* The object that `process` writes at `entry`, or NULL after saying what is wrong. */

@@ -200,16 +200,27 @@ static int refuse_for_entries(const struct mob_store *s, const char *name, struc
                          " or make them larger", name, s->config.node, s->entries);
 }
 
+int mob_room_check(const struct mob_store *s, const struct mob_object_id *id, uint64_t size, uint64_t behind, struct mob_error *err)
+{
+    uint64_t value = size - behind;
+    char name[MOB_OBJECT_NAME_SIZE];
+
+    if (size <= mob_alloc_size(s->alloc) && (value <= s->config.bytes || behind == 0))
+        return 0;                       /* behind 0: of an object from elsewhere nobody said how much of it is the value */
+    return mob_error_set(err, MOB_ERR_NO_SPACE, "%s has %" PRIu64 " bytes%s, the whole store of node %u %" PRIu64
+                         "; start the node with a larger object store, or make the object smaller", mob_object_id_name(id, name),
+                         value > s->config.bytes ? value : size, value > s->config.bytes ? "" : " with the names of what it carries",
+                         s->config.node, s->config.bytes);
+}
+
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err)
 {
-    uint64_t all = mob_alloc_size(s->alloc);
+    uint64_t all = s->config.bytes;
     char name[MOB_OBJECT_NAME_SIZE], holder[96] = "", overflow[96] = "";
 
     mob_object_id_name(id, name);
-    if (size > all)
-        return mob_error_set(err, MOB_ERR_NO_SPACE, "%s has %" PRIu64 " bytes, the whole store of node %u %" PRIu64
-                             "; start the node with a larger object store, or make the object smaller", name, size,
-                             s->config.node, all);
+    if (mob_room_check(s, id, size, 0, err) < 0)
+        return -1;
     if (s->free_count == 0 && s->entries_used == s->entries)
         return refuse_for_entries(s, name, err);
     if (who)

@@ -151,13 +151,12 @@ static void ask(struct mob_store *s, struct ask *a)
     s->asks.count++;
 }
 
-void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size)
+void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, uint64_t behind)
 {
     struct mob_error err;
     struct ask *a;
 
-    if (size > mob_alloc_size(s->alloc)) {
-        mob_room_refuse(s, id, size, false, &err);
+    if (mob_room_check(s, id, size, behind, &err) < 0) {
         mob_answer_created(s, process, id, NULL, &err);
         return;
     }

@@ -330,15 +330,16 @@ static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
         mob_stream_end(r->stream, err); /* hello.c says who, and why */
 }
 
+#define BEHIND 4096                     /* the footer of a value that fills the store, and 127 names */
 #define OVERFLOWS 4                     /* times the arena: addresses, and blocks only as needed */
 
 struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
 {
     mob_list_init(&s->parked);
-    return (struct mob_store_config){ .bytes = bytes, .overflow = OVERFLOWS * bytes, .answer = answer_client, .pull = pull,
-                                      .incoming = incoming, .incoming_end = incoming_end, .reach = reach, .forget = forget,
-                                      .restored = restored, .tell = tell, .waits = say_waits, .bad = end_liar, .disk = mob_spill_do,
-                                      .arg = s };
+    return (struct mob_store_config){ .bytes = bytes, .behind = BEHIND, .overflow = OVERFLOWS * bytes, .answer = answer_client,
+                                      .pull = pull, .incoming = incoming, .incoming_end = incoming_end, .reach = reach,
+                                      .forget = forget, .restored = restored, .tell = tell, .waits = say_waits, .bad = end_liar,
+                                      .disk = mob_spill_do, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */

@@ -104,7 +104,7 @@ static int buffer_room(struct mob_runtime *r, struct buffer *b, struct mob_error
     if (r->worker && mob_service_start(r, err) < 0)
         return -1;
     b->ref = mob_owner_put_begin(r->owner, &id);
-    if (mob_store_room(r, &id, mob_packed_size(b->size, b->carried.count), &b->room, &why) == 0)
+    if (mob_store_room(r, &id, b->size, b->carried.count, &b->room, &why) == 0)
         return 0;
     b->ref = put_failed(r, b->ref, &why, err);
     return -1;

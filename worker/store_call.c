@@ -25,38 +25,48 @@ struct store_call {
 
 /* -- room -------------------------------------------------------------------------------------------------------------------- */
 
-static void send_object(struct mob_runtime *r, Mobula__Envelope__BodyCase body, const struct mob_object_id *id, uint32_t entry,
-                        uint64_t size)
+static void send_create(struct mob_runtime *r, const struct mob_room *room, uint64_t behind)
 {
     Mobula__Create create = MOBULA__CREATE__INIT;
+    Mobula__ObjectId object;
+    struct mob_envelope out;
+
+    mob_wire_put_object(&object, &room->id);
+    create.object = &object;
+    create.size = room->size;
+    create.behind = behind;
+    mob_envelope_init(&out, r->self, mob_runtime_raylet(r), MOBULA__ENVELOPE__BODY_CREATE);
+    out.e.create = &create;
+    mob_runtime_send(r, &out.e);
+}
+
+static void send_object(struct mob_runtime *r, Mobula__Envelope__BodyCase body, const struct mob_object_id *id, uint32_t entry)
+{
     Mobula__Seal seal = MOBULA__SEAL__INIT;
     Mobula__Abandon abandon = MOBULA__ABANDON__INIT;
-    Mobula__ObjectId object = MOBULA__OBJECT_ID__INIT;
+    Mobula__ObjectId object;
     struct mob_envelope out;
 
     mob_wire_put_object(&object, id);
     mob_envelope_init(&out, r->self, mob_runtime_raylet(r), body);
-    create.object = seal.object = abandon.object = &object;
-    create.size = size;
+    seal.object = abandon.object = &object;
     seal.entry = abandon.entry = entry;
-    if (body == MOBULA__ENVELOPE__BODY_CREATE)
-        out.e.create = &create;
-    else if (body == MOBULA__ENVELOPE__BODY_SEAL)
+    if (body == MOBULA__ENVELOPE__BODY_SEAL)
         out.e.seal = &seal;
     else
         out.e.abandon = &abandon;
     mob_runtime_send(r, &out.e);
 }
 
-int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, struct mob_room *ret,
+int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, size_t count, struct mob_room *ret,
                    struct mob_error *err)
 {
-    struct store_call call = { .room = { .id = *id, .size = size } };
+    struct store_call call = { .room = { .id = *id, .size = mob_packed_size(size, count) } };
 
     mob_wait_init(&call.wait);
     call.wait.keeps_cpu = true;
     mob_list_append(&r->store_calls, &call.link);
-    send_object(r, MOBULA__ENVELOPE__BODY_CREATE, id, 0, size);
+    send_create(r, &call.room, call.room.size - size);
     mob_wait_until(r, &call.wait, MOB_NEVER);
     mob_list_remove(&call.link);
     if (!call.wait.done)
@@ -88,12 +98,12 @@ void mob_store_call_created(struct mob_runtime *r, const Mobula__Created *m)
         return;
     }
     if (m->error == NULL)               /* who asked has left */
-        send_object(r, MOBULA__ENVELOPE__BODY_ABANDON, &id, m->entry, 0);
+        send_object(r, MOBULA__ENVELOPE__BODY_ABANDON, &id, m->entry);
 }
 
 void mob_store_seal(struct mob_runtime *r, const struct mob_room *room)
 {
-    send_object(r, MOBULA__ENVELOPE__BODY_SEAL, &room->id, room->entry, 0);
+    send_object(r, MOBULA__ENVELOPE__BODY_SEAL, &room->id, room->entry);
     mob_runtime_flush(r);        /* before any frame that names it */
 }
 
@@ -128,7 +138,7 @@ void mob_store_await_name(struct mob_runtime *r, const struct mob_object_id *id,
 
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room)
 {
-    send_object(r, MOBULA__ENVELOPE__BODY_ABANDON, &room->id, room->entry, 0);
+    send_object(r, MOBULA__ENVELOPE__BODY_ABANDON, &room->id, room->entry);
 }
 
 void mob_store_free(struct mob_runtime *r, const struct mob_object_id *id)
@@ -151,7 +161,7 @@ int mob_store_write(struct mob_runtime *r, const struct mob_object_id *id, const
     struct mob_room room;
 
     *ret_size = mob_packed_size(size, count);
-    if (mob_store_room(r, id, *ret_size, &room, err) < 0)
+    if (mob_store_room(r, id, size, count, &room, err) < 0)
         return -1;
     mob_runtime_unlock(r);
     mob_store_client_prepare(r->store, room.data, *ret_size);

@@ -12,7 +12,8 @@ struct mob_room {
     uint64_t size;
     void *data;
 };
-int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, struct mob_room *ret,
+/* For a value of `size` bytes that carries `count` references. */
+int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64_t size, size_t count, struct mob_room *ret,
                    struct mob_error *err);
 void mob_store_seal(struct mob_runtime *r, const struct mob_room *room);
 void mob_store_abandon(struct mob_runtime *r, const struct mob_room *room);

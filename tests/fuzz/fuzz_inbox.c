@@ -205,7 +205,7 @@ static void make_room(struct mob_runtime *r)
     struct mob_object_id id = object_of(0);
     struct mob_room room;
 
-    if (r->state == MOB_RUNTIME_UP && mob_store_room(r, &id, 512, &room, NULL) == 0)
+    if (r->state == MOB_RUNTIME_UP && mob_store_room(r, &id, 512, 0, &room, NULL) == 0)
         memset(room.data, 0, 512);
 }
 

@@ -24,7 +24,6 @@ cluster_start 1 --num-cpus 2 --object-store-memory $((64 * mib)) --object-spilli
 expect_eq "$(driver works 40 $((8 * mib)))" "$wanted" "the sum with a store of a fifth"
 wait_until 10 store_is_empty
 expect_eq "$(spill_files h0)" 1 "files when all objects are gone: the overflow, which is empty"
-expect driver sizes $((64 * mib))
 expect driver writes
 expect_eq "$(driver works 40 $((8 * mib)))" "$wanted" "the same again"
 
@@ -41,6 +40,8 @@ expect_eq "$(on h0 ls -A /tmp/spilled)" "" "what is in the folder"
 cluster_stop
 
 cluster_start 1 --num-cpus 2 --object-store-memory $((64 * mib)) --object-spilling-directory /tmp/spilled
-node_start h1 --num-cpus 2 --object-store-memory $((64 * mib)) --object-spilling-directory /tmp/spilled
+node_start h1 --num-cpus 2 --resources='{"there": 1}' --object-store-memory $((64 * mib)) --object-spilling-directory /tmp/spilled
 wait_until 10 node_count_is 2
 expect_eq "$(driver works 40 $((8 * mib)))" "$wanted" "the sum on two nodes"
+expect driver sizes $((64 * mib))
+wait_until 10 store_is_empty

@@ -2,7 +2,7 @@
 /* store.c -- the driver of the system tests of the object store:
  *
  *   mobula-store works COUNT BYTES       a data set of COUNT blocks goes through tasks twice; prints "sum S", which depends on all bytes
- *   mobula-store sizes STORE_BYTES       objects that cannot be, and what is said of them
+ *   mobula-store sizes STORE_BYTES       objects that cannot be, and what is said of them; the largest one, here, on the disk and "there"
  *   mobula-store writes                  a task writes through a view that it was given
  *   mobula-store fills FOLDER COUNT BYTES     blocks that stay; makes FOLDER/full, waits for FOLDER/go, reads all: prints each error
  *   mobula-store kinds FOLDER            objects of 1 to 7 MiB, each kept by something else; makes FOLDER/full, waits for FOLDER/go
@@ -128,6 +128,16 @@ static int works(size_t count, size_t size)
     return 0;
 }
 
+static struct mob_ref *call(const char *function, const char *resources, const struct mob_value *args, size_t count)
+{
+    struct mob_options options = { .size = sizeof options, .resources = resources };
+    struct mob_fn *fn = mob_fn(function, &options, &err);
+    struct mob_ref *ref;
+
+    must(fn != NULL && mob_call(fn, args, count, &ref, &err) == 0, function);
+    return ref;
+}
+
 /* -- sizes --------------------------------------------------------------------------------------------------------------------- */
 
 static void refused(size_t size, const char *words)
@@ -138,24 +148,44 @@ static void refused(size_t size, const char *words)
     expect(strstr(err.text, words) != NULL, words);
 }
 
+/* Two of them: each is read while the other is on the disk; and one is sent to another node. */
+static void largest(size_t size)
+{
+    struct mob_ref *blocks[] = { block(7, size), block(8, size) }, *sum_there;
+    uint64_t *words = malloc(size), there;
+    struct mob_view view;
+
+    for (unsigned i = 0; i < 4; i++) {
+        must(mob_get(blocks[i % 2], 60000, &view, &err) == 0, "mob_get of the whole store");
+        fill(words, size / 8, 7 + i % 2);
+        expect(view.size == size && memcmp(view.data, words, size) == 0, "it is what was put");
+        mob_view_release(&view);
+    }
+    sum_there = call("sum", "there=1", &MOB_REF(blocks[0]), 1);
+    must(mob_get_copy(sum_there, 60000, &there, sizeof there, &err) == 0, "the sum of it on another node");
+    fill(words, size / 8, 7);
+    expect(there == sum_of(words, size / 8), "it is the same there");
+    mob_ref_drop(sum_there);
+    mob_ref_drop(blocks[0]);
+    mob_ref_drop(blocks[1]);
+    free(words);
+}
+
 static int sizes(size_t store)
 {
-    struct mob_ref *nothing, *all;
+    struct mob_ref *nothing;
     struct mob_view view;
-    char number[32];
+    char words[80];
 
-    snprintf(number, sizeof number, "%zu", store);
     refused((size_t)1 << 63, "9223372036854775808");
     refused(SIZE_MAX, "larger than any store");
-    refused(store + 1, number);
+    snprintf(words, sizeof words, "has %zu bytes, the whole store of node 1 %zu;", store + 1, store);
+    refused(store + 1, words);
     must((nothing = block(1, 0)) != NULL, "an empty object");
     must(mob_get(nothing, -1, &view, &err) == 0 && view.size == 0, "mob_get of an empty object");
     mob_view_release(&view);
-    all = block(7, store - 64);         /* the whole store but for what stands behind a value, if the disk takes what is there */
-    must(mob_get(all, -1, &view, &err) == 0 && view.size == store - 64, "mob_get of the whole store");
-    mob_view_release(&view);
-    mob_ref_drop(all);
     mob_ref_drop(nothing);
+    largest(store);
     return 0;
 }
 
@@ -267,16 +297,6 @@ static int keeps(struct mob_task *t, struct mob_error *e)
     return mob_return(t, 0, MOB_BYTES("", 0), e);
 }
 MOB_TASK(keeps)
-
-static struct mob_ref *call(const char *function, const char *resources, const struct mob_value *args, size_t count)
-{
-    struct mob_options options = { .size = sizeof options, .resources = resources };
-    struct mob_fn *fn = mob_fn(function, &options, &err);
-    struct mob_ref *ref;
-
-    must(fn != NULL && mob_call(fn, args, count, &ref, &err) == 0, function);
-    return ref;
-}
 
 static void wait_for(struct mob_ref *ref)
 {

@@ -162,10 +162,10 @@ static inline void fixture_bad(void *arg, uint32_t process, const struct mob_err
     f->bad = *err;
 }
 
-static inline struct fixture *fixture_create_in(uint64_t bytes, bool in_memory)
+static inline struct fixture *fixture_create_with(uint64_t bytes, uint64_t behind, bool in_memory)
 {
     struct fixture *f = mob_new(struct fixture);
-    struct mob_store_config config = { .bytes = bytes, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
+    struct mob_store_config config = { .bytes = bytes, .behind = behind, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
                                        .incoming = fixture_incoming, .incoming_end = fixture_incoming_end, .reach = fixture_reach,
                                        .restored = fixture_restored, .tell = fixture_tell, .bad = fixture_bad, .arg = f };
     struct mob_error err;
@@ -173,6 +173,11 @@ static inline struct fixture *fixture_create_in(uint64_t bytes, bool in_memory)
     f->store = mob_store_create(&config, in_memory, &err);
     ck_assert_msg(f->store != NULL, "%s", err.text);
     return f;
+}
+
+static inline struct fixture *fixture_create_in(uint64_t bytes, bool in_memory)
+{
+    return fixture_create_with(bytes, 0, in_memory);
 }
 
 static inline struct fixture *fixture_create(uint64_t bytes)
@@ -210,7 +215,7 @@ static inline struct mob_object_id object_of(uint32_t node, uint32_t process, ui
     return (struct mob_object_id){ .cluster = 9, .node = node, .process = process, .task = task };
 }
 
-static inline void send_create(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size)
+static inline void send_create_with(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint64_t behind)
 {
     Mobula__Create m = MOBULA__CREATE__INIT;
     Mobula__ObjectId object;
@@ -219,9 +224,15 @@ static inline void send_create(struct fixture *f, uint32_t process, struct mob_o
     mob_wire_put_object(&object, &id);
     m.object = &object;
     m.size = size;
+    m.behind = behind;
     mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_CREATE);
     e.e.create = &m;
     mob_store_receive(f->store, process, &e.e);
+}
+
+static inline void send_create(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size)
+{
+    send_create_with(f, process, id, size, 0);
 }
 
 static inline void send_seal(struct fixture *f, uint32_t process, struct mob_object_id id, uint32_t entry)

@@ -216,12 +216,12 @@ START_TEST(test_who_dies_waits_no_more)
 END_TEST
 
 /* The refusal has both sizes, and what to do. */
-static void ck_too_large(uint64_t size)
+static void ck_too_large(uint64_t size, const char *with, uint64_t store)
 {
-    char words[160];
+    char words[192];
 
-    snprintf(words, sizeof words, "has %" PRIu64 " bytes, the whole store of node %u %u; start the node with a larger object store",
-             size, HERE, STORE);
+    snprintf(words, sizeof words, "has %" PRIu64 " bytes%s, the whole store of node %u %" PRIu64
+             "; start the node with a larger object store", size, with, HERE, store);
     ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
     ck_assert_msg(strstr(f->last.err.text, words) != NULL, "%s", f->last.err.text);
 }
@@ -236,12 +236,47 @@ START_TEST(test_impossible_sizes)
         f->answers = 0;
         send_create(f, ME, mine(1), sizes[i]);
         ck_assert_uint_eq(f->answers, 1);
-        ck_too_large(sizes[i]);
+        ck_too_large(sizes[i], "", STORE);
         send_fetch(f, ME, object_of(ELSEWHERE, 1, 1), sizes[i], ELSEWHERE);
-        ck_too_large(sizes[i]);
+        ck_too_large(sizes[i], "", STORE);
     }
     send_create(f, ME, mine(2), STORE);
     ck_assert_int_eq(f->last.err.code, MOB_OK);
+    close_store();
+}
+END_TEST
+
+static void open_store_with(uint64_t bytes, uint64_t behind)
+{
+    f = fixture_create_with(bytes, behind, false);
+    me = fixture_client(f, ME);
+    other = fixture_client(f, OTHER);
+}
+
+/* What stands behind a value takes nothing of the store that people see, nor does it count as used. */
+START_TEST(test_a_value_as_large_as_the_store)
+{
+    const uint64_t bytes = STORE + 1, behind = 4096;
+    struct mob_object_id far = object_of(ELSEWHERE, 1, 1);
+
+    open_store_with(bytes, behind);
+    send_create_with(f, ME, mine(1), bytes + 1 + 23, 23);
+    ck_too_large(bytes + 1, "", bytes);
+    send_create_with(f, ME, mine(1), bytes + behind + 1, behind + 1);
+    ck_too_large(bytes + behind + 1, " with the names of what it carries", bytes);
+    send_create_with(f, ME, mine(1), bytes + 23, 23);
+    ck_assert_int_eq(f->last.err.code, MOB_OK);
+    send_seal(f, ME, mine(1), f->last.entry);
+    ck_assert_uint_eq(mob_store_usage(f->store).size, bytes);
+    ck_assert_uint_eq(mob_store_usage(f->store).used, bytes);
+    send_free(f, ME, mine(1));
+    send_fetch(f, ME, far, bytes + 23, ELSEWHERE);      /* of a store as large as this one */
+    for (f->answers = 0; f->answers == 0;)
+        land(f);
+    ck_assert_int_eq(f->last.err.code, MOB_OK);
+    ck_assert_uint_eq(f->bads, 0);
+    send_create_with(f, ME, mine(2), 22, 23);
+    ck_assert_uint_eq(f->bads, 1);
     close_store();
 }
 END_TEST
@@ -281,4 +316,4 @@ END_TEST
 UNIT_MAIN("store_wait", test_room_that_comes_goes_to_who_waits, test_a_view_that_goes_gives_room, test_not_for_ever,
           test_half_made_objects_wait_for_each_other, test_small_ones_pass_a_huge_one_for_a_while, test_who_dies_waits_no_more,
           test_only_who_cannot_be_served_is_refused,
-          test_impossible_sizes, test_a_million_objects)
+          test_impossible_sizes, test_a_value_as_large_as_the_store, test_a_million_objects)
