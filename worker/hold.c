@@ -5,7 +5,8 @@
  * raylet for its death (Mourn), whose one answer comes when it is gone. A ticket's number is never used twice by its issuer, and a
  * holder learns of a hold after we did, so a release never comes before its hold. What is held for ourselves, because a task of ours
  * returns it, ends with the worker that issues it, too, until we have its answer: that may be lost with a link, and then nobody would
- * ever take it. For the same reason we ask (Orphans) who holds by tickets of a worker that is gone whether its answers came.
+ * ever take it. For the same reason we ask (Orphans) who holds by tickets of a worker that is gone whether its answers came; and ask again
+ * for as long as he does, whenever a link was lost, maybe with the question (Mourned says so): who has the tickets keeps them.
  *
  * References are numbered by their sender and sent again until answered: one that was heard before is answered and nothing more, one
  * that comes too early is refused.
@@ -29,18 +30,20 @@ struct hold {
     struct holder *holder;
 };
 
-/* A process that holds, or that told us who does. Its death was asked for. */
+/* A process that holds, or that told us who does. Its death was asked for; after that it is known as long as others hold by its tickets. */
 struct holder {
-    struct mob_link link;               /* in holds.unsure, or in no list */
+    struct mob_link link;               /* in holds.unsure, in holds.gone, or in no list */
     struct mob_address address;
     struct mob_link holds;
     struct mob_link given;              /* of others, by tickets of its */
     uint64_t heard;                     /* the number of its last References */
+    bool gone;
 };
 
 void mob_owner_holds_init(struct mob_owner *o)
 {
     mob_list_init(&o->holds.unsure);
+    mob_list_init(&o->holds.gone);
     o->holds.again_ns = INT64_MAX;
 }
 
@@ -89,8 +92,14 @@ static struct holder *holder_of(struct mob_owner *o, struct mob_address address)
 {
     struct holder *holder = mob_map_get(&o->holds.holders, mob_address_key(address));
 
-    if (holder != NULL)
+    if (holder != NULL && !holder->gone)
         return holder;
+    if (holder != NULL) {               /* late news of it: it is asked for again, so that what it is said to hold has an end */
+        holder->gone = false;
+        mob_list_remove(&holder->link);
+        send_mourn(o, holder);
+        return holder;
+    }
     holder = mob_new(struct holder);
     holder->address = address;
     mob_list_init(&holder->link);
@@ -129,8 +138,19 @@ static struct hold *find(const struct mob_owner *o, struct mob_address issuer, u
     return h;
 }
 
+/* Nobody has a ticket of one that is gone. */
+static void forget_if_done(struct mob_owner *o, struct holder *holder)
+{
+    if (holder == NULL || !holder->gone || !mob_list_empty(&holder->given))
+        return;
+    mob_list_remove(&holder->link);
+    mob_map_remove(&o->holds.holders, mob_address_key(holder->address));
+    free(holder);
+}
+
 static void end(struct mob_owner *o, struct hold *h)
 {
+    struct holder *issuer = mob_list_empty(&h->of_issuer) ? NULL : mob_map_get(&o->holds.holders, mob_address_key(h->issuer));
     uint64_t key = key_of(h->issuer, h->ticket);
     struct hold *first = mob_map_get(&o->holds.by_ticket, key), **at = &first;
     struct object *b = h->object;
@@ -145,6 +165,7 @@ static void end(struct mob_owner *o, struct hold *h)
     mob_list_remove(&h->of_holder);
     mob_list_remove(&h->of_issuer);
     free(h);
+    forget_if_done(o, issuer);
     o->holds.count--;
     object_unpin(o, b);
 }
@@ -218,35 +239,61 @@ static void drain_answers(struct mob_owner *o, struct mob_address worker)
         mob_owner_channel_drain(o, c, SIZE_MAX);
 }
 
-/* It gave tickets to others with answers, and is gone: do they have them? First of one holder, then of the next. */
-static void ask_holders(struct mob_owner *o, struct holder *issuer)
+/* `issuer` gave tickets to `holder` with answers, and is gone: did they come? */
+static void ask(struct mob_owner *o, const struct holder *issuer, const struct holder *holder)
 {
     uint64_t tickets[ORPHANS_MAX];
     Mobula__ObjectId ids[ORPHANS_MAX], *objects[ORPHANS_MAX];
+    Mobula__Orphans m = MOBULA__ORPHANS__INIT;
     Mobula__Address address;
+    struct hold *h;
 
     mob_wire_put_address(&address, issuer->address);
-    while (!mob_list_empty(&issuer->given)) {
-        const struct holder *holder = mob_list_first(&issuer->given, struct hold, of_issuer)->holder;
-        Mobula__Orphans m = MOBULA__ORPHANS__INIT;
-        size_t count = 0;
-        struct hold *h;
+    m.issuer = &address;
+    m.tickets = tickets;
+    m.objects = objects;
+    mob_list_each(h, &issuer->given, struct hold, of_issuer) {
+        struct mob_object_id id = mob_owner_object_name(o, h->object);
 
-        mob_list_each(h, &issuer->given, struct hold, of_issuer) {
-            struct mob_object_id id = mob_owner_object_name(o, h->object);
-
-            if (h->holder != holder || count == ORPHANS_MAX)
-                continue;
-            mob_list_remove(&h->of_issuer);
-            mob_wire_put_object(objects[count] = &ids[count], &id);
-            tickets[count++] = h->ticket;
+        if (h->holder != holder)
+            continue;
+        mob_wire_put_object(objects[m.n_objects] = &ids[m.n_objects], &id);
+        tickets[m.n_objects++] = h->ticket;
+        m.n_tickets = m.n_objects;
+        if (m.n_objects == ORPHANS_MAX) {
+            mob_owner_send(o, holder->address, MOBULA__ENVELOPE__BODY_ORPHANS, &m);
+            m.n_objects = m.n_tickets = 0;
         }
-        m.issuer = &address;
-        m.tickets = tickets;
-        m.objects = objects;
-        m.n_tickets = m.n_objects = count;
-        mob_owner_send(o, holder->address, MOBULA__ENVELOPE__BODY_ORPHANS, &m);
     }
+    if (m.n_objects > 0)
+        mob_owner_send(o, holder->address, MOBULA__ENVELOPE__BODY_ORPHANS, &m);
+}
+
+/* Each of those who hold by its tickets, once. */
+static void ask_holders(struct mob_owner *o, const struct holder *issuer)
+{
+    struct mob_map asked = { 0 };
+    struct hold *h;
+
+    mob_list_each(h, &issuer->given, struct hold, of_issuer) {
+        uint64_t key = mob_address_key(h->holder->address);
+
+        if (mob_map_get(&asked, key) != NULL)
+            continue;
+        mob_map_set(&asked, key, h->holder);
+        ask(o, issuer, h->holder);
+    }
+    mob_map_fini(&asked);
+}
+
+/* A link to it was lost, and with it perhaps what it was asked. */
+static void ask_again(struct mob_owner *o, const struct holder *holder)
+{
+    const struct holder *issuer;
+
+    send_mourn(o, holder);
+    mob_list_each(issuer, &o->holds.gone, const struct holder, link)
+        ask(o, issuer, holder);
 }
 
 void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
@@ -254,7 +301,7 @@ void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
     struct mob_address address = mob_wire_address(m->process);
     struct holder *holder = mob_map_get(&o->holds.holders, mob_address_key(address));
 
-    if (holder == NULL)
+    if (holder == NULL || holder->gone)
         return;
     mob_list_remove(&holder->link);
     if (m->unreachable) {
@@ -267,8 +314,9 @@ void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
     while (!mob_list_empty(&holder->holds))
         end(o, mob_list_first(&holder->holds, struct hold, of_holder));
     ask_holders(o, holder);
-    mob_map_remove(&o->holds.holders, mob_address_key(address));
-    free(holder);
+    holder->gone = true;
+    mob_list_append(&o->holds.gone, &holder->link);
+    forget_if_done(o, holder);
 }
 
 int64_t mob_owner_holds_flush(struct mob_owner *o)
@@ -282,7 +330,7 @@ int64_t mob_owner_holds_flush(struct mob_owner *o)
         struct holder *holder = mob_list_first(&hs->unsure, struct holder, link);
 
         mob_list_remove(&holder->link);
-        send_mourn(o, holder);
+        ask_again(o, holder);
     }
     return INT64_MAX;
 }
@@ -290,6 +338,7 @@ int64_t mob_owner_holds_flush(struct mob_owner *o)
 void mob_owner_holds_check(const struct mob_owner *o)
 {
     const struct holds *hs = &o->holds;
+    const struct holder *gone;
     const struct hold *h;
     uint64_t count = 0;
 
@@ -300,4 +349,6 @@ void mob_owner_holds_check(const struct mob_owner *o)
             count++;
         }
     assert(count == hs->count);
+    mob_list_each(gone, &hs->gone, const struct holder, link)
+        assert(gone->gone && mob_list_empty(&gone->holds) && !mob_list_empty(&gone->given));
 }

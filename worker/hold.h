@@ -15,6 +15,7 @@ struct holds {
     struct mob_map by_ticket;           /* struct hold, chained where hashes are equal */
     struct mob_map holders;             /* address -> struct holder */
     struct mob_link unsure;             /* holders whose raylet could not be reached: asked again */
+    struct mob_link gone;               /* those that are known for the tickets that they gave to others alone */
     int64_t again_ns;                   /* when; INT64_MAX: there are none */
     uint64_t count;
 };

@@ -213,6 +213,7 @@ static void raylet_send(struct mob_world *w, uint64_t link, const void *frame, s
 {
     places_say(raylet_of_world(w), frame, size);
     link_send(w, link, frame, size);
+    faults_said(raylet_of_world(w), link, frame, size);
 }
 
 static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)

@@ -96,6 +96,45 @@ static void run_fault(struct event *e)
         sim_after(s, (int64_t)sim_below(s, 300 * SIM_MS), NULL, run_fault, s);
 }
 
+/* -- the worst moments ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t body_of(const void *frame, size_t size)
+{
+    struct mob_wire *wire = mob_wire_create();
+    const Mobula__Envelope *e = mob_wire_unpack(wire, frame, size, NULL);
+    uint32_t body = e != NULL ? (uint32_t)e->body_case : 0;
+
+    mob_wire_destroy(wire);
+    return body;
+}
+
+static void run_killed(struct event *e)
+{
+    e->actor->sim->misfortunes++;
+    process_die(e->arg, SIGKILL, false);
+}
+
+/* A worker that had owners confirm what goes with its answer dies before it answers; and who is asked what has come of it does not hear. */
+void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size)
+{
+    struct sim *s = r->a.sim;
+    struct process *p;
+    uint32_t body;
+
+    if (s->now >= s->faults_until || !s->config.stores || !sim_chance(s, 30))
+        return;
+    body = body_of(frame, size);
+    if (body == MOBULA__ENVELOPE__BODY_ORPHANS && link_is_between_daemons(s, link)) {
+        s->misfortunes++;
+        link_break(s, link);
+    }
+    if (body != MOBULA__ENVELOPE__BODY_REFERENCES_DONE || sim_chance(s, 70))
+        return;
+    mob_list_each(p, &r->a.host->processes, struct process, by_host)
+        if (p->raylet_link == link && p->state == PROCESS_UP && !p->driver)
+            sim_after(s, 0, &p->a, run_killed, p);
+}
+
 /* -- repeats --------------------------------------------------------------------------------------------------------------- */
 
 /* What docs/protocol.md, "Every message", says of a repeat, put to the test where it says that one does no harm.
@@ -128,21 +167,17 @@ static const enum repeat repeats[][3] = {
     [MOBULA__ENVELOPE__BODY_TAKE_BACK]         = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_NOT },
     [MOBULA__ENVELOPE__BODY_WATCH]             = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
     [MOBULA__ENVELOPE__BODY_WATCHED]           = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
+    [MOBULA__ENVELOPE__BODY_ORPHANS]           = { REPEAT_NOT,      REPEAT_AT_ONCE,  REPEAT_AT_ONCE },
 };
 
 enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size)
 {
-    struct mob_wire *wire;
-    const Mobula__Envelope *e;
-    enum repeat when;
+    uint32_t body;
 
     if (s->now >= s->faults_until || !sim_chance(s, 4))
         return REPEAT_NOT;
-    wire = mob_wire_create();
-    e = mob_wire_unpack(wire, frame, size, NULL);
-    when = e != NULL && e->body_case < MOB_COUNT(repeats) ? repeats[e->body_case][kind] : REPEAT_NOT;
-    mob_wire_destroy(wire);
-    return when;
+    body = body_of(frame, size);
+    return body < MOB_COUNT(repeats) ? repeats[body][kind] : REPEAT_NOT;
 }
 
 static void run_crash(struct event *e)

@@ -233,6 +233,8 @@ void places_fini(struct raylet *r);
 void faults_plan(struct sim *s);
 /* A node passes on what it still receives: the best moment to lose it. */
 void faults_middle(struct host *h);
+/* A raylet has just said that. */
+void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size);
 /* What was delivered over such an end comes once more: at once, or later. */
 enum repeat { REPEAT_NOT, REPEAT_AT_ONCE, REPEAT_LATER };
 enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size);

@@ -341,13 +341,50 @@ START_TEST(test_who_holds_by_tickets_of_a_dead_worker_is_asked)
     ck_assert_uint_eq(f.last[ORPHANS]->orphans->issuer->process, other.process);
     ck_assert_uint_eq(f.last[ORPHANS]->orphans->n_tickets, 1);
     ck_assert_uint_eq(f.last[ORPHANS]->orphans->tickets[0], 6);
+    mourned(&f, third, true);                                   /* a link was lost, with the question perhaps */
+    f.now_ns += 1000 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[ORPHANS], 2);
+    ck_assert_uint_eq(f.last[ORPHANS]->to->process, third.process);
+    ck_assert_uint_eq(f.last[ORPHANS]->orphans->issuer->process, other.process);
+    ck_assert_uint_eq(f.last[ORPHANS]->orphans->n_tickets, 1);
+    ck_assert_uint_eq(f.last[ORPHANS]->orphans->tickets[0], 6);
     mob_owner_drop(f.o, ref, NULL);
     ck_assert_uint_eq(freed(&f), 0);
     say_of(&f, third, other, 2, false, &id, 6, third);
     ck_assert_uint_eq(freed(&f), 1);
+    mourned(&f, third, true);                                   /* nobody has a ticket of it any more */
+    f.now_ns += 1000 * FAKE_MS;
+    mob_owner_flush(f.o);
     mob_owner_drop(f.o, other_ref, NULL);
     mourned(&f, third, false);
-    ck_assert_uint_eq(f.sent[ORPHANS], 1);
+    ck_assert_uint_eq(f.sent[ORPHANS], 2);
+    ck_assert_uint_eq(mob_owner_counts(f.o).objects, 0);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A late word of one that is gone: what it says has an end all the same. */
+START_TEST(test_one_that_is_gone_speaks_again)
+{
+    struct mob_object_id id;
+    struct fake f;
+
+    fake_init(&f);
+    uint64_t ref = stored(&f, &id);
+
+    say(&f, other, 1, true, &id, 5, third);
+    mourned(&f, other, false);
+    unsigned mourns = f.sent[MOBULA__ENVELOPE__BODY_MOURN];
+
+    say(&f, other, 2, true, &id, 6, other);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_MOURN], mourns + 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).held, 2);
+    mourned(&f, other, false);
+    ck_assert_uint_eq(mob_owner_counts(f.o).held, 1);
+    mourned(&f, third, false);
+    ck_assert_uint_eq(mob_owner_counts(f.o).held, 0);
+    mob_owner_drop(f.o, ref, NULL);
     ck_assert_uint_eq(mob_owner_counts(f.o).objects, 0);
     fake_fini(&f);
 }
@@ -619,7 +656,7 @@ UNIT_MAIN("owner_refs", test_an_object_lives_as_long_as_others_hold_it, test_nob
           test_what_is_met_is_held_before_its_source_goes, test_a_lost_link_repeats_and_a_dead_owner_ends,
           test_what_a_task_met_is_held_if_it_is_kept, test_what_is_returned_to_its_owner_ends_with_the_worker,
           test_what_is_lent_lives_for_its_holder, test_a_result_brings_references,
-          test_what_came_back_outlives_the_worker, test_who_holds_by_tickets_of_a_dead_worker_is_asked,
+          test_what_came_back_outlives_the_worker, test_who_holds_by_tickets_of_a_dead_worker_is_asked, test_one_that_is_gone_speaks_again,
           test_tickets_that_never_came_are_released,
           test_malformed_references_fail_the_task, test_a_task_holds_what_its_arguments_carry,
           test_a_long_chain_of_values_ends_without_recursion)
