@@ -114,17 +114,23 @@ int mob_paths_session(const char *run, const char *cluster, const char *ip, char
     return 0;
 }
 
+static bool is_still_named(const char *path, int fd)
+{
+    struct stat locked, named;
+
+    return fstat(fd, &locked) == 0 && lstat(path, &named) == 0 && locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+}
+
 /* The locked folder, still of this name. -1 with errno: EWOULDBLOCK if another's lock is in the way, ENOENT if it is gone. */
 static int lock_folder(const char *path, int how)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), failed;
-    struct stat locked, named;
 
     if (fd < 0)
         return -1;
     if (flock(fd, how | LOCK_NB) < 0)
         failed = errno;
-    else if (fstat(fd, &locked) < 0 || lstat(path, &named) < 0 || locked.st_dev != named.st_dev || locked.st_ino != named.st_ino)
+    else if (!is_still_named(path, fd))
         failed = ENOENT;
     else
         return fd;
@@ -163,21 +169,33 @@ int mob_paths_enter(const char *session, int *ret_lock, struct mob_error *err)
     return 0;
 }
 
+/* Hold it with the others, after who has it to himself now. -1: it is gone. */
+static int share_folder(const char *session)
+{
+    const struct timespec round = { .tv_nsec = 1000000 };
+    int lock = lock_folder(session, LOCK_SH);
+
+    for (int ms = 0; lock < 0 && errno == EWOULDBLOCK && ms < ENTER_MS_MAX; ms++) {
+        nanosleep(&round, NULL);
+        lock = lock_folder(session, LOCK_SH);
+    }
+    return lock;
+}
+
+/* Several may leave at once, each after its own files are gone. Who has the folder to himself may still find files of another in it, and
+ * that one must not take him for somebody who stays: so it waits until it shares the folder, and then asks for all of it. Of those who
+ * share it, the last one gets it. */
 void mob_paths_leave(const char *session, int lock)
 {
     char logs[MOB_PATH_SIZE + sizeof("/logs")];
 
-    if (lock < 0)
-        lock = lock_folder(session, LOCK_EX);
-    else if (flock(lock, LOCK_EX | LOCK_NB) < 0) {
-        close(lock);
-        lock = -1;
+    if (lock < 0 && (lock = share_folder(session)) < 0)
+        return;
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0 && is_still_named(session, lock)) {
+        snprintf(logs, sizeof(logs), "%s/logs", session);
+        rmdir(logs);                    /* logs that are there stay, for people */
+        rmdir(session);
     }
-    if (lock < 0)
-        return;                         /* the last one that holds it removes it */
-    snprintf(logs, sizeof(logs), "%s/logs", session);
-    rmdir(logs);                        /* logs that are there stay, for people */
-    rmdir(session);
     close(lock);
 }
 

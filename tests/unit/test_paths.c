@@ -2,7 +2,10 @@
 /* test_paths.c -- run folders: whose they must be, and how they go away. */
 #include "unit.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -195,6 +198,93 @@ START_TEST(test_entering_leaving_and_sweeping)
 }
 END_TEST
 
+/* One that shares the folder: a daemon that lets go of it itself, or one whose guard does. When all have begun, each removes its file. */
+static int stay_and_leave(const char *session, int number, int begun, int go)
+{
+    char name[16], *file, byte = 'x';
+    int lock;
+
+    snprintf(name, sizeof name, "file-%d", number);
+    file = mob_printf("%s/%s", session, name);
+    if (mob_paths_enter(session, &lock, NULL) < 0)
+        return 1;
+    unit_write(session, name, "");
+    if (write(begun, &byte, 1) != 1 || read(go, &byte, 1) != 0)
+        return 1;
+    if (number > 0) {
+        close(lock);
+        lock = -1;
+    }
+    unlink(file);
+    mob_paths_leave(session, lock);
+    free(file);
+    return 0;
+}
+
+START_TEST(test_the_last_of_those_who_leave_at_once_removes_it)
+{
+    enum { TIMES = 100, LEAVERS = 3 };
+    char *base = unit_folder(), run[MOB_PATH_SIZE], a[MOB_PATH_SIZE];
+    struct mob_error err;
+
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    ck_assert_int_eq(mob_paths_run(run, &err), 0);
+    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "10.0.0.1", a, &err), 0);
+    for (int round = 0; round < TIMES; round++) {
+        int begun[2], go[2], status;
+        char bytes[LEAVERS];
+
+        ck_assert(pipe(begun) == 0 && pipe(go) == 0);
+        for (int i = 0; i < LEAVERS; i++)
+            if (fork() == 0) {
+                close(go[1]);
+                _exit(stay_and_leave(a, i, begun[1], go[0]));
+            }
+        close(go[0]);
+        for (int got = 0; got < LEAVERS; got++)
+            ck_assert_int_eq(read(begun[0], &bytes[got], 1), 1);
+        close(go[1]);
+        for (int i = 0; i < LEAVERS; i++) {
+            ck_assert_int_gt(wait(&status), 0);
+            ck_assert_int_eq(status, 0);
+        }
+        close(begun[0]);
+        close(begun[1]);
+        ck_assert_msg(access(a, F_OK) < 0, "after round %d it is still there", round);
+    }
+    unit_folder_remove(base);
+}
+END_TEST
+
+/* One found our file, and so could not remove it; we come when he has not let go yet. */
+START_TEST(test_who_leaves_waits_for_who_has_it_to_himself)
+{
+    char *base = unit_folder(), run[MOB_PATH_SIZE], a[MOB_PATH_SIZE];
+    int lock, other, alive[2], status;
+
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    ck_assert_int_eq(mob_paths_run(run, NULL), 0);
+    ck_assert_int_eq(mob_paths_session(run, "0123abcdef", "10.0.0.1", a, NULL), 0);
+    ck_assert_int_eq(mob_paths_enter(a, &lock, NULL), 0);
+    close(lock);
+    ck_assert_int_ge(other = open(a, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
+    ck_assert_int_eq(flock(other, LOCK_EX), 0);
+    ck_assert_int_eq(pipe(alive), 0);
+    if (fork() == 0) {
+        close(other);                   /* a lock ends with the last descriptor */
+        mob_paths_leave(a, -1);
+        _exit(0);
+    }
+    close(alive[1]);
+    poll(&(struct pollfd){ .fd = alive[0] }, 1, 100);          /* it tries, or even gives up */
+    close(other);
+    ck_assert_int_gt(wait(&status), 0);
+    ck_assert_int_eq(access(a, F_OK), -1);
+    close(alive[0]);
+    unit_folder_remove(base);
+}
+END_TEST
+
 START_TEST(test_folders_open_to_others_are_refused)
 {
     char *base = unit_folder(), *inner = mob_printf("%s/mobula", base), run[MOB_PATH_SIZE];
@@ -245,5 +335,5 @@ START_TEST(test_removal_follows_no_link)
 END_TEST
 
 UNIT_MAIN("paths", test_a_session_and_its_end, test_a_held_session_is_not_swept, test_a_session_of_another_machine_is_left_alone,
-          test_what_a_killed_raylet_left, test_entering_leaving_and_sweeping, test_folders_open_to_others_are_refused,
-          test_removal_follows_no_link)
+          test_what_a_killed_raylet_left, test_entering_leaving_and_sweeping, test_the_last_of_those_who_leave_at_once_removes_it,
+          test_who_leaves_waits_for_who_has_it_to_himself, test_folders_open_to_others_are_refused, test_removal_follows_no_link)
