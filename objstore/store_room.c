@@ -213,10 +213,28 @@ int mob_room_check(const struct mob_store *s, const struct mob_object_id *id, ui
                          s->config.node, s->config.bytes);
 }
 
+/* Of its bytes. */
+static void say_contents(const struct mob_store *s, char *text, size_t size)
+{
+    const uint64_t *bytes = s->bytes;
+
+    snprintf(text, size, "%" PRIu64 " hold %" PRIu64 " sealed objects (%" PRIu64 " of them elsewhere or on the disk, too), %" PRIu64
+             " are being written, %" PRIu64 " being pulled or restored, %" PRIu64 " were freed but are still in use",
+             bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes, bytes[OBJECT_CREATED] + bytes[OBJECT_UNWANTED],
+             bytes[OBJECT_PULLING] + bytes[OBJECT_DISCARDED] + bytes[OBJECT_RESTORING] + bytes[OBJECT_DROPPED], bytes[OBJECT_DOOMED]);
+}
+
+/* Why the disk does not help; nothing, if it does. */
+static void say_troubles(const struct mob_store *s, char *text, size_t size)
+{
+    const char *spill = s->spill.trouble.text, *overflow = s->overflow.trouble.text;
+
+    snprintf(text, size, "%s%s%s%s", spill, spill[0] != '\0' ? "; " : "", overflow, overflow[0] != '\0' ? "; " : "");
+}
+
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err)
 {
-    uint64_t all = s->config.bytes;
-    char name[MOB_OBJECT_NAME_SIZE], holder[96] = "", overflow[96] = "";
+    char name[MOB_OBJECT_NAME_SIZE], contents[384], holder[96] = "", overflow[96] = "", troubles[2 * sizeof err->text + 8];
 
     mob_object_id_name(id, name);
     if (mob_room_check(s, id, size, 0, err) < 0)
@@ -227,14 +245,10 @@ int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_
         find_holder(s, holder, sizeof holder);
     if (s->overflow.alloc != NULL)
         snprintf(overflow, sizeof overflow, " and of the %" PRIu64 " of its overflow on the disk", mob_alloc_size(s->overflow.alloc));
-    return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s of %" PRIu64 " bytes: of the %" PRIu64 " bytes of the store of node %u%s, %"
-                         PRIu64 " hold %" PRIu64 " sealed objects (%" PRIu64 " of them elsewhere or on the disk, too), %"
-                         PRIu64 " are being written, %" PRIu64 " being pulled or restored, %" PRIu64 " were freed but are still in use"
-                         "%s; the largest gap is %" PRIu64 "; %s%s%s%sdrop refs or views, or start the node with a larger object store",
-                         name, size, all, s->config.node, overflow, s->bytes[OBJECT_SEALED], s->count[OBJECT_SEALED], s->evictable_bytes,
-                         s->bytes[OBJECT_CREATED] + s->bytes[OBJECT_UNWANTED],
-                         s->bytes[OBJECT_PULLING] + s->bytes[OBJECT_DISCARDED] + s->bytes[OBJECT_RESTORING] + s->bytes[OBJECT_DROPPED],
-                         s->bytes[OBJECT_DOOMED], holder, mob_alloc_largest_gap(s->alloc), s->spill.trouble.text,
-                         s->spill.trouble.text[0] != '\0' ? "; " : "", s->overflow.trouble.text,
-                         s->overflow.trouble.text[0] != '\0' ? "; " : "");
+    say_contents(s, contents, sizeof contents);
+    say_troubles(s, troubles, sizeof troubles);
+    return mob_error_set(err, MOB_ERR_NO_SPACE, "no room for %s of %" PRIu64 " bytes: of the %" PRIu64 " bytes of the store of node %u"
+                         "%s, %s%s; the largest gap is %" PRIu64 "; %sdrop refs or views, or start the node with a larger object store",
+                         name, size, s->config.bytes, s->config.node, overflow, contents, holder, mob_alloc_largest_gap(s->alloc),
+                         troubles);
 }
