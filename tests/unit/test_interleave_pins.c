@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_interleave_pins.c -- pins against evictions (objstore/layout.h) through every order of their atomic steps (interleave.c), with a
- * kill of a reader at each: nobody reads a byte of an object whose place was given to another, and a dead reader's pins keep nothing.
+/* test_interleave_pins.c -- pins and loans against evictions (objstore/layout.h, store_loan.c) through every order of their atomic steps
+ * (interleave.c), with a kill of a reader at each: nobody reads a byte of an object whose place was given to another, who was told that
+ * an object is here finds it, and what a dead reader had pinned or had been told of keeps nothing.
  *
  * The store is the real one, with one entry and an arena of one object, so that the next object must have the place of the last:
  *
  *   raylet    frees object 1, waits until nobody pins it, makes object 2 in its place, frees that, too
  *   readers   pin by what they know of object 1, and later of object 2; who has a pin reads
+ *             or were told of object 1 by an answer that they have not read yet: they pin it, count the answer, and read
  *
  * The bytes of an object are its number. The raylet's plain stores (an entry's id, offset, size) are in memory at once here: each stands
  * before a store with a fence, so a buffer could only keep them for longer while the word forbids to look at them.
@@ -19,6 +21,9 @@
  *   `top` raised after the look at the entry:                        test_with_top_raised_late
  *   generation not looked at, and the same id made again:            test_without_generation
  *   no word of a reader's death:             waits for ever          test_without_death_notice
+ *   ... of one who was told of an object:     the same             test_loans_without_death_notice
+ *   an answer counted before its pin:        it is not there       test_with_answer_counted_first
+ *   a store that evicts what is lent:        it is not there       (test_who_was_told_finds_it, with mob_room_evict() broken by hand)
  * The fence after raising `top` costs nothing here, where stores keep their order and the pin's own fence follows.
  */
 #include "interleave_store.h"
@@ -38,10 +43,12 @@ struct shared {
     struct mob_store_client *readers[2];
     struct mob_pin_page *pages[2];
     bool wrong, done;                   /* facts: a byte of another object was seen; the raylet came to its end */
+    bool missed;                        /* what a reader had been told of was not there */
 };
 
 static struct shared ground;
 static bool same_id;                    /* of the scene that is searched */
+static unsigned told;                   /* the same; bits of readers */
 static char memory[1u << 16];
 static size_t memory_used;
 
@@ -97,6 +104,10 @@ static void *store_create(void)
         s->pages[i] = mob_store_pins(s->fixture.store, READER + i);
     }
     make_next(s, 0);
+    s->fixture.deaf = true;
+    for (unsigned i = 0; i < 2; i++)
+        if (told >> i & 1)
+            send_fetch(&s->fixture, READER + i, object_at(0), SIZE, HERE);
     return s;
 }
 
@@ -109,7 +120,7 @@ static uint64_t store_hash(uint64_t h, const void *shared)
     h = hash(h, mob_store_arena(s->fixture.store), 8);
     for (unsigned i = 0; i < 2; i++)
         h = hash(h, s->pages[i], offsetof(struct mob_pin_page, slot) + MOB_PIN_SLOTS * sizeof(uint64_t));
-    return hash(h, &(uint64_t){ s->wrong * 2u + s->done }, 8);
+    return hash(h, &(uint64_t){ s->missed * 4u + s->wrong * 2u + s->done }, 8);
 }
 
 static void store_destroy(void *shared)
@@ -152,14 +163,63 @@ static void reads_once(void *shared, unsigned self)
     pin_and_read(shared, self, 0);
 }
 
-/* A pin may be gone, or a death was told: what the raylet's tick and its sockets are for. */
+/* The answer is in its socket. */
+static void hears(void *shared, unsigned self)
+{
+    struct shared *s = shared;
+    struct mob_object_id id = object_at(0);
+    const uint64_t *bytes;
+    uint64_t size;
+    uint32_t slot;
+    bool full;
+
+    bytes = mob_store_client_pin(s->readers[self], 0, 0, &id, &size, &slot, &full);
+    s->missed |= bytes == NULL;
+    mob_store_client_heard(s->readers[self]);
+    if (bytes == NULL)
+        return;
+    s->wrong |= step_load(bytes, 8, "a look at the bytes") != 1;
+    mob_store_client_unpin(s->readers[self], slot);
+}
+
+/* It does not want it any more. */
+static void hears_only(void *shared, unsigned self)
+{
+    mob_store_client_heard(((struct shared *)shared)->readers[self]);
+}
+
+static void counts_first(void *shared, unsigned self)
+{
+    struct shared *s = shared;
+    struct mob_object_id id = object_at(0);
+    uint64_t size;
+    uint32_t slot;
+    bool full;
+
+    mob_store_client_heard(s->readers[self]);
+    if (mob_store_client_pin(s->readers[self], 0, 0, &id, &size, &slot, &full) == NULL)
+        s->missed = true;
+    else
+        mob_store_client_unpin(s->readers[self], slot);
+}
+
+static bool keeps_something(unsigned reader)
+{
+    const volatile uint64_t *heard = (const volatile uint64_t *)&ground.pages[reader]->heard;
+
+    for (unsigned slot = 0; slot < MOB_PIN_SLOTS; slot++)
+        if (*(volatile uint64_t *)&ground.pages[reader]->slot[slot] != 0)
+            return true;
+    return (told >> reader & 1) != 0 && *heard == 0;
+}
+
+/* A pin may be gone, an answer read, or a death told: what the raylet's tick and its sockets are for. */
 static bool look_again(unsigned self)
 {
     (void)self;
     for (unsigned i = 0; i < 2; i++)
-        for (unsigned slot = 0; slot < MOB_PIN_SLOTS && !scene()->noticed[i]; slot++)
-            if (*(volatile uint64_t *)&ground.pages[i]->slot[slot] != 0)
-                return death_untold();
+        if (!scene()->noticed[i] && keeps_something(i))
+            return death_untold();
     return true;
 }
 
@@ -201,6 +261,8 @@ static const char *store_is_sound(void *shared)
 
     if (s->wrong)
         return "a reader saw a byte of another object";
+    if (s->missed)
+        return "what a reader was told of was not there";
     if (!s->done)
         return "the raylet waits for ever";
     if (actor_died(0))
@@ -212,10 +274,22 @@ static const char *store_is_sound(void *shared)
 }
 
 static actor_run *const scene_of_pins[] = { reads_twice, reads_once, raylet };
+static actor_run *const scene_of_loans[] = { hears, hears, raylet };
+static actor_run *const scene_of_loan_and_pins[] = { hears, reads_once, raylet };
+static actor_run *const scene_of_unwanted[] = { hears_only, hears, raylet };
+static actor_run *const scene_of_hasty[] = { counts_first, reads_once, raylet };
+
+static const char *search_loans(actor_run *const actors[], unsigned who_was_told, unsigned mortal, enum sabotage how)
+{
+    same_id = false;
+    told = who_was_told;
+    return search(&store_ground, 3, actors, mortal, store_is_sound, how, "");
+}
 
 static const char *search_pins(bool same, unsigned mortal, enum sabotage how, const char *where)
 {
     same_id = same;
+    told = 0;
     return search(&store_ground, 3, scene_of_pins, mortal, store_is_sound, how, where);
 }
 
@@ -273,6 +347,27 @@ START_TEST(test_without_death_notice)
 }
 END_TEST
 
+START_TEST(test_who_was_told_finds_it)
+{
+    ck_assert_ptr_null(search_loans(scene_of_loans, 3, 1, NOTHING));
+    ck_assert_ptr_null(search_loans(scene_of_loan_and_pins, 1, 1, NOTHING));
+    ck_assert_ptr_null(search_loans(scene_of_unwanted, 3, 1, NOTHING));
+}
+END_TEST
+
+START_TEST(test_with_answer_counted_first)
+{
+    ck_assert_str_eq(search_loans(scene_of_hasty, 1, 0, NOTHING), "what a reader was told of was not there");
+}
+END_TEST
+
+START_TEST(test_loans_without_death_notice)
+{
+    ck_assert_str_eq(search_loans(scene_of_loans, 3, 1, NO_NOTICE), "the raylet waits for ever");
+}
+END_TEST
+
 UNIT_MAIN("interleave_pins", test_no_pin_is_on_a_place_given_away, test_no_pin_is_on_an_older_one_of_its_id, test_without_fence_in_pin,
           test_with_pin_after_look, test_without_fence_in_evict, test_with_mark_after_look, test_with_top_raised_late,
-          test_without_generation, test_without_death_notice)
+          test_without_generation, test_without_death_notice, test_who_was_told_finds_it, test_with_answer_counted_first,
+          test_loans_without_death_notice)
