@@ -27,4 +27,4 @@ add_executable(mobula-raylet
     ${CMAKE_CURRENT_LIST_DIR}/reap.c)
 target_link_libraries(mobula-raylet PRIVATE
     mob_raylet_shell mob_raylet_core mob_store mob_disk mob_bulk mob_rpc mob_common PkgConfig::JANSSON)
-install(TARGETS mobula-raylet)
+install(TARGETS mobula-raylet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT run)

@@ -11,7 +11,11 @@ target_link_libraries(mobula PRIVATE ${MOB_RUNTIME_LIBRARIES})
 # --as-needed: common's archive is linked with the daemons' event loop; nothing here uses it, so it is not loaded.
 target_link_options(mobula PRIVATE
     -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/mobula.map -Wl,--as-needed -Wl,--exclude-libs,ALL)
-set_target_properties(mobula PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 1 LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mobula.map)
+set_target_properties(mobula PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 1
+    LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mobula.map)
+if(MOB_WHEEL)
+    set_target_properties(mobula PROPERTIES VERSION 1)       # a wheel has no links: one file, by the name that loaders ask for
+endif()
 target_include_directories(mobula INTERFACE ${CMAKE_SOURCE_DIR}/include)
 
 add_library(mobula_static STATIC ${MOB_RUNTIME_SOURCES})
@@ -40,7 +44,7 @@ mob_pkgconfig(${CMAKE_BINARY_DIR}/pkgconfig/mobula.pc ${CMAKE_BINARY_DIR} ${CMAK
 mob_pkgconfig(${CMAKE_BINARY_DIR}/install/mobula.pc "\${pcfiledir}/../.." "\${prefix}/${CMAKE_INSTALL_LIBDIR}"
     "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 
-install(TARGETS mobula LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS mobula LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT run NAMELINK_COMPONENT develop)
 install(FILES ${MOB_ARCHIVE} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${CMAKE_SOURCE_DIR}/include/mobula.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_BINARY_DIR}/install/mobula.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -5,29 +5,15 @@ import ctypes
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
 
 import mobula
-from mobula import _core
+from mobula import _command
 
 _FIRST = 31                             # 127.0.0.31 is the first node's address
 _PR_SET_PDEATHSIG = 1
-
-
-def _mobula():
-    """The command that belongs to this module: beside it in a build tree or an installed one, else on PATH."""
-    here = os.path.dirname(os.path.abspath(_core.__file__))
-    for up in ("../..", "../../../.."):
-        path = os.path.normpath(os.path.join(here, up, "bin", "mobula"))
-        if os.access(path, os.X_OK):
-            return path
-    path = shutil.which("mobula")
-    if path is None:
-        raise RuntimeError("the command `mobula` is neither beside this module nor on PATH")
-    return path
 
 
 def _die_with_parent():
@@ -40,7 +26,7 @@ class Node:
     def __init__(self, ip, words, last):
         """`last`: of what it says, when it serves."""
         self.node_ip_address = ip
-        self.process = subprocess.Popen([_mobula(), "start", "--block", f"--node-ip-address={ip}", *words], stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([_command.path(), "start", "--block", f"--node-ip-address={ip}", *words], stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True, preexec_fn=_die_with_parent)
         self.said = ""
         while last not in self.said:
