@@ -154,7 +154,7 @@ class Errors(unittest.TestCase):
 
     def test_a_result_that_cannot_be_pickled(self):
         with self.assertRaisesRegex(TypeError, "Could not serialize the value"):
-            ray.get(ray.remote(threading.Lock).remote())
+            ray.get(ray.remote(lambda: threading.Lock()).remote())
 
     def test_it_goes_through_what_depends_on_it(self):
         failed = fail_with.remote(KeyError("k"))
