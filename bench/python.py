@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Python driver reaches on one node: lines of a name and a number, for bench/all."""
+"""What a Python driver reaches on one node: lines of a name and a number, for bench/all.
 
+    python.py [MODULE]      mobula; or ray, on which what is done by the thousand is done less often, as it takes longer
+"""
+
+import importlib
+import sys
 import time
 
-began = time.perf_counter()
+import alone
+import numpy
 
-import numpy  # noqa: E402
-
-import mobula as ray  # noqa: E402
-
+ray = importlib.import_module(sys.argv[1] if sys.argv[1:] else "mobula")
+slow = 1 if ray.__name__ == "mobula" else 20
 imported = time.perf_counter()
 
 
@@ -18,7 +22,8 @@ def nothing():
 
 
 def rate(name, count, work):
-    """`count` pieces of work in how many seconds: after a first round, which warms."""
+    """`count` pieces of work in how many seconds: after a first round, which warms. Thousands are by `slow` fewer."""
+    count = count // slow if count >= 1000 else count
     work()
     start = time.perf_counter()
     work()
@@ -26,26 +31,26 @@ def rate(name, count, work):
 
 
 def one_at_a_time():
-    for _ in range(20000):
+    for _ in range(20000 // slow):
         ray.get(nothing.remote())
 
 
 def in_flight():
     refs = [nothing.remote() for _ in range(1000)]
-    for _ in range(99):
+    for _ in range(99 // slow):
         ray.get(refs)
         refs = [nothing.remote() for _ in range(1000)]
     ray.get(refs)
 
 
 def put_small():
-    for _ in range(100000):
+    for _ in range(100000 // slow):
         ray.put(0)
 
 
 def get_small(ref=[]):
     ref = ref or ref.append(ray.put(0)) or ref
-    for _ in range(100000):
+    for _ in range(100000 // slow):
         ray.get(ref[0])
 
 
@@ -71,6 +76,7 @@ def copy_large():
         numpy.copyto(to, array)
 
 
+alone.begin()
 ray.init(num_cpus=2)
 print("py_init", time.perf_counter() - imported)
 ray.get(nothing.remote())
@@ -85,3 +91,4 @@ array, to = numpy.ones(100_000_000), numpy.ones(100_000_000)
 rate("py_memcpy", 2.4, copy_large)
 rate("py_put_large", 2.4, put_large)
 ray.shutdown()
+alone.end()
