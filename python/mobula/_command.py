@@ -14,7 +14,7 @@ def path() -> str:
         found = os.path.normpath(os.path.join(here, up, "bin", "mobula"))
         if os.access(found, os.X_OK):
             return found
-    found = shutil.which("mobula")
-    if found is None:
+    on_path = shutil.which("mobula")
+    if on_path is None:
         raise RuntimeError("the command `mobula` is neither beside this module nor on PATH")
-    return found
+    return on_path
