@@ -15,6 +15,7 @@
 #include "common/daemon_log.h"
 #include "common/here.h"
 #include "common/launch.h"
+#include "common/mem.h"
 #include "common/resources.h"
 #include "common/token.h"
 
@@ -35,6 +36,7 @@ static const struct option options[] = {
     { "object-store-memory", "BYTES", "size of the object store, like 2GiB; else 30 % of the same" },
     { "object-spilling-directory", "DIR", "for objects that the store has no room for; else a temporary one on a disk" },
     { "labels", "K=V,K=V", "for placement by label" },
+    { "state", "FILE", "where the head keeps what one after it goes on with if it is killed; else ~/.mobula/heads/IP-PORT.db" },
     { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" },
     { "block", NULL, "stay in front; the node ends with this process, however it ends" },
     { 0 },
@@ -45,6 +47,7 @@ struct plan {
     bool head;
     int front_fd;                       /* --block: the daemons end when its other end is closed; else -1 */
     char spill[PATH_MAX];
+    char state[PATH_MAX];               /* of the head; "": it keeps none */
     char ip[64], head_ip[64], head_address[80], token_file[MOB_PATH_SIZE], resources[1024], store[24], port[16], head_port[16];
 };
 
@@ -133,19 +136,79 @@ static int launch(const struct plan *p, const char *daemon, const char *const *w
     return 0;
 }
 
-static int start_head(struct plan *p, struct mob_error *err)
+/* The folders of the state's file, two below the user's home. */
+static int make_folders(char *path, struct mob_error *err)
+{
+    char *last = strrchr(path, '/'), *before;
+    int made;
+
+    *last = '\0';
+    before = strrchr(path, '/');
+    *before = '\0';
+    made = mob_paths_private(path, err);
+    *before = '/';
+    made = made < 0 ? -1 : mob_paths_private(path, err);
+    *last = '/';
+    return made;
+}
+
+/* Where a head that is started by the same words finds it. One at a port that is found anew each time keeps none unless a file is named. */
+static int plan_state(struct plan *p, struct mob_error *err)
+{
+    const char *named = args_text(p->a, "state");
+    char path[MOB_PATH_SIZE], folder[PATH_MAX];
+    unsigned port = (unsigned)strtoul(p->head_port, NULL, 10);
+
+    if (named != NULL && !p->head)
+        return mob_error_set(err, MOB_ERR_INVALID, "--state is of a head: say --head, too");
+    if (named != NULL && named[0] == '/') {
+        mob_copy(p->state, sizeof p->state, named);
+    } else if (named != NULL) {
+        if (getcwd(folder, sizeof folder) == NULL)
+            return mob_error_errno(err, "the folder that we are in");
+        if ((size_t)snprintf(p->state, sizeof p->state, "%s/%s", folder, named) >= sizeof p->state)
+            return mob_error_set(err, MOB_ERR_INVALID, "the path of the state's file is too long: %.200s", named);
+    } else if (p->head && port != 0 && mob_paths_state(p->ip, port, path, err) == 0 && make_folders(path, err) == 0) {
+        mob_copy(p->state, sizeof p->state, path);
+    } else if (p->head && port != 0) {
+        fprintf(stderr, "mobula: a head that is killed cannot be started again with what it knew: %s\n", err->text);
+    }
+    return 0;
+}
+
+static int start_head(struct plan *p, struct mob_launched *ret, struct mob_error *err)
 {
     char token[MOB_TOKEN_SIZE];
-    const char *options_of_head[] = { "--ip", p->ip, "--port", p->head_port, "--token-file", p->token_file,
-                                      p->front_fd >= 0 ? "--in-front" : NULL, NULL };
-    struct mob_launched head;
+    const char *list[16];
+    size_t n = 0;
 
-    if (mob_token_create(p->token_file, token, err) < 0)
+    list[n++] = "--ip", list[n++] = p->ip;
+    list[n++] = "--port", list[n++] = p->head_port;
+    list[n++] = "--token-file", list[n++] = p->token_file;
+    if (p->state[0] != '\0')
+        list[n++] = "--state", list[n++] = p->state;
+    if (p->front_fd >= 0)
+        list[n++] = "--in-front";
+    list[n] = NULL;
+    if (mob_token_create(p->token_file, token, err) < 0 || launch(p, "mobula-head", list, ret, err) < 0)
         return -1;
-    if (launch(p, "mobula-head", options_of_head, &head, err) < 0)
-        return -1;
-    address_text(p->head_address, sizeof p->head_address, head.ip, head.port);
+    address_text(p->head_address, sizeof p->head_address, ret->ip, ret->port);
     return 0;
+}
+
+/* After a head that was killed its machine's raylet goes on: another one is not wanted. */
+static bool has_raylet(const struct plan *p, const struct mob_launched *head)
+{
+    static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
+    size_t count = 0;
+
+    if (mob_here_list(all, &count, NULL) < 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(all[i].record.role, "raylet") == 0 && strcmp(all[i].record.cluster, head->cluster) == 0
+            && strcmp(all[i].record.head, p->head_address) == 0 && mob_identity_alive(&all[i].record.process))
+            return true;
+    return false;
 }
 
 static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_error *err)
@@ -272,12 +335,19 @@ static int run(const struct args *a)
 {
     struct plan p;
     struct mob_error err;
-    struct mob_launched raylet;
+    struct mob_launched head, raylet;
 
-    if (plan_make(&p, a, &err) < 0 || (!p.head && check_head(a, &err) < 0) || (args_flag(a, "block") && stay_in_front(&p, &err) < 0))
+    if (plan_make(&p, a, &err) < 0 || plan_state(&p, &err) < 0)
         return args_failed(&err);
-    if (p.head && start_head(&p, &err) < 0)
+    if ((!p.head && check_head(a, &err) < 0) || (args_flag(a, "block") && stay_in_front(&p, &err) < 0))
         return args_failed(&err);
+    if (p.head && start_head(&p, &head, &err) < 0)
+        return args_failed(&err);
+    if (p.head && has_raylet(&p, &head)) {
+        printf("The head of cluster %.8s serves again at %s; the node of this machine went on without it.\n", head.cluster,
+               p.head_address);
+        return 0;
+    }
     if (start_raylet(&p, &raylet, &err) < 0) {
         undo(&p);
         return args_failed(&err);

@@ -96,7 +96,7 @@ static int run(const struct args *a)
 {
     static const char *const columns[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "blocked", "queued", "store", "spilled",
                                            "pulled", "warm", NULL };
-    const char *format = args_text(a, "format");
+    const char *format = args_text(a, "format"), *trouble;
     struct mob_error err;
     json_t *answer, *nodes;
 
@@ -107,6 +107,9 @@ static int run(const struct args *a)
         putchar('\n');
     } else {
         nodes = json_object_get(answer, "nodes");
+        trouble = json_string_value(json_object_get(answer, "state_trouble"));
+        if (trouble != NULL && trouble[0] != '\0')
+            printf("The head cannot keep its state: %s\n\n", trouble);
         printf("Cluster %s\n  nodes %zu   waiting for a worker: %" PRId64 "\n\nUsed\n",
                json_string_value(json_object_get(answer, "cluster")) ?: "?", json_array_size(nodes),
                (int64_t)json_number_value(json_object_get(answer, "waiting")));

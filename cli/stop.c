@@ -2,6 +2,7 @@
 /* stop.c -- mobula stop: ends the daemons of a cluster that run on this machine, by recorded identity, never by name. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,6 +82,26 @@ static void clear_away(const struct mob_here_daemon *stopped, size_t count)
     }
 }
 
+/* What a head that was killed has left for one after it: there will be none, as this is the cluster's end. */
+static void remove_state(const struct mob_daemon_record *r)
+{
+    char ip[64], path[MOB_PATH_SIZE], log[MOB_PATH_SIZE + 8];
+    const char *colon = strrchr(r->head, ':');
+    size_t n = colon != NULL ? (size_t)(colon - r->head) : 0;
+
+    if (n < 2 || n >= sizeof ip)
+        return;
+    if (r->head[0] == '[')
+        snprintf(ip, sizeof ip, "%.*s", (int)n - 2, r->head + 1);
+    else
+        snprintf(ip, sizeof ip, "%.*s", (int)n, r->head);
+    if (!mob_here_is_ours(ip) || mob_paths_state(ip, (unsigned)strtoul(colon + 1, NULL, 10), path, NULL) < 0)
+        return;                         /* the head is on another machine */
+    snprintf(log, sizeof log, "%s-wal", path);
+    unlink(path);
+    unlink(log);
+}
+
 /* Keep those of one cluster: the one asked for, or the only one. */
 static int choose(const struct args *a, struct mob_here_daemon *all, size_t *count, struct mob_error *err)
 {
@@ -121,6 +142,8 @@ static int run(const struct args *a)
     left = stop_role(all, count, "raylet", args_flag(a, "force"));
     left += stop_role(all, count, "head", args_flag(a, "force"));
     clear_away(all, count);
+    for (size_t i = 0; i < count; i++)
+        remove_state(&all[i].record);
     printf("Stopped %zu of %zu.\n", count - left, count);
     return left == 0 ? 0 : 1;
 }

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,32 @@ static bool is_folder(const char *path)
     struct stat st;
 
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int mob_paths_home(char *ret, size_t size, struct mob_error *err)
+{
+    const char *home = getenv("HOME");
+    struct passwd entry, *found = NULL;
+    char room[1024];
+
+    if (home != NULL && home[0] == '/') {
+        mob_copy(ret, size, home);
+        return 0;
+    }
+    if (getpwuid_r(geteuid(), &entry, room, sizeof(room), &found) != 0 || found == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "HOME is not set; set it, or name the token's file by MOBULA_TOKEN_FILE");
+    mob_copy(ret, size, found->pw_dir);
+    return 0;
+}
+
+int mob_paths_state(const char *ip, unsigned port, char ret[MOB_PATH_SIZE], struct mob_error *err)
+{
+    char home[MOB_PATH_SIZE / 2];
+
+    if (mob_paths_home(home, sizeof home, err) < 0)
+        return -1;
+    snprintf(ret, MOB_PATH_SIZE, "%s/.mobula/heads/%.64s-%u.db", home, ip, port);
+    return 0;
 }
 
 int mob_paths_run(char ret[MOB_PATH_SIZE], struct mob_error *err)

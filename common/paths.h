@@ -20,6 +20,9 @@
 
 #define MOB_PATH_SIZE 512
 
+/* The user's home folder. */
+int mob_paths_home(char *ret, size_t size, struct mob_error *err);
+
 /* The run folder, made if it is not there. MOB_ERR_DENIED: another user's, or open to others; the text says what to do. */
 int mob_paths_run(char ret[MOB_PATH_SIZE], struct mob_error *err);
 
@@ -28,6 +31,9 @@ int mob_paths_private(const char *path, struct mob_error *err);
 
 /* The path of a node's session folder on this machine. `cluster`: hex, at least 8 digits. */
 int mob_paths_session(const char *run, const char *cluster, const char *ip, char ret[MOB_PATH_SIZE], struct mob_error *err);
+
+/* The file in which a head at that address keeps its state: ~/.mobula/heads/<ip>-<port>.db; its folders may not be there. */
+int mob_paths_state(const char *ip, unsigned port, char ret[MOB_PATH_SIZE], struct mob_error *err);
 
 /* Hold a session folder, with logs/ in it, made if it is not there. *ret_lock: kept open as long as anything in it is ours. */
 int mob_paths_enter(const char *session, int *ret_lock, struct mob_error *err);

@@ -7,7 +7,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,22 +16,6 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-
-static int home_folder(char *ret, size_t size, struct mob_error *err)
-{
-    const char *home = getenv("HOME");
-    struct passwd entry, *found = NULL;
-    char room[1024];
-
-    if (home != NULL && home[0] == '/') {
-        mob_copy(ret, size, home);
-        return 0;
-    }
-    if (getpwuid_r(geteuid(), &entry, room, sizeof(room), &found) != 0 || found == NULL)
-        return mob_error_set(err, MOB_ERR_INVALID, "HOME is not set; name the token's file by MOBULA_TOKEN_FILE");
-    mob_copy(ret, size, found->pw_dir);
-    return 0;
-}
 
 int mob_token_path(const char *option, char ret[MOB_PATH_SIZE], struct mob_error *err)
 {
@@ -45,7 +28,7 @@ int mob_token_path(const char *option, char ret[MOB_PATH_SIZE], struct mob_error
         mob_copy(ret, MOB_PATH_SIZE, named);
         return 0;
     }
-    if (home_folder(home, sizeof(home), err) < 0)
+    if (mob_paths_home(home, sizeof(home), err) < 0)
         return -1;
     snprintf(ret, MOB_PATH_SIZE, "%s/.mobula/token", home);
     return 0;

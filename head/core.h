@@ -11,6 +11,7 @@
 #include "head/job.h"
 #include "head/node.h"
 #include "head/query.h"
+#include "head/state.h"
 #include "head/gather.h"
 #include "head/view.h"
 
@@ -42,6 +43,7 @@ struct mob_head {
     struct job_table jobs;
     struct query_table queries;
     struct gathering_table gatherings;
+    struct state state;
 
     int64_t now_ns;             /* of this call */
     int64_t started_ns;

@@ -126,9 +126,10 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
         return 0;
     case MOBULA__ENVELOPE__BODY_JOB_STARTED:
         job = mob_wire_address(e->job_started->job);
-        if (job.node != n->place.number)
-            return mob_error_set(err, MOB_ERR_PROTOCOL, "job %u.%u is not of this node", job.node, job.process);
-        mob_head_job_started(n, job, e->job_started->name, e->job_started->pid);
+        if (job.node == n->place.number)
+            mob_head_job_started(n, job, e->job_started->name, e->job_started->pid);
+        else
+            mob_head_job_served(h, job);
         return 0;
     case MOBULA__ENVELOPE__BODY_JOB_OVER:
         job = mob_wire_address(e->job_over->job);
@@ -236,6 +237,8 @@ int64_t mob_head_tick(struct mob_head *h)
         due_ns = other_ns;
     if ((other_ns = mob_head_gather_tick(h)) < due_ns)
         due_ns = other_ns;
+    if ((other_ns = mob_head_state_tick(h)) < due_ns)
+        due_ns = other_ns;
     /* Come often enough to see by the clock when this process did not run. */
     other_ns = h->now_ns + h->config.beat_ms * MOB_NS_OF_MS / 2;
     if (!mob_list_empty(&h->nodes.heard) && other_ns < due_ns)
@@ -257,7 +260,7 @@ struct mob_head *mob_head_create(struct mob_world *w, const struct mob_head_conf
     h->wire = mob_wire_create();
     h->now_ns = h->started_ns = w->now_ns(w);
     h->due_ns = INT64_MAX;
-    mob_head_node_init(h, config->first_node);
+    mob_head_node_init(h);
     mob_head_demand_init(h);
     mob_head_job_init(h);
     mob_head_query_init(h);
@@ -274,6 +277,7 @@ void mob_head_destroy(struct mob_head *h)
         return;
     mob_head_query_fini(h);
     mob_head_gather_fini(h);
+    mob_head_state_fini(h);
     mob_head_job_fini(h);
     mob_head_demand_fini(h);
     mob_head_node_fini(h);

@@ -9,11 +9,16 @@
 
 struct mob_head;
 
+/* What a head keeps, so that one that is started after it knows what was answered (head/state.c). */
+enum mob_head_row { MOB_HEAD_COUNTERS, MOB_HEAD_NODE, MOB_HEAD_JOB };
+
 struct mob_head_config {
     uint8_t cluster[16];
+    uint64_t generation;                /* of this head: rises with each start on the same state */
     int64_t beat_ms;                    /* 500 */
     int64_t dead_ms;                    /* 2500 of silence */
-    uint32_t first_node;                /* next node number */
+    /* Keep this row, instead of the one of that key (NULL: keep none). Kept when it returns; -1: it cannot be, see *err. NULL: nowhere. */
+    int (*keep)(void *arg, enum mob_head_row kind, uint64_t key, const void *bytes, size_t size, struct mob_error *err);
     /* What the head records: `n` bytes of struct mob_event. May drop. NULL: nowhere. */
     void (*record)(void *arg, const void *events, size_t n, uint64_t dropped);
     /* This job is over now, for the record. NULL: nowhere. */
@@ -26,6 +31,10 @@ struct mob_head_config {
 
 struct mob_head *mob_head_create(struct mob_world *w, const struct mob_head_config *config);
 void mob_head_destroy(struct mob_head *h);
+
+/* A row that a head before this one has kept: before the first link, those of nodes before those of jobs. Its nodes have dead_ms to come
+ * back. -1: it is no such row. */
+int mob_head_load(struct mob_head *h, enum mob_head_row kind, const void *bytes, size_t size, struct mob_error *err);
 
 void mob_head_link_up(struct mob_head *h, uint64_t link);
 void mob_head_receive(struct mob_head *h, uint64_t link, const void *frame, size_t size);

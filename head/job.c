@@ -17,11 +17,43 @@
 #define OVER_KEPT 1000
 #define TELL_NS INT64_C(60000000000)     /* a broken link is noticed long before, and what was under way on it is lost */
 
+static struct job *job_create(struct mob_head *h, struct mob_address driver, const char *name, uint32_t pid)
+{
+    struct job *j = mob_new(struct job);
+
+    j->driver = driver;
+    mob_copy(j->name, sizeof j->name, name);
+    j->pid = pid;
+    j->started_ns = h->now_ns;
+    mob_map_set(&h->jobs.by_driver, mob_address_key(driver), j);
+    return j;
+}
+
 static void job_destroy(struct mob_head *h, struct job *j)
 {
     mob_map_remove(&h->jobs.by_driver, mob_address_key(j->driver));
     mob_list_remove(&j->in_list);
     free(j);
+}
+
+static void put_over(struct mob_envelope *env, uint32_t to, Mobula__JobOver *m, Mobula__Address *address, const struct job *j)
+{
+    mobula__job_over__init(m);
+    mobula__address__init(address);
+    mob_wire_put_address(address, j->driver);
+    m->job = address;
+    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ to, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
+    env->e.job_over = m;
+}
+
+static void tell_over(struct mob_head *h, const struct job *j)
+{
+    struct mob_envelope env;
+    Mobula__JobOver m;
+    Mobula__Address address;
+
+    put_over(&env, 0, &m, &address, j);
+    mob_head_broadcast(h, &env.e, NULL);
 }
 
 void mob_head_job_init(struct mob_head *h)
@@ -48,36 +80,59 @@ void mob_head_job_started(struct node *n, struct mob_address driver, const char 
 
     if (j != NULL) {
         j->link = n->link;
+        mob_copy(j->name, sizeof j->name, name);
+        j->pid = pid;
         return;
     }
-    j = mob_new(struct job);
-    j->driver = driver;
+    j = job_create(h, driver, name, pid);
     j->link = n->link;
-    mob_copy(j->name, sizeof j->name, name);
-    j->pid = pid;
-    j->started_ns = h->now_ns;
-    mob_map_set(&h->jobs.by_driver, mob_address_key(driver), j);
     mob_list_append(&h->jobs.running, &j->in_list);
     h->jobs.running_count++;
+    mob_head_state_changed(h, MOB_HEAD_JOB, mob_address_key(driver));
     mob_info("job %u.%u (%s) starts", driver.node, driver.process, j->name);
 }
 
-static void put_over(struct mob_envelope *env, uint32_t to, Mobula__JobOver *m, Mobula__Address *address, const struct job *j)
+/* A head before this one may have known of its start or end, and not kept that. Its driver's node knows: it is over unless that names it,
+ * or has named it. */
+void mob_head_job_served(struct mob_head *h, struct mob_address driver)
 {
-    mobula__job_over__init(m);
-    mobula__address__init(address);
-    mob_wire_put_address(address, j->driver);
-    m->job = address;
-    mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ to, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
-    env->e.job_over = m;
+    const struct node *n = mob_head_node_find(h, driver.node);
+    struct job *j = mob_map_get(&h->jobs.by_driver, mob_address_key(driver));
+
+    if (j != NULL && j->over_ns != 0) {
+        tell_over(h, j);
+        return;
+    }
+    if (j == NULL) {
+        j = job_create(h, driver, "", 0);
+        mob_list_append(&h->jobs.running, &j->in_list);
+        h->jobs.running_count++;
+    }
+    if (n == NULL || n->m.now == NODE_DEAD || (n->link != 0 && n->named_link == n->link && j->link != n->link))
+        mob_head_job_over(h, driver);
+}
+
+/* One that is over, or was ended with its node, counts as just ended: some nodes may not have heard it. */
+int mob_head_job_load(struct mob_head *h, const Mobula__JobRow *row)
+{
+    struct mob_address driver = mob_wire_address(row->started->job);
+    const struct node *n = mob_head_node_find(h, driver.node);
+    bool over = row->over || n == NULL || n->m.now == NODE_DEAD;
+    struct job *j;
+
+    if (driver.node == 0 || driver.process == 0 || mob_map_get(&h->jobs.by_driver, mob_address_key(driver)) != NULL)
+        return -1;
+    j = job_create(h, driver, row->started->name, row->started->pid);
+    j->over_ns = over ? h->now_ns : 0;
+    mob_list_append(over ? &h->jobs.over : &h->jobs.running, &j->in_list);
+    h->jobs.over_count += over;
+    h->jobs.running_count += !over;
+    return 0;
 }
 
 void mob_head_job_over(struct mob_head *h, struct mob_address driver)
 {
     struct job *j = mob_map_get(&h->jobs.by_driver, mob_address_key(driver));
-    struct mob_envelope env;
-    Mobula__JobOver m;
-    Mobula__Address address;
 
     if (j == NULL || j->over_ns != 0)
         return;
@@ -86,15 +141,17 @@ void mob_head_job_over(struct mob_head *h, struct mob_address driver)
     mob_list_append(&h->jobs.over, &j->in_list);
     h->jobs.running_count--;
     h->jobs.over_count++;
+    mob_head_state_changed(h, MOB_HEAD_JOB, mob_address_key(driver));
     mob_info("job %u.%u (%s) is over", driver.node, driver.process, j->name);
     if (h->config.record_job_over != NULL)
         h->config.record_job_over(h->config.arg, driver);
     mob_head_demand_drop_job(h, driver);
-    put_over(&env, 0, &m, &address, j);
-    mob_head_broadcast(h, &env.e, NULL);
+    tell_over(h, j);
     if (h->jobs.over_count > OVER_KEPT) {
-        job_destroy(h, mob_list_first(&h->jobs.over, struct job, in_list));
+        driver = mob_list_first(&h->jobs.over, struct job, in_list)->driver;
+        job_destroy(h, mob_map_get(&h->jobs.by_driver, mob_address_key(driver)));
         h->jobs.over_count--;
+        mob_head_state_changed(h, MOB_HEAD_JOB, mob_address_key(driver));
     }
 }
 

@@ -27,8 +27,12 @@ struct job_table {
 };
 
 void mob_head_job_init(struct mob_head *h);
+/* One that a head before this one has kept. -1: no such job can be. */
+int mob_head_job_load(struct mob_head *h, const Mobula__JobRow *row);
 void mob_head_job_fini(struct mob_head *h);
 void mob_head_job_started(struct node *n, struct mob_address driver, const char *name, uint32_t pid);
+/* Another node than its driver's has work of it, a raylet says that was there before this head. Its end may have been lost. */
+void mob_head_job_served(struct mob_head *h, struct mob_address driver);
 /* A raylet that came back has named all its jobs: others of its node ended while it was away. */
 void mob_head_job_all_named(struct node *n);
 /* Its demands end, every raylet is told. Unknown or over already: no-op. */

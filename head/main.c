@@ -3,7 +3,8 @@
  *
  * It ends by SIGTERM or SIGINT, by the question "stop", or when --private-fd becomes readable (a pidfd of the driver whose private
  * cluster this is, or the end of a pipe; with --in-front it is that of a `mobula start --block`, and the cluster is nobody's own).
- * Raylets notice the loss of their links; nothing is told.
+ * Raylets notice the loss of their links; nothing is told. An end like that is the cluster's: its state goes, too. A head that is killed
+ * leaves it, and one that is started on it goes on.
  */
 #include <getopt.h>
 #include <jansson.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uuid/uuid.h>
 
 #include "common/log.h"
 #include "common/token.h"
@@ -34,7 +34,8 @@ static int read_options(struct shell_options *ret, int argc, char **argv)
     static const struct option known[] = {
         { "ip", required_argument, NULL, 'i' }, { "port", required_argument, NULL, 'p' },
         { "token-file", required_argument, NULL, 't' }, { "ready-fd", required_argument, NULL, 'r' },
-        { "private-fd", required_argument, NULL, 'v' }, { "in-front", no_argument, NULL, 'f' }, { 0 },
+        { "private-fd", required_argument, NULL, 'v' },
+        { "state", required_argument, NULL, 's' }, { "in-front", no_argument, NULL, 'f' }, { 0 },
     };
     struct shell_options o = { .ip = "127.0.0.1", .ready_fd = -1, .private_fd = -1 };
     long n = 0;
@@ -47,6 +48,8 @@ static int read_options(struct shell_options *ret, int argc, char **argv)
             o.ip = optarg;
         else if (c == 't')
             o.token_file = optarg;
+        else if (c == 's')
+            o.state = optarg;
         else if (c == 'p')
             o.port = (uint32_t)n;
         else if (c == 'r')
@@ -123,17 +126,21 @@ static int start(struct shell *s, struct mob_error *err)
     int written;
 
     shell_world_init(s);
-    shell_head_config(s, &head);
-    uuid_generate_random(head.cluster);
     if (mob_token_path(s->options.token_file, token_path, err) < 0 || mob_token_load(token_path, token, err) < 0)
         return -1;
     s->loop = mob_loop_create();
     s->rpc = mob_rpc_create(s->loop, token, &shell_links, s);
-    if (mob_rpc_listen(s->rpc, s->options.ip, s->options.port, &s->record.port, err) < 0 || make_session(s, head.cluster, err) < 0)
+    if (mob_rpc_listen(s->rpc, s->options.ip, s->options.port, &s->record.port, err) < 0
+        || (s->options.state != NULL && (s->state = mob_state_file_open(s->options.state, err)) == NULL))
+        return -1;
+    shell_head_config(s, &head);
+    if (make_session(s, head.cluster, err) < 0)
         return -1;
     if ((s->events = mob_events_create(s->loop, &events, err)) == NULL)
         return -1;
     s->head = mob_head_create(&s->world, &head);
+    if (s->state != NULL && mob_state_file_load(s->state, s->head, err) < 0)
+        return -1;
     s->ticker = mob_ticker_create(s->loop, tick, s);
     path = record_path(s);
     written = mob_record_write(path, &s->record, err);
@@ -148,6 +155,10 @@ static void finish(struct shell *s)
     s->rpc = NULL;
     mob_events_destroy(s->events);
     mob_head_destroy(s->head);
+    if (s->state != NULL && (s->served || mob_state_file_generation(s->state) == 1))
+        mob_state_file_remove(s->state);
+    else
+        mob_state_file_close(s->state);
     mob_map_fini(&s->dialing);
     if (s->session[0] != '\0')
         remove_session(s);
@@ -202,7 +213,8 @@ int main(int argc, char **argv)
     mob_log_init("head");
     signal(SIGPIPE, SIG_IGN);
     if (read_options(&s.options, argc, argv) < 0) {
-        fprintf(stderr, "usage: mobula-head [--ip A] [--port P] [--token-file F] [--ready-fd N] [--private-fd N] [--in-front]\n");
+        fprintf(stderr, "usage: mobula-head [--ip A] [--port P] [--token-file F] [--ready-fd N] [--private-fd N] [--in-front]"
+                        " [--state F]\n");
         return 2;
     }
     if (start(&s, &err) < 0) {
@@ -214,6 +226,7 @@ int main(int argc, char **argv)
     mob_info("serves cluster %s at %s", s.record.cluster, s.record.head);
     say(s.options.ready_fd, json_pack("{s:b, s:s, s:i, s:s}", "ok", 1, "ip", s.record.ip, "port", (int)s.record.port, "cluster",
                                       s.record.cluster));
+    s.served = true;
     serve(&s);
     return 0;
 }

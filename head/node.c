@@ -26,6 +26,7 @@
 #include "head/core.h"
 
 #define DEAD_KEPT 256
+#define SEQ_BITS 32                     /* of the numbers of what one head places at a node */
 
 static enum mob_next node_alive(struct mob_machine *m);
 static enum mob_next node_cut(struct mob_machine *m);
@@ -111,6 +112,7 @@ static void tell_registered(struct node *n)
     m.node = n->place.number;
     m.cluster = (ProtobufCBinaryData){ .len = sizeof h->config.cluster, .data = h->config.cluster };
     m.beat_ms = (uint32_t)h->config.beat_ms;
+    m.generation = h->config.generation;
     m.nodes = list;
     m.n_nodes = count;
     mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ n->place.number, 0 },
@@ -160,25 +162,35 @@ static void tell_refused(struct mob_head *h, struct link *l, uint32_t number, co
     mob_head_hang_up(h, l);
 }
 
-static struct node *node_create(struct mob_head *h, const struct registration *reg)
+/* ALIVE: the caller gives it its link. The numbers of what this head places there follow all that one before it has given. */
+static struct node *node_create(struct mob_head *h, const struct registration *reg, uint32_t number, enum node_state state)
 {
     struct node *n = mob_new(struct node);
+    struct node_table *t = &h->nodes;
 
     n->head = h;
     n->facts = reg->facts;
-    n->place.number = h->nodes.next++;
+    n->place.number = number;
+    n->place_seq = n->claim_number = h->config.generation << SEQ_BITS;
+    n->heard_ns = n->probe_ns = mob_head_lived_ns(h);
     mob_copy(n->place.ip, sizeof n->place.ip, reg->ip);
     n->place.total = n->place.free = n->reported = reg->resources;
     n->place.labels = reg->labels;
     mob_list_init(&n->places);
     mob_list_init(&n->by_cut);
     mob_list_init(&n->by_heard);
-    mob_list_append(&h->nodes.heard, &n->by_heard);
-    mob_map_set(&h->nodes.by_number, n->place.number, n);
-    mob_map_set(&h->nodes.by_incarnation, incarnation_key(n->facts.incarnation), n);
-    h->nodes.alive++;
-    h->nodes.serving += !n->facts.driver_only;
-    mob_machine_init(&n->m, "node", n->place.number, node_states, NODE_ALIVE, node_holds);
+    mob_list_append(state == NODE_DEAD ? &t->dead : &t->heard, &n->by_heard);
+    if (state == NODE_CUT)
+        mob_list_append(&t->cut, &n->by_cut);
+    mob_map_set(&t->by_number, number, n);
+    mob_map_set(&t->by_incarnation, incarnation_key(n->facts.incarnation), n);
+    t->alive += state == NODE_ALIVE;
+    t->cut_count += state == NODE_CUT;
+    t->dead_count += state == NODE_DEAD;
+    t->serving += state != NODE_DEAD && !n->facts.driver_only;
+    if (number >= t->next)
+        t->next = number + 1;
+    mob_machine_init(&n->m, "node", number, node_states, state, node_holds);
     return n;
 }
 
@@ -207,9 +219,18 @@ static void take_link(struct node *n, struct link *l)
 
 static void join(struct mob_head *h, struct link *l, const struct registration *reg)
 {
-    struct node *n = node_create(h, reg);
+    struct node *n = node_create(h, reg, h->nodes.next, NODE_ALIVE);
+    struct mob_error err;
     char text[256];
 
+    if (mob_head_state_keep(h, MOB_HEAD_COUNTERS, 0, &err) < 0
+        || mob_head_state_keep(h, MOB_HEAD_NODE, n->place.number, &err) < 0) {
+        h->nodes.alive--;
+        h->nodes.serving -= !n->facts.driver_only;
+        node_destroy(n);
+        tell_refused(h, l, 0, &err);
+        return;
+    }
     take_link(n, l);
     mob_info("node %u joins: %s (%s), %s", n->place.number, n->place.ip, n->facts.host,
              mob_resources_print(&n->place.total, text, sizeof text));
@@ -274,10 +295,16 @@ static bool silent_too_long(const struct node *n)
 
 static void forget_oldest_dead(struct mob_head *h)
 {
+    struct node *n;
+    uint32_t number;
+
     if (h->nodes.dead_count <= DEAD_KEPT)
         return;
-    node_destroy(mob_list_first(&h->nodes.dead, struct node, by_heard));
+    n = mob_list_first(&h->nodes.dead, struct node, by_heard);
+    number = n->place.number;
+    node_destroy(n);
     h->nodes.dead_count--;
+    mob_head_state_changed(h, MOB_HEAD_NODE, number);
 }
 
 /* Owners on it say no more of their tasks. */
@@ -317,6 +344,7 @@ static enum mob_next node_die(struct node *n, const char *reason)
     h->nodes.cut_count -= was_cut;
     h->nodes.serving -= !n->facts.driver_only;
     mob_machine_goto(&n->m, NODE_DEAD);
+    mob_head_state_changed(h, MOB_HEAD_NODE, n->place.number);
     mob_head_demand_drop_node(n);
     mob_head_job_node_dead(n);
     record_end(n);
@@ -437,12 +465,24 @@ int64_t mob_head_node_tick(struct mob_head *h)
 
 /* -- the table ----------------------------------------------------------------------------------------------------------- */
 
-void mob_head_node_init(struct mob_head *h, uint32_t first)
+void mob_head_node_init(struct mob_head *h)
 {
     mob_list_init(&h->nodes.heard);
     mob_list_init(&h->nodes.cut);
     mob_list_init(&h->nodes.dead);
-    h->nodes.next = first > 0 ? first : 1;
+    h->nodes.next = 1;
+}
+
+int mob_head_node_load(struct mob_head *h, const Mobula__NodeRow *row)
+{
+    struct registration reg;
+    struct node *n;
+
+    if (registration_unpack(&reg, row->registration, NULL) < 0 || row->node == 0 || mob_head_node_find(h, row->node) != NULL)
+        return -1;
+    n = node_create(h, &reg, row->node, row->dead ? NODE_DEAD : NODE_CUT);
+    mob_copy(n->reason, sizeof n->reason, row->reason);
+    return 0;
 }
 
 void mob_head_node_fini(struct mob_head *h)

@@ -75,7 +75,9 @@ struct node_table {
     size_t serving;                     /* alive, and not driver_only */
 };
 
-void mob_head_node_init(struct mob_head *h, uint32_t first);
+void mob_head_node_init(struct mob_head *h);
+/* One that a head before this one has kept: CUT or DEAD. -1: no such node can be. */
+int mob_head_node_load(struct mob_head *h, const Mobula__NodeRow *row);
 void mob_head_node_fini(struct mob_head *h);
 struct node *mob_head_node_find(const struct mob_head *h, uint32_t number);     /* NULL: unknown, or dead and forgotten */
 

@@ -6,7 +6,8 @@
  *             "store_spilled", "store_pulled", "store_warm", "store_overflow", "store_asks", "store_trouble", "store_pages",
  *             "uptime_ms", "silent_ms", of a dead one "reason"}]}
  *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead", "total", "available": of all that
- *             serve, "jobs", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state", "why"}]}
+ *             serve, "jobs", "state_trouble", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state",
+ *             "why"}]}
  *   jobs     {"jobs": [{"job", "name", "pid", "state", "age_ms"}]}
  *   health   {"ok": true, "nodes"}
  *   wait     argument {"nodes": N, "timeout_ms": T}: {"nodes"} when so many serve; MOB_ERR_TIMEOUT after T (absent: never)
@@ -240,7 +241,7 @@ static json_t *status_json(struct mob_head *h)
 
     for (int i = 0; i < 16; i++)
         snprintf(cluster + 2 * i, 3, "%02x", h->config.cluster[i]);
-    return json_pack("{s:s, s:I, s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "cluster", cluster,
+    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "cluster", cluster, "state_trouble", h->state.trouble,
                      "uptime_ms", (json_int_t)ms_since(h, h->started_ns), "nodes", rows_json(h, false),
                      "serving", (json_int_t)h->view.open_count, "dead", (json_int_t)h->nodes.dead_count,
                      "total", sums_json(h, false), "available", sums_json(h, true),

@@ -10,10 +10,12 @@
 #include "common/world.h"
 #include "head/events.h"
 #include "head/head.h"
+#include "head/state_file.h"
 #include "rpc/rpc.h"
 
 struct shell_options {
     const char *ip, *token_file;
+    const char *state;                  /* file; NULL: this head keeps nothing */
     uint32_t port;                      /* 0: any free one */
     int ready_fd, private_fd;           /* -1: none */
     bool in_front;                      /* private_fd is that of no driver */
@@ -27,10 +29,12 @@ struct shell {
     struct mob_loop *loop;
     struct mob_rpc *rpc;
     struct mob_events *events;
+    struct state_file *state;           /* NULL: none */
     struct mob_world world;
     struct mob_map dialing;             /* links of ours that are not up: their loss is a refusal */
     bool stopping;                      /* by question: ends when the answer's link does */
     struct mob_head *head;
+    bool served;                        /* it came up; so what ends now is the cluster */
     struct mob_ticker *ticker;
 };
 

@@ -2,6 +2,9 @@
 /* world.c -- between the head's core and the real world: each function passes one fact or one act on, and decides nothing. */
 #include "head/shell.h"
 
+#include <string.h>
+#include <uuid/uuid.h>
+
 #define DIAL_MS 10000                   /* longer than a silent node lives: a dial that fails sooner was refused */
 
 static struct shell *shell_of(struct mob_world *w)
@@ -100,6 +103,11 @@ static void on_query_events(void *arg, uint64_t link, uint64_t query, struct mob
     mob_events_query(((struct shell *)arg)->events, link, query, from, verb, argument);
 }
 
+static int on_keep(void *arg, enum mob_head_row kind, uint64_t key, const void *bytes, size_t size, struct mob_error *err)
+{
+    return mob_state_file_keep(((struct shell *)arg)->state, kind, key, bytes, size, err);
+}
+
 static void on_stop(void *arg)
 {
     ((struct shell *)arg)->stopping = true;
@@ -108,9 +116,16 @@ static void on_stop(void *arg)
 void shell_head_config(struct shell *s, struct mob_head_config *ret)
 {
     *ret = (struct mob_head_config){
-        .beat_ms = 500, .dead_ms = 2500, .first_node = 1,
+        .beat_ms = 500, .dead_ms = 2500,
         .record = on_record, .record_job_over = on_job_over, .query_events = on_query_events, .stop = on_stop, .arg = s,
     };
+    if (s->state == NULL) {
+        uuid_generate_random(ret->cluster);
+        return;
+    }
+    memcpy(ret->cluster, mob_state_file_cluster(s->state), sizeof ret->cluster);
+    ret->keep = on_keep;
+    ret->generation = mob_state_file_generation(s->state);
 }
 
 void shell_reply(void *arg, uint64_t link, uint64_t query, struct mob_address to, const char *text, size_t size, bool last,

@@ -119,6 +119,7 @@ static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_
     m.owner = &address;
     m.shape = shape;
     m.count = count;
+    m.generation = r->membership.generation;
     mob_envelope_init(&e, r->self, (struct mob_address){ node, 0 }, MOBULA__ENVELOPE__BODY_WITHDRAW);
     e.e.withdraw = &m;
     mob_route_send(r, &e.e);
@@ -214,6 +215,18 @@ static void withdraw_all(struct mob_raylet *r, struct want *w)
     withdraw_surplus(r, w, 0);
     assert(w->demand.placed_sum == 0);
     w->demand.placed_count = 0;
+}
+
+void mob_demand_forget(struct mob_raylet *r)
+{
+    struct want *w;
+
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        w->demand.placed_count = 0;
+        w->demand.placed_sum = 0;
+        if (w->wanter->process != NULL)
+            mob_want_changed(r, w);
+    }
 }
 
 void mob_demand_say_again(struct mob_raylet *r)

@@ -4,8 +4,10 @@
  *   dial -> Register -> Registered -> Report ... stream lost -> (500 ms) dial -> Register with the number we have -> Registered
  *
  * Without its head the node works on with what it has. After a new Registered everything the head may have forgotten, or
- * missed, is said again: drivers, jobs that ended, demands as full levels. After headless_ms without it the node gives up; a
- * node that was declared dead gives up at once: its shell starts anew.
+ * missed, is said again: drivers, jobs that ended, demands as full levels. If it is a new head on the old one's state (its generation is
+ * another), what the old one had placed here and elsewhere is void: nobody knows any more which of it has arrived.
+ *
+ * After headless_ms without it the node gives up; a node that was declared dead gives up at once: its shell starts anew.
  */
 #include "raylet/membership.h"
 
@@ -108,19 +110,24 @@ int64_t mob_membership_tick(struct mob_raylet *r)
 
 /* -- what we tell -------------------------------------------------------------------------------------------------------- */
 
-void mob_membership_job_started(struct mob_raylet *r, const struct process *driver)
+static void say_job(struct mob_raylet *r, struct mob_address driver, const char *name, uint32_t pid)
 {
     Mobula__JobStarted m = MOBULA__JOB_STARTED__INIT;
     Mobula__Address job;
     struct mob_envelope e;
 
-    mob_wire_put_address(&job, driver->job);
+    mob_wire_put_address(&job, driver);
     m.job = &job;
-    m.name = (char *)driver->name;
-    m.pid = driver->pid;
+    m.name = (char *)(uintptr_t)name;
+    m.pid = pid;
     mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_STARTED);
     e.e.job_started = &m;
     mob_route_send(r, &e.e);            /* the head away: said again when it is back */
+}
+
+void mob_membership_job_started(struct mob_raylet *r, const struct process *driver)
+{
+    say_job(r, driver->job, driver->name, driver->pid);
 }
 
 void mob_membership_job_over(struct mob_raylet *r, struct mob_address job)
@@ -140,7 +147,17 @@ void mob_membership_job_over(struct mob_raylet *r, struct mob_address job)
     ship->jobs_over[ship->jobs_over_count++] = job;
 }
 
-/* The head may be a new one that knows nothing, or the old one that missed a while. */
+/* Jobs of other nodes that have work here: their ends may have been lost with the head before this one. */
+static void say_what_is_served(struct mob_raylet *r)
+{
+    struct kind *k;
+
+    for (size_t at = 0; (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;)
+        if (k->job.node != r->self.node && !k->over)
+            say_job(r, k->job, "", 0);
+}
+
+/* The head may be a new one that knows but nodes and jobs, or the old one that missed a while. */
 static void say_everything_again(struct mob_raylet *r)
 {
     struct membership *m = &r->membership;
@@ -178,7 +195,7 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
 {
     const Mobula__Registered *m = a->e->registered;
     struct membership *ship = &r->membership;
-    bool first = r->self.node == 0;
+    bool first = r->self.node == 0, other_head = !first && m->generation != ship->generation;
     struct mob_error why;
 
     if (ship->head != a->connection || m->node == 0 || m->cluster.len != sizeof ship->cluster) {
@@ -195,11 +212,19 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
     if (m->beat_ms > 0)
         ship->beat_ns = m->beat_ms * MS;
     ship->registered = true;
+    if (other_head) {
+        mob_claim_forget(r);
+        mob_demand_forget(r);
+        mob_want_forget_placed(r);
+    }
+    ship->generation = m->generation;
     for (size_t i = 0; i < m->n_nodes; i++)
         mob_route_know(r, m->nodes[i]);
     if (!first)
         bury_missing_peers(r, m);
     say_everything_again(r);
+    if (other_head)
+        say_what_is_served(r);
     if (first && r->config.registered != NULL)
         r->config.registered(r->config.arg, r->self.node, ship->cluster);
 }

@@ -13,6 +13,7 @@ struct membership {
     struct connection *head;            /* NULL: not even dialed */
     bool registered;                    /* on `head` */
     uint8_t cluster[16];
+    uint64_t generation;                /* of the head */
     int64_t dial_at;                    /* ns; not before */
     int64_t alone_since;                /* ns; without a registered stream since then */
     int64_t beat_ns;

@@ -488,6 +488,18 @@ void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
     mob_want_release(r, w);
 }
 
+void mob_want_forget_placed(struct mob_raylet *r)
+{
+    struct want *w;
+
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        if (w->wanter->process != NULL)
+            continue;
+        mob_want_set_outstanding(r, w, 0);
+        mob_want_release(r, w);
+    }
+}
+
 void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
 {
     const Mobula__Withdraw *m = a->e->withdraw;
@@ -495,7 +507,7 @@ void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
     struct want *w = mob_want_find(r, owner, m->shape);
     uint32_t placed = w != NULL ? w->outstanding - w->claimed : 0;
 
-    if (placed == 0 || owner.node != a->from.node)
+    if (placed == 0 || owner.node != a->from.node || m->generation != r->membership.generation)
         return;
     mob_want_set_outstanding(r, w, w->outstanding - (m->count < placed ? m->count : placed));
     mob_want_release(r, w);

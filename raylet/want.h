@@ -97,6 +97,9 @@ struct mob_want_said {
 /* It: known, or made from its definition. NULL: its node is not there. */
 struct want *mob_want_elsewhere(struct mob_raylet *r, const struct mob_want_said *said);
 
+/* Another head serves: what the one before had placed here is void. */
+void mob_want_forget_placed(struct mob_raylet *r);
+
 /* Lend what can be lent, in order. Call after anything became free or wanted. */
 void mob_wants_serve(struct mob_raylet *r);
 

@@ -80,7 +80,9 @@ static void run_fault(struct event *e)
     struct host *h = some_host(s);
 
     s->misfortunes++;
-    if (dice < 2)
+    if (s->config.heads && sim_chance(s, 15))
+        head_kill(s);
+    else if (dice < 2)
         program_crash(s);
     else if (dice < 40)
         kill_worker(s);

@@ -46,6 +46,7 @@ struct sim_config {
     bool tight;                         /* they may be full of what is in use */
     bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
     bool cancels;                       /* tasks are cancelled, too */
+    bool heads;                         /* the head is killed, too, and started again on its state */
     bool overflow;                      /* they have one, of four times their bytes */
 };
 
@@ -115,7 +116,9 @@ struct sim {
     struct host hosts[SIM_HOSTS_MAX + 1];
     struct actor *stepped;              /* of the last step; NULL: the world */
     struct actor *head_actor;
-    struct mob_head *head;
+    struct mob_head *head;              /* NULL: it is dead */
+    uint64_t head_generation;
+    struct mob_map kept[3];             /* by kind of row: key -> struct kept, what heads have kept */
     void **memory;                      /* pages and channels: theirs until the end of the sim, as mapped files are */
     size_t memory_count;
     struct mob_link programs;           /* program.c: one a driver */
@@ -200,6 +203,7 @@ struct process {
 struct sim *sim_create(const struct sim_config *config);
 void sim_destroy(struct sim *s);
 
+void head_kill(struct sim *s);
 void raylet_start(struct host *h);
 void raylet_kill(struct host *h, bool silently);
 struct process *driver_start(struct host *h, struct program *p);        /* NULL: its raylet has not joined */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels]]. The seed is printed before it runs, so
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels]] [--heads]. The seed is printed before it runs, so
  * that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
@@ -145,6 +145,7 @@ int main(int argc, char **argv)
         { "crash", no_argument, NULL, 'c' }, { "scenes", no_argument, NULL, 'm' }, { "stores", no_argument, NULL, 'o' },
         { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
+        { "heads", no_argument, NULL, 'h' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
@@ -170,6 +171,7 @@ int main(int argc, char **argv)
         case 'r': config.broadcast = true; break;
         case 'x': config.cancels = true; break;
         case 'v': config.overflow = true; break;
+        case 'h': config.heads = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }

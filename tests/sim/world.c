@@ -419,7 +419,7 @@ static struct actor *listener(struct sim *s, const char *ip, uint32_t port, bool
 {
     *ret_off = false;
     if (strcmp(ip, s->hosts[0].ip) == 0 && port == SIM_HEAD_PORT)
-        return s->head_actor;
+        return s->head != NULL ? s->head_actor : NULL;
     for (unsigned i = 1; i <= s->config.nodes; i++) {
         struct host *h = &s->hosts[i];
         if (strcmp(ip, h->ip) != 0)

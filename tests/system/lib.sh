@@ -136,7 +136,7 @@ cluster_stop() {
     done
 }
 
-# What a stopped node must not leave on HOST: a process, shared memory, its session in the run folder.
+# What a stopped node must not leave on HOST: a process, shared memory, its session in the run folder, the state of a head.
 leftovers() {
     on "$1" sh -c '
         for folder in /proc/[0-9]*; do
@@ -145,6 +145,7 @@ leftovers() {
         done
         find /dev/shm -mindepth 1
         find /tmp/mobula-*/ -mindepth 1 -maxdepth 1 -name "*@$0@*" 2>/dev/null
+        find "$HOME/.mobula/heads" -name "$0-*" 2>/dev/null
         :' "$("$lab" ip "$1")"
 }
 nothing_left() { [ -z "$(leftovers "$1")" ]; }

@@ -62,19 +62,54 @@ static void on_stop(void *arg)
     ((struct fake *)arg)->stopped++;
 }
 
-void fake_init(struct fake *f)
+static int on_keep(void *arg, enum mob_head_row kind, uint64_t key, const void *bytes, size_t size, struct mob_error *err)
+{
+    struct fake *f = arg;
+    struct fake_row *row;
+
+    if (f->full)
+        return mob_error_set(err, MOB_ERR_NO_SPACE, "the disk is full");
+    free(mob_map_remove(&f->kept[kind], key));
+    if (bytes == NULL)
+        return 0;
+    row = mob_alloc(sizeof *row + size);
+    row->size = size;
+    memcpy(row->bytes, bytes, size);
+    mob_map_set(&f->kept[kind], key, row);
+    return 0;
+}
+
+static void start_head(struct fake *f)
 {
     struct mob_head_config config = {
-        .cluster = "0123456789abcde", .beat_ms = 500, .dead_ms = 2500, .first_node = 1, .record = on_record, .stop = on_stop, .arg = f,
+        .cluster = "0123456789abcde", .beat_ms = 500, .dead_ms = 2500, .record = on_record, .stop = on_stop, .keep = on_keep,
+        .generation = f->generation++, .arg = f,
     };
+    struct fake_row *row;
 
+    f->head = mob_head_create(&f->world, &config);
+    for (int kind = 0; kind < 3; kind++)
+        for (size_t at = 0; (row = mob_map_next(&f->kept[kind], &at, NULL)) != NULL;)
+            ck_assert_int_eq(mob_head_load(f->head, (enum mob_head_row)kind, row->bytes, row->size, NULL), 0);
+    mob_head_check(f->head);
+}
+
+void fake_restart(struct fake *f)
+{
+    mob_head_check(f->head);
+    mob_head_destroy(f->head);
+    start_head(f);
+}
+
+void fake_init(struct fake *f)
+{
     *f = (struct fake){
         .world = { .now_ns = world_now, .random = world_random, .send = world_send, .hang_up = world_hang_up, .dial = world_dial },
         .now_ns = 1000 * FAKE_MS,
         .random = 1,
     };
     f->wire = mob_wire_create();
-    f->head = mob_head_create(&f->world, &config);
+    start_head(f);
 }
 
 void fake_fini(struct fake *f)
@@ -85,6 +120,13 @@ void fake_fini(struct fake *f)
     for (size_t i = 0; i < f->sent_count; i++)
         free(f->sent[i].bytes);
     free(f->sent);
+    for (int kind = 0; kind < 3; kind++) {
+        struct fake_row *row;
+
+        for (size_t at = 0; (row = mob_map_next(&f->kept[kind], &at, NULL)) != NULL;)
+            free(row);
+        mob_map_fini(&f->kept[kind]);
+    }
 }
 
 void fake_tick(struct fake *f)

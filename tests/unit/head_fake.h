@@ -4,6 +4,7 @@
 #define MOB_TESTS_HEAD_FAKE_H
 
 #include "common/wire.h"
+#include "common/map.h"
 #include "head/head.h"
 
 #define FAKE_MS INT64_C(1000000)
@@ -27,10 +28,20 @@ struct fake {
     uint64_t hung_up[64], dialed[64];
     size_t hung_up_count, dialed_count;
     size_t recorded, stopped;
+    uint64_t generation;                /* of the next head */
+    struct mob_map kept[3];             /* by kind of row: key -> struct fake_row */
+    bool full;                          /* no row can be kept */
+};
+
+struct fake_row {
+    size_t size;
+    uint8_t bytes[];
 };
 
 void fake_init(struct fake *f);
 void fake_fini(struct fake *f);
+/* The head is killed, and another one is started on what it has kept. Links are gone. */
+void fake_restart(struct fake *f);
 
 /* Time passes, the head ticks at least each 100 ms, and is checked. */
 void fake_pass(struct fake *f, int64_t ms);

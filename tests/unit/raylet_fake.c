@@ -227,6 +227,7 @@ void fake_join(struct fake *f)
     m.cluster.data = cluster;
     m.cluster.len = sizeof cluster;
     m.beat_ms = 500;
+    m.generation = f->generation;
     for (uint32_t i = 0; i < 2; i++) {
         peer[i].node = 3 + i;
         peer[i].ip = "127.0.0.1";

@@ -43,6 +43,7 @@ struct fake {
     uint64_t slow;                      /* a link on which slow_queued bytes wait */
     size_t slow_queued;
     uint64_t mark_task, places, claims;
+    uint64_t generation;                /* of the head, as Registered says */
     uint64_t forgot_seq;                /* what peers say in their PeerHello */
     struct mob_address flushed;         /* whose output was asked for last */
     size_t flushed_after;               /* how many messages had been sent by then */

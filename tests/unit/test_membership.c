@@ -192,7 +192,7 @@ START_TEST(test_nonsense_ends_the_link)
     b.number = 1;                       /* b speaks for a */
     fake_report(&f, &b, 1, "CPU=4", 0);
     ck_assert(fake_was_hung_up(&f, b.link));
-    fake_report(&f, &a, 1, "CPU=4", 5); /* of a Place that was never sent */
+    fake_report(&f, &a, 1, "CPU=4", UINT64_MAX); /* of a Place that was never sent */
     ck_assert(fake_was_hung_up(&f, a.link));
     fake_fini(&f);
 }

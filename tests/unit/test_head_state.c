@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_head_state.c -- a head is killed, and one that is started on what it kept goes on: numbers, nodes, the dead, jobs. And a disk that
+ * is full. */
+#include "unit.h"
+
+#include "head_fake.h"
+
+#define NODE_DOWN MOBULA__ENVELOPE__BODY_NODE_DOWN
+#define JOB_OVER MOBULA__ENVELOPE__BODY_JOB_OVER
+
+static struct fake f;
+static struct fake_node a, b;
+
+static void setup(void)
+{
+    a = b = (struct fake_node){ 0 };
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=2");
+}
+
+/* The raylet of `n` dials again, and has its old number. */
+static void come_back(struct fake_node *n)
+{
+    uint32_t number = n->number;
+
+    fake_register(&f, n, fake_link(&f));
+    ck_assert_uint_eq(n->number, number);
+}
+
+/* The same of one that was buried: that it is told. */
+static const Mobula__Envelope *rise(struct fake_node *n)
+{
+    fake_register(&f, n, fake_link(&f));
+    return fake_take(&f, n->link, NODE_DOWN);
+}
+
+static void say_job(const struct fake_node *n, Mobula__Envelope__BodyCase body, uint32_t node, uint32_t process)
+{
+    Mobula__JobStarted started = MOBULA__JOB_STARTED__INIT;
+    Mobula__JobOver over = MOBULA__JOB_OVER__INIT;
+    Mobula__Address job;
+    struct mob_envelope e;
+
+    mob_wire_put_address(&job, (struct mob_address){ node, process });
+    started.job = over.job = &job;
+    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, body);
+    if (body == JOB_OVER)
+        e.e.job_over = &over;
+    else
+        e.e.job_started = &started;
+    fake_receive(&f, n->link, &e.e);
+}
+
+START_TEST(test_nodes_come_back_under_their_numbers)
+{
+    const Mobula__Envelope *e;
+    struct fake_node c = { 0 };
+
+    setup();
+    fake_restart(&f);
+    come_back(&a);
+    fake_join(&f, &c, "CPU=1");
+    ck_assert_uint_eq(c.number, 3);
+    for (int i = 0; i < 26; i++) {                      /* the other one does not come */
+        fake_pass(&f, 100);
+        fake_report(&f, &a, 1, "CPU=4", 0);
+        fake_report(&f, &c, 1, "CPU=1", 0);
+    }
+    e = fake_take(&f, a.link, NODE_DOWN);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, 2);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_a_dead_node_stays_dead)
+{
+    const Mobula__Envelope *e;
+
+    setup();
+    mob_head_link_lost(f.head, b.link, true);
+    fake_restart(&f);
+    e = rise(&b);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, 2);
+    ck_assert_ptr_nonnull(strstr(e->node_down->reason, "refuses"));
+    fake_fini(&f);
+}
+END_TEST
+
+/* What the new head places at a node has numbers above all that the old one gave, whatever the node has seen of those. */
+START_TEST(test_numbers_of_places_go_on)
+{
+    const Mobula__Envelope *e;
+    uint64_t first;
+
+    setup();
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=4" });
+    fake_tick(&f);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
+    ck_assert_ptr_nonnull(e);
+    first = e->place->seq;
+    fake_restart(&f);
+    come_back(&a);
+    fake_report(&f, &a, 1, "CPU=4", first);
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=4", .placed_seen = 1 });
+    fake_tick(&f);
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_gt(e->place->seq, first);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A job that ended while no head was there: its driver's node says so, or does not name it any more. */
+START_TEST(test_jobs_that_ended_meanwhile)
+{
+    const Mobula__Envelope *e;
+
+    setup();
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 7);
+    fake_restart(&f);
+    come_back(&b);
+    come_back(&a);
+    say_job(&a, JOB_OVER, 1, 5);
+    e = fake_take(&f, b.link, JOB_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->job_over->job->process, 5);
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_report(&f, &a, 1, "CPU=4", 0);
+    e = fake_take(&f, b.link, JOB_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->job_over->job->process, 7);
+    ck_assert_ptr_null(fake_take(&f, b.link, JOB_OVER));
+    fake_fini(&f);
+}
+END_TEST
+
+/* A node has work of a job that the old head could not keep: it ends, unless its driver's node names it, before or after. */
+START_TEST(test_a_job_that_was_not_kept)
+{
+    const Mobula__Envelope *e;
+
+    setup();
+    f.full = true;
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    f.full = false;
+    fake_restart(&f);
+    come_back(&b);
+    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    ck_assert_ptr_null(fake_take(&f, b.link, JOB_OVER));
+    come_back(&a);
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_report(&f, &a, 1, "CPU=4", 0);
+    e = fake_take(&f, b.link, JOB_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->job_over->job->process, 5);
+    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
+    e = fake_take(&f, b.link, JOB_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->job_over->job->process, 8);
+    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
+    ck_assert_ptr_nonnull(fake_take(&f, b.link, JOB_OVER));             /* told again */
+    ck_assert_ptr_null(fake_take(&f, b.link, JOB_OVER));
+    fake_fini(&f);
+}
+END_TEST
+
+/* A new node is refused; what happens all the same is kept as soon as there is room. */
+START_TEST(test_a_full_disk)
+{
+    const Mobula__Envelope *e;
+    struct fake_node c = { .resources = "CPU=1", .incarnation = { 9 } };
+
+    setup();
+    f.full = true;
+    c.link = fake_link(&f);
+    fake_register(&f, &c, c.link);
+    e = fake_take(&f, c.link, MOBULA__ENVELOPE__BODY_REFUSED);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->refused->error->code, MOB_ERR_NO_SPACE);
+    fake_tick(&f);
+    mob_head_link_lost(f.head, b.link, true);
+    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    fake_pass(&f, 1500);
+    ck_assert_uint_eq(f.kept[MOB_HEAD_JOB].count, 0);
+    f.full = false;
+    fake_report(&f, &a, 1, "CPU=4", 0);
+    fake_pass(&f, 1500);
+    ck_assert_uint_eq(f.kept[MOB_HEAD_JOB].count, 1);
+    fake_restart(&f);
+    ck_assert_ptr_nonnull(rise(&b));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_rows_that_are_none)
+{
+    struct mob_error err;
+
+    fake_init(&f);
+    for (int kind = 0; kind < 4; kind++)
+        ck_assert_int_eq(mob_head_load(f.head, (enum mob_head_row)kind, "\377\377\377", 3, &err), -1);
+    ck_assert_int_eq(mob_head_load(f.head, MOB_HEAD_NODE, "", 0, &err), -1);
+    ck_assert_int_eq(mob_head_load(f.head, MOB_HEAD_JOB, "", 0, &err), -1);
+    ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("head_state", test_nodes_come_back_under_their_numbers, test_a_dead_node_stays_dead, test_numbers_of_places_go_on,
+          test_jobs_that_ended_meanwhile, test_a_job_that_was_not_kept, test_a_full_disk, test_rows_that_are_none)
