@@ -93,12 +93,15 @@ bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, si
     bool enough;
 
     mob_wait_init(&ready.wait);
+    ready.wait.keeps_ns = MOB_KEEPS_CPU_NS;
     for (size_t i = 0; i < count; i++) {
         each[i] = (struct ref_wait){ .waiter.ready = ref_ready, .count = &ready, .ref = refs[i] };
         mob_list_init(&each[i].waiter.link);
         each[i].waiting = mob_owner_wait(r->owner, refs[i], &each[i].waiter);
         if (!each[i].waiting && ready.missing > 0)
             ready.missing--;
+        if (each[i].waiting && !mob_owner_borrowed(r->owner, refs[i]))
+            ready.wait.keeps_ns = 0;    /* a task of ours makes it, and may need this CPU */
     }
     enough = ready.missing == 0;
     if (!enough) {
@@ -174,6 +177,7 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
     size_t left = 1;                    /* ours, so that it is not done while we still start some */
 
     mob_wait_init(&wait);
+    wait.keeps_ns = MOB_KEEPS_CPU_NS;
     for (size_t i = 0; i < count; i++) {
         mob_list_init(&fetches[i].link);
         if (look_ready(r, refs[i], &info, err) < 0)

@@ -218,6 +218,13 @@ int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *re
     return 0;
 }
 
+bool mob_owner_borrowed(const struct mob_owner *o, uint64_t ref)
+{
+    const struct object *b = mob_owner_object_at(o, ref);
+
+    return b != NULL && b->borrowed;
+}
+
 int mob_owner_name(struct mob_owner *o, uint64_t ref, struct mob_object_id *ret, struct mob_error *err)
 {
     const struct object *b = mob_owner_object_ref(o, ref, err);

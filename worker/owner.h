@@ -74,6 +74,8 @@ void mob_owner_put_failed(struct mob_owner *o, uint64_t ref, const struct mob_er
  * lives: it is an argument of the running task. */
 uint64_t mob_owner_borrow(struct mob_owner *o, const struct mob_object_id *id);
 
+/* Is it another owner's, who is asked for it? */
+bool mob_owner_borrowed(const struct mob_owner *o, uint64_t ref);
 /* What other processes call it. */
 int mob_owner_name(struct mob_owner *o, uint64_t ref, struct mob_object_id *ret, struct mob_error *err);
 /* The value of `ref` carries `refs`: they live as long as it does. Once an object. */

@@ -18,7 +18,8 @@
  * has gone by.
  *
  * A task's thread that sleeps tells the raylet (Blocked), so that its CPU can be lent: once a wait, and only when it really
- * sleeps; but not when it waits for room in the store.
+ * sleeps. At once, if it waits for a task of its own; after 20 ms, if it asked another process for what is most often there, as
+ * its arguments and its function are: who got the CPU would keep it for a whole task. Not at all, if it waits for room in the store.
  */
 #include <assert.h>
 #include <errno.h>
@@ -103,13 +104,22 @@ static void say(struct mob_runtime *r, Mobula__Envelope__BodyCase body)
     mob_runtime_flush(r);
 }
 
-static void block(struct mob_runtime *r, struct mob_wait *w)
+/* Before `w` sleeps: tell the raylet, if it is time to. Returns when it will be; MOB_NEVER: it was, or will never be. */
+static int64_t block(struct mob_runtime *r, struct mob_wait *w)
 {
-    if (w->blocked || w->keeps_cpu || !r->worker || !r->running || !pthread_equal(pthread_self(), r->main_thread))
-        return;
+    int64_t now;
+
+    if (w->blocked || w->keeps_ns == MOB_NEVER || !r->worker || !r->running || !pthread_equal(pthread_self(), r->main_thread))
+        return MOB_NEVER;
+    now = mob_runtime_now();
+    if (w->since_ns == 0)
+        w->since_ns = now;
+    if (now < w->since_ns + w->keeps_ns)
+        return w->since_ns + w->keeps_ns;
     w->blocked = true;
     mob_executor_block(r->executor);
     say(r, MOBULA__ENVELOPE__BODY_BLOCKED);
+    return MOB_NEVER;
 }
 
 static void unblock(struct mob_runtime *r, struct mob_wait *w)
@@ -176,9 +186,11 @@ static bool spin(struct mob_runtime *r, struct mob_wait *w)
 static void pump_sleep(struct mob_runtime *r, struct mob_wait *w, int64_t until_ns)
 {
     struct epoll_event events[4];
+    int64_t block_ns = block(r, w);
     int count;
 
-    block(r, w);
+    if (block_ns < until_ns)
+        until_ns = block_ns;
     r->pump_sleeps = true;
     settle(r);
     if (!w->done && r->state == MOB_RUNTIME_UP) {
@@ -256,9 +268,10 @@ void mob_wait_wake_all(struct mob_runtime *r)
 static void follow(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns)
 {
     struct timespec until;
-    int64_t at;
+    int64_t at, block_ns = block(r, w);
 
-    block(r, w);
+    if (block_ns < deadline_ns)
+        deadline_ns = block_ns;
     mob_runtime_flush(r);               /* what it waits for was asked for just now, and the pump may sleep already */
     mob_pump_arm(r);
     if (deadline_ns == MOB_NEVER) {

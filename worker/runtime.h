@@ -36,8 +36,11 @@ struct mob_wait {
     pthread_cond_t turn;
     _Atomic bool done;                  /* written under the lock; a spinning waiter reads it without */
     bool blocked;                       /* it is a task's, and the raylet was told that it sleeps */
-    bool keeps_cpu;                     /* nor is it told: it waits for room, and who ran instead would want some, too */
+    int64_t keeps_ns;                   /* how long it sleeps before the raylet is told; MOB_NEVER: it is not */
+    int64_t since_ns;                   /* when it began to sleep; 0: not yet */
 };
+
+#define MOB_KEEPS_CPU_NS 20000000       /* of what is asked of somebody who most often answers at once */
 
 struct mob_runtime {
     pthread_mutex_t lock;

@@ -64,7 +64,7 @@ int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64
     struct store_call call = { .room = { .id = *id, .size = mob_packed_size(size, count) } };
 
     mob_wait_init(&call.wait);
-    call.wait.keeps_cpu = true;
+    call.wait.keeps_ns = MOB_NEVER;     /* who ran instead would want room, too */
     mob_list_append(&r->store_calls, &call.link);
     send_create(r, &call.room, call.room.size - size);
     mob_wait_until(r, &call.wait, MOB_NEVER);
@@ -131,6 +131,7 @@ void mob_store_await_name(struct mob_runtime *r, const struct mob_object_id *id,
     size_t left = 0;
 
     mob_wait_init(&wait);
+    wait.keeps_ns = MOB_KEEPS_CPU_NS;
     mob_fetch_start(r, &f, &wait, &left);
     mob_wait_until(r, &wait, MOB_NEVER);
     mob_fetch_cancel(r, &f);

@@ -96,6 +96,7 @@ int mob_task_resolve(struct mob_task *t, struct mob_error *err)
 
     borrow_args(t);
     mob_wait_init(&wait);
+    wait.keeps_ns = MOB_KEEPS_CPU_NS;   /* stored arguments were brought here before the lease */
     for (size_t i = 0; i < t->run.arg_count; i++) {
         int rc = resolve_arg(t, i, &borrowed, &stored, err);
 
@@ -143,6 +144,7 @@ void mob_task_settle(struct mob_task *t)
     if (!mob_owner_keep(t->r->owner))
         return;
     mob_wait_init(&s.wait);
+    s.wait.keeps_ns = MOB_KEEPS_CPU_NS;
     mob_list_init(&s.waiter.link);
     if (mob_owner_unconfirmed(t->r->owner, &s.waiter))
         mob_wait_until(t->r, &s.wait, MOB_NEVER);

@@ -307,6 +307,13 @@ static void on_message(struct fake_raylet *f, struct peer *p, const void *bytes,
     struct peer *returned;
 
     ck_assert_ptr_nonnull(e);
+    if (e->to != NULL && e->to->process != 0) {         /* from one process to another */
+        struct peer *to = peer_of(f, mob_wire_address(e->to));
+
+        if (to != NULL)
+            send_fds(f, to, e, NULL, 0);
+        return;
+    }
     if (e->body_case == MOBULA__ENVELOPE__BODY_HELLO)
         on_hello(f, p, e->hello);
     else if (e->body_case == MOBULA__ENVELOPE__BODY_WANT)

@@ -238,6 +238,84 @@ START_TEST(test_a_wait_for_room_keeps_its_cpu)
 }
 END_TEST
 
+/* The value of the reference that its argument carries. */
+static int task_look(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_view view;
+    struct mob_ref *ref;
+    int64_t n;
+
+    if (mob_arg(t, 0, &view, err) < 0 || (ref = mob_view_ref(&view, 0, err)) == NULL)
+        return -1;
+    if (mob_get_copy(ref, MOB_FOREVER, &n, sizeof n, err) < 0)
+        return -1;
+    mob_ref_drop(ref);
+    return mob_return(t, 0, MOB_BYTES(&n, sizeof n), err);
+}
+MOB_TASK(task_look)
+
+static struct mob_ref *look_at(struct mob_fn *fn, struct mob_ref *inner)
+{
+    struct mob_error err;
+    struct mob_ref *ref;
+
+    ck_assert_msg(mob_call(fn, (struct mob_value[]){ MOB_BYTES_REFS("", 0, &inner, 1) }, 1, &ref, &err) == 0, "%s", err.text);
+    return ref;
+}
+
+/* What its owner tells at once is no reason to lend the CPU; a machine that is busy may be late for some. */
+START_TEST(test_a_short_wait_keeps_its_cpu)
+{
+    int64_t n = 42;
+    struct mob_fn *fn;
+    int rounds = 40;
+
+    set_up();
+    fn = fn_of("task_look", NULL);
+    for (int i = 0; i < rounds; i++) {
+        struct mob_ref *inner = mob_put(&n, sizeof n, NULL);
+
+        ck_assert_int_eq(value_of(look_at(fn, inner)), n);
+        mob_ref_drop(inner);
+    }
+    ck_assert_int_lt(fake_raylet_blocked(raylet), rounds / 4);
+    mob_fn_destroy(fn);
+    tear_down();
+}
+END_TEST
+
+/* What its owner still waits for is one. */
+START_TEST(test_a_long_wait_lends_its_cpu)
+{
+    struct mob_fn *gate_fn, *fn;
+    struct mob_ref *inner, *ref;
+    struct mob_error err;
+    struct mob_view view;
+    char *gate;
+    FILE *open_gate;
+
+    set_up();
+    gate = make_gate();
+    gate_fn = fn_of("task_gate", NULL);
+    fn = fn_of("task_look", NULL);
+    ck_assert_int_eq(mob_call(gate_fn, NULL, 0, &inner, &err), 0);
+    ref = look_at(fn, inner);
+    while (fake_raylet_blocked(raylet) == 0)
+        sched_yield();
+    open_gate = fopen(gate, "we");
+    ck_assert_ptr_nonnull(open_gate);
+    fclose(open_gate);
+    ck_assert_int_eq(mob_get(ref, 20000, &view, &err), -1);     /* the gate has no value of 8 bytes */
+    ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+    mob_ref_drop(ref);
+    mob_ref_drop(inner);
+    mob_fn_destroy(gate_fn);
+    mob_fn_destroy(fn);
+    free(gate);
+    tear_down();
+}
+END_TEST
+
 START_TEST(test_nested_tasks_say_blocked)
 {
     struct mob_fn *fn;
@@ -414,8 +492,8 @@ int main(int argc, char **argv)
     const TTest *const tests[] = {
         test_call_and_get, test_many_in_flight, test_refs_as_arguments, test_error_of_a_task,
         test_many_returns_and_wrong_sizes, test_full_store_is_an_error, test_timeouts, test_waitset,
-        test_a_wait_for_room_keeps_its_cpu, test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes,
-        test_threads, test_a_thread_asks_while_another_sleeps,
+        test_a_wait_for_room_keeps_its_cpu, test_a_short_wait_keeps_its_cpu, test_a_long_wait_lends_its_cpu,
+        test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_threads, test_a_thread_asks_while_another_sleeps,
     };
 
     return runtime_run("runtime_api", tests, MOB_COUNT(tests), argc, argv);
