@@ -68,7 +68,8 @@ def _pack_error(exception):
     error = exceptions.of_task(exception, _name, os.getpid(), task["ip"])
     try:
         from mobula import _serialization
-        _serialization.loads(_serialization.dumps(error)[0])
+        data, buffers = _serialization.dumps(error)
+        _serialization.loads(data, buffers=buffers)
     except Exception:
         error = exceptions.RayTaskError(error.function_name, error.traceback_str, None, error.pid, error.ip)
     return error
