@@ -49,11 +49,12 @@ def interpreter():
 
 
 def _folder_of_main():
-    """Where the driver's modules are found: its script's folder; of a module that runs by -m, the one that its outermost package is in."""
+    """Where the driver's modules are found: its script's folder; of a module that runs by -m, the one that its outermost package is in; of an
+    interactive session, which imports from where it is, that folder."""
     main = sys.modules.get("__main__")
     path = getattr(main, "__file__", None)
     if not path:
-        return None
+        return os.getcwd() if hasattr(sys, "ps1") else None
     folder = os.path.dirname(os.path.abspath(path))
     package = getattr(getattr(main, "__spec__", None), "parent", None)
     for _ in package.split(".") if package else ():
