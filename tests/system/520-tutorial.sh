@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 520-tutorial.sh -- the tutorial at small size: each workload comes to the same results in both ways, table and plot come out, nothing is
-# left, and results that differ are a failure; and values of the libraries that it uses: tests/python/test_libraries.py.
+# left, and results that differ are a failure; the page about it is true; and values of the libraries that it uses: tests/python/test_libraries.py.
 . "$(dirname "$0")/lib.sh"
 in_lab 1 "$@"
 
@@ -33,6 +33,13 @@ first, again = photographs.make(7, 640, 480), photographs.make(7, 640, 480)
 assert first == again != photographs.make(8, 640, 480)
 large = len(photographs.make(99, 4096, 3584))
 assert 5e6 <= large <= 20e6, large' || fail "photographs"
+
+# docs/tutorial.md, in smaller sizes: a session in the folder of the modules, which go to its workers, too.
+sed -n '/^```python$/,/^```$/p' "$root/docs/tutorial.md" | sed '/^```/d; s/100_000/100/; s/10_000_000/1000/g; s/20_000_000/2000/; s/4096, 3584/320, 280/
+    s/count=1024, size=96, batch=64/count=32, size=32, batch=8/; s/make_model(96)/make_model(32)/; s/file.name, 64/file.name, 8/' >"$MOB_LAB/page.py"
+said=$(on h0 sh -c "cd '$root/examples/tutorial' && PYTHONPATH='$MOB_BUILD/python' timeout 60 '$root/build/venv/bin/python3' -i <'$MOB_LAB/page.py' 2>&1")
+expect_eq "$(grep -cE '^(>>> )*True' <<<"$said")" 4 "equal results of the page"
+expect_not grep -q 'Error' <<<"$said"
 
 # What is computed here, and not in tasks, goes wrong: one workload of the four, and the program says so.
 cat >"$MOB_LAB/wrong.py" <<'END'
