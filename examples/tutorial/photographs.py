@@ -16,7 +16,7 @@ def _enlarge(texture, width, height):
 
 
 def _texture(rng, width, height, coarsest, finest):
-    """Noise in [0, 1] with features of all sizes from `coarsest` to `finest` pixels, the larger the stronger, as most surfaces in nature."""
+    """Noise in [0, 1] with features of all sizes from `coarsest` to `finest` pixels, the larger the stronger, as surfaces in nature."""
     texture, strength, cell = None, np.float32(1), coarsest
     while cell >= finest:
         rows, columns = max(2, height // cell + 1), max(2, width // cell + 1)

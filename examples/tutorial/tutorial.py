@@ -43,7 +43,8 @@ def predict(model, batch):
 
 def bar(results, words, total):
     """The results, as they come, with a bar that shows how many have come; on a terminal."""
-    return tqdm(results, desc=f"{words:32}", total=total, disable=None, bar_format="{desc} {bar:30} {n_fmt}/{total_fmt}  {elapsed}")
+    return tqdm(results, desc=f"{words:32}", total=total, disable=None if total else True,
+                bar_format="{desc} {bar:30} {n_fmt}/{total_fmt}  {elapsed}")
 
 
 def gather(refs, words):
@@ -125,6 +126,9 @@ def batch_inference(folder, rows, size, batch, cpus):
     path = folder / f"images-{rows}x{size}-{batch}.parquet"
     inference.write_images(path, rows, size, batch)
 
+    def plain(results):
+        return [[column.tolist() for column in result] for result in results]
+
     def here():
         return [report.clock(inference.predict, model, part) for part in bar(inference.read_batches(path, batch), "batches here", total)]
 
@@ -136,10 +140,10 @@ def batch_inference(folder, rows, size, batch, cpus):
     total = -(-rows // batch)
     serial, measured = report.clock(here)
     distributed, predicted = report.clock(there)
-    alike = [[column.tolist() for column in result] for _, result in measured], [[column.tolist() for column in result] for result in predicted]
-    classes = {number for _, numbers, _ in alike[0] for number in numbers}
+    results = plain(result for _, result in measured)
+    classes = {number for _, numbers, _ in results for number in numbers}
     print(f"{rows} images of {size} x {size} are of {len(classes)} classes")
-    return report.Measured("inference", f"{rows} images by {batch}", serial, distributed, *alike, total,
+    return report.Measured("inference", f"{rows} images by {batch}", serial, distributed, results, plain(predicted), total,
                            report.possible([seconds for seconds, _ in measured], cpus))
 
 
@@ -188,7 +192,8 @@ def workloads(chosen, cpus):
     report.plot(chosen.folder / "images.png", batches, of_images, cpus)
     rows += of_images
     with tempfile.TemporaryDirectory(prefix="tutorial-") as folder:
-        return rows + tell("4. batch inference", batch_inference, pathlib.Path(folder), chosen.rows, chosen.pixels, chosen.rows_a_batch, cpus)
+        sizes = chosen.rows, chosen.pixels, chosen.rows_a_batch
+        return rows + tell("4. batch inference", batch_inference, pathlib.Path(folder), *sizes, cpus)
 
 
 def main():

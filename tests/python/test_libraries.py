@@ -77,7 +77,8 @@ class Images(unittest.TestCase):
 
     def test_modes(self):
         small = self.image.crop((0, 0, 5, 7))
-        images = [image.convert(mode) for image in (self.image, small) for mode in ("RGB", "RGBA", "L", "1", "P", "F", "I", "CMYK", "YCbCr")]
+        modes = "RGB", "RGBA", "L", "1", "P", "F", "I", "CMYK", "YCbCr"
+        images = [image.convert(mode) for image in (self.image, small) for mode in modes]
         images += [Image.new("RGB", (1, 1))]
         images[0].info["dpi"] = (72, 72)
         for image in images:
