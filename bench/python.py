@@ -66,6 +66,22 @@ def get_many_refs(ref=[]):
         ray.get(ref[0])
 
 
+@ray.remote
+def nested(depth):
+    """When it began, and the kB of memory that are its worker's alone; then of each below it. Each needs a further worker."""
+    began = time.monotonic()
+    with open("/proc/self/smaps_rollup") as file:
+        private = next(int(line.split()[1]) for line in file if line.startswith("Private_Dirty:"))
+    return [(began, private)] + (ray.get(nested.remote(depth - 1)) if depth > 0 else [])
+
+
+def further_workers():
+    chain = ray.get(nested.remote(24))[4:]      # some were there
+    steps = sorted(b[0] - a[0] for a, b in zip(chain, chain[1:]))
+    print("py_worker", steps[len(steps) // 2] * 1000)
+    print("py_worker_memory", sorted(private for _, private in chain)[len(chain) // 2] / 1000, flush=True)
+
+
 def put_large():
     for _ in range(3):
         ray.put(array)
@@ -90,5 +106,6 @@ rate("py_many_refs", 20, get_many_refs)
 array, to = numpy.ones(100_000_000), numpy.ones(100_000_000)
 rate("py_memcpy", 2.4, copy_large)
 rate("py_put_large", 2.4, put_large)
+further_workers()
 ray.shutdown()
 alone.end()

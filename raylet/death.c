@@ -252,6 +252,8 @@ void mob_death_of_node(struct mob_raylet *r, struct peer *peer, const char *why)
     for (size_t i = 0; i < count; i++)
         mob_death_of_job(r, jobs[i]);
     free(jobs);
+    if (r->config.job_over != NULL)
+        r->config.job_over(r->config.arg, (struct mob_address){ peer->is.node, 0 });
     if (r->config.store != NULL)
         mob_store_node_died(r->config.store, peer->is.node);
 }
@@ -261,6 +263,8 @@ void mob_death_of_job(struct mob_raylet *r, struct mob_address job)
     bury_wanters(r, is_of_job, job);
     mob_borrowed_job_over(r, job);
     mob_pool_end_job(r, job);
+    if (r->config.job_over != NULL)
+        r->config.job_over(r->config.arg, job);
     if (r->config.store != NULL)
         mob_store_job_over(r->config.store, job);
     mob_wants_serve(r);

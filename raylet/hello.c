@@ -15,6 +15,7 @@
 
 #include "common/log.h"
 #include "raylet/bundle.h"
+#include "raylet/fork.h"
 #include "raylet/resident.h"
 
 /* A driver whose program is being hashed. Outlives its connection, if need be. */
@@ -184,6 +185,8 @@ static void worker_says_hello(struct mob_shell *s, struct mob_stream *c, const M
     struct mob_hello facts = { .process = m->process };
     struct mob_error err;
 
+    if (r != NULL && r->machine.now == MOB_RESIDENT_ASKED)
+        mob_forks_read(s->forks);       /* it was forked: that stands in another socket */
     if (r == NULL || r->machine.now != MOB_RESIDENT_STARTED || r->page_fd >= 0 || r->nonce != m->nonce) {
         mob_error_set(&err, MOB_ERR_DENIED, "it says it is worker %u, which was not started or is here already", m->process);
         refuse(s, c, &err);

@@ -15,7 +15,7 @@
 
 #include "common/log.h"
 #include "common/token.h"
-#include "raylet/shell.h"
+#include "raylet/fork.h"
 
 static void raise_descriptors(void)
 {
@@ -53,6 +53,7 @@ static int build(struct mob_shell *s, struct mob_raylet_options *o, struct mob_e
         return -1;
     s->local = mob_local_create(s->loop, &mob_hello_events, s);
     s->programs = mob_programs_create(s);
+    s->forks = mob_forks_create(s);
     if (mob_channels_init(s, err) < 0)
         return -1;
     s->core = mob_raylet_create(&s->world, &s->config);

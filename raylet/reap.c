@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reap.c -- the ends of workers, and of strangers.
+/* reap.c -- the ends of workers, of their templates, and of strangers.
  *
  * SIGCHLD, not a pidfd a worker: the raylet is the parent of all its workers, so a pid stays theirs until it is reaped here; it works on
  * every kernel; and as process 1 of its namespace the raylet must reap orphans that it never started, which only SIGCHLD announces.
  *
  * Each worker adopts what its tasks leave behind (PR_SET_CHILD_SUBREAPER), so a child of ours that is no worker is the orphan of a worker
  * that died: it is killed, and so are its children, which come to us then. No descendant of a task outlives its job.
+ *
+ * A worker that was just forked (fork.c) is a stranger until its template's word of it is read: while one is asked, none is killed.
  *
  * A dead worker is looked at (WNOWAIT), its process group is killed while its pid still names it, its pipes and its socket are read to
  * the end, and it is reaped with its usage of memory and CPU: the death certificate.
@@ -20,6 +22,7 @@
 
 #include "common/log.h"
 #include "raylet/family.h"
+#include "raylet/fork.h"
 #include "raylet/resident.h"
 
 #define TURN_NS INT64_C(100000000)
@@ -54,9 +57,14 @@ static bool reap_one(struct mob_shell *s, int wait)
 
     if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | wait) < 0 || info.si_pid == 0)
         return false;
+    if (mob_map_get(&s->residents_by_pid, (uint64_t)info.si_pid) == NULL)
+        mob_forks_read(s->forks);       /* it may be new */
     struct mob_resident *r = mob_map_get(&s->residents_by_pid, (uint64_t)info.si_pid);
+    struct mob_fork *f = mob_fork_find(s->forks, info.si_pid);
     if (r != NULL)
         bury(r);
+    else if (f != NULL)
+        mob_fork_bury(f);
     else
         waitpid(info.si_pid, NULL, WNOHANG);
     return true;
@@ -68,9 +76,12 @@ void mob_reap_strangers(struct mob_shell *s)
 
     if (mob_programs_checking(s->programs) > 0)
         return;                         /* a child of its own, in another thread: comes again when that is done */
-    pid_t *children = mob_family_children(s->residents_by_pid.count, &count);
+    s->strangers_wait = mob_forks_busy(s->forks);
+    if (s->strangers_wait)
+        return;                         /* comes again with the last answer, or when the template ends */
+    pid_t *children = mob_family_children(s->residents_by_pid.count + mob_forks_count(s->forks), &count);
     for (size_t i = 0; i < count; i++)
-        if (mob_map_get(&s->residents_by_pid, (uint64_t)children[i]) == NULL)
+        if (mob_map_get(&s->residents_by_pid, (uint64_t)children[i]) == NULL && mob_fork_find(s->forks, children[i]) == NULL)
             kill(children[i], SIGKILL);
     free(children);
 }
@@ -123,6 +134,7 @@ void mob_reap_all(struct mob_shell *s)
 
     while ((r = mob_map_next(&s->residents_by_pid, &at, NULL)) != NULL)
         kill(-r->pid, SIGKILL);
-    while (s->residents_by_pid.count > 0 && reap_one(s, 0))
+    mob_forks_kill_all(s->forks);
+    while (s->residents_by_pid.count + mob_forks_count(s->forks) > 0 && reap_one(s, 0))
         ;
 }

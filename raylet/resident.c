@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* resident.c -- a process of this node, from its number to its burial.
  *
- *   PREPARING --> STARTED --> UP --> OVER
- *       '------------'---------------^
+ *   PREPARING <--> ASKED --> STARTED --> UP --> OVER
+ *       '------------'----------'---------------^
  *
  *   PREPARING  a worker waits for its program (program.c), which comes or fails
+ *   ASKED      a worker waits until its job's template has forked it (fork.c), or has failed: it is started anew then
  *   STARTED    a worker waits for Hello (hello.c) or for its death (reap.c)
  *   UP         waits for death: a worker's is SIGCHLD, a driver's is its pidfd or the end of its socket
  *
@@ -20,7 +21,9 @@
 #include <unistd.h>
 
 static const struct mob_state resident_states[] = {
-    [MOB_RESIDENT_PREPARING] = { "preparing", NULL, MOB_TO(MOB_RESIDENT_STARTED) | MOB_TO(MOB_RESIDENT_OVER) },
+    [MOB_RESIDENT_PREPARING] = { "preparing", NULL, MOB_TO(MOB_RESIDENT_ASKED) | MOB_TO(MOB_RESIDENT_STARTED) | MOB_TO(MOB_RESIDENT_OVER) },
+    [MOB_RESIDENT_ASKED]     = { "asked",     NULL,
+                                 MOB_TO(MOB_RESIDENT_PREPARING) | MOB_TO(MOB_RESIDENT_STARTED) | MOB_TO(MOB_RESIDENT_OVER) },
     [MOB_RESIDENT_STARTED]   = { "started",   NULL, MOB_TO(MOB_RESIDENT_UP)      | MOB_TO(MOB_RESIDENT_OVER) },
     [MOB_RESIDENT_UP]        = { "up",        NULL, MOB_TO(MOB_RESIDENT_OVER) },
     [MOB_RESIDENT_OVER]      = { "over",      NULL, 0 },
@@ -41,7 +44,8 @@ struct mob_resident *mob_resident_create(struct mob_shell *s, bool driver)
 
     r->shell = s;
     r->driver = driver;
-    r->page_fd = r->bell.fd = r->pidfd = -1;
+    r->page_fd = r->bell.fd = r->pidfd = r->out_fd = r->err_fd = -1;
+    mob_list_init(&r->asked);
     mob_list_init(&r->program_wait.link);
     mob_list_init(&r->failing.link);
     mob_machine_init(&r->machine, driver ? "driver" : "worker", 0, resident_states, driver ? MOB_RESIDENT_UP : MOB_RESIDENT_PREPARING,
@@ -108,7 +112,7 @@ void mob_resident_kill(struct mob_resident *r, int signal)
     struct mob_error why;
 
     assert(!r->driver);
-    if (r->machine.now == MOB_RESIDENT_PREPARING) {
+    if (r->machine.now == MOB_RESIDENT_PREPARING || r->machine.now == MOB_RESIDENT_ASKED) {
         mob_error_set(&why, MOB_ERR_CANCELLED, "it was ended before it started");
         mob_spawn_give_up(r, &why);
     } else if (r->pid != 0) {           /* 0: it is being buried, and its last frames made the core say so */
@@ -146,6 +150,7 @@ void mob_resident_free(struct mob_resident *r)
     if (mob_map_get(&r->shell->residents, r->number) == r)
         mob_map_remove(&r->shell->residents, r->number);
     mob_program_cancel(&r->program_wait);
+    mob_spawn_close_output(r);
     mob_output_destroy(r->output);
     if (r->page_fd >= 0) {
         close(r->page_fd);

@@ -8,7 +8,7 @@
 #include "raylet/output.h"
 #include "raylet/shell.h"
 
-enum mob_resident_state { MOB_RESIDENT_PREPARING, MOB_RESIDENT_STARTED, MOB_RESIDENT_UP, MOB_RESIDENT_OVER };
+enum mob_resident_state { MOB_RESIDENT_PREPARING, MOB_RESIDENT_ASKED, MOB_RESIDENT_STARTED, MOB_RESIDENT_UP, MOB_RESIDENT_OVER };
 
 struct mob_resident {
     struct mob_machine machine;
@@ -27,7 +27,10 @@ struct mob_resident {
     uint64_t nonce;
     uint32_t gpus[MOB_GPUS_MAX];
     size_t gpu_count;
+    uint32_t program_node;              /* serves its program, if it is not here */
     struct mob_program_waiter program_wait;
+    struct mob_link asked;              /* ASKED: with its job's template (fork.c) */
+    int out_fd, err_fd;                 /* ASKED: what it will print; else -1 */
     struct mob_output *output;
     struct mob_posted failing;          /* it cannot start: told from the loop */
     struct mob_error failure;

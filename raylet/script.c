@@ -20,12 +20,27 @@
 
 #define CHECK_NS INT64_C(10000000000)
 #define SAID_MAX 1024
+#define FIRST_LINES_MAX 512
+#define FORKS "# mobula: forks workers\n"
 
 bool mob_script_is(int fd)
 {
     char start[2];
 
     return pread(fd, start, sizeof start, 0) == sizeof start && memcmp(start, "#!", sizeof start) == 0;
+}
+
+bool mob_script_forks(const char *path)
+{
+    int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    char start[FIRST_LINES_MAX + 1];
+    ssize_t n = fd < 0 ? -1 : read(fd, start, FIRST_LINES_MAX);
+    const char *second;
+
+    if (fd >= 0)
+        close(fd);
+    start[n > 0 ? n : 0] = '\0';
+    return strncmp(start, "#!", 2) == 0 && (second = strchr(start, '\n')) != NULL && strncmp(second + 1, FORKS, sizeof FORKS - 1) == 0;
 }
 
 /* "#!/usr/bin/python3 -E": the path. The kernel reads no more than 255 bytes of the line. */

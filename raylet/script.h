@@ -10,6 +10,9 @@
 /* The file starts with "#!". */
 bool mob_script_is(int fd);
 
+/* Its second line says that it can be a template, of which its workers are forked: docs/protocol.md. NULL: no. */
+bool mob_script_forks(const char *path);
+
 /* Its interpreter is here, and the script, started with MOBULA_CHECK=1 in its environment, says on its first line of output "fits": it
  * does so at once and ends. Any other line says what it lacks. Blocks up to 10 s, for a thread of its own. `library_path`: becomes
  * LD_LIBRARY_PATH. Error: MOB_ERR_INVALID, names `host`; what is missing may be installed later. */

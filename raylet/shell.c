@@ -11,6 +11,7 @@
 
 #include "common/identity.h"
 #include "common/log.h"
+#include "raylet/fork.h"
 #include "raylet/resident.h"
 
 #define HEADLESS_MS 60000
@@ -51,6 +52,13 @@ static void flush_output(void *shell, struct mob_address job)
     for (size_t at = 0; (r = mob_map_next(&s->residents, &at, NULL)) != NULL;)
         if (r->output != NULL && mob_address_eq(r->job, job))
             mob_output_flush(r->output, &left);
+}
+
+static void job_over(void *shell, struct mob_address job)
+{
+    struct mob_shell *s = shell;
+
+    mob_forks_job_over(s->forks, job);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -98,6 +106,7 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
     c->over = over;
     c->lease_changed = lease_changed;
     c->flush_output = flush_output;
+    c->job_over = job_over;
     c->arg = s;
 }
 

@@ -8,6 +8,7 @@ add_library(mob_raylet_shell STATIC
     ${CMAKE_CURRENT_LIST_DIR}/script.c
     ${CMAKE_CURRENT_LIST_DIR}/bundle.c
     ${CMAKE_CURRENT_LIST_DIR}/output.c
+    ${CMAKE_CURRENT_LIST_DIR}/template.c
     ${CMAKE_CURRENT_LIST_DIR}/logs.c
     ${CMAKE_CURRENT_LIST_DIR}/options.c
     ${CMAKE_CURRENT_LIST_DIR}/family.c
@@ -23,6 +24,7 @@ add_executable(mobula-raylet
     ${CMAKE_CURRENT_LIST_DIR}/resident.c
     ${CMAKE_CURRENT_LIST_DIR}/program.c
     ${CMAKE_CURRENT_LIST_DIR}/spawn.c
+    ${CMAKE_CURRENT_LIST_DIR}/fork.c
     ${CMAKE_CURRENT_LIST_DIR}/channels.c
     ${CMAKE_CURRENT_LIST_DIR}/reap.c)
 target_link_libraries(mobula-raylet PRIVATE

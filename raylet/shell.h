@@ -34,11 +34,13 @@ struct mob_shell {
     struct mob_logs *logs;              /* what workers print; NULL until registered */
     struct mob_map residents;           /* local processes by their number: resident.c */
     struct mob_map residents_by_pid;    /* workers by their pid, as we see it */
+    struct mob_forks *forks;            /* the templates that workers are forked from: fork.c */
     struct mob_channels channels;       /* our own doorbell */
     struct mob_raylet_config config;
     struct mob_raylet *core;
     struct mob_ticker *ticker;
     uv_signal_t child_signal, term_signal, int_signal;
+    bool strangers_wait;                /* they were not looked for while somebody was forked */
     bool reaping_posted;
     struct mob_posted reaping;          /* more dead children than one turn buries */
 
@@ -83,6 +85,21 @@ struct mob_resident;
 void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask);
 /* It did not start, and will not: the core is told from the loop. */
 void mob_spawn_give_up(struct mob_resident *r, const struct mob_error *why);
+/* Its template does not fork it: start it anew. */
+void mob_spawn_plainly(struct mob_resident *r);
+/* Its template has forked it, as `pid`. */
+void mob_spawn_forked(struct mob_resident *r, pid_t pid);
+/* Close what is read of it, before it runs; no-op if nothing is. */
+void mob_spawn_close_output(struct mob_resident *r);
+/* "NAME=value" of what a worker's environment has for itself, up to a NULL; and the raylet's own environment with such a list (taken over)
+ * in it. Each is freed by mob_spawn_variables_free(). */
+char **mob_spawn_own_variables(const struct mob_resident *r);
+char **mob_spawn_environment(char **own);
+void mob_spawn_variables_free(char **list);
+/* The pid that people see: with a PID namespace of ours, /proc is still the outer one, and shows it for a pidfd. -1: our own pid for it. */
+uint32_t mob_spawn_shown_pid(pid_t pid, int pidfd);
+/* Tell the driver of a job what one of its processes printed; `ip` is filled in. False: the way to it is full. */
+bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, const Mobula__Output *what);
 
 /* reap.c: workers that died, and strangers that were left to us as process 1. */
 void mob_reap_start(struct mob_shell *s);

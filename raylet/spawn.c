@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spawn.c -- world->spawn: a worker from the ask to its first instruction.
  *
- * ask -> its program is here (program.c: at once, or after a fetch) -> pipes, environment, mob_spawn() -> STARTED
+ * ask -> its program is here (program.c: at once, or after a fetch) -> pipes, environment -> mob_spawn() -----------------> STARTED
+ *                                                                        '-> its job's template forks it (fork.c) --^
  *
  * A worker that cannot start is told to the core from the loop, as a process that ended without ever running: the core is never
  * called back from inside its own call. The worker dies with the raylet (PDEATHSIG) and leads a process group, which dies with it.
@@ -16,11 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "raylet/elf.h"
+#include "raylet/fork.h"
 #include "raylet/resident.h"
+#include "raylet/script.h"
 
 /* -- failing ------------------------------------------------------------------------------------------------------------------- */
 
@@ -38,16 +42,15 @@ void mob_spawn_give_up(struct mob_resident *r, const struct mob_error *why)
         return;                         /* it was told to give up already */
     r->failure = *why;
     mob_program_cancel(&r->program_wait);
+    mob_fork_forget(r);
     r->failing.run = tell_failure;
     mob_loop_post(r->shell->loop, &r->failing);
 }
 
 /* -- the environment ------------------------------------------------------------------------------------------------------------- */
 
-static bool is_variable(const char *entry, const char *name)
+static bool is_variable(const char *entry, const char *name, size_t n)
 {
-    size_t n = strlen(name);
-
     return strncmp(entry, name, n) == 0 && entry[n] == '=';
 }
 
@@ -61,26 +64,50 @@ static char *gpus_variable(const struct mob_resident *r)
     return mob_printf("CUDA_VISIBLE_DEVICES=%s", text);
 }
 
-/* The raylet's own environment, but for what makes the worker find its raylet, its library and its GPUs. */
-static char **environment_create(const struct mob_resident *r)
+char **mob_spawn_own_variables(const struct mob_resident *r)
 {
-    size_t count = 0, n = 0;
+    char **own = mob_alloc(4 * sizeof *own);
+    size_t n = 0;
+
+    own[n++] = mob_printf("MOBULA_WORKER=%s:%" PRIu32 ":%" PRIu64, r->shell->socket_path, r->number, r->nonce);
+    own[n++] = mob_printf("LD_LIBRARY_PATH=%s", r->shell->library_path);
+    if (r->gpu_count > 0)
+        own[n++] = gpus_variable(r);
+    own[n] = NULL;
+    return own;
+}
+
+static bool is_replaced(const char *entry, char *const *own)
+{
+    static const char *const never[] = { "MOBULA_WORKER", "MOBULA_TEMPLATE" };
+
+    for (size_t i = 0; i < MOB_COUNT(never); i++)
+        if (is_variable(entry, never[i], strlen(never[i])))
+            return true;
+    for (; *own != NULL; own++)
+        if (is_variable(entry, *own, strcspn(*own, "=")))
+            return true;
+    return false;
+}
+
+char **mob_spawn_environment(char **own)
+{
+    size_t count = 0, own_count = 0, n = 0;
 
     while (environ[count] != NULL)
         count++;
-    char **list = mob_alloc((count + 4) * sizeof *list);
+    while (own[own_count] != NULL)
+        own_count++;
+    char **list = mob_alloc((count + own_count + 1) * sizeof *list);
     for (size_t i = 0; i < count; i++)
-        if (!is_variable(environ[i], "MOBULA_WORKER") && !is_variable(environ[i], "LD_LIBRARY_PATH")
-            && !(r->gpu_count > 0 && is_variable(environ[i], "CUDA_VISIBLE_DEVICES")))
+        if (!is_replaced(environ[i], own))
             list[n++] = mob_strdup(environ[i]);
-    list[n++] = mob_printf("MOBULA_WORKER=%s:%" PRIu32 ":%" PRIu64, r->shell->socket_path, r->number, r->nonce);
-    list[n++] = mob_printf("LD_LIBRARY_PATH=%s", r->shell->library_path);
-    if (r->gpu_count > 0)
-        list[n++] = gpus_variable(r);
+    memcpy(list + n, own, (own_count + 1) * sizeof *list);
+    free(own);
     return list;
 }
 
-static void environment_destroy(char **list)
+void mob_spawn_variables_free(char **list)
 {
     for (size_t i = 0; list[i] != NULL; i++)
         free(list[i]);
@@ -89,8 +116,7 @@ static void environment_destroy(char **list)
 
 /* -- starting ------------------------------------------------------------------------------------------------------------------- */
 
-/* The pid that people see: with a PID namespace of ours, /proc is still the outer one, and shows it for a pidfd. */
-static uint32_t shown_pid(pid_t pid, int pidfd)
+uint32_t mob_spawn_shown_pid(pid_t pid, int pidfd)
 {
     char path[64], line[256];
     unsigned shown = (unsigned)pid;
@@ -114,45 +140,76 @@ static void page_name(void *arg, char ret_name[MOB_PAGE_NAME_SIZE])
         mob_page_name(r->bell.page, ret_name);
 }
 
+bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, const Mobula__Output *what)
+{
+    Mobula__Output m = *what;
+    struct mob_envelope e;
+
+    if (mob_raylet_queued(s->core, job) > MOB_OUTPUT_QUEUE_MAX)
+        return false;
+    m.ip = s->config.ip;
+    mob_envelope_init(&e, mob_raylet_self(s->core), job, MOBULA__ENVELOPE__BODY_OUTPUT);
+    e.e.output = &m;
+    mob_raylet_send(s->core, &e.e);
+    mob_shell_poke(s);
+    return true;
+}
+
 static bool tell_driver(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped)
 {
     struct mob_resident *r = arg;
     Mobula__Output m = MOBULA__OUTPUT__INIT;
-    struct mob_envelope e;
 
-    if (mob_raylet_queued(r->shell->core, r->job) > MOB_OUTPUT_QUEUE_MAX)
-        return false;
     m.name = (char *)(uintptr_t)name;
     m.pid = r->shown_pid;
-    m.ip = r->shell->config.ip;
     m.error = error;
     m.text.data = (uint8_t *)text;
     m.text.len = size;
     m.dropped = dropped;
-    mob_envelope_init(&e, mob_raylet_self(r->shell->core), r->job, MOBULA__ENVELOPE__BODY_OUTPUT);
-    e.e.output = &m;
-    mob_raylet_send(r->shell->core, &e.e);
-    mob_shell_poke(r->shell);
-    return true;
+    return mob_spawn_tell(r->shell, r->job, &m);
 }
 
-static int start(struct mob_resident *r, const struct mob_program_file *file, int null_fd, int out_fd, int err_fd, struct mob_error *err)
+void mob_spawn_close_output(struct mob_resident *r)
 {
-    struct mob_spawn_fd fds[] = { { null_fd, 0 }, { out_fd, 1 }, { err_fd, 2 } };
+    if (r->out_fd >= 0)
+        close(r->out_fd);
+    if (r->err_fd >= 0)
+        close(r->err_fd);
+    r->out_fd = r->err_fd = -1;
+}
+
+/* It runs: its pid is ours until we reap it; SIGCHLD tells of its end (reap.c). pidfd: closed here, or -1. */
+static void started(struct mob_resident *r, pid_t pid, int pidfd)
+{
+    struct mob_output_listener driver = { tell_driver, page_name, r };
+
+    r->pid = pid;
+    r->shown_pid = mob_spawn_shown_pid(pid, pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
+    char *name = mob_printf("worker-%u-%u", r->number, r->shown_pid);
+    r->output = mob_output_create(r->shell->loop, r->out_fd, r->err_fd, r->shell->logs, name, &driver);
+    r->out_fd = r->err_fd = -1;
+    free(name);
+    mob_map_set(&r->shell->residents_by_pid, (uint64_t)pid, r);
+    mob_machine_goto(&r->machine, MOB_RESIDENT_STARTED);
+}
+
+static int start(struct mob_resident *r, const struct mob_program_file *file, int null_fd, const int output[2], struct mob_error *err)
+{
+    struct mob_spawn_fd fds[] = { { null_fd, 0 }, { output[0], 1 }, { output[1], 2 } };
     char *argv[] = { (char *)file->name, NULL };
-    char **environment = environment_create(r);
+    char **environment = mob_spawn_environment(mob_spawn_own_variables(r));
     struct mob_spawn_plan plan = { .path = file->path, .fd = file->fd, .argv = argv, .envp = environment, .fds = fds,
                                    .fd_count = MOB_COUNT(fds), .death_signal = SIGKILL, .new_group = true, .adopts = true };
     int pidfd;
-    int result = mob_spawn(&plan, &r->pid, &pidfd, err);
+    pid_t pid;
+    int result = mob_spawn(&plan, &pid, &pidfd, err);
 
-    environment_destroy(environment);
-    if (result < 0)
-        return -1;
-    r->shown_pid = shown_pid(r->pid, pidfd);
-    if (pidfd >= 0)
-        close(pidfd);                   /* its pid is ours until we reap it; SIGCHLD tells of its end (reap.c) */
-    return 0;
+    mob_spawn_variables_free(environment);
+    if (result == 0)
+        started(r, pid, pidfd);
+    return result;
 }
 
 /* The kernel does not execute it. A program of another machine will never start: that is the better reason. */
@@ -169,39 +226,91 @@ static void judge_program(const struct mob_resident *r, const struct mob_program
         close(fd);
 }
 
-static void program_ready(struct mob_program_waiter *w, const struct mob_program_file *file, const struct mob_error *why)
+/* The read ends are the worker's to keep. */
+static int make_pipes(struct mob_resident *r, int ret_output[2], struct mob_error *err)
 {
-    struct mob_resident *r = MOB_CONTAINER(w, struct mob_resident, program_wait);
-    int out[2] = { -1, -1 }, error[2] = { -1, -1 }, null_fd = -1;
+    int out[2], error[2];
+
+    if (pipe2(out, O_CLOEXEC) < 0)
+        return mob_error_errno(err, "cannot make a pipe for a worker's output");
+    r->out_fd = out[0];
+    ret_output[0] = out[1];
+    if (pipe2(error, O_CLOEXEC) < 0) {
+        mob_error_errno(err, "cannot make a pipe for a worker's output");
+        close(out[1]);
+        return -1;
+    }
+    r->err_fd = error[0];
+    ret_output[1] = error[1];
+    return 0;
+}
+
+static void begin(struct mob_resident *r, const struct mob_program_file *file, bool may_fork)
+{
     struct mob_error err;
-    int result = -1;
+    int output[2], null_fd = -1;
+    int result = make_pipes(r, output, &err);
 
     assert(r->machine.now == MOB_RESIDENT_PREPARING);
-    if (file == NULL) {
-        mob_spawn_give_up(r, why);
-        return;
+    if (result == 0) {
+        if (may_fork && mob_script_forks(file->path) && mob_fork_ask(r->shell->forks, r, file, output))
+            mob_machine_goto(&r->machine, MOB_RESIDENT_ASKED);
+        else if ((null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+            result = mob_error_errno(&err, "cannot open /dev/null for a worker");
+        else
+            result = start(r, file, null_fd, output, &err);
+        close(output[0]);
+        close(output[1]);
     }
-    if (pipe2(out, O_CLOEXEC) < 0 || pipe2(error, O_CLOEXEC) < 0 || (null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
-        mob_error_errno(&err, "cannot make a pipe for a worker's output");
-    else
-        result = start(r, file, null_fd, out[1], error[1], &err);
-    int ours[] = { out[1], error[1], null_fd, result < 0 ? out[0] : -1, result < 0 ? error[0] : -1 };
-    for (size_t i = 0; i < MOB_COUNT(ours); i++)
-        if (ours[i] >= 0)
-            close(ours[i]);
+    if (null_fd >= 0)
+        close(null_fd);
     if (result < 0) {
+        mob_spawn_close_output(r);
         judge_program(r, file, &err);
         mob_warn("worker %u cannot start: %s", r->number, err.text);
         mob_spawn_give_up(r, &err);
-        return;
     }
-    char *name = mob_printf("worker-%u-%u", r->number, r->shown_pid);
-    struct mob_output_listener driver = { tell_driver, page_name, r };
-    r->output = mob_output_create(r->shell->loop, out[0], error[0], r->shell->logs, name, &driver);
-    free(name);
-    mob_map_set(&r->shell->residents_by_pid, (uint64_t)r->pid, r);
-    mob_machine_goto(&r->machine, MOB_RESIDENT_STARTED);
 }
+
+static void program_ready(struct mob_program_waiter *w, const struct mob_program_file *file, const struct mob_error *why)
+{
+    struct mob_resident *r = MOB_CONTAINER(w, struct mob_resident, program_wait);
+
+    if (file == NULL)
+        mob_spawn_give_up(r, why);
+    else
+        begin(r, file, true);
+}
+
+/* -- when its template is asked ------------------------------------------------------------------------------------------------------ */
+
+static void program_ready_again(struct mob_program_waiter *w, const struct mob_program_file *file, const struct mob_error *why)
+{
+    struct mob_resident *r = MOB_CONTAINER(w, struct mob_resident, program_wait);
+
+    if (file == NULL)
+        mob_spawn_give_up(r, why);
+    else
+        begin(r, file, false);
+}
+
+void mob_spawn_plainly(struct mob_resident *r)
+{
+    assert(r->machine.now == MOB_RESIDENT_ASKED && r->failure.code == MOB_OK);
+    mob_spawn_close_output(r);
+    mob_machine_goto(&r->machine, MOB_RESIDENT_PREPARING);
+    r->nonce = mob_random();            /* one that is forked all the same does not pass for it */
+    r->program_wait.ready = program_ready_again;
+    mob_program_need(r->shell->programs, &r->program, r->program_node, &r->program_wait);
+}
+
+void mob_spawn_forked(struct mob_resident *r, pid_t pid)
+{
+    assert(r->machine.now == MOB_RESIDENT_ASKED);
+    started(r, pid, (int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+/* -- world->spawn ------------------------------------------------------------------------------------------------------------------- */
 
 void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask)
 {
@@ -212,6 +321,7 @@ void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask)
     r->nonce = ask->nonce;
     r->job = ask->job;
     r->program = ask->executable;
+    r->program_node = ask->executable_node;
     r->gpu_count = ask->gpu_count < MOB_GPUS_MAX ? ask->gpu_count : MOB_GPUS_MAX;
     if (r->gpu_count > 0)
         memcpy(r->gpus, ask->gpus, r->gpu_count * sizeof *r->gpus);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "raylet/fork.h"
 #include "raylet/resident.h"
 
 #define DIAL_MS 2000
@@ -153,10 +154,10 @@ void mob_world_init(struct mob_shell *s)
 int64_t mob_world_tick(void *shell)
 {
     struct mob_shell *s = shell;
-    int64_t next = mob_raylet_tick(s->core);
+    int64_t next = mob_raylet_tick(s->core), fork = mob_forks_tick(s->forks);
 
     mob_local_flush(s->local);
-    return next;
+    return fork < next ? fork : next;
 }
 
 /* -- the store ----------------------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  *   value.c     how an object stands in a value's bytes      view.c   bytes of a value, as a buffer that keeps them alive
  *   call.c      options of a function, submitting            get.c    get, put, wait, cancel
  *   task.c      the worker's half: run a task                error.c  a C error as an exception
- *   waitset.c   references that one thread waits for
+ *   waitset.c   references that one thread waits for        template.c   fork workers
+ *   threads.c   of libraries that were loaded before
  *
  * Calls that wait release the GIL. What Python objects hold of the library counts for one `era`, from init to shutdown; later it is
  * dropped without a call. */
@@ -115,5 +116,8 @@ DLL_LOCAL PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t 
 DLL_LOCAL PyObject *core_cancelled(PyObject *self, PyObject *unused);
 DLL_LOCAL PyObject *core_set_name(PyObject *self, PyObject *name);
 DLL_LOCAL PyObject *core_task_self(PyObject *self, PyObject *unused);
+DLL_LOCAL PyObject *core_template_say(PyObject *self, PyObject *args);
+DLL_LOCAL PyObject *core_template_serve(PyObject *self, PyObject *socket);
+DLL_LOCAL PyObject *core_set_threads(PyObject *self, PyObject *args);
 
 #endif

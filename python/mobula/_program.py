@@ -8,9 +8,11 @@ missing, is of another version, or has no mobula, says so (MOBULA_CHECK: raylet/
 import io
 import os
 import sys
+import types
 import zipfile
 
 _SIZE_MAX = 64 << 20
+_NOT_USED = ("__main__", "__mp_main__", "builtins", "mobula", "IPython", "ipykernel", "pytest", "_pytest")
 
 _MAIN = '''\
 import os, sys
@@ -35,7 +37,7 @@ if os.environ.pop("MOBULA_CHECK", None):
 if why:
     sys.exit(why)
 from mobula import _worker
-_worker.main({main!r})
+_worker.main({main!r}, {modules!r})
 '''
 
 
@@ -76,16 +78,30 @@ def own_modules():
     return found
 
 
+def used_modules():
+    """What a worker will probably import: the driver's own modules that are loaded now, and what its script has from others. Sorted, without
+    what an interactive shell brings along."""
+    own = {path: name[:-3].removesuffix("/__init__").replace("/", ".") for name, path in own_modules()}
+    loaded = {os.path.abspath(getattr(module, "__file__", None) or ""): name for name, module in list(sys.modules.items())
+              if name != "__main__"}
+    used = {name for path, name in own.items() if loaded.get(os.path.abspath(path)) == name}
+    for value in list(vars(sys.modules["__main__"]).values()) if "__main__" in sys.modules else ():
+        name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str) and name in sys.modules and name.split(".")[0] not in _NOT_USED:
+            used.add(name)
+    return sorted(used)
+
+
 def make(env_vars):
     """The bytes of the program. The same modules and variables make the same bytes, whenever they are made."""
     archive = io.BytesIO()
-    archive.write(f"#!{interpreter()}\n".encode())
+    archive.write(f"#!{interpreter()}\n# mobula: forks workers\n".encode())
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as z:
         def add(name, data):
             z.writestr(zipfile.ZipInfo(name), data)
         main = getattr(sys.modules.get("__main__"), "__file__", None)
         add("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None,
-                                        env_vars=dict(sorted(env_vars.items()))))
+                                        env_vars=dict(sorted(env_vars.items())), modules=used_modules()))
         size = 0
         for name, path in own_modules():
             if name == "__main__.py" or not os.access(path, os.R_OK):

@@ -9,12 +9,17 @@ from mobula import _core, exceptions
 from mobula import _api
 
 _name = ""
+_forked = False                         # from a template (_template.py)
 
 
 def _prepare():
-    """Before the first function is unpickled, and with it libraries that look at this when they are loaded."""
+    """Before the first function is unpickled, and with it libraries that look at this when they are loaded. Those that a template had
+    loaded before are told."""
     if "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(max(1, int(_api.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+    if _forked:
+        from mobula import _template
+        _template.set_threads()
 
 
 def _arguments(packed, direct):
@@ -86,11 +91,16 @@ def _on_sigint(number, frame):
         raise KeyboardInterrupt
 
 
-def main(script):
+def main(script, modules=()):
     """Run tasks until the end. `script`: the driver's name, for sys.argv. The archive with the driver's own modules is first on
-    sys.path."""
+    sys.path. `modules`: what a template loads for its workers."""
+    global _forked
     sys.argv = [script or ""]
+    if "MOBULA_TEMPLATE" in os.environ:
+        from mobula import _template
+        _forked = _template.fork_workers(modules)
     signal.signal(signal.SIGINT, _on_sigint)
     sys.stdout.reconfigure(line_buffering=True)
+    os.putenv("MOBULA_WORKER", os.environ.pop("MOBULA_WORKER"))         # for the library alone, which takes it out, too
     _api._in_worker()
     _core.work(_call_function, _pack_error, _prepare)

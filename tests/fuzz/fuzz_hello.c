@@ -14,6 +14,7 @@
 #include "descriptors.h"
 #include "play.h"
 #include "raylet/bundle.h"
+#include "raylet/fork.h"
 #include "raylet/resident.h"
 
 #define CALLERS 4u
@@ -188,6 +189,25 @@ void mob_spawn_give_up(struct mob_resident *r, const struct mob_error *why)
     abort();                            /* nobody is PREPARING */
 }
 
+void mob_spawn_close_output(struct mob_resident *r)
+{
+    assert(r->out_fd < 0 && r->err_fd < 0);
+}
+
+/* Templates say that they have forked half of whom they were asked for. */
+void mob_forks_read(struct mob_forks *forks)
+{
+    struct mob_resident *r;
+
+    (void)forks;
+    for (size_t at = 0; (r = mob_map_next(&shell.residents, &at, NULL)) != NULL;) {
+        if (r->machine.now != MOB_RESIDENT_ASKED || r->number % 4 != 0)
+            continue;
+        r->pid = PID_OF_NOBODY;
+        mob_machine_goto(&r->machine, MOB_RESIDENT_STARTED);
+    }
+}
+
 /* -- callers ------------------------------------------------------------------------------------------------------------------- */
 
 static void lost(void *arg, struct mob_stream *c, const struct mob_error *why)
@@ -301,6 +321,10 @@ static void start_worker(uint32_t number)
     r = mob_resident_create(&shell, false);
     mob_resident_number(r, number);
     r->nonce = NONCE(number);
+    if (number % 2 == 0) {              /* it is to be forked */
+        mob_machine_goto(&r->machine, MOB_RESIDENT_ASKED);
+        return;
+    }
     r->pid = PID_OF_NOBODY;
     mob_machine_goto(&r->machine, MOB_RESIDENT_STARTED);
 }

@@ -3,6 +3,7 @@
  * dead are read must not touch it after it is freed. */
 #include <signal.h>
 
+#include "raylet/fork.h"
 #include "raylet/resident.h"
 #include "unit.h"
 
@@ -103,6 +104,7 @@ static void begin(uint32_t executable_node)
 
     shell.loop = mob_loop_create();
     shell.ticker = mob_ticker_create(shell.loop, tick, NULL);
+    shell.forks = mob_forks_create(&shell);
     shell.logs = mob_logs_create(shell.loop, folder, MOB_LOGS_BYTES_MAX, MOB_LOGS_COUNT_MAX);
     mob_spawn_worker(&shell, &ask);
     unit_folder_remove(folder);
