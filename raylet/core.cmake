@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The raylet's core: pure state machines behind struct mob_world.
+# The raylet's core: pure state machines behind struct mob_world; and that of templates, which its shell runs.
 add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/raylet.c
     ${CMAKE_CURRENT_LIST_DIR}/dispatch.c
@@ -19,6 +19,7 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/node_resources.c
     ${CMAKE_CURRENT_LIST_DIR}/lease.c
     ${CMAKE_CURRENT_LIST_DIR}/pool.c
+    ${CMAKE_CURRENT_LIST_DIR}/template.c
     ${CMAKE_CURRENT_LIST_DIR}/recall.c
     ${CMAKE_CURRENT_LIST_DIR}/borrowed.c
     ${CMAKE_CURRENT_LIST_DIR}/proxy.c

@@ -261,7 +261,7 @@ static void read_words(struct mob_fork *f)
         word[n] = '\0';
         on_word(f, word);
     }
-    if (f->control != NULL && n == 0)
+    if (f->control != NULL && (n == 0 || (errno != EAGAIN && errno != EINTR)))
         end_template(f);                /* it has ended, as a rule */
     mob_shell_poke(f->forks->shell);
 }

@@ -8,7 +8,6 @@ add_library(mob_raylet_shell STATIC
     ${CMAKE_CURRENT_LIST_DIR}/script.c
     ${CMAKE_CURRENT_LIST_DIR}/bundle.c
     ${CMAKE_CURRENT_LIST_DIR}/output.c
-    ${CMAKE_CURRENT_LIST_DIR}/template.c
     ${CMAKE_CURRENT_LIST_DIR}/logs.c
     ${CMAKE_CURRENT_LIST_DIR}/options.c
     ${CMAKE_CURRENT_LIST_DIR}/family.c
