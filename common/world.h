@@ -12,6 +12,7 @@
 #ifndef MOB_COMMON_WORLD_H
 #define MOB_COMMON_WORLD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,8 @@ struct mob_world {
 
     /* a raylet */
     void (*spawn)(struct mob_world *w, const struct mob_spawn *ask);        /* process_exited follows, even if it cannot start */
+    bool (*prepare)(struct mob_world *w, const struct mob_spawn *ask);      /* workers of a job (no process yet): will they start faster
+                                                                                later? mob_raylet_prepared() follows then */
     void (*kill)(struct mob_world *w, uint32_t process, int signal);
     void (*connect)(struct mob_world *w, uint32_t owner, uint32_t worker);  /* ChannelOpen to both; owner 0: the raylet itself */
     void (*cancel_mark)(struct mob_world *w, uint32_t process, uint64_t task, uint32_t attempt);   /* in its page */

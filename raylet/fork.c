@@ -47,6 +47,7 @@ struct mob_fork {
     struct mob_template template;
     bool over;                          /* the job is: gone when it is reaped */
     bool loaded;                        /* it has been ready */
+    bool prepares;                      /* the core waits for that, or for its end */
     char why[WORD_MAX + 32];             /* why it was ended, for the user; "": by what its status says */
     pid_t pid;                          /* 0: none runs */
     uint32_t shown_pid;
@@ -226,10 +227,12 @@ static void on_answer(struct mob_fork *f, uint32_t number, pid_t pid, const char
         mob_reap_strangers(f->forks->shell);
 }
 
-/* It has heard all that was asked before, and loads now. */
-static bool let_it_load(struct mob_fork *f)
+/* Workers that nobody waits for yet may come now. */
+static void say_prepared(struct mob_fork *f)
 {
-    return mob_template_begun(&f->template, mob_now_ns()) && send(f->control->fd, "load", 4, MSG_DONTWAIT | MSG_NOSIGNAL) == 4;
+    if (f->prepares && !f->over)
+        mob_raylet_prepared(f->forks->shell->core, f->job);
+    f->prepares = false;
 }
 
 static void on_word(struct mob_fork *f, const char *word)
@@ -240,10 +243,11 @@ static void on_word(struct mob_fork *f, const char *word)
         on_answer(f, (uint32_t)number, pid, NULL);
     } else if (sscanf(word, "failed %d %n", &number, &why) == 1 && why > 0) {
         on_answer(f, (uint32_t)number, 0, word + why);
-    } else if (strcmp(word, "begun") == 0 && let_it_load(f)) {
-        ;
+    } else if (strcmp(word, "begun") == 0 && mob_template_begun(&f->template, mob_now_ns())) {
+        ;                               /* our next tick comes soon */
     } else if (strcmp(word, "ready") == 0 && mob_template_ready(&f->template, mob_now_ns())) {
         f->loaded = true;
+        say_prepared(f);
     } else if (strncmp(word, "cannot ", 7) == 0 && mob_template_cannot(&f->template, mob_now_ns())) {
         snprintf(f->why, sizeof f->why, "cannot be forked: %s", word + strlen("cannot "));
         end_template(f);
@@ -404,6 +408,16 @@ bool mob_fork_ask(struct mob_forks *forks, struct mob_resident *r, const struct 
     return true;
 }
 
+bool mob_fork_prepare(struct mob_forks *forks, struct mob_address job, const struct mob_program_file *file)
+{
+    struct mob_fork *f = fork_of(forks, job);
+
+    if (mob_template_way(&f->template) == MOB_TEMPLATE_START)
+        start(f, file);
+    f->prepares = f->pid != 0 && !f->loaded;
+    return f->prepares;
+}
+
 void mob_fork_forget(struct mob_resident *r)
 {
     mob_list_remove(&r->asked);         /* the template owes its answer all the same */
@@ -460,6 +474,7 @@ void mob_fork_bury(struct mob_fork *f)
     mob_output_destroy(f->output);
     f->output = NULL;
     start_the_others(f);
+    say_prepared(f);
     if (f->over)
         fork_free(f);
 }
@@ -496,11 +511,16 @@ int64_t mob_forks_tick(struct mob_forks *forks)
     struct mob_fork *f;
 
     mob_list_each(f, &forks->all, struct mob_fork, link) {
+        /* What was asked before is in its socket, too: it forks that first. */
+        if (mob_template_loads(&f->template, now) && send(f->control->fd, "load", 4, MSG_DONTWAIT | MSG_NOSIGNAL) != 4)
+            blame(f, "cannot be told to load");
         if (mob_template_deadline(&f->template) <= now)
             blame(f, f->template.machine.now == MOB_TEMPLATE_LOADING && f->template.asked == 0 ? "has not loaded its modules in time"
                                                                                                  : "does not answer");
         if (mob_template_deadline(&f->template) < next)
             next = mob_template_deadline(&f->template);
+        if (mob_template_due(&f->template) < next)
+            next = mob_template_due(&f->template);
     }
     return next;
 }

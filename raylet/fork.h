@@ -14,6 +14,9 @@ struct mob_forks *mob_forks_create(struct mob_shell *s);
 /* Have `r` forked by the template of its job, which is started if need be from `file`; output: the write ends of its pipes. True: r waits
  * with the template, and mob_spawn_forked() or mob_spawn_plainly() follows from the loop. False: it is to be started anew, now. */
 bool mob_fork_ask(struct mob_forks *forks, struct mob_resident *r, const struct mob_program_file *file, const int output[2]);
+/* Start the template of a job, of `file`, before anybody asks. True: mob_raylet_prepared() follows from the loop, when it has loaded all or
+ * is no more. */
+bool mob_fork_prepare(struct mob_forks *forks, struct mob_address job, const struct mob_program_file *file);
 /* `r` does not wait any more; no-op if it does not. What is forked for it is killed. */
 void mob_fork_forget(struct mob_resident *r);
 

@@ -12,7 +12,8 @@
  *   GONE      reaped: freed
  *
  * A lease that finds no idle worker waits in its kind's line. At most one worker a CPU is starting at a time, so that a burst of
- * leases does not become a burst of execs. A worker with GPUs is started for one lease, with its indices, and ended after it.
+ * leases does not become a burst of execs. Workers that nobody waits for yet are started at a driver's Hello, or when the world is prepared
+ * for their start (world->prepare). A worker with GPUs is started for one lease, with its indices, and ended after it.
  *
  * A program that cannot be started must not spin: after a failure its kind rests, longer each time, its waiting leases give their
  * resources back, and their owners are told why. One that this node can never run (`unfit`: built for another machine) is not tried
@@ -119,6 +120,19 @@ void mob_pool_prestart(struct mob_raylet *r, struct kind *k, uint32_t count)
         return;
     }
     k->warm = count;
+    k->preparing = r->world->prepare(r->world, &(struct mob_spawn){ .job = k->job, .executable = k->executable,
+                                                                    .executable_node = k->executable_node });
+    mob_pool_start_next(r);
+}
+
+void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job)
+{
+    struct kind *k = mob_map_get(&r->pool.kinds, mob_address_key(job));
+
+    r->now = r->world->now_ns(r->world);
+    if (k == NULL)
+        return;
+    k->preparing = false;
     mob_pool_start_next(r);
 }
 
@@ -202,7 +216,7 @@ static void start_for_kind(struct mob_raylet *r, struct kind *k, uint32_t at_onc
         start(r, k, l);
     }
     while (r->pool.starting_count < at_once && r->pool.alive < WORKERS_MAX
-           && (k->starting < k->waiting_count || k->general < k->warm))
+           && (k->starting < k->waiting_count || (!k->preparing && k->general < k->warm)))
         start(r, k, NULL);
     if (k->general >= k->warm)
         k->warm = 0;                    /* reached once; what is reaped later is not started again */
@@ -459,6 +473,7 @@ void mob_pool_end_job(struct mob_raylet *r, struct mob_address job)
             mob_lease_end(r, w->lease, true, NULL);
         else
             mob_pool_kill(r, w);
+    mob_pool_kind_release(r, k);        /* none was ever started */
 }
 
 void mob_pool_kill_all(struct mob_raylet *r)

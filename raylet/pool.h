@@ -48,6 +48,7 @@ struct kind {
     uint32_t starting;                  /* workers that any lease can have */
     uint32_t general;                   /* workers without GPUs that live */
     uint32_t warm;                      /* keep starting until so many are `general` */
+    bool preparing;                     /* ... but only for who waits: later they start faster */
     uint32_t wants;                     /* that point here */
     uint32_t failures;                  /* starts in a row that failed */
     int64_t retry_at;                   /* ns; start none before */
@@ -69,7 +70,7 @@ struct kind *mob_pool_kind(struct mob_raylet *r, struct mob_address job, const s
                            uint32_t executable_node);
 /* Free it if nothing is left of it. */
 void mob_pool_kind_release(struct mob_raylet *r, struct kind *k);
-/* Have `count` workers, as fast as the CPUs allow. */
+/* Have `count` workers, as fast as the CPUs allow; if the world prepares for their start, then those that nobody waits for after that. */
 void mob_pool_prestart(struct mob_raylet *r, struct kind *k, uint32_t count);
 
 /* Is a worker there, or may one be started? */

@@ -73,6 +73,9 @@ struct mob_exit {
 };
 void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit);
 
+/* What world->prepare() waited for is there, or will not come: start workers that nobody waits for yet. */
+void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job);
+
 /* A channel the core asked for with world->connect(0, worker) is mapped: the raylet is its owner side. Taken over. */
 void mob_raylet_channel(struct mob_raylet *r, uint32_t worker, struct mob_channel *channel);
 /* The raylet's doorbell was rung: drain the answers of channels whose bits (channel's `bit`) are in `dirty`. */

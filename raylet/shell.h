@@ -83,6 +83,8 @@ extern const struct mob_stream_events mob_hello_events;
 /* spawn.c: world->spawn. */
 struct mob_resident;
 void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask);
+/* world->prepare. */
+bool mob_spawn_prepare(struct mob_shell *s, const struct mob_spawn *ask);
 /* It did not start, and will not: the core is told from the loop. */
 void mob_spawn_give_up(struct mob_resident *r, const struct mob_error *why);
 /* Its template does not fork it: start it anew. */

@@ -328,3 +328,30 @@ void mob_spawn_worker(struct mob_shell *s, const struct mob_spawn *ask)
     r->program_wait.ready = program_ready;
     mob_program_need(s->programs, &ask->executable, ask->executable_node, &r->program_wait);
 }
+
+/* -- world->prepare ------------------------------------------------------------------------------------------------------------------ */
+
+struct preparing {
+    struct mob_program_waiter program_wait;
+    struct mob_shell *shell;
+    struct mob_address job;
+    bool begun;
+};
+
+static void program_prepares(struct mob_program_waiter *w, const struct mob_program_file *file, const struct mob_error *why)
+{
+    struct preparing *p = MOB_CONTAINER(w, struct preparing, program_wait);
+
+    (void)why;                          /* the start of a worker says it */
+    p->begun = file != NULL && mob_script_forks(file->path) && mob_fork_prepare(p->shell->forks, p->job, file);
+}
+
+bool mob_spawn_prepare(struct mob_shell *s, const struct mob_spawn *ask)
+{
+    struct preparing p = { .program_wait.ready = program_prepares, .shell = s, .job = ask->job };
+
+    mob_list_init(&p.program_wait.link);
+    mob_program_need(s->programs, &ask->executable, ask->executable_node, &p.program_wait);
+    mob_program_cancel(&p.program_wait);        /* one that must be fetched first prepares nothing */
+    return p.begun;
+}

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* template.c -- the life of a job's template: a process of its program that has loaded what the job needs, runs nothing, and forks workers.
  *
- *   ABSENT --> STARTING --> LOADING --> READY        each of the three --> ENDING --> ABSENT, FAILED
+ *   ABSENT --> STARTING --> BARE --> LOADING --> READY        each of the four --> ENDING --> ABSENT, FAILED
  *
  *   ABSENT    the next worker starts it
  *   STARTING  waits for "begun", START_NS at most. Workers wait for it: it is not slower than the start of one of them
+ *   BARE      forks workers that import themselves what they need: who was waited for at its start should not share the CPUs with its
+ *             imports. Loads after CALM_NS, or at once if nobody has asked yet
  *   LOADING   imports the driver's modules, which may take long or never end: waits for "ready", LOAD_NS at most. Workers are started
  *             anew meanwhile, but for those that asked before: it forks them first
  *   READY     forks whoever asks
@@ -24,13 +26,15 @@
 
 #define MS INT64_C(1000000)
 #define START_NS (10000 * MS)
+#define CALM_NS (1000 * MS)
 #define LOAD_NS (120000 * MS)
 #define ANSWER_NS (2000 * MS)
 #define FAILURES_MAX 3
 
 static const struct mob_state template_states[] = {
     [MOB_TEMPLATE_ABSENT]   = { "absent",   NULL, MOB_TO(MOB_TEMPLATE_STARTING) },
-    [MOB_TEMPLATE_STARTING] = { "starting", NULL, MOB_TO(MOB_TEMPLATE_LOADING) | MOB_TO(MOB_TEMPLATE_ENDING) },
+    [MOB_TEMPLATE_STARTING] = { "starting", NULL, MOB_TO(MOB_TEMPLATE_BARE) | MOB_TO(MOB_TEMPLATE_ENDING) },
+    [MOB_TEMPLATE_BARE]     = { "bare",     NULL, MOB_TO(MOB_TEMPLATE_LOADING) | MOB_TO(MOB_TEMPLATE_ENDING) },
     [MOB_TEMPLATE_LOADING]  = { "loading",  NULL, MOB_TO(MOB_TEMPLATE_READY) | MOB_TO(MOB_TEMPLATE_ENDING) },
     [MOB_TEMPLATE_READY]    = { "ready",    NULL, MOB_TO(MOB_TEMPLATE_ENDING) },
     [MOB_TEMPLATE_ENDING]   = { "ending",   NULL, MOB_TO(MOB_TEMPLATE_ABSENT) | MOB_TO(MOB_TEMPLATE_FAILED) },
@@ -55,7 +59,7 @@ static bool template_holds(const struct mob_machine *m)
 
 static void move(struct mob_template *t, enum mob_template_state state, int64_t now)
 {
-    t->since = t->heard = now;
+    t->since = now;
     mob_machine_goto(&t->machine, state);
 }
 
@@ -71,6 +75,7 @@ enum mob_template_way mob_template_way(const struct mob_template *t)
     case MOB_TEMPLATE_ABSENT:
         return MOB_TEMPLATE_START;
     case MOB_TEMPLATE_STARTING:
+    case MOB_TEMPLATE_BARE:
     case MOB_TEMPLATE_READY:
         return MOB_TEMPLATE_ASK;
     default:
@@ -82,12 +87,14 @@ enum mob_template_way mob_template_way(const struct mob_template *t)
 
 void mob_template_started(struct mob_template *t, int64_t now)
 {
+    t->wanted = false;
     move(t, MOB_TEMPLATE_STARTING, now);
 }
 
 void mob_template_asked(struct mob_template *t, int64_t now)
 {
-    assert(t->machine.now == MOB_TEMPLATE_STARTING || t->machine.now == MOB_TEMPLATE_READY);
+    assert(mob_template_way(t) == MOB_TEMPLATE_ASK);
+    t->wanted = true;
     if (t->asked++ == 0)
         t->heard = now;
 }
@@ -95,6 +102,22 @@ void mob_template_asked(struct mob_template *t, int64_t now)
 bool mob_template_begun(struct mob_template *t, int64_t now)
 {
     if (t->machine.now != MOB_TEMPLATE_STARTING)
+        return false;
+    move(t, MOB_TEMPLATE_BARE, now);
+    t->heard = now;
+    return true;
+}
+
+int64_t mob_template_due(const struct mob_template *t)
+{
+    if (t->machine.now != MOB_TEMPLATE_BARE)
+        return INT64_MAX;
+    return t->wanted ? t->since + CALM_NS : t->since;
+}
+
+bool mob_template_loads(struct mob_template *t, int64_t now)
+{
+    if (now < mob_template_due(t))
         return false;
     move(t, MOB_TEMPLATE_LOADING, now);
     return true;
@@ -151,6 +174,7 @@ int64_t mob_template_deadline(const struct mob_template *t)
         return t->since + START_NS;
     case MOB_TEMPLATE_LOADING:
         return answer < load ? answer : load;
+    case MOB_TEMPLATE_BARE:
     case MOB_TEMPLATE_READY:
         return answer;
     default:

@@ -6,8 +6,8 @@
 
 #include "common/machine.h"
 
-enum mob_template_state { MOB_TEMPLATE_ABSENT, MOB_TEMPLATE_STARTING, MOB_TEMPLATE_LOADING, MOB_TEMPLATE_READY, MOB_TEMPLATE_ENDING,
-                          MOB_TEMPLATE_FAILED };
+enum mob_template_state { MOB_TEMPLATE_ABSENT, MOB_TEMPLATE_STARTING, MOB_TEMPLATE_BARE, MOB_TEMPLATE_LOADING, MOB_TEMPLATE_READY,
+                          MOB_TEMPLATE_ENDING, MOB_TEMPLATE_FAILED };
 
 struct mob_template {
     struct mob_machine machine;
@@ -15,6 +15,7 @@ struct mob_template {
     unsigned asked;                     /* forks that it has not answered */
     int64_t heard;                      /* ns: since then it owes an answer */
     unsigned failures;                  /* ends in a row without a fork in between */
+    bool wanted;                        /* somebody has asked for a fork */
 };
 
 void mob_template_init(struct mob_template *t, uint64_t id);
@@ -31,12 +32,16 @@ bool mob_template_ready(struct mob_template *t, int64_t now);
 bool mob_template_cannot(struct mob_template *t, int64_t now);          /* it can never fork, and is ended */
 bool mob_template_answered(struct mob_template *t, bool forked, int64_t now);
 
+/* Shall it load now? True once: it is told to. */
+bool mob_template_loads(struct mob_template *t, int64_t now);
+
 /* It is killed, for whatever reason: nobody waits for its answers any more. No-op if it is already. */
 void mob_template_ended(struct mob_template *t, int64_t now);
 /* It was reaped, or could not be started. */
 void mob_template_gone(struct mob_template *t, int64_t now);
 
-/* When it has to have said something, else it is late and is ended; INT64_MAX: never. */
+/* When it has to have said something, else it is late and is ended; and when to look whether it shall load. INT64_MAX: never. */
 int64_t mob_template_deadline(const struct mob_template *t);
+int64_t mob_template_due(const struct mob_template *t);
 
 #endif

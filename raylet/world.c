@@ -114,6 +114,11 @@ static void spawn_worker(struct mob_world *w, const struct mob_spawn *ask)
     mob_spawn_worker(shell_of(w), ask);
 }
 
+static bool prepare_workers(struct mob_world *w, const struct mob_spawn *ask)
+{
+    return mob_spawn_prepare(shell_of(w), ask);
+}
+
 static void kill_process(struct mob_world *w, uint32_t process, int signal)
 {
     struct mob_resident *r = mob_resident_find(shell_of(w), process);
@@ -147,7 +152,8 @@ void mob_world_init(struct mob_shell *s)
 {
     s->world = (struct mob_world){
         .now_ns = now_ns, .random = random_number, .send = send_frame, .hang_up = hang_up, .dial = dial,
-        .spawn = spawn_worker, .kill = kill_process, .connect = connect_processes, .cancel_mark = cancel_mark, .queued = queued,
+        .spawn = spawn_worker, .prepare = prepare_workers, .kill = kill_process, .connect = connect_processes,
+        .cancel_mark = cancel_mark, .queued = queued,
     };
 }
 

@@ -78,15 +78,27 @@ def own_modules():
     return found
 
 
-def used_modules():
-    """What a worker will probably import: the driver's own modules that are loaded now, and what its script has from others. Sorted, without
-    what an interactive shell brings along."""
-    own = {path: name[:-3].removesuffix("/__init__").replace("/", ".") for name, path in own_modules()}
-    loaded = {os.path.abspath(getattr(module, "__file__", None) or ""): name for name, module in list(sys.modules.items())
-              if name != "__main__"}
-    used = {name for path, name in own.items() if loaded.get(os.path.abspath(path)) == name}
+def _module_of(value):
+    """The name of the module that this is, or comes from; else None. Objects of other types are not asked: some answer with an import, or
+    raise."""
+    if issubclass(type(value), types.ModuleType):
+        return object.__getattribute__(value, "__dict__").get("__name__")
+    if issubclass(type(value), (type, types.FunctionType, types.BuiltinFunctionType)):
+        return value.__module__
+    return None
+
+
+def used_modules(own):
+    """What a worker will probably import: of `own`, the driver's own modules, those that are loaded now; and what its script has from
+    others, but for what an interactive shell brings along. Sorted."""
+    used = set()
+    for name, path in own:
+        name = name[:-3].removesuffix("/__init__").replace("/", ".")
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and os.path.abspath(file) == path:
+            used.add(name)
     for value in list(vars(sys.modules["__main__"]).values()) if "__main__" in sys.modules else ():
-        name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+        name = _module_of(value)
         if isinstance(name, str) and name in sys.modules and name.split(".")[0] not in _NOT_USED:
             used.add(name)
     return sorted(used)
@@ -94,16 +106,16 @@ def used_modules():
 
 def make(env_vars):
     """The bytes of the program. The same modules and variables make the same bytes, whenever they are made."""
-    archive = io.BytesIO()
+    archive, own = io.BytesIO(), own_modules()
     archive.write(f"#!{interpreter()}\n# mobula: forks workers\n".encode())
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as z:
         def add(name, data):
             z.writestr(zipfile.ZipInfo(name), data)
         main = getattr(sys.modules.get("__main__"), "__file__", None)
         add("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None,
-                                        env_vars=dict(sorted(env_vars.items())), modules=used_modules()))
+                                        env_vars=dict(sorted(env_vars.items())), modules=used_modules(own)))
         size = 0
-        for name, path in own_modules():
+        for name, path in own:
             if name == "__main__.py" or not os.access(path, os.R_OK):
                 continue
             with open(path, "rb") as file:

@@ -71,13 +71,14 @@ def template():
 
 ENV = {"COLOUR": "green"}
 
-def start(**options):
-    """init(), and note by what name the program goes."""
+def start(waits=True, **options):
+    """init(), and note by what name the program goes. Then wait for the workers that come when the template has loaded."""
     global SHA
     made, make = [], _program.make
     _program.make = lambda *args: made.append(make(*args)) or made[0]
     ray.init(runtime_env={"env_vars": ENV}, **options)
     SHA = hashlib.sha256(made[0]).hexdigest()
+    until(lambda: not waits or len(processes()) > 1, "no worker has come")
 '''
 
 START = '''
@@ -87,6 +88,9 @@ from aid import *
 if __name__ == "__main__":
     start(num_cpus=1)
 '''
+
+
+AT_ONCE = START.replace("num_cpus", "waits=False, num_cpus")
 
 
 class Drivers(unittest.TestCase):
@@ -116,6 +120,8 @@ class Drivers(unittest.TestCase):
 class Forked(Drivers):
     def test_they_are_workers_as_others_with_all_loaded(self):
         said = self.drive("""
+            first = ray.get(ask.remote())
+            assert first["forked"] and "beside" in first["loaded"]      # it came when the template had loaded
             plain_parent = ray.get(ask.remote())["parent"]
             a, b = forked(), forked()
             assert a["pid"] != b["pid"] and a["forked"] and b["forked"]
@@ -159,10 +165,10 @@ class Forked(Drivers):
 class Imports(Drivers):
     """What the driver's modules may do: `strange` does it where the driver's variable is not set, so in templates and workers."""
 
-    def strange(self, text, rest, worker=False):
+    def strange(self, text, rest, worker=False, start=START):
         """`worker`: it does it in workers that are started anew, too."""
         where = 'os.environ.get("COLOUR")' + ("" if worker else ' and "MOBULA_WORKER" not in os.environ')
-        return self.drive(rest, "import strange", strange=f"import os, sys, threading, time\nif {where}:\n"
+        return self.drive(rest, "import strange", start, strange=f"import os, sys, threading, time\nif {where}:\n"
                           + textwrap.indent(textwrap.dedent(text), "    "))
 
     def refused(self, text, why):
@@ -170,7 +176,7 @@ class Imports(Drivers):
             until(lambda: not fresh()["forked"], "workers are still forked")
             until(lambda: "mobula-template" not in processes().values(), "the template is still there")
             assert not fresh()["forked"] and not fresh()["forked"]
-        """)
+        """, start=AT_ONCE)
         self.assertRegex(said, r"\(pid=\d+, ip=127.0.0.1\) mobula: each worker starts its interpreter anew, .*: " + why)
         self.assertEqual(said.count("starts its interpreter anew"), 1, said)
 
@@ -204,10 +210,11 @@ class Imports(Drivers):
         gate = f"{self.folder}/gate"
         self.strange(f"while not os.path.exists({gate!r}): time.sleep(0.01)", f"""
             assert not fresh()["loaded"] & {{"strange"}}
-            assert not fresh()["forked"]        # nobody waits for it
+            until(lambda: not fresh()["forked"], "nobody waits for its imports")
+            assert not fresh()["forked"]
             open({gate!r}, "w").close()
             assert "strange" in forked()["loaded"]
-        """)
+        """, start=AT_ONCE)
 
 
 class Deaths(Drivers):

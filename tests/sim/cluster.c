@@ -294,6 +294,22 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
     sim_after(s, SIM_MS + (int64_t)sim_below(s, 9 * SIM_MS), &r->a, run_hello, p);
 }
 
+static void run_prepared(struct event *e)
+{
+    mob_raylet_prepared(raylet_of(e->actor)->core, (struct mob_address){ (uint32_t)(e->n >> 32), (uint32_t)e->n });
+}
+
+static bool world_prepare(struct mob_world *w, const struct mob_spawn *ask)
+{
+    struct raylet *r = raylet_of_world(w);
+    bool prepares = sim_chance(r->a.sim, 50);
+
+    if (prepares)
+        sim_after(r->a.sim, (int64_t)sim_below(r->a.sim, 200 * SIM_MS), &r->a, run_prepared, NULL)->n
+            = (uint64_t)ask->job.node << 32 | ask->job.process;
+    return prepares;
+}
+
 static void run_kill(struct event *e)
 {
     process_die(e->arg, (int)e->n, false);
@@ -422,6 +438,7 @@ void raylet_start(struct host *h)
     actor_init(s, &r->a, ACTOR_RAYLET, h);
     r->a.world.send = raylet_send;
     r->a.world.spawn = world_spawn;
+    r->a.world.prepare = world_prepare;
     r->a.world.kill = world_kill;
     r->a.world.connect = world_connect;
     r->a.world.cancel_mark = world_cancel_mark;

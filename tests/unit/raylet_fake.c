@@ -62,6 +62,12 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
         f->spawned = ask->process + 1;
 }
 
+static bool world_prepare(struct mob_world *w, const struct mob_spawn *ask)
+{
+    assert(ask->process == 0);
+    return fake_of(w)->prepares;
+}
+
 static void world_kill(struct mob_world *w, uint32_t process, int signal)
 {
     fake_of(w)->process[process].killed = signal;
@@ -100,8 +106,8 @@ static void on_flush_output(void *arg, struct mob_address job)
 void fake_init(struct fake *f, const char *resources)
 {
     memset(f, 0, sizeof *f);
-    f->world = (struct mob_world){ world_now, world_random, world_send, world_hang_up, world_dial, world_spawn, world_kill,
-                                   world_connect, world_mark, world_queued };
+    f->world = (struct mob_world){ world_now, world_random, world_send, world_hang_up, world_dial, world_spawn, world_prepare,
+                                   world_kill, world_connect, world_mark, world_queued };
     f->wire = mob_wire_create();
     f->now_ns = 1000 * FAKE_MS;
     f->random = 88172645463325252ull;

@@ -38,6 +38,7 @@ struct fake {
     size_t sent_count, sent_room;
     struct fake_process *process;       /* by number */
     uint32_t spawned, connected;
+    bool prepares;                      /* what world->prepare() answers */
     uint64_t hung_up, dialed, dialed_head;      /* the last */
     uint32_t dials, hang_ups;
     uint64_t slow;                      /* a link on which slow_queued bytes wait */

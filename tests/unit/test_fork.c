@@ -102,7 +102,7 @@ static int play_template(const char *script, int socket)
 
 static struct mob_shell shell;
 static char script[256], told[4096];
-static unsigned exits;
+static unsigned exits, prepared;
 static uint32_t last;                   /* the newest worker's number */
 
 void mob_stream_drain(struct mob_stream *c)
@@ -125,6 +125,12 @@ void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const str
 {
     (void)r, (void)process, (void)exit;
     exits++;
+}
+
+void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job)
+{
+    (void)r, (void)job;
+    prepared++;
 }
 
 struct mob_address mob_raylet_self(const struct mob_raylet *r)
@@ -396,6 +402,36 @@ START_TEST(test_those_that_cannot)
 }
 END_TEST
 
+static bool prepare(void)
+{
+    return mob_spawn_prepare(&shell, &(struct mob_spawn){ .job = JOB });
+}
+
+START_TEST(test_before_anybody_asks)
+{
+    begin("good");
+    ck_assert(prepare());
+    TURN_UNTIL(prepared == 1);
+    ck_assert(!prepare());              /* it is there */
+    struct mob_resident *r = ask();
+    TURN_UNTIL(is_started(r));
+    ck_assert(is_forked(r));
+    ck_assert_uint_eq(prepared, 1);
+    end();
+}
+END_TEST
+
+START_TEST(test_one_that_will_not_be_prepared)
+{
+    begin(_i == 0 ? "dies" : "refuses");
+    ck_assert(prepare());
+    TURN_UNTIL(prepared == 1);
+    ck_assert_uint_eq(mob_forks_count(shell.forks), 0);
+    ck_assert(!prepare());
+    end();
+}
+END_TEST
+
 START_TEST(test_its_job_ends)
 {
     begin("good");
@@ -433,6 +469,8 @@ int main(int argc, char **argv)
     tcase_add_test(tcase, test_one_that_hangs_up);
     tcase_add_test(tcase, test_one_that_answers_twice);
     tcase_add_loop_test(tcase, test_those_that_cannot, 0, 2);
+    tcase_add_test(tcase, test_before_anybody_asks);
+    tcase_add_loop_test(tcase, test_one_that_will_not_be_prepared, 0, 2);
     tcase_add_test(tcase, test_its_job_ends);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);

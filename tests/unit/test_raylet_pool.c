@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "raylet/node_resources.h"
+#include "raylet/core.h"
 #include "raylet_fake.h"
 
 static struct fake f;
@@ -67,6 +68,34 @@ START_TEST(test_prestart_and_reaping)
     fake_exit(&f, other, 0);
     fake_reap(&f);
     ck_assert_uint_eq(alive(), 0);      /* a job's workers end with it */
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_only_who_waits_gets_a_worker_while_the_world_prepares)
+{
+    fake_open(&f, "CPU=3");
+    f.prepares = true;
+    uint32_t p = fake_driver(&f);
+    struct mob_address job = { 2, p };
+    ck_assert_uint_eq(starting(), 0);
+    fake_want(&f, p, (struct fake_ask){ .count = 1 });
+    ck_assert_uint_eq(starting(), 1);
+    fake_all_up(&f);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_GRANT), 1);
+    mob_raylet_prepared(f.raylet, job);
+    ck_assert_uint_eq(starting(), 2);
+    fake_all_up(&f);
+    mob_raylet_prepared(f.raylet, job);
+    ck_assert_uint_eq(alive(), 3);
+    fake_exit(&f, p, 0);
+    fake_reap(&f);
+    ck_assert_uint_eq(alive(), 0);
+    mob_raylet_prepared(f.raylet, job);           /* of a job that is over */
+    uint32_t other = fake_driver(&f);           /* one that ends before anything was started for it */
+    fake_exit(&f, other, 0);
+    ck_assert(mob_raylet_quiet(f.raylet));
+    ck_assert_uint_eq(f.raylet->pool.kinds.count, 0);
     fake_fini(&f);
 }
 END_TEST
@@ -335,7 +364,8 @@ START_TEST(test_worker_that_hangs_at_its_start_is_killed)
 }
 END_TEST
 
-UNIT_MAIN("raylet_pool", test_an_idle_worker_that_is_needed_stays, test_prestart_and_reaping, test_blocked_cpu, test_deep_chain,
+UNIT_MAIN("raylet_pool", test_an_idle_worker_that_is_needed_stays, test_prestart_and_reaping,
+          test_only_who_waits_gets_a_worker_while_the_world_prepares, test_blocked_cpu, test_deep_chain,
           test_blocked_worker_dies, test_gpus, test_fractions_leave_whole_gpus_whole,
           test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start, test_program_that_can_never_run_here,
           test_placed_program_that_can_never_run_here_goes_back, test_rest_ends_when_a_worker_comes_up,

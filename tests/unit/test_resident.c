@@ -42,6 +42,11 @@ void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const str
     exits++;
 }
 
+void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job)
+{
+    (void)r, (void)job;
+}
+
 struct mob_address mob_raylet_self(const struct mob_raylet *r)
 {
     (void)r;

@@ -17,6 +17,7 @@ static void make_ready(int64_t now)
 {
     mob_template_started(&t, now);
     ck_assert(mob_template_begun(&t, now));
+    ck_assert(mob_template_loads(&t, now));
     ck_assert(mob_template_ready(&t, now));
     expect(MOB_TEMPLATE_READY, MOB_TEMPLATE_ASK);
 }
@@ -31,11 +32,17 @@ START_TEST(test_workers_wait_for_its_start_and_not_for_its_imports)
     mob_template_asked(&t, 2 * S);
     ck_assert_int_eq(mob_template_deadline(&t), 11 * S);
     ck_assert(mob_template_begun(&t, 5 * S));
+    expect(MOB_TEMPLATE_BARE, MOB_TEMPLATE_ASK);
+    ck_assert_int_eq(mob_template_deadline(&t), 7 * S);
+    ck_assert_int_eq(mob_template_due(&t), 6 * S);          /* whom it forks has the CPUs first */
+    ck_assert(!mob_template_loads(&t, 6 * S - 1));
+    ck_assert(mob_template_loads(&t, 6 * S));
     expect(MOB_TEMPLATE_LOADING, MOB_TEMPLATE_PLAINLY);
+    ck_assert(!mob_template_loads(&t, 6 * S));
     ck_assert_int_eq(mob_template_deadline(&t), 7 * S);     /* who asked before is forked first */
-    ck_assert(!mob_template_ready(&t, 5 * S));
+    ck_assert(!mob_template_ready(&t, 6 * S));
     ck_assert(mob_template_answered(&t, true, 6 * S));
-    ck_assert_int_eq(mob_template_deadline(&t), 125 * S);
+    ck_assert_int_eq(mob_template_deadline(&t), 126 * S);
     ck_assert(mob_template_ready(&t, 7 * S));
     expect(MOB_TEMPLATE_READY, MOB_TEMPLATE_ASK);
     ck_assert_int_eq(mob_template_deadline(&t), INT64_MAX);
@@ -88,12 +95,15 @@ START_TEST(test_an_import_that_ends_it_is_not_tried_again)
     mob_template_init(&t, 1);
     mob_template_started(&t, 0);
     ck_assert(mob_template_begun(&t, 0));
+    ck_assert_int_eq(mob_template_due(&t), 0);              /* nobody waits: it loads at once */
+    ck_assert(mob_template_loads(&t, 0));
     mob_template_gone(&t, 1);
     expect(MOB_TEMPLATE_FAILED, MOB_TEMPLATE_PLAINLY);
 
     mob_template_init(&t, 1);
     mob_template_started(&t, 0);
     ck_assert(mob_template_begun(&t, 0));
+    ck_assert(mob_template_loads(&t, 0));
     ck_assert(mob_template_cannot(&t, 0));
     expect(MOB_TEMPLATE_ENDING, MOB_TEMPLATE_PLAINLY);
     mob_template_ended(&t, 1);
@@ -111,6 +121,8 @@ START_TEST(test_what_it_may_not_say)
     ck_assert(!mob_template_answered(&t, true, 0));
     ck_assert(mob_template_begun(&t, 0));
     ck_assert(!mob_template_begun(&t, 0));
+    ck_assert(!mob_template_ready(&t, 0));
+    ck_assert(mob_template_loads(&t, 0));
     ck_assert(mob_template_ready(&t, 0));
     ck_assert(!mob_template_ready(&t, 0));
     ck_assert(!mob_template_cannot(&t, 0));
