@@ -117,7 +117,7 @@ DLL_LOCAL PyObject *core_cancelled(PyObject *self, PyObject *unused);
 DLL_LOCAL PyObject *core_set_name(PyObject *self, PyObject *name);
 DLL_LOCAL PyObject *core_task_self(PyObject *self, PyObject *unused);
 DLL_LOCAL PyObject *core_template_say(PyObject *self, PyObject *args);
-DLL_LOCAL PyObject *core_template_serve(PyObject *self, PyObject *socket);
+DLL_LOCAL PyObject *core_template_serve(PyObject *self, PyObject *args);
 DLL_LOCAL PyObject *core_set_threads(PyObject *self, PyObject *args);
 
 #endif

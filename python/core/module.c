@@ -142,7 +142,7 @@ static PyMethodDef functions[] = {
     { "set_name", core_set_name, METH_O, NULL },
     { "task_self", core_task_self, METH_NOARGS, NULL },
     { "template_say", core_template_say, METH_VARARGS, NULL },
-    { "template_serve", core_template_serve, METH_O, NULL },
+    { "template_serve", core_template_serve, METH_VARARGS, NULL },
     { "set_threads", core_set_threads, METH_VARARGS, NULL },
     { "resources", resources, METH_NOARGS, NULL },
     { "nodes", nodes, METH_NOARGS, NULL },

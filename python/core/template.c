@@ -183,15 +183,18 @@ static PyObject *variables(const struct request *r)
     return list;
 }
 
-/* template_serve(socket): fork a worker for each request; returns in each, the variables "NAME=value" of its environment. In the template
- * it returns None: nobody asks before it has said "ready". The raylet's end is the template's. */
-PyObject *core_template_serve(PyObject *self, PyObject *socket)
+/* template_serve(socket, after): fork a worker for each request, and call after(). Returns in each worker, the variables "NAME=value" of its
+ * environment; in the template None, when it is to load. The raylet's end is the template's. */
+PyObject *core_template_serve(PyObject *self, PyObject *args)
 {
     static struct request r;
-    int fd = (int)PyLong_AsLong(socket);
     static char name[16];
+    PyObject *after, *done;
+    int fd;
 
     (void)self;
+    if (!PyArg_ParseTuple(args, "iO:template_serve", &fd, &after))
+        return NULL;
     if (name[0] == '\0')
         prctl(PR_GET_NAME, name);
     prctl(PR_SET_NAME, "mobula-template");      /* for ps and top: its command line is that of its workers */
@@ -202,6 +205,9 @@ PyObject *core_template_serve(PyObject *self, PyObject *socket)
             prctl(PR_SET_NAME, name);
             return variables(&r);
         }
+        if ((done = PyObject_CallNoArgs(after)) == NULL)
+            return NULL;
+        Py_DECREF(done);
     }
     _exit(0);
 }

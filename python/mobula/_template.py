@@ -79,6 +79,12 @@ def _flush():
             pass
 
 
+def _reseed():
+    """What the next worker draws is its own. `random` sees to itself; numpy takes half a millisecond, which nobody waits for here."""
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+
+
 def _serve(socket):
     """Fork when asked. In a worker: the variables of its environment. In the template None: it is to load."""
     collects = gc.isenabled()
@@ -86,7 +92,8 @@ def _serve(socket):
     gc.collect()
     gc.freeze()                         # the collector writes into each object that it looks at: into pages that are shared
     _flush()
-    variables = _core.template_serve(socket)
+    _reseed()
+    variables = _core.template_serve(socket, _reseed)
     if collects:
         gc.enable()
     return variables
@@ -109,9 +116,9 @@ def fork_workers(modules):
             os._exit(0)
         _core.template_say(socket, "ready")
         variables = _serve(socket)
-    os.environ.update(variable.split("=", 1) for variable in variables)
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
+    for variable in variables:
+        name, value = variable.split("=", 1)
+        os.environ[name] = value
     return True
 
 

@@ -155,6 +155,13 @@ class Forked(Drivers):
             assert found[-1][1] == "2" and set(found[-1][2]) <= {2}, found[-1]
         """, "import numpy", START.replace("num_cpus=1", "num_cpus=2"))
 
+    def test_one_with_gpus(self):
+        self.drive("""
+            seen = [ray.get(ask.options(num_gpus=1).remote()) for _ in range(3)]
+            assert all(a["forked"] and a["environ"]["CUDA_VISIBLE_DEVICES"] in ("0", "1") for a in seen), seen
+            assert ray.get(ask.remote())["environ"].get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
+        """, start=START.replace("num_cpus", "num_gpus=2, num_cpus"))
+
     def test_what_the_user_set_is_left_alone(self):
         self.drive("""
             a = forked()
