@@ -28,7 +28,7 @@
 #define START_NS (10000 * MS)
 #define CALM_NS (1000 * MS)
 #define LOAD_NS (120000 * MS)
-#define ANSWER_NS (2000 * MS)
+#define ANSWER_NS (5000 * MS)
 #define FAILURES_MAX 3
 
 static const struct mob_state template_states[] = {

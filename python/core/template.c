@@ -183,8 +183,8 @@ static PyObject *variables(const struct request *r)
     return list;
 }
 
-/* template_serve(socket, after): fork a worker for each request, and call after(). Returns in each worker, the variables "NAME=value" of its
- * environment; in the template None, when it is to load. The raylet's end is the template's. */
+/* template_serve(socket, after): fork a worker for each request, and call after(). Returns in each worker, the variables "NAME=value" of
+ * its environment; in the template None, when it is to load. The raylet's end is the template's. */
 PyObject *core_template_serve(PyObject *self, PyObject *args)
 {
     static struct request r;

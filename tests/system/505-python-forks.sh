@@ -6,5 +6,5 @@
 in_lab 1 "$@"
 
 [ -e "$MOB_BUILD/python/mobula/_core.abi3.so" ] || skip "built without Python"
-said=$(on h0 env PYTHONPATH="$MOB_BUILD/python" timeout 100 /usr/bin/python3 "$tests/python/test_template.py" 2>&1) || fail "$said"
+said=$(on h0 env PYTHONPATH="$MOB_BUILD/python" timeout 110 /usr/bin/python3 "$tests/python/test_template.py" 2>&1) || fail "$said"
 grep -q '^OK$' <<<"$said" || fail "$said"

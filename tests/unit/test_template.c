@@ -33,13 +33,13 @@ START_TEST(test_workers_wait_for_its_start_and_not_for_its_imports)
     ck_assert_int_eq(mob_template_deadline(&t), 11 * S);
     ck_assert(mob_template_begun(&t, 5 * S));
     expect(MOB_TEMPLATE_BARE, MOB_TEMPLATE_ASK);
-    ck_assert_int_eq(mob_template_deadline(&t), 7 * S);
+    ck_assert_int_eq(mob_template_deadline(&t), 10 * S);
     ck_assert_int_eq(mob_template_due(&t), 6 * S);          /* whom it forks has the CPUs first */
     ck_assert(!mob_template_loads(&t, 6 * S - 1));
     ck_assert(mob_template_loads(&t, 6 * S));
     expect(MOB_TEMPLATE_LOADING, MOB_TEMPLATE_PLAINLY);
     ck_assert(!mob_template_loads(&t, 6 * S));
-    ck_assert_int_eq(mob_template_deadline(&t), 7 * S);     /* who asked before is forked first */
+    ck_assert_int_eq(mob_template_deadline(&t), 10 * S);    /* who asked before is forked first */
     ck_assert(!mob_template_ready(&t, 6 * S));
     ck_assert(mob_template_answered(&t, true, 6 * S));
     ck_assert_int_eq(mob_template_deadline(&t), 126 * S);
@@ -55,14 +55,14 @@ START_TEST(test_each_answer_gives_time_for_the_next)
     make_ready(0);
     mob_template_asked(&t, 10 * S);
     mob_template_asked(&t, 11 * S);
-    ck_assert_int_eq(mob_template_deadline(&t), 12 * S);
+    ck_assert_int_eq(mob_template_deadline(&t), 15 * S);
     ck_assert(mob_template_answered(&t, true, 11 * S));
-    ck_assert_int_eq(mob_template_deadline(&t), 13 * S);
-    mob_template_ended(&t, 13 * S);
+    ck_assert_int_eq(mob_template_deadline(&t), 16 * S);
+    mob_template_ended(&t, 16 * S);
     expect(MOB_TEMPLATE_ENDING, MOB_TEMPLATE_PLAINLY);
     ck_assert_uint_eq(t.asked, 0);
-    ck_assert(!mob_template_answered(&t, true, 13 * S));
-    mob_template_gone(&t, 14 * S);
+    ck_assert(!mob_template_answered(&t, true, 16 * S));
+    mob_template_gone(&t, 17 * S);
     expect(MOB_TEMPLATE_ABSENT, MOB_TEMPLATE_START);
 }
 END_TEST
