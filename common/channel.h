@@ -57,6 +57,9 @@ bool mob_channel_take_back(struct mob_channel *c, uint64_t sequence);
 bool mob_channel_answer(struct mob_channel *c, struct mob_answer_frame *ret_frame, const void **ret_body);
 void mob_channel_answer_done(struct mob_channel *c);
 
+/* The task of this sequence, a stream, may have sent so many items in all (or MOB_STREAM_...). No-op if it is over. Then ring. */
+void mob_channel_allow(struct mob_channel *c, uint64_t sequence, uint32_t items);
+
 /* -- worker ------------------------------------------------------------------------------------------------------------ */
 
 /* Claim the oldest queued task of `epoch`: true, a checked copy of the frame, and its body, valid until mob_channel_done(). Skips
@@ -76,6 +79,14 @@ size_t mob_channel_reply_room(const struct mob_channel *c);
  * store; or the channel is broken. */
 struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_size, void **ret_body);
 void mob_channel_reply_commit(struct mob_channel *c);
+
+/* The same for an item of the claimed task, which stays claimed: status MOB_ANSWER_ITEM is the caller's to set. NULL: there is no room now;
+ * after each item that it reads the owner rings. */
+bool mob_channel_item_fits(struct mob_channel *c, size_t body_size);
+struct mob_answer_frame *mob_channel_item(struct mob_channel *c, size_t body_size, void **ret_body);
+void mob_channel_item_commit(struct mob_channel *c);
+/* How many the claimed task may have sent in all, or MOB_STREAM_... */
+uint32_t mob_channel_allowed(const struct mob_channel *c);
 
 /* Ring the owner's doorbell for answers, as mob_channel_ring() does; urgently, too, if no task of `epoch` is left in the ring, or the
  * answers fill half of it. */

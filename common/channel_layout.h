@@ -8,16 +8,18 @@
  *                         worker: CLAIMED     owner       compare-and-swap against TAKEN: one wins; acquire for the winner
  *                         owner: TAKEN        worker
  *                         worker: DONE        owner       release / acquire: the worker has read frame and body, they may be reused
+ *   tasks[].allowed       owner               worker      relaxed: a number that only says how far to go
  *   answers[].sequence    worker              owner       release / acquire: frame and body are there
  *   answers_done          owner               worker      release / acquire: the owner has read these answers' frames and bodies
  *   bytes_lent           both, RMW           both        how much of the answer bytes is promised to somebody (below)
  *
- * Sequence numbers start at 1, never wrap, and sequence s lives in slot s % SLOTS: zeroed memory is an empty channel.
+ * Sequence numbers start at 1, never wrap, and sequence s lives in slot s % SLOTS: zeroed memory is an empty channel. There are twice
+ * as many slots for answers: one half is kept for the tasks, an item of a stream takes one while fewer than half are full.
  *
  * Room for answers. The answer bytes are lent out in pieces: REPLY_MIN for each task that is pushed and not answered (the owner
- * takes them in batches, so that pushing costs no RMW), what an answer is larger than REPLY_MIN (the worker takes it), and one
- * REPLY_MIN for the gap that small answers may leave where the ring wraps. bytes_lent is the sum of what was lent; it is a promise
- * between honest ends only: each end checks its own writes against what the other has truly consumed.
+ * takes them in batches, so that pushing costs no RMW), what an answer is larger than REPLY_MIN and all of an item (the worker takes
+ * these), and one REPLY_MIN for the gap that small answers may leave where the ring wraps. bytes_lent is the sum of what was lent; it
+ * is a promise between honest ends only: each end checks its own writes against what the other has truly consumed.
  */
 #ifndef MOB_COMMON_CHANNEL_LAYOUT_H
 #define MOB_COMMON_CHANNEL_LAYOUT_H
@@ -25,6 +27,7 @@
 #include "common/channel.h"
 
 #define SLOTS ((uint64_t)MOB_CHANNEL_SLOTS)
+#define ANSWERS (2 * SLOTS)
 #define BYTES ((uint64_t)MOB_CHANNEL_BYTES)
 #define REPLY_MIN ((uint64_t)MOB_CHANNEL_REPLY_MIN)
 #define LENDABLE (BYTES - REPLY_MIN)
@@ -38,6 +41,7 @@ struct task_slot {
     _Alignas(64) _Atomic uint64_t claim;        /* sequence << CLAIM_BITS | enum claim */
     _Atomic uint32_t epoch;                     /* the frame's; the worker looks at it before it claims */
     uint32_t offset;                            /* of the body */
+    _Atomic uint32_t allowed;                   /* STREAM: how many items may be sent in all, or MOB_STREAM_... */
     struct mob_task_frame frame;
 };
 _Static_assert(sizeof(struct task_slot) == 64, "one cache line a task");
@@ -49,7 +53,7 @@ struct answer_slot {
 _Static_assert(sizeof(struct answer_slot) == 64, "one cache line an answer");
 
 #define CHANNEL_MAGIC 0x4d4f4243u
-#define CHANNEL_VERSION 1u
+#define CHANNEL_VERSION 2u
 
 struct memory {
     uint32_t magic, version, slots, bytes;      /* written by who made it */
@@ -57,7 +61,7 @@ struct memory {
     _Alignas(64) _Atomic uint64_t answers_done;
     _Alignas(64) _Atomic uint64_t bytes_lent;
     struct task_slot tasks[SLOTS];
-    struct answer_slot answers[SLOTS];
+    struct answer_slot answers[ANSWERS];
     unsigned char task_bytes[BYTES], answer_bytes[BYTES];
 };
 
@@ -73,6 +77,7 @@ struct owner_end {
     uint64_t answer;                    /* sequence of the answer that comes next */
     uint64_t answer_bytes, answer_end;  /* positions in the answer bytes: of that one's begin (or the gap before it), and end */
     uint64_t answer_extra;              /* what the worker borrowed for it */
+    bool answer_is_item;
     uint64_t ends[SLOTS];               /* of the bodies of tasks, by slot */
 };
 
@@ -85,7 +90,7 @@ struct worker_end {
     uint64_t reserved_end;
     uint32_t reserved_size;
     bool replying;
-    uint64_t ends[SLOTS];               /* of the bodies of answers, by slot */
+    uint64_t ends[ANSWERS];             /* of the bodies of answers, by slot */
 };
 
 struct mob_channel {

@@ -91,6 +91,7 @@ uint64_t mob_channel_commit(struct mob_channel *c)
     slot->frame.body_size = o->reserved_size;
     /* A worker that still looks at this slot's last task may read the new epoch: its compare-and-swap then fails. */
     atomic_store_explicit(&slot->epoch, slot->frame.epoch, memory_order_relaxed);
+    atomic_store_explicit(&slot->allowed, slot->frame.had + slot->frame.first, memory_order_relaxed);
     /* Release: frame, body, offset and epoch come before. The one publishing store. */
     atomic_store_explicit(&slot->claim, claim_word(o->next, CLAIM_QUEUED), memory_order_release);
     o->ends[o->next % SLOTS] = o->bytes_next = o->reserved_end;
@@ -135,14 +136,14 @@ bool mob_channel_take_back(struct mob_channel *c, uint64_t sequence)
 bool mob_channel_answer(struct mob_channel *c, struct mob_answer_frame *ret_frame, const void **ret_body)
 {
     struct owner_end *o = &c->owner;
-    struct answer_slot *slot = &c->shared->answers[o->answer % SLOTS];
+    struct answer_slot *slot = &c->shared->answers[o->answer % ANSWERS];
     uint64_t sequence, begin, padded;
 
     assert(c->role == MOB_CHANNEL_OWNER && !o->answering);
     /* Acquire: the frame and body are there. */
     sequence = atomic_load_explicit(&slot->sequence, memory_order_acquire);
     if (sequence != o->answer) {
-        if (sequence != (o->answer > SLOTS ? o->answer - SLOTS : 0))
+        if (sequence != (o->answer > ANSWERS ? o->answer - ANSWERS : 0))
             return channel_break(c, "an answer's sequence is not of its slot");
         return false;
     }
@@ -158,7 +159,11 @@ bool mob_channel_answer(struct mob_channel *c, struct mob_answer_frame *ret_fram
     padded = body_pad(ret_frame->body_size);
     begin = body_place(o->answer_bytes, padded);
     o->answer_end = begin + padded;
-    o->answer_extra = padded > REPLY_MIN ? o->answer_end - o->answer_bytes - REPLY_MIN : 0;
+    o->answer_is_item = ret_frame->status == MOB_ANSWER_ITEM;
+    if (o->answer_is_item)
+        o->answer_extra = o->answer_end - o->answer_bytes;
+    else
+        o->answer_extra = padded > REPLY_MIN ? o->answer_end - o->answer_bytes - REPLY_MIN : 0;
     o->answering = true;
     *ret_body = c->shared->answer_bytes + (begin & (BYTES - 1));
     return true;
@@ -176,5 +181,17 @@ void mob_channel_answer_done(struct mob_channel *c)
     o->answer_bytes = o->answer_end;
     o->answering = false;
     o->answer++;
-    task_over(c);
+    if (o->answer_is_item)
+        c->news = true;                 /* the worker may wait for the room */
+    else
+        task_over(c);
+}
+
+void mob_channel_allow(struct mob_channel *c, uint64_t sequence, uint32_t items)
+{
+    assert(c->role == MOB_CHANNEL_OWNER);
+    if (sequence < c->owner.oldest || sequence >= c->owner.next)
+        return;
+    atomic_store_explicit(&c->shared->tasks[sequence % SLOTS].allowed, items, memory_order_relaxed);
+    c->news = true;
 }

@@ -98,13 +98,13 @@ static void see_answers_done(struct mob_channel *c)
         return;
     }
     if (done > w->answers_done)
-        w->bytes_done = w->ends[done % SLOTS];
+        w->bytes_done = w->ends[done % ANSWERS];
     w->answers_done = done;
 }
 
 static bool answer_fits(const struct worker_end *w, uint64_t end)
 {
-    return w->answer - w->answers_done <= SLOTS && end - w->bytes_done <= BYTES;
+    return w->answer - w->answers_done <= ANSWERS && end - w->bytes_done <= BYTES;
 }
 
 size_t mob_channel_reply_room(const struct mob_channel *c)
@@ -147,26 +147,90 @@ struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_si
     w->reserved_size = (uint32_t)body_size;
     w->reserved_end = end;
     *ret_body = c->shared->answer_bytes + (begin & (BYTES - 1));
-    return &c->shared->answers[w->answer % SLOTS].frame;
+    return &c->shared->answers[w->answer % ANSWERS].frame;
+}
+
+/* The one publishing store, of what was reserved. */
+static void publish(struct mob_channel *c)
+{
+    struct worker_end *w = &c->worker;
+    struct answer_slot *slot = &c->shared->answers[w->answer % ANSWERS];
+
+    assert(w->replying);
+    slot->frame.body_size = w->reserved_size;
+    /* Release: frame and body come before. */
+    atomic_store_explicit(&slot->sequence, w->answer, memory_order_release);
+    w->ends[w->answer % ANSWERS] = w->bytes_next = w->reserved_end;
+    w->answer++;
+    w->replying = false;
+    c->news = true;
 }
 
 void mob_channel_reply_commit(struct mob_channel *c)
 {
     struct worker_end *w = &c->worker;
-    struct answer_slot *slot = &c->shared->answers[w->answer % SLOTS];
 
-    assert(w->replying);
-    slot->frame.body_size = w->reserved_size;
-    /* Release: frame and body come before. The one publishing store. */
-    atomic_store_explicit(&slot->sequence, w->answer, memory_order_release);
+    publish(c);
     /* Release: the answer comes before, so that DONE without an answer does not exist; and so do our reads of the task's frame and
      * body, which the owner may now overwrite. No swap: the owner changes a CLAIMED word never. */
     atomic_store_explicit(&c->shared->tasks[w->claimed % SLOTS].claim, claim_word(w->claimed, CLAIM_DONE), memory_order_release);
-    w->ends[w->answer % SLOTS] = w->bytes_next = w->reserved_end;
-    w->answer++;
     w->claimed = 0;
-    w->replying = false;
-    c->news = true;
+}
+
+/* -- items of a stream ------------------------------------------------------------------------------------------------------- */
+
+uint32_t mob_channel_allowed(const struct mob_channel *c)
+{
+    assert(c->role == MOB_CHANNEL_WORKER && c->worker.claimed != 0);
+    return atomic_load_explicit(&c->shared->tasks[c->worker.claimed % SLOTS].allowed, memory_order_relaxed);
+}
+
+/* A slot is left that is not kept for an answer. */
+static bool item_slot_is_free(struct mob_channel *c)
+{
+    const struct worker_end *w = &c->worker;
+
+    if (c->error == NULL && w->answer - 1 - w->answers_done >= SLOTS)
+        see_answers_done(c);
+    return c->error == NULL && w->answer - 1 - w->answers_done < SLOTS;
+}
+
+bool mob_channel_item_fits(struct mob_channel *c, size_t body_size)
+{
+    uint64_t padded = body_pad(body_size), end = body_place(c->worker.bytes_next, padded) + padded;
+    uint64_t lent = atomic_load_explicit(&c->shared->bytes_lent, memory_order_relaxed);
+
+    return item_slot_is_free(c) && lent <= LENDABLE && LENDABLE - lent >= end - c->worker.bytes_next;
+}
+
+struct mob_answer_frame *mob_channel_item(struct mob_channel *c, size_t body_size, void **ret_body)
+{
+    struct worker_end *w = &c->worker;
+    uint64_t begin, end, padded = body_pad(body_size);
+
+    assert(w->claimed != 0 && !w->replying);
+    if (padded > BYTES || !item_slot_is_free(c))
+        return NULL;
+    begin = body_place(w->bytes_next, padded);
+    end = begin + padded;
+    if (!answer_bytes_lend(c, end - w->bytes_next))
+        return NULL;
+    if (!answer_fits(w, end))
+        see_answers_done(c);
+    if (c->error == NULL && !answer_fits(w, end))
+        channel_break(c, "the owner kept no room for an item");
+    if (c->error != NULL)
+        return NULL;
+    w->replying = true;
+    w->reserved_size = (uint32_t)body_size;
+    w->reserved_end = end;
+    *ret_body = c->shared->answer_bytes + (begin & (BYTES - 1));
+    return &c->shared->answers[w->answer % ANSWERS].frame;
+}
+
+void mob_channel_item_commit(struct mob_channel *c)
+{
+    publish(c);
 }
 
 bool mob_channel_half_full(struct mob_channel *c)

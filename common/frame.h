@@ -17,16 +17,22 @@
 struct mob_task_frame {
     uint64_t task;              /* the owner's number of it: (task, attempt) never repeats */
     uint64_t function;          /* mob_name_hash() */
-    uint64_t name;              /* 0, or mob_name_hash() of a name that a name frame told before (see owner) */
     uint32_t epoch;
     uint32_t args;
     uint32_t body_size;
     uint16_t attempt;
     uint16_t returns;
-    uint32_t flags;             /* MOB_TASK_... */
-    uint32_t zero;
+    uint16_t flags;             /* MOB_TASK_... */
+    uint16_t first;             /* STREAM: so many items may be sent until more are allowed */
+    uint32_t had;               /* STREAM: the owner has so many, of earlier attempts: they are not sent again */
 };
 #define MOB_TASK_URGENT 1u      /* others depend on the answer: wake the owner at once */
+#define MOB_TASK_STREAM 2u      /* it yields items before its answer (docs/protocol.md, Streams) */
+
+/* In the place of how many items may be sent. */
+#define MOB_STREAM_UNREAD UINT32_MAX            /* nobody reads them any more: none need be sent */
+#define MOB_STREAM_STOP (UINT32_MAX - 1)        /* the task is cancelled */
+#define MOB_STREAM_ITEMS_MAX (UINT32_MAX - 2)
 
 enum mob_value_kind {
     MOB_VALUE_INLINE,           /* bytes follow */
@@ -61,14 +67,15 @@ struct mob_answer_frame {
     uint32_t body_size;
     uint16_t attempt;
     uint16_t returns;
-    int32_t status;             /* MOB_OK or MOB_ANSWER_RAISED: values follow; or the error's code */
-    uint32_t epoch;
+    int32_t status;             /* MOB_OK or MOB_ANSWER_RAISED: values follow; MOB_ANSWER_ITEM; or the error's code */
+    uint32_t item;              /* ITEM: which, from 0 */
 };
 
 #define MOB_ANSWER_RAISED INT32_MIN     /* the values are there, and say themselves that the task failed */
+#define MOB_ANSWER_ITEM (INT32_MIN + 1) /* no end of the attempt: an item of a stream, one value, the return `item` + 1 of its task */
 static inline bool mob_answer_has_values(const struct mob_answer_frame *f)
 {
-    return f->status == 0 || f->status == MOB_ANSWER_RAISED;
+    return f->status == 0 || f->status == MOB_ANSWER_RAISED || f->status == MOB_ANSWER_ITEM;
 }
 
 static inline size_t mob_frame_pad(size_t size)

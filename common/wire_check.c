@@ -38,6 +38,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_ANSWER_FRAMES] = { { 0 }, "AnswerFrames" },
     [MOBULA__ENVELOPE__BODY_TAKE_BACK] = { { 0 }, "TakeBack" },
     [MOBULA__ENVELOPE__BODY_TAKEN] = { { 0 }, "Taken" },
+    [MOBULA__ENVELOPE__BODY_ALLOW] = { { 0 }, "Allow" },
     [MOBULA__ENVELOPE__BODY_CHANNEL_OPEN] = { { AT(ChannelOpen, owner), AT(ChannelOpen, worker) }, "ChannelOpen" },
     [MOBULA__ENVELOPE__BODY_OUTPUT] = { { 0 }, "Output" },
     [MOBULA__ENVELOPE__BODY_WATCH] = { { AT(Watch, object) }, "Watch" },

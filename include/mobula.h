@@ -86,6 +86,7 @@ static inline struct mob_value mob_value_ref(const struct mob_ref *r) { struct m
 struct mob_fn;
 struct mob_task;
 struct mob_buffer;
+struct mob_items;
 struct mob_waitset;
 
 struct mob_init_options {
@@ -162,6 +163,7 @@ struct mob_options {
     const char *name;           /* for people; NULL: the function's */
     uint32_t returns;           /* results, at most 8192; 0: 1 */
     int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever */
+    uint32_t unread_max;        /* of a stream: items that may wait to be read, then mob_yield() waits; 0: as many as take 64 MiB */
 };
 
 /* A function with options, checked once. Threads may share it. Destroy it when no call needs it any more; running tasks do not. */
@@ -174,6 +176,28 @@ int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, stru
 /* Stop the task that makes `ref`: not started: never runs; running: mob_cancelled() says so, 5 s later SIGTERM, 5 s later SIGKILL;
  * force: SIGKILL at once. Its refs answer MOB_ERR_CANCELLED. Ended already: no-op. */
 int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err);
+
+/* -- Streams ----------------------------------------------------------------------------------------------------------- */
+
+/* Call a task whose items can be read while it runs. The stream is yours to close. `returns` must be 1: that is the stream's end. */
+struct mob_items *mob_call_items(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_error *err);
+/* 1: the next item, whose value or error is there; its ref is yours to drop. 0: there is none any more. -1: an error of the call, such
+ * as MOB_ERR_TIMEOUT. A task that failed, died too often or was cancelled shows that as the last item: the get of its ref fails. One
+ * that is tried again goes on after the items that came: it must yield the same ones in the same order. Threads may share a stream;
+ * each item goes to one of them. */
+int mob_items_next(struct mob_items *s, int64_t timeout_ms, struct mob_ref **ret_ref, struct mob_error *err);
+/* A ref of what mob_items_next() will return, or of the end, before it has come: for mob_wait() and waitsets. Yours to drop. */
+struct mob_ref *mob_items_peek(struct mob_items *s, struct mob_error *err);
+/* A ref of the end: what the task returns, or its error. Yours to drop; mob_cancel() takes it. While somebody waits for it, the items that
+ * come are not bounded, unless by unread_max. */
+struct mob_ref *mob_items_end(struct mob_items *s, struct mob_error *err);
+/* Nobody will read: unread items are freed, and those that would come, too. The task runs on to its end. NULL is fine. */
+void mob_items_close(struct mob_items *s);
+
+/* Inside a task that was called so, on its own thread: the next item, as mob_return() has it. Returns when another may follow: it waits
+ * while too many are unread. MOB_ERR_CANCELLED: the task is cancelled; return soon. */
+int mob_yield(struct mob_task *t, struct mob_value value, struct mob_error *err);
+int mob_yield_buffer(struct mob_task *t, struct mob_buffer *b, struct mob_error *err);      /* consumes b: no copy */
 
 /* -- Objects ----------------------------------------------------------------------------------------------------------- */
 

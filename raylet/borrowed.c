@@ -133,7 +133,8 @@ bool mob_borrowed_over(struct mob_raylet *r, const struct arrival *a)
 bool mob_borrowed_used(struct mob_raylet *r, const struct arrival *a)
 {
     uint64_t lease = a->e->body_case == MOBULA__ENVELOPE__BODY_TASK_FRAMES ? a->e->task_frames->lease
-        : a->e->body_case == MOBULA__ENVELOPE__BODY_TAKE_BACK ? a->e->take_back->lease : a->e->cancel->lease;
+        : a->e->body_case == MOBULA__ENVELOPE__BODY_TAKE_BACK ? a->e->take_back->lease
+        : a->e->body_case == MOBULA__ENVELOPE__BODY_ALLOW ? a->e->allow->lease : a->e->cancel->lease;
 
     return find(r, a->to.node, lease, a->from) != NULL;
 }

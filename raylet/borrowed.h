@@ -26,7 +26,7 @@ void mob_borrowed_fini(struct peer *lender);
 bool mob_borrowed_granted(struct mob_raylet *r, const struct arrival *a);       /* Grant */
 bool mob_borrowed_returned(struct mob_raylet *r, const struct arrival *a);      /* Return */
 bool mob_borrowed_over(struct mob_raylet *r, const struct arrival *a);          /* LeaseOver */
-bool mob_borrowed_used(struct mob_raylet *r, const struct arrival *a);          /* TaskFrames, TakeBack, Cancel: is it the sender's? */
+bool mob_borrowed_used(struct mob_raylet *r, const struct arrival *a);          /* TaskFrames and what is said of them: the sender's? */
 bool mob_borrowed_from_lender(struct mob_raylet *r, const struct arrival *a);   /* Recall, AnswerFrames, Taken ...: from a raylet */
 
 /* The lender cannot be reached: all owners learn that their leases there are over. */

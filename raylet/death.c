@@ -110,7 +110,7 @@ static void clear_store(struct mob_raylet *r, const struct lease *l)
         || (owner.node == r->self.node && mob_process_find(r, owner.process) == NULL))
         mob_store_owner_gone(r->config.store, owner);           /* sealed since the owner's end */
     else if (l->proxy != NULL && mob_process_runs(p, l->epoch, &task, &attempt) && mob_map_get(&l->proxy->flights, task) != NULL)
-        mob_store_attempt_gone(r->config.store, p->address.process, owner, task);
+        mob_store_attempt_gone(r->config.store, p->address.process, owner, task, mob_proxy_items(l->proxy, task));
 }
 
 static void bury_lease(struct mob_raylet *r, struct lease *l, const struct mob_exit *exit)

@@ -50,6 +50,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_UNSTAGE] = { .hear = mob_stage_on_unstage, .from = LOCAL | PEER, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ANSWER_FRAMES] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_TAKE_BACK] = { mob_proxy_on_take_back, mob_borrowed_used, LOCAL | PEER, LOCAL },
+    [MOBULA__ENVELOPE__BODY_ALLOW] = { mob_proxy_on_allow, mob_borrowed_used, PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_TAKEN] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_OUTPUT] = { .passes = passes_output, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_WATCH] = { .passes = mob_question_watch, .pass_from = LOCAL | PEER },

@@ -8,6 +8,9 @@
  * The owner cannot see the worker's page. So this file does what an owner on the same node does by itself: when the worker
  * blocks, or its task has run 4 times as long as expected (2 ms at least), it takes back what has not started, and says
  * Taken unasked.
+ *
+ * Items of a stream pass as answers do, and leave the flight in the air; how many more may come is Allow's to say, and is written where the
+ * worker looks.
  */
 #include "raylet/proxy.h"
 
@@ -26,6 +29,8 @@ struct flight {
     uint32_t attempt;
     uint64_t sequence;                  /* in the ring */
     uint32_t size;                      /* of the body */
+    uint32_t items;                     /* of a stream: its owner has been told so many */
+    uint32_t allowed;                   /* by Allow, while pending; 0: nothing */
     bool pending;
     struct mob_task_frame frame;        /* with what follows: while pending */
     uint8_t body[];
@@ -106,6 +111,8 @@ void mob_proxy_pump(struct mob_raylet *r, struct proxy *p)
     mob_list_each(f, &p->pending, struct flight, link) {
         if (!push(channel, &f->frame, f->body, &f->sequence))
             break;
+        if (f->allowed != 0)
+            mob_channel_allow(channel, f->sequence, f->allowed);
         f->pending = false;
         mob_list_remove(&f->link);
         mob_list_append(&p->in_ring, &f->link);
@@ -129,6 +136,8 @@ static struct flight *take_off(struct proxy *p, const struct mob_task_frame *fra
     f->task = frame->task;
     f->attempt = frame->attempt;
     f->size = frame->body_size;
+    f->items = frame->had;
+    f->allowed = 0;
     f->pending = true;
     f->frame = *frame;
     memcpy(f->body, body, frame->body_size);
@@ -250,11 +259,16 @@ void mob_proxy_drain(struct mob_raylet *r, struct proxy *p)
         }
         add_to_batch(r, p, &frame, body);
         mob_channel_answer_done(channel);
+        if (frame.status == MOB_ANSWER_ITEM) {
+            f->items++;
+            continue;
+        }
         learn(p, &frame);
         land(p, f);
         any = true;
     }
     send_batch(r, p);
+    mob_channel_ring(channel, true);    /* the worker may wait for the room of its items */
     if (mob_channel_error(channel) != NULL) {
         end_lease(r, p, mob_channel_error(channel));
     } else if (any) {
@@ -262,6 +276,29 @@ void mob_proxy_drain(struct mob_raylet *r, struct proxy *p)
         if (!mob_list_empty(&p->pending))
             mob_proxy_pump(r, p);
     }
+}
+
+void mob_proxy_on_allow(struct mob_raylet *r, const struct arrival *a)
+{
+    const Mobula__Allow *m = a->e->allow;
+    struct lease *l = mob_lease_of(r, m->lease, a->from);
+    struct flight *f = l != NULL && l->proxy != NULL ? mob_map_get(&l->proxy->flights, m->task) : NULL;
+
+    if (f == NULL || f->attempt != m->attempt)
+        return;
+    if (f->pending) {
+        f->allowed = m->items;
+        return;
+    }
+    mob_channel_allow(l->worker->channel, f->sequence, m->items);
+    mob_channel_ring(l->worker->channel, true);
+}
+
+uint32_t mob_proxy_items(const struct proxy *p, uint64_t task)
+{
+    const struct flight *f = mob_map_get(&p->flights, task);
+
+    return f != NULL ? f->items : 0;
 }
 
 /* -- taking back --------------------------------------------------------------------------------------------------------- */

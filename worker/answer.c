@@ -196,7 +196,9 @@ static void discard_values(struct mob_owner *o, const struct lease *l, const str
                                 .task = f->task };
     struct value v;
 
-    for (id.index = 0; id.index < f->returns && mob_answer_has_values(f) && next_value(&values, &id, &v) == 0; id.index++) {
+    if (f->status == MOB_ANSWER_ITEM)
+        id.index = f->item + 1;
+    for (uint32_t n = 0; n < f->returns && mob_answer_has_values(f) && next_value(&values, &id, &v) == 0; n++, id.index++) {
         if (v.kind == MOB_VALUE_STORED && !stale)
             mob_owner_copy_free(o, v.stored.node, &v.stored.object);
         drop_lent(o, &v, l->worker);
@@ -281,6 +283,33 @@ static void cancelled_there(struct mob_owner *o, struct task *t, const struct le
     mob_owner_task_fail_cancelled(o, t, &where, started_ns);
 }
 
+/* An item of a stream. A worker that sends rubbish, or out of turn, gets no more tasks. */
+static void take_item(struct mob_owner *o, struct task *t, struct lease *l, const struct mob_answer_frame *f, const uint8_t *body)
+{
+    struct values values = { body, body + f->body_size };
+    struct mob_object_id id = id_of(o, t, f->item + 1);
+    struct object *b;
+    struct value v;
+
+    if (!t->streams || f->item > MOB_STREAM_ITEMS_MAX || next_value(&values, &id, &v) < 0 || values.at != values.end) {
+        mob_owner_lease_broken(o, l, "an item that it sent is malformed");
+        return;
+    }
+    if (!t->cancelled && !mob_owner_stream_come(o, t, f->item, &b)) {
+        mob_owner_lease_broken(o, l, "it sent an item out of turn");
+        return;
+    }
+    if (t->cancelled || b == NULL) {            /* nobody will read it */
+        if (v.kind == MOB_VALUE_STORED)
+            mob_owner_copy_free(o, v.stored.node, &v.stored.object);
+        drop_lent(o, &v, l->worker);
+        return;
+    }
+    set_value(o, b, &v, l->worker);
+    mob_owner_stream_came(o, t, b);
+    mob_owner_objects_tell(o);
+}
+
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
 {
     const struct object *b = mob_owner_object_at(o, f->task);
@@ -289,6 +318,10 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
 
     if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt) {
         discard_values(o, l, f, body, true);
+        return;
+    }
+    if (f->status == MOB_ANSWER_ITEM) {
+        take_item(o, t, l, f, body);
         return;
     }
     ran = measure(o, t, l, f);
@@ -300,6 +333,8 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
         cancelled_there(o, t, l, ran.started_ns);
     } else if (mob_answer_has_values(f) && values_are_good(o, t, f, body)) {
         note_end(o, t, f, ran);
+        if (t->streams && f->status == MOB_ANSWER_RAISED)
+            mob_owner_stream_raised(o, t);
         take_values(o, t, l, f, body);
     } else {
         take_error(o, t, l, f, body, ran.started_ns);

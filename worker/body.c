@@ -209,10 +209,15 @@ void mob_owner_body_frame(const struct mob_owner *o, const struct task *t, void 
 void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const struct lease *l, size_t body_size,
                           struct mob_task_frame *ret)
 {
+    uint32_t had = 0, first = 0;
+
+    if (t->streams)
+        mob_owner_stream_push(o, t, &had, &first);
     *ret = (struct mob_task_frame){
-        .task = t->number, .function = t->kind->function, .name = t->kind->name, .epoch = l->epoch, .args = t->args,
+        .task = t->number, .function = t->kind->function, .epoch = l->epoch, .args = t->args,
         .body_size = (uint32_t)body_size, .attempt = t->attempt, .returns = t->returns,
-        .flags = mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0,
+        .flags = (uint16_t)((mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0) | (t->streams ? MOB_TASK_STREAM : 0)),
+        .had = had, .first = (uint16_t)first,
     };
 }
 

@@ -16,7 +16,7 @@
 
 struct mob_fn {
     uint64_t era;
-    uint32_t shape, returns;
+    uint32_t shape, returns, unread_max;
     int32_t max_retries;
     uint64_t function;
     char *name;
@@ -117,6 +117,7 @@ struct mob_fn *mob_fn(const char *name, const struct mob_options *opt, struct mo
     fn->name = mob_strdup(o.name != NULL ? o.name : name);
     fn->returns = o.returns == 0 ? 1 : o.returns;
     fn->max_retries = o.max_retries == 0 ? RETRIES_DEFAULT : o.max_retries == MOB_NO_RETRY ? 0 : o.max_retries;
+    fn->unread_max = o.unread_max;
     fn->shape = mob_owner_shape(r->owner, &shape);
     mob_leave(r);
     return fn;
@@ -180,19 +181,19 @@ static void arg_done(struct mob_runtime *r, const struct mob_arg *arg, struct ma
     free(made->packed);
 }
 
-static int submit(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_arg *args, size_t count, uint64_t *ret_refs,
-                  struct mob_error *err)
+static int submit(struct mob_runtime *r, const struct mob_fn *fn, bool streams, const struct mob_arg *args, size_t count,
+                  uint64_t *ret_refs, struct mob_error *err)
 {
     struct mob_submit s = {
         .shape = fn->shape, .depth = r->depth, .function = fn->function, .name = fn->name, .returns = fn->returns,
-        .max_retries = fn->max_retries, .args = args, .arg_count = count,
+        .max_retries = fn->max_retries, .streams = streams, .unread_max = fn->unread_max, .args = args, .arg_count = count,
     };
 
     return mob_owner_submit(r->owner, &s, ret_refs, err);
 }
 
 /* Arguments, submit, and drop the refs that were made for arguments: the task holds them now. */
-static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_value *values, size_t count,
+static int call_with(struct mob_runtime *r, const struct mob_fn *fn, bool streams, const struct mob_value *values, size_t count,
                      uint64_t *ret_refs, struct mob_error *err)
 {
     struct mob_arg few[FEW], *args = count <= FEW ? few : mob_alloc(count * sizeof *args);
@@ -205,7 +206,7 @@ static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struc
         n++;
     }
     if (rc == 0)
-        rc = submit(r, fn, args, count, ret_refs, err);
+        rc = submit(r, fn, streams, args, count, ret_refs, err);
     while (n-- > 0)
         arg_done(r, &args[n], &made[n]);
     if (args != few) {
@@ -213,6 +214,17 @@ static int call_with(struct mob_runtime *r, const struct mob_fn *fn, const struc
         free(made);
     }
     return rc;
+}
+
+static int check_call(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_error *err)
+{
+    if (args == NULL && count > 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "a call with %zu arguments at NULL", count);
+    if (fn == NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "a call of NULL");
+    if (fn->era != r->era)
+        return mob_error_set(err, MOB_ERR_INVALID, "the function is of before mob_shutdown(); make it again with mob_fn()");
+    return r->worker ? mob_service_start(r, err) : 0;
 }
 
 int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_ref **ret_refs, struct mob_error *err)
@@ -223,17 +235,10 @@ int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, stru
 
     if (r == NULL)
         return -1;
-    if (args == NULL && count > 0)
-        rc = mob_error_set(err, MOB_ERR_INVALID, "mob_call() with %zu arguments at NULL", count);
-    else if (fn == NULL || fn->era != r->era)
-        rc = mob_error_set(err, MOB_ERR_INVALID, fn == NULL ? "mob_call() of NULL" : "the function is of before mob_shutdown(); "
-                           "make it again with mob_fn()");
-    else if (r->worker && mob_service_start(r, err) < 0)
-        rc = -1;
-    else {
+    if ((rc = check_call(r, fn, args, count, err)) == 0) {
         if (fn->returns > FEW)
             refs = mob_alloc(fn->returns * sizeof *refs);
-        rc = call_with(r, fn, args, count, refs, err);
+        rc = call_with(r, fn, false, args, count, refs, err);
         for (uint32_t i = 0; rc == 0 && i < fn->returns; i++)
             ret_refs[i] = mob_ref_of(refs[i]);
     }
@@ -241,6 +246,19 @@ int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, stru
     if (refs != few)
         free(refs);
     return rc;
+}
+
+struct mob_items *mob_call_items(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    uint64_t end = 0;
+
+    if (r == NULL)
+        return NULL;
+    if (check_call(r, fn, args, count, err) < 0 || call_with(r, fn, true, args, count, &end, err) < 0)
+        end = 0;
+    mob_leave(r);
+    return (struct mob_items *)(uintptr_t)end;
 }
 
 int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err)

@@ -16,6 +16,7 @@
 #include "worker/slab.h"
 #include "worker/near.h"
 #include "worker/stage.h"
+#include "worker/stream.h"
 #include "worker/task.h"
 #include "worker/watch.h"
 

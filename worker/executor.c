@@ -13,6 +13,9 @@
  * there has its channel broken by common/channel.c; nothing is claimed from it any more, and the raylet ends the lease when the
  * owner does.
  *
+ * A RUNNING stream yields items: frames as answers are, in turn, as many as its owner allows; they leave the task claimed. Those that the
+ * owner has of an earlier attempt are only counted.
+ *
  * An answer's room: the ring keeps MOB_ANSWER_KEPT bytes free for each claimed task, so an error and a few stored values always
  * fit.
  */
@@ -45,6 +48,7 @@ struct mob_executor {
     bool running, has_next;
     int64_t started_ns, ended_ns;       /* of the running task, of the last one */
     uint32_t flags;                     /* of the running task's frame */
+    uint32_t items, had;                /* yielded by it; of them, those that its owner had */
     struct mob_run_arg *args;           /* of the running task; room for args_room */
     size_t args_room;
 };
@@ -280,13 +284,15 @@ static bool run_begin(struct mob_executor *e, const struct mob_task_frame *frame
 {
     struct mob_run run = {
         .task = frame->task, .function = frame->function, .attempt = frame->attempt, .returns = frame->returns,
-        .lease = &e->lease, .arg_count = frame->args,
+        .lease = &e->lease, .arg_count = frame->args, .streams = (frame->flags & MOB_TASK_STREAM) != 0,
     };
     struct mob_error why;
 
     e->running = true;
     e->started_ns = e->world->now_ns(e->world);
     e->flags = frame->flags;
+    e->items = 0;
+    e->had = frame->had;
     page_begin(e, frame);
     if (parse_args(e, frame, body) < 0)
         mob_error_set(&why, MOB_ERR_PROTOCOL, "the arguments of task %llu are malformed", (unsigned long long)frame->task);
@@ -340,7 +346,6 @@ static struct mob_answer_frame *answer_begin(struct mob_executor *e, const struc
     memset(a, 0, sizeof *a);
     a->task = run->task;
     a->attempt = (uint16_t)run->attempt;
-    a->epoch = e->lease.epoch;
     a->started_ns = e->started_ns;
     a->ended_ns = e->ended_ns = e->world->now_ns(e->world);
     a->body_size = (uint32_t)size;
@@ -450,6 +455,57 @@ void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const 
         mob_channel_reply_commit(e->channel);
     }
     run_end(e);
+}
+
+/* -- items ------------------------------------------------------------------------------------------------------------------- */
+
+uint32_t mob_executor_item_index(const struct mob_executor *e)
+{
+    return e->items + 1;
+}
+
+size_t mob_executor_item_size(const struct mob_result *item)
+{
+    return answer_size(item);
+}
+
+enum mob_yield mob_executor_may_yield(const struct mob_executor *e)
+{
+    uint32_t allowed;
+
+    assert(e->running && e->channel != NULL);
+    allowed = mob_channel_allowed(e->channel);
+    if (allowed == MOB_STREAM_STOP || mob_channel_error(e->channel) != NULL || e->items >= MOB_STREAM_ITEMS_MAX)
+        return MOB_YIELD_STOP;
+    if (allowed == MOB_STREAM_UNREAD || e->items < e->had)
+        return MOB_YIELD_SKIP;
+    return e->items < allowed ? MOB_YIELD_SEND : MOB_YIELD_WAIT;
+}
+
+bool mob_executor_has_room(struct mob_executor *e, size_t size)
+{
+    return mob_channel_error(e->channel) != NULL || mob_channel_item_fits(e->channel, size);
+}
+
+enum mob_yield mob_executor_yield(struct mob_executor *e, const struct mob_run *run, const struct mob_result *item)
+{
+    enum mob_yield may = mob_executor_may_yield(e);
+    size_t size = answer_size(item);
+    struct mob_answer_frame *a;
+    void *body;
+
+    if (may == MOB_YIELD_SKIP)
+        e->items++;
+    if (may != MOB_YIELD_SEND)
+        return may;
+    if ((a = mob_channel_item(e->channel, size, &body)) == NULL)
+        return mob_channel_error(e->channel) != NULL ? MOB_YIELD_STOP : MOB_YIELD_WAIT;
+    *a = (struct mob_answer_frame){ .task = run->task, .attempt = (uint16_t)run->attempt, .returns = 1, .status = MOB_ANSWER_ITEM,
+                                    .item = e->items++, .started_ns = e->started_ns };
+    put_result(body, item);
+    mob_channel_item_commit(e->channel);
+    mob_channel_ring(e->channel, true);
+    return MOB_YIELD_SEND;
 }
 
 /* -- asked ------------------------------------------------------------------------------------------------------------------- */

@@ -65,6 +65,7 @@ struct mob_run {
     const struct mob_executor_lease *lease;
     const struct mob_run_arg *args;
     size_t arg_count;
+    bool streams;                       /* it may yield items */
     bool raised;                        /* false, for the caller to change: the results say that it failed */
 };
 
@@ -91,6 +92,22 @@ bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, cons
 size_t mob_executor_answer_size(const struct mob_run *run, const struct mob_result *results);
 /* Answer with an error; always fits (its text is cut to what the ring keeps free for each task). */
 void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why);
+
+/* -- the items of a stream --------------------------------------------------------------------------------------------------- */
+
+/* What the next item may do: be sent; come again later (the owner rings), as so many are not allowed yet, or the answer ring has no room
+ * for it; not be sent, as its owner has it of an earlier attempt, or nobody will read it; or nothing any more: the task is cancelled, or
+ * the ring broken. */
+enum mob_yield { MOB_YIELD_SEND, MOB_YIELD_WAIT, MOB_YIELD_SKIP, MOB_YIELD_STOP };
+enum mob_yield mob_executor_may_yield(const struct mob_executor *e);
+/* Send it, if it may be: else the same answers, and of a SKIP it counts as sent. */
+enum mob_yield mob_executor_yield(struct mob_executor *e, const struct mob_run *run, const struct mob_result *item);
+/* Would an item of so many bytes find room in the ring now? Or the ring is broken. */
+bool mob_executor_has_room(struct mob_executor *e, size_t size);
+/* It is return so many of its task: the name of what is stored for it. */
+uint32_t mob_executor_item_index(const struct mob_executor *e);
+/* Bytes of an answer with this one result. */
+size_t mob_executor_item_size(const struct mob_result *item);
 
 /* The running task sleeps: its page says so, and an owner that pushed others behind it is woken, to take them back. Or it goes on. */
 void mob_executor_block(struct mob_executor *e);

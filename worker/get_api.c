@@ -118,7 +118,7 @@ bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, si
 
 /* -- get --------------------------------------------------------------------------------------------------------------------- */
 
-static int ended_error(const struct mob_runtime *r, const char *what, struct mob_error *err)
+int mob_wait_ended(const struct mob_runtime *r, const char *what, struct mob_error *err)
 {
     if (r->state == MOB_RUNTIME_LOST) {
         if (err != NULL)
@@ -193,7 +193,7 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
         mob_fetch_start(r, &fetches[i], &wait, &left);
     }
     if (--left > 0 && !mob_wait_until(r, &wait, until_asked(r, fetches, count, deadline_ns)))
-        return ended_error(r, "the objects are ready, but did not arrive on this node in time", err);
+        return mob_wait_ended(r, "the objects are ready, but did not arrive on this node in time", err);
     for (size_t i = 0; i < count; i++) {
         if (fetches[i].over && fetches[i].data == NULL)
             return fetch_failed(r, refs[i], &fetches[i].why, err);
@@ -263,7 +263,7 @@ static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, 
     bool stored = false;
 
     if (!wait_and_tell(r, refs, count, deadline_ns))
-        return ended_error(r, "the value was not ready in time", err);
+        return mob_wait_ended(r, "the value was not ready in time", err);
     for (size_t i = 0; i < count; i++) {
         if (look_ready(r, refs[i], &info, err) < 0)
             return -1;
@@ -377,7 +377,7 @@ static int wait_locked(struct mob_runtime *r, const uint64_t *refs, size_t count
     while (cloned < count && (rc = mob_owner_clone(r->owner, refs[cloned], err)) == 0)
         cloned++;
     if (rc == 0 && !mob_wait_refs(r, refs, count, wanted, deadline_ns) && r->state != MOB_RUNTIME_UP)
-        rc = ended_error(r, "", err);
+        rc = mob_wait_ended(r, "", err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         mob_owner_look(r->owner, refs[i], &info, NULL);
         ready += info.state != MOB_OBJECT_PENDING;

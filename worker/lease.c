@@ -227,16 +227,17 @@ static struct task *claimed_task(const struct lease *l, const Mobula__LeaseOver 
  * one elsewhere they may have been lost with a link. */
 static void free_made(struct mob_owner *o, const struct lease *l, const struct task *t)
 {
-    Mobula__ObjectId *ids = mob_alloc(t->returns * sizeof *ids), **list = mob_alloc(t->returns * sizeof *list);
+    uint32_t first = 0, untold = t->streams ? mob_owner_stream_untold(o, t, &first) : 0, count = t->returns + untold;
+    Mobula__ObjectId *ids = mob_alloc(count * sizeof *ids), **list = mob_alloc(count * sizeof *list);
     Mobula__Free m = MOBULA__FREE__INIT;
 
-    for (uint32_t i = 0; i < t->returns; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
-                                    .task = t->number, .index = i };
+                                    .task = t->number, .index = i < t->returns ? i : first + i - t->returns };
 
         mob_wire_put_object(list[i] = &ids[i], &id);
     }
-    m.n_objects = t->returns;
+    m.n_objects = count;
     m.objects = list;
     m.maker = l->worker.process;
     mob_owner_send(o, (struct mob_address){ l->worker.node, 0 }, MOBULA__ENVELOPE__BODY_FREE, &m);

@@ -96,6 +96,8 @@ void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, bool force);
 
 bool mob_owner_remote_push(struct mob_owner *o, struct lease *l, struct task *t);
 void mob_owner_remote_flush(struct mob_owner *o);
+/* The task, a stream, may send so many items in all. */
+void mob_owner_remote_allow(struct mob_owner *o, struct lease *l, const struct task *t, uint32_t items);
 /* NULL: all. */
 void mob_owner_remote_take_back(struct mob_owner *o, struct lease *l, const struct task *only);
 void mob_owner_on_answer_frames(struct mob_owner *o, uint32_t node, const Mobula__AnswerFrames *m);

@@ -81,6 +81,12 @@ void mob_owner_channels_fini(struct mob_owner *o)
     mob_map_fini(&o->channels.by_worker);
 }
 
+static void ring_later(struct mob_owner *o, struct channel *c)
+{
+    if (mob_list_empty(&c->pushed))
+        mob_list_append(&o->channels.pushed, &c->pushed);
+}
+
 bool mob_owner_channel_push(struct mob_owner *o, struct lease *l, struct task *t)
 {
     struct channel *c = l->channel;
@@ -93,11 +99,16 @@ bool mob_owner_channel_push(struct mob_owner *o, struct lease *l, struct task *t
     mob_owner_frame_fill(o, t, l, size, frame);
     mob_owner_body_frame(o, t, body);
     t->sequence = mob_channel_commit(c->ring);
-    if (mob_list_empty(&c->pushed))
-        mob_list_append(&o->channels.pushed, &c->pushed);
+    ring_later(o, c);
     if (++c->unrung == RING_EARLY)
         mob_channel_ring(c->ring, false);
     return true;
+}
+
+void mob_owner_channel_allow(struct mob_owner *o, struct channel *c, uint64_t sequence, uint32_t items)
+{
+    mob_channel_allow(c->ring, sequence, items);
+    ring_later(o, c);
 }
 
 void mob_owner_channels_flush(struct mob_owner *o)
@@ -123,6 +134,8 @@ size_t mob_owner_channel_drain(struct mob_owner *o, struct channel *c, size_t li
         if (c->lease != NULL)
             mob_owner_answer(o, c->lease, &frame, body);
         mob_channel_answer_done(c->ring);
+        if (frame.status == MOB_ANSWER_ITEM)
+            ring_later(o, c);           /* its worker may wait for the room */
         n++;
     }
     if (c->lease != NULL && mob_channel_error(c->ring) != NULL)

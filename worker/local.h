@@ -37,6 +37,8 @@ bool mob_owner_channel_push(struct mob_owner *o, struct lease *l, struct task *t
 /* Take at most `limit` answers. Returns how many. */
 size_t mob_owner_channel_drain(struct mob_owner *o, struct channel *c, size_t limit);
 /* Ring whom something was pushed to. */
+/* The task of this sequence, a stream, may send more items: the worker is rung at the flush. */
+void mob_owner_channel_allow(struct mob_owner *o, struct channel *c, uint64_t sequence, uint32_t items);
 void mob_owner_channels_flush(struct mob_owner *o);
 
 #endif

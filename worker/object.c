@@ -76,7 +76,7 @@ struct object *mob_owner_object_create(struct mob_owner *o, struct task *maker)
     b->pins = maker != NULL;
     b->index = 0;
     b->state = MOB_OBJECT_PENDING;
-    b->borrowed = b->told = b->packed = b->contains = false;
+    b->borrowed = b->told = b->packed = b->contains = b->streams = false;
     b->task = object_number(b);
     b->maker = maker;
     b->group = NULL;
@@ -105,6 +105,8 @@ struct object *mob_owner_object_find(const struct mob_owner *o, const struct mob
         return NULL;
     if (id->index == 0)
         return b;
+    if (b->streams)
+        return mob_owner_stream_item(b, id->index);
     if (b->group == NULL || id->index >= b->group->count || b->group->slots[id->index] == GROUP_GONE)
         return NULL;
     return mob_owner_object_of_slot(o, b->group->slots[id->index]);
@@ -188,6 +190,14 @@ static void free_value(struct mob_owner *o, struct object *b)
         mob_owner_fault_drop(b->fault);
 }
 
+static void free_names(struct object *first)
+{
+    if (first->streams)
+        mob_owner_stream_free(first->stream);
+    else
+        free(first->group);
+}
+
 void mob_owner_object_release(struct mob_owner *o, struct object *b)
 {
     struct objects *os = &o->objects;
@@ -203,10 +213,12 @@ void mob_owner_object_release(struct mob_owner *o, struct object *b)
         mob_owner_contents_end(o, b);
     struct object *first = b->index > 0 ? mob_owner_object_at(o, b->task) : NULL;
 
-    if (first != NULL)
+    if (first != NULL && first->streams)
+        mob_owner_stream_forget(first, b->index);
+    else if (first != NULL)
         first->group->slots[b->index] = GROUP_GONE;
     else
-        free(b->group);
+        free_names(b);
     b->group = NULL;
     os->count--;
     if (++b->generation != 0) {                 /* 0: all numbers of this slot were used; it rests for ever */
@@ -322,9 +334,9 @@ static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
 static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
 {
     struct mob_object_id id = mob_wire_object(said);
-    const struct object *b = mob_owner_object_find(o, &id);
+    const struct object *b = mob_owner_object_find(o, &id), *end = id.index > 0 ? mob_owner_object_at(o, id.task) : NULL;
 
-    if (b != NULL && b->state == MOB_OBJECT_PENDING)
+    if (b != NULL ? b->state == MOB_OBJECT_PENDING : end != NULL && end->streams && mob_owner_stream_may_come(end, id.index))
         return;
     if (b == NULL || b->state != MOB_OBJECT_STORED || !mob_object_id_eq(&b->stored->id, &id) || !is_known_at(b->stored, node))
         mob_owner_copy_free(o, node, &id);
@@ -386,12 +398,19 @@ void mob_owner_objects_tell(struct mob_owner *o)
     os->telling = false;
 }
 
+void mob_owner_object_wanted(struct mob_owner *o, struct object *b)
+{
+    if (b->streams)
+        mob_owner_stream_want_end(o, b);
+    mob_owner_borrow_want(o, b);
+}
+
 void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker)
 {
     struct follower *f = slab_take(&o->objects.followers);
 
     assert(b->state == MOB_OBJECT_PENDING);
-    mob_owner_borrow_want(o, b);
+    mob_owner_object_wanted(o, b);
     *f = (struct follower){ .next = b->followers, .task = task, .asker = asker };
     b->followers = f;
 }
@@ -459,7 +478,7 @@ void mob_owner_objects_fini(struct mob_owner *o)
             continue;
         free_value(o, b);
         if (b->index == 0)
-            free(b->group);
+            free_names(b);
     }
     if (os->last_fault != NULL)
         mob_owner_fault_drop(os->last_fault);
@@ -487,7 +506,9 @@ void mob_owner_objects_check(const struct mob_owner *o)
         assert(b->state == MOB_OBJECT_PENDING || b->maker == NULL);
         assert(b->state != MOB_OBJECT_PENDING || b->pins > 0 || b->borrowed);
         assert(b->state == MOB_OBJECT_PENDING || b->followers == NULL || b->told);
-        if (b->index == 0 && b->group != NULL)
+        if (b->streams)
+            mob_owner_stream_check(o, b);
+        else if (b->index == 0 && b->group != NULL)
             for (uint32_t j = 1; j < b->group->count; j++)
                 assert(b->group->slots[j] == GROUP_GONE || mob_owner_object_of_slot(o, b->group->slots[j])->index == j);
     }

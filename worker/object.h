@@ -9,6 +9,7 @@
 #include "worker/owner.h"
 #include "worker/slab.h"
 
+struct stream;
 struct task;
 
 /* An error that many objects may share. */
@@ -42,16 +43,20 @@ struct group {
 struct object {
     uint32_t generation, slot;          /* its number, as a ref and on the wire */
     uint32_t refs;                      /* the user's */
-    uint32_t pins;                      /* ours: its task, tasks that take it, puts, Watches, the first's siblings */
+    uint32_t pins;                      /* ours: its task, tasks that take it, puts, Watches, the first's siblings or items */
     uint32_t index;                     /* return of its task */
     uint8_t state;                      /* enum mob_object_state */
     bool borrowed;                      /* stands for another owner's object: see borrow.c */
     bool told;                          /* in the list of those whose waiters are to be told */
     bool packed;                        /* INLINE: the bytes carry references (common/packed.h) */
     bool contains;                      /* keeps other objects alive: see contents.c */
+    bool streams;                       /* the end of a stream: see stream.c */
     uint64_t task;                      /* number of its task: of its own number, if it is the first return */
     struct task *maker;                 /* that task, while it is pending; NULL: a put, or another owner's object */
-    struct group *group;
+    union {
+        struct group *group;
+        struct stream *stream;          /* if it `streams` */
+    };
     struct mob_link waiters;            /* struct mob_waiter */
     struct follower *followers;         /* newest first */
     union {
@@ -136,6 +141,8 @@ void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copie
 /* Tell whoever waits for the objects that became ready since. No-op inside itself. */
 void mob_owner_objects_tell(struct mob_owner *o);
 
+/* Somebody waits for b, which is pending. */
+void mob_owner_object_wanted(struct mob_owner *o, struct object *b);
 void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker);
 /* Say Free to the nodes with copies of what was freed. */
 void mob_owner_objects_flush(struct mob_owner *o);

@@ -257,7 +257,7 @@ bool mob_owner_wait(struct mob_owner *o, uint64_t ref, struct mob_waiter *w)
 
     if (b == NULL || b->state != MOB_OBJECT_PENDING)
         return false;
-    mob_owner_borrow_want(o, b);
+    mob_owner_object_wanted(o, b);
     mob_list_append(&b->waiters, &w->link);
     return true;
 }

@@ -54,11 +54,21 @@ struct mob_submit {
     const char *name;                   /* for people; borrowed for the call */
     uint32_t returns;                   /* 1..MOB_RETURNS_MAX */
     int32_t max_retries;                /* -1 for ever */
+    bool streams;                       /* it yields items: its one return is the end of a stream, its ref the reader's until close */
+    uint32_t unread_max;                /* items that may wait to be read; 0: 64 MiB of them */
     const struct mob_arg *args;
     size_t arg_count;
 };
 int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *ret_refs, struct mob_error *err);
 int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_error *err);
+
+/* Streams (worker/stream.c), by the ref of their end. peek: a ref to the next item, pending until it comes, or to the end. take: 1 and
+ * the next item's ref, or 1 and 0 where it has not come; 0: there is none. If the end is an error, it comes last. end_ref: the end. Refs
+ * are the caller's. close: nobody will read. */
+uint64_t mob_owner_stream_peek(struct mob_owner *o, uint64_t stream, struct mob_error *err);
+int mob_owner_stream_take(struct mob_owner *o, uint64_t stream, uint64_t *ret_ref, struct mob_error *err);
+uint64_t mob_owner_stream_end_ref(struct mob_owner *o, uint64_t stream, struct mob_error *err);
+int mob_owner_stream_close(struct mob_owner *o, uint64_t stream, struct mob_error *err);
 
 /* A value that is there at once. */
 uint64_t mob_owner_put(struct mob_owner *o, const void *data, size_t size, struct mob_error *err);

@@ -65,6 +65,18 @@ void mob_owner_remote_flush(struct mob_owner *o)
         send_batch(o, mob_list_first(&o->leases.unsent, struct lease, unsent));
 }
 
+void mob_owner_remote_allow(struct mob_owner *o, struct lease *l, const struct task *t, uint32_t items)
+{
+    Mobula__Allow m = MOBULA__ALLOW__INIT;
+
+    send_batch(o, l);                           /* Allow shall find what it names */
+    m.lease = l->number;
+    m.task = t->number;
+    m.attempt = t->attempt;
+    m.items = items;
+    mob_owner_send(o, lender(l), MOBULA__ENVELOPE__BODY_ALLOW, &m);
+}
+
 void mob_owner_remote_take_back(struct mob_owner *o, struct lease *l, const struct task *only)
 {
     Mobula__TakeBack m = MOBULA__TAKE_BACK__INIT;

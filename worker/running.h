@@ -24,6 +24,7 @@ struct mob_task {
     struct task_result one_result;
     char few[256];                      /* small results stand here, no allocation */
     size_t few_used;
+    struct task_result item;            /* what is being yielded */
     bool named;                         /* what it prints is told under another name than its function's */
     const struct mob_stored_value *renamed;     /* the last result that got its name by its Seal; NULL: none did */
 };
@@ -33,8 +34,16 @@ int mob_task_resolve(struct mob_task *t, struct mob_error *err);
 /* What its answer names is known: what it still has of its arguments' references is held, and what it gave away, too, as their owners have
  * said; and the store has the results under their names. Lock held. */
 void mob_task_settle(struct mob_task *t);
-/* Seal result `i`, which is inline, in the store. Lock held. */
-int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err);
+/* Seal a result, which is inline, in the store: return `index` of the task. Lock held. */
+int mob_task_store_result(struct mob_task *t, struct task_result *result, uint32_t index, struct mob_error *err);
+/* Make a value, or a buffer, which it consumes, return `index` of the task. `keep`: small bytes are copied; else they are the caller's. */
+int mob_task_set_result(struct mob_task *t, struct task_result *result, uint32_t index, const struct mob_value *value, bool keep,
+                        struct mob_error *err);
+int mob_task_set_buffer(struct mob_task *t, struct task_result *result, uint32_t index, struct mob_buffer *b, struct mob_error *err);
+/* Free what it has; `failed`: nobody will see it, also what it left in the store. Lock held. */
+void mob_task_result_fini(struct mob_task *t, struct task_result *result, bool failed);
+/* Wait until owners have confirmed what was given away. Lock held. */
+void mob_task_settle_lent(struct mob_task *t);
 /* What is printed from here on is told under this name. */
 void mob_task_print_as(struct mob_runtime *r, const char *name);
 /* Unpin and free; `failed`: what the results left in the store, too. Lock held. */

@@ -259,6 +259,8 @@ bool mob_runtime_turn(struct mob_runtime *r, size_t limit)
     mob_runtime_flush(r);
     if (r->idle != NULL && mob_executor_pending(r->executor))
         mob_wait_done(r, r->idle);
+    if (r->yielding != NULL && mob_yield_is_due(r))
+        mob_wait_done(r, r->yielding);
     return any;
 }
 

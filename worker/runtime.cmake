@@ -3,7 +3,7 @@
 set(MOB_RUNTIME_SOURCES
     runtime.c pump.c inbox.c socket.c store_call.c world.c output.c
     init.c join.c worker_main.c
-    function.c call_api.c carried.c object_api.c get_api.c waitset.c task_api.c cluster_api.c explain_api.c)
+    function.c call_api.c carried.c object_api.c get_api.c waitset.c task_api.c stream_api.c cluster_api.c explain_api.c)
 set(MOB_RUNTIME_LIBRARIES mob_owner mob_store mob_common mob_proto PkgConfig::JANSSON Threads::Threads ${CMAKE_DL_LIBS})
 
 add_library(mobula SHARED ${MOB_RUNTIME_SOURCES})

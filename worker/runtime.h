@@ -87,6 +87,8 @@ struct mob_runtime {
     /* under the lock: who waits, who pumps (worker/pump.c) */
     struct mob_link waits;
     struct mob_wait *pump, *idle;       /* idle: a worker's main thread, between tasks */
+    struct mob_wait *yielding;          /* the same, until it may send an item of yield_size bytes */
+    size_t yield_size;
     bool pump_sleeps;
     pthread_t service;
     bool has_service;
@@ -179,6 +181,11 @@ void mob_query_fail_all(struct mob_runtime *r, const struct mob_error *why);
 
 /* Those that the program has not ended. */
 void mob_buffers_fini(struct mob_runtime *r);
+
+/* -- stream_api.c ------------------------------------------------------------------------------------------------------------ */
+
+/* May the running task send its item? */
+bool mob_yield_is_due(const struct mob_runtime *r);
 
 /* -- worker_main.c ----------------------------------------------------------------------------------------------------------- */
 

@@ -53,7 +53,7 @@ bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t)
 {
     const struct object *first = mob_owner_object_of_slot(o, (uint32_t)t->number);
 
-    return first->followers != NULL || (first->group != NULL && first->group->count > 1);
+    return first->followers != NULL || (!first->streams && first->group != NULL && first->group->count > 1);
 }
 
 /* -- submit ----------------------------------------------------------------------------------------------------------------- */
@@ -70,6 +70,8 @@ static int check(const struct mob_owner *o, const struct mob_submit *s, size_t *
     if (s->returns < 1 || s->returns > MOB_RETURNS_MAX)
         return mob_error_set(err, MOB_ERR_INVALID, "a task has 1 to %d returns, not %u: put several values in one", MOB_RETURNS_MAX,
                              s->returns);
+    if (s->streams && s->returns != 1)
+        return mob_error_set(err, MOB_ERR_INVALID, "a stream's task has 1 return, its end, and not %u", s->returns);
     if (s->max_retries < -1)
         return mob_error_set(err, MOB_ERR_INVALID, "max_retries is -1 (for ever) or more, not %d", s->max_retries);
     if (s->arg_count == 0) {
@@ -104,6 +106,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
     t->cancelled = t->carries = t->has_stored = t->staged = false;
+    t->streams = s->streams;
     o->tasks.in_state[TASK_WAITING]++;
     return t;
 }
@@ -195,6 +198,8 @@ int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *
     if ((t = create(o, s, body_size)) == NULL)
         return mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for %zu bytes of arguments", body_size);
     create_returns(o, t, ret_refs);
+    if (s->streams)
+        mob_owner_stream_create(o, mob_owner_object_at(o, ret_refs[0]), s->unread_max);
     t->shape->depth = s->depth;
     if (s->arg_count > 0)
         mob_owner_body_fill(o, t, s);
@@ -237,6 +242,8 @@ void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
     task_goto(o, t, TASK_PUSHED);
     t->lease = l;
     t->pushed_ns = o->now_ns;
+    if (t->streams)
+        mob_owner_stream_pushed(o, t);
 }
 
 void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, int64_t started_ns)
@@ -326,6 +333,8 @@ void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_e
 void mob_owner_task_end(struct mob_owner *o, struct task *t)
 {
     task_goto(o, t, TASK_DONE);
+    if (t->streams)
+        mob_owner_stream_end(o, t, mob_owner_task_return(o, t, 0));
     for (uint32_t i = t->returns; i-- > 0;) {   /* the first last: it has the names of the others */
         struct object *b = mob_owner_task_return(o, t, i);
 
@@ -357,6 +366,8 @@ int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_e
         return 0;
     if (t->state == TASK_PUSHED) {
         t->cancelled = true;
+        if (t->streams)
+            mob_owner_stream_stop(o, t);
         mob_owner_lease_cancel(o, t, force);
         return 0;
     }

@@ -46,6 +46,7 @@ struct task {
     bool carries;                       /* some arguments carry references */
     bool has_stored;                    /* QUEUED: some arguments are in the store: see near.c */
     bool staged;                        /* there is a struct stage of it: see stage.c */
+    bool streams;                       /* it yields items: see stream.c */
     uint8_t small[64];
 };
 _Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per queued task");

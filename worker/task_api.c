@@ -135,14 +135,10 @@ static void on_settled(struct mob_waiter *w)
     mob_wait_done(s->r, &s->wait);
 }
 
-void mob_task_settle(struct mob_task *t)
+void mob_task_settle_lent(struct mob_task *t)
 {
     struct settled s = { .waiter.ready = on_settled, .r = t->r };
 
-    if (t->renamed != NULL)
-        mob_store_await_name(t->r, &t->renamed->object, t->renamed->size);
-    if (!mob_owner_keep(t->r->owner))
-        return;
     mob_wait_init(&s.wait);
     s.wait.keeps_ns = MOB_KEEPS_CPU_NS;
     mob_list_init(&s.waiter.link);
@@ -151,17 +147,24 @@ void mob_task_settle(struct mob_task *t)
     mob_list_remove(&s.waiter.link);
 }
 
-int mob_task_store_result(struct mob_task *t, uint32_t i, struct mob_error *err)
+void mob_task_settle(struct mob_task *t)
 {
-    struct task_result *result = &t->results[i];
-    struct mob_object_id id = mob_executor_result_id(t->r->executor, &t->run, i);
+    if (t->renamed != NULL)
+        mob_store_await_name(t->r, &t->renamed->object, t->renamed->size);
+    if (mob_owner_keep(t->r->owner))
+        mob_task_settle_lent(t);
+}
+
+int mob_task_store_result(struct mob_task *t, struct task_result *result, uint32_t index, struct mob_error *err)
+{
+    struct mob_object_id id = mob_executor_result_id(t->r->executor, &t->run, index);
     struct mob_result *v = &result->value;
     struct mob_packed packed = { .data_size = v->size };
     uint64_t stored;
 
     assert(result->set && (v->kind == MOB_VALUE_INLINE || v->kind == MOB_VALUE_PACKED));
     if (v->kind == MOB_VALUE_PACKED && !mob_packed_read(v->data, v->size, &packed))
-        return mob_error_set(err, MOB_ERR_INVALID, "result %u is malformed", i);
+        return mob_error_set(err, MOB_ERR_INVALID, "result %u is malformed", index);
     if (mob_store_write(t->r, &id, v->data, packed.data_size, result->lent, v->lent_count, &stored, err) < 0)
         return -1;
     v->kind = MOB_VALUE_STORED;
@@ -177,21 +180,23 @@ static void lend_undo(struct mob_task *t, struct task_result *result)
     result->value.lent_count = 0;
 }
 
+void mob_task_result_fini(struct mob_task *t, struct task_result *result, bool failed)
+{
+    free(result->copy);
+    if (failed && result->set)
+        lend_undo(t, result);
+    free(result->lent);
+    if (failed && result->set && result->value.kind == MOB_VALUE_STORED)
+        mob_store_free(t->r, &result->value.stored.object);
+}
+
 void mob_task_fini(struct mob_task *t, bool failed)
 {
     for (size_t i = 0; t->fetches != NULL && i < t->run.arg_count; i++)
         if (t->fetches[i].link.next != NULL)
             mob_fetch_cancel(t->r, &t->fetches[i]);
-    for (uint32_t i = 0; i < t->run.returns; i++) {
-        struct task_result *result = &t->results[i];
-
-        free(result->copy);
-        if (failed && result->set)
-            lend_undo(t, result);
-        free(result->lent);
-        if (failed && result->set && result->value.kind == MOB_VALUE_STORED)
-            mob_store_free(t->r, &result->value.stored.object);
-    }
+    for (uint32_t i = 0; i < t->run.returns; i++)
+        mob_task_result_fini(t, &t->results[i], failed);
     if (t->results != &t->one_result)
         free(t->results);
     for (size_t i = 0; t->borrowed != NULL && i < t->run.arg_count && t->borrowed[i] != 0; i++)
@@ -304,9 +309,9 @@ static int return_ref(struct mob_task *t, struct task_result *result, const stru
 }
 
 /* Bytes, and references that they carry; in the store if that is too much for a ring. */
-static int return_carried(struct mob_task *t, size_t i, const struct mob_value *value, struct mob_error *err)
+static int return_carried(struct mob_task *t, struct task_result *result, uint32_t index, const struct mob_value *value,
+                          struct mob_error *err)
 {
-    struct task_result *result = &t->results[i];
     struct mob_carried c;
     size_t size;
     int rc;
@@ -318,7 +323,7 @@ static int return_carried(struct mob_task *t, size_t i, const struct mob_value *
         result->set = true;
         lend(t, result, c.numbers, c.count);
         mob_carried_fini(&c);
-        if (size > MOB_INLINE_MAX && (rc = mob_task_store_result(t, (uint32_t)i, err)) < 0) {
+        if (size > MOB_INLINE_MAX && (rc = mob_task_store_result(t, result, index, err)) < 0) {
             lend_undo(t, result);
             result->set = false;
         }
@@ -341,42 +346,49 @@ static void return_copy(struct mob_task *t, struct task_result *result, const vo
     result->set = true;
 }
 
-static int return_stored(struct mob_task *t, size_t i, const void *data, size_t size, struct mob_error *err)
+static int return_stored(struct mob_task *t, struct task_result *result, uint32_t index, const struct mob_value *value,
+                         struct mob_error *err)
 {
-    struct task_result *result = &t->results[i];
     int rc;
 
-    result->value = (struct mob_result){ .kind = MOB_VALUE_INLINE, .data = data, .size = size };
+    result->value = (struct mob_result){ .kind = MOB_VALUE_INLINE, .data = value->data, .size = value->size };
     result->set = true;
     pthread_mutex_lock(&t->r->lock);
-    rc = mob_task_store_result(t, (uint32_t)i, err);
+    rc = mob_task_store_result(t, result, index, err);
     mob_runtime_unlock(t->r);
     result->set = rc == 0;
     return rc;
+}
+
+int mob_task_set_result(struct mob_task *t, struct task_result *result, uint32_t index, const struct mob_value *value, bool keep,
+                        struct mob_error *err)
+{
+    if (value->ref != NULL)
+        return return_ref(t, result, value->ref, err);
+    if (value->data == NULL && value->size > 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "result %u of %s: %zu bytes at NULL", index, t->function->name, value->size);
+    if (mob_size_check(value->size, err) < 0)
+        return -1;
+    if (value->ref_count > 0)
+        return return_carried(t, result, index, value, err);
+    if (value->size > MOB_INLINE_MAX)
+        return return_stored(t, result, index, value, err);
+    if (keep)
+        return_copy(t, result, value->data, value->size);
+    else
+        *result = (struct task_result){ .set = true, .value = { .kind = MOB_VALUE_INLINE, .data = value->data, .size = value->size } };
+    return 0;
 }
 
 int mob_return(struct mob_task *t, size_t i, struct mob_value value, struct mob_error *err)
 {
     struct task_result *result = result_slot(t, i, err);
 
-    if (result == NULL)
-        return -1;
-    if (value.ref != NULL)
-        return return_ref(t, result, value.ref, err);
-    if (value.data == NULL && value.size > 0)
-        return mob_error_set(err, MOB_ERR_INVALID, "result %zu of %s: %zu bytes at NULL", i, t->function->name, value.size);
-    if (mob_size_check(value.size, err) < 0)
-        return -1;
-    if (value.ref_count > 0)
-        return return_carried(t, i, &value, err);
-    if (value.size > MOB_INLINE_MAX)
-        return return_stored(t, i, value.data, value.size, err);
-    return_copy(t, result, value.data, value.size);
-    return 0;
+    return result == NULL ? -1 : mob_task_set_result(t, result, (uint32_t)i, &value, true, err);
 }
 
 /* A small one becomes the result's copy; a large one is sealed where it lies, under the result's name. */
-static void return_buffer(struct mob_task *t, size_t i, struct task_result *result, struct buffer *b)
+static void return_buffer(struct mob_task *t, struct task_result *result, uint32_t index, struct buffer *b)
 {
     size_t size = b->size;
 
@@ -388,7 +400,7 @@ static void return_buffer(struct mob_task *t, size_t i, struct task_result *resu
         result->copy = mob_carried_pack(&b->carried, b->small, b->size, &size);
         result->value = (struct mob_result){ .kind = MOB_VALUE_PACKED, .data = result->copy, .size = size };
     } else {
-        struct mob_object_id id = mob_executor_result_id(t->r->executor, &t->run, (uint32_t)i);
+        struct mob_object_id id = mob_executor_result_id(t->r->executor, &t->run, index);
 
         mob_buffer_finish(b);
         mob_store_seal_as(t->r, &b->room, &id);
@@ -402,10 +414,22 @@ static void return_buffer(struct mob_task *t, size_t i, struct task_result *resu
     result->set = true;
 }
 
+int mob_task_set_buffer(struct mob_task *t, struct task_result *result, uint32_t index, struct mob_buffer *b, struct mob_error *err)
+{
+    struct buffer *taken;
+
+    pthread_mutex_lock(&t->r->lock);
+    if ((taken = mob_buffer_take(t->r, b, err)) != NULL) {
+        return_buffer(t, result, index, taken);
+        mob_buffer_free(t->r, taken);
+    }
+    mob_runtime_unlock(t->r);
+    return taken != NULL ? 0 : -1;
+}
+
 int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct mob_error *err)
 {
     struct task_result *result = result_slot(t, i, err);
-    struct buffer *taken;
 
     if (b == NULL)
         return mob_error_set(err, MOB_ERR_INVALID, "mob_return_buffer() of NULL");
@@ -413,13 +437,7 @@ int mob_return_buffer(struct mob_task *t, size_t i, struct mob_buffer *b, struct
         mob_abandon(b);
         return -1;
     }
-    pthread_mutex_lock(&t->r->lock);
-    if ((taken = mob_buffer_take(t->r, b, err)) != NULL) {
-        return_buffer(t, i, result, taken);
-        mob_buffer_free(t->r, taken);
-    }
-    mob_runtime_unlock(t->r);
-    return taken != NULL ? 0 : -1;
+    return mob_task_set_buffer(t, result, (uint32_t)i, b, err);
 }
 
 int mob_fail(struct mob_error *err, int user_code, const char *format, ...)

@@ -69,6 +69,8 @@ struct mob_view_pin {
 
 /* Wait for `wanted` of the refs; the caller has checked that each is one. False: the time is over, or everything ends. */
 bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t deadline_ns);
+/* Why such a wait ended in vain: -1, and MOB_ERR_TIMEOUT with these words, or what ended the runtime. */
+int mob_wait_ended(const struct mob_runtime *r, const char *what, struct mob_error *err);
 
 /* Put a copy into the store whatever its size: a ref to it, or 0. */
 uint64_t mob_put_stored(struct mob_runtime *r, const void *data, size_t size, const struct mob_carried *c, struct mob_error *err);

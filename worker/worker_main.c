@@ -157,7 +157,7 @@ static bool shrink(struct mob_task *t, struct mob_result *list, struct mob_error
         if (!is_bytes(&list[largest]) || (is_bytes(&list[i]) && list[i].size > list[largest].size))
             largest = i;
     if (t->run.returns == 0 || !is_bytes(&list[largest]) || list[largest].size <= sizeof(struct mob_stored_value)
-        || mob_task_store_result(t, largest, why) < 0)
+        || mob_task_store_result(t, &t->results[largest], largest, why) < 0)
         return false;
     list[largest] = t->results[largest].value;
     return true;

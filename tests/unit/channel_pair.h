@@ -80,6 +80,20 @@ static inline bool pair_reply(struct pair *p, uint64_t task, size_t size)
     return true;
 }
 
+/* The claimed task sends an item; false: no room. */
+static inline bool pair_item(struct pair *p, uint64_t task, size_t size)
+{
+    void *body;
+    struct mob_answer_frame *frame = mob_channel_item(p->worker, size, &body);
+
+    if (frame == NULL)
+        return false;
+    *frame = (struct mob_answer_frame){ .task = task, .status = MOB_ANSWER_ITEM };
+    memset(body, (int)(task & 0xff), size);
+    mob_channel_item_commit(p->worker);
+    return true;
+}
+
 /* Read one answer: the task's number, or 0. Its body is checked. */
 static inline uint64_t pair_answer(struct pair *p, size_t *ret_size)
 {

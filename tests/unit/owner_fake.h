@@ -210,7 +210,7 @@ static inline void fake_reply(struct fake *f, unsigned i, const struct mob_task_
     assert(a != NULL);
     *a = (struct mob_answer_frame){ .task = t->task, .started_ns = f->now_ns - took_ns, .ended_ns = f->now_ns,
                                     .body_size = (uint32_t)size, .attempt = t->attempt, .returns = t->returns,
-                                    .status = status, .epoch = t->epoch };
+                                    .status = status };
     if (size > 0)
         memcpy(to, body, size);
     mob_channel_reply_commit(w->end);

@@ -148,6 +148,64 @@ START_TEST(test_taken_back_task_never_runs_and_its_slot_is_used_again)
 }
 END_TEST
 
+/* Whatever a stream sends, the answers of all tasks that are pushed find room. */
+START_TEST(test_items_leave_the_room_of_answers)
+{
+    struct pair *p = pair_create();
+    uint64_t state = 7;
+
+    for (int lap = 0; lap < 6; lap++) {
+        uint64_t tasks = 1 + random_next(&state) % MOB_CHANNEL_SLOTS, items = 0, size = lap % 2 ? 8 : 8 + random_next(&state) % 90000;
+
+        for (uint64_t i = 1; i <= tasks; i++)
+            ck_assert_uint_ne(pair_push(p, i, 1, 8), 0);
+        ck_assert_uint_eq(pair_claim(p, 1), 1);
+        while (mob_channel_item_fits(p->worker, size)) {
+            ck_assert(pair_item(p, 1, size));
+            items++;
+        }
+        ck_assert(!pair_item(p, 1, size));
+        ck_assert_ptr_null(mob_channel_error(p->worker));
+        for (uint64_t i = 1; i <= tasks; i++) {
+            if (i > 1)
+                ck_assert_uint_eq(pair_claim(p, 1), i);
+            ck_assert(pair_reply(p, i, MOB_CHANNEL_REPLY_MIN));
+        }
+        for (uint64_t i = 0; i < items; i++)
+            ck_assert_uint_eq(pair_answer(p, NULL), 1);
+        for (uint64_t i = 1; i <= tasks; i++)
+            ck_assert_uint_eq(pair_answer(p, NULL), i);
+        ck_assert_uint_eq(pair_answer(p, NULL), 0);
+        ck_assert_ptr_null(mob_channel_error(p->owner));
+    }
+    pair_destroy(p);
+}
+END_TEST
+
+START_TEST(test_what_a_stream_may_send_stands_beside_it)
+{
+    struct pair *p = pair_create();
+    void *body;
+    struct mob_task_frame *frame = mob_channel_reserve(p->owner, 0, &body);
+    uint64_t sequence;
+
+    *frame = (struct mob_task_frame){ .task = 1, .epoch = 1, .flags = MOB_TASK_STREAM, .had = 5, .first = 2 };
+    sequence = mob_channel_commit(p->owner);
+    ck_assert_uint_eq(pair_claim(p, 1), 1);
+    ck_assert_uint_eq(mob_channel_allowed(p->worker), 7);
+    mob_channel_allow(p->owner, sequence, 100);
+    ck_assert_uint_eq(mob_channel_allowed(p->worker), 100);
+    mob_channel_allow(p->owner, sequence + 1, 3);
+    ck_assert(pair_item(p, 1, 8));
+    ck_assert_uint_eq(pair_answer(p, NULL), 1);
+    ck_assert(!mob_channel_take_back(p->owner, sequence));
+    ck_assert(pair_reply(p, 1, 8));
+    mob_channel_allow(p->owner, sequence, MOB_STREAM_STOP);     /* too late, and no harm */
+    ck_assert_uint_eq(pair_answer(p, NULL), 1);
+    pair_destroy(p);
+}
+END_TEST
+
 START_TEST(test_frames_of_another_epoch_are_not_claimed)
 {
     struct pair *p = pair_create();
@@ -341,6 +399,8 @@ int main(void)
     tcase_add_test(c, test_large_body_fits_an_empty_ring_wherever_it_stands);
     tcase_add_test(c, test_large_answer_takes_only_what_is_not_kept_for_others);
     tcase_add_test(c, test_taken_back_task_never_runs_and_its_slot_is_used_again);
+    tcase_add_test(c, test_items_leave_the_room_of_answers);
+    tcase_add_test(c, test_what_a_stream_may_send_stands_beside_it);
     tcase_add_test(c, test_frames_of_another_epoch_are_not_claimed);
     tcase_add_test(c, test_ring_sets_the_bit_the_peer_chose_and_wakes_it_once);
     tcase_add_test(c, test_a_peer_that_rings_without_end_does_not_keep_us);

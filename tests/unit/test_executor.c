@@ -167,6 +167,44 @@ START_TEST(test_runs_in_order_and_answers)
 }
 END_TEST
 
+START_TEST(test_a_stream_yields_what_is_allowed_and_not_had)
+{
+    struct bench *b = bench_ready();
+    struct mob_result item = { .kind = MOB_VALUE_INLINE, .data = "ok", .size = 2 };
+    struct mob_answer_frame answer;
+    struct mob_task_frame *f;
+    struct mob_run run;
+    const void *bytes;
+    uint64_t sequence;
+    void *to;
+
+    f = mob_channel_reserve(b->owner, 0, &to);
+    *f = (struct mob_task_frame){ .task = 100, .function = 11, .epoch = 1, .attempt = 1, .returns = 1, .flags = MOB_TASK_STREAM, .had = 1,
+                                  .first = 1 };
+    sequence = mob_channel_commit(b->owner);
+    ck_assert(mob_executor_claim(b->executor, &run));
+    ck_assert(run.streams);
+    ck_assert_int_eq(mob_executor_yield(b->executor, &run, &item), MOB_YIELD_SKIP);
+    ck_assert_uint_eq(mob_executor_item_index(b->executor), 2);
+    ck_assert_int_eq(mob_executor_yield(b->executor, &run, &item), MOB_YIELD_SEND);
+    ck_assert_int_eq(mob_executor_yield(b->executor, &run, &item), MOB_YIELD_WAIT);
+    ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert_int_eq(answer.status, MOB_ANSWER_ITEM);
+    ck_assert_uint_eq(answer.item, 1);
+    ck_assert_mem_eq((const char *)bytes + sizeof(struct mob_arg_head), "ok", 2);
+    mob_channel_answer_done(b->owner);
+    ck_assert(!mob_channel_answer(b->owner, &answer, &bytes));
+    mob_channel_allow(b->owner, sequence, MOB_STREAM_UNREAD);
+    ck_assert_int_eq(mob_executor_yield(b->executor, &run, &item), MOB_YIELD_SKIP);
+    mob_channel_allow(b->owner, sequence, MOB_STREAM_STOP);
+    ck_assert_int_eq(mob_executor_yield(b->executor, &run, &item), MOB_YIELD_STOP);
+    ck_assert(mob_executor_finish(b->executor, &run, &item));
+    ck_assert(mob_channel_answer(b->owner, &answer, &bytes));
+    ck_assert_int_eq(answer.status, MOB_OK);
+    bench_destroy(b);
+}
+END_TEST
+
 START_TEST(test_epoch_changes_between_tasks)
 {
     struct bench *b = bench_ready();
@@ -388,6 +426,7 @@ int main(void)
     int failed;
 
     tcase_add_test(c, test_runs_in_order_and_answers);
+    tcase_add_test(c, test_a_stream_yields_what_is_allowed_and_not_had);
     tcase_add_test(c, test_epoch_changes_between_tasks);
     tcase_add_test(c, test_assigned_before_its_channel);
     tcase_add_test(c, test_cancelled_before_it_starts);

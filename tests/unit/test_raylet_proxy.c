@@ -77,8 +77,7 @@ static void answer(struct scene *s, const struct mob_task_frame *frame)
     struct mob_answer_frame *a = mob_channel_reply(s->worker, 8, &body);
 
     ck_assert_ptr_nonnull(a);
-    *a = (struct mob_answer_frame){ .task = frame->task, .attempt = frame->attempt, .body_size = 8, .returns = 1,
-                                    .epoch = frame->epoch };
+    *a = (struct mob_answer_frame){ .task = frame->task, .attempt = frame->attempt, .body_size = 8, .returns = 1 };
     memset(body, 1, 8);
     mob_channel_reply_commit(s->worker);
 }

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream.c -- the items of a task of ours that yields them, from the submit to the last one that is read.
+ *
+ *   OPEN --> ENDED --> OVER
+ *     '----> LEFT ------^
+ *
+ *   OPEN      the task is under way. Items come in turn, and wait to be read; a retry goes on after those that came. For ever: its task
+ *             always ends.
+ *   ENDED     the answer came, so no item does; those that came may be read. If the end is an error, it is the last one that is read
+ *   LEFT      nobody reads (the stream was closed): the items were dropped, and the worker is told to send none. Its task runs on
+ *   OVER      both
+ *
+ * Whoever wants to wait for the next item gets a ref to it before it comes (peek): an object like any other, which becomes that item, or an
+ * error if there is none.
+ *
+ * What a worker may send ahead is bounded. It is told how many items it may have sent in all: AHEAD more than have come, and, if the reader
+ * gave a bound, that many more than were read. Without one, nothing more is allowed while UNREAD_BYTES wait to be read; unless somebody
+ * waits for the end, who might be the reader. In a ring the number stands beside the claimed task (common/channel.h), to another node it
+ * goes as Allow. It rises in steps, so that the ring's line does not travel for each item.
+ */
+#include "worker/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "worker/core.h"
+
+#define UNREAD_BYTES (UINT64_C(64) << 20)
+#define ITEM_BYTES 256u                 /* of an unread one, besides its value */
+#define STEPS 8u
+
+enum stream_state { STREAM_OPEN, STREAM_ENDED, STREAM_LEFT, STREAM_OVER, STREAM_STATES };
+
+static const uint32_t moves[STREAM_STATES] = {
+    [STREAM_OPEN] = MOB_TO(STREAM_ENDED) | MOB_TO(STREAM_LEFT),
+    [STREAM_ENDED] = MOB_TO(STREAM_OVER),
+    [STREAM_LEFT] = MOB_TO(STREAM_OVER),
+    [STREAM_OVER] = 0,
+};
+
+struct stream {
+    uint8_t state;                      /* enum stream_state */
+    bool failed;                        /* ENDED: the end is an error, and was not read yet */
+    bool raised, eager, stopped;        /* facts: the end's value is one; somebody waits for the end; the task is cancelled */
+    uint32_t came, read;                /* so many items did */
+    uint32_t allowed;                   /* the running attempt may have sent so many in all */
+    uint32_t unread_max;                /* 0: UNREAD_BYTES */
+    uint64_t unread_bytes;
+    struct object *next;                /* the one that comes next, if somebody waits for it: pending, pinned */
+    struct mob_map items;               /* return -> object that lives */
+};
+
+static void stream_goto(struct stream *s, enum stream_state to)
+{
+    assert((moves[s->state] & MOB_TO(to)) != 0);
+    s->state = (uint8_t)to;
+}
+
+void mob_owner_stream_create(struct mob_owner *o, struct object *end, uint32_t unread_max)
+{
+    struct stream *s = mob_new(struct stream);
+
+    (void)o;
+    s->unread_max = unread_max;
+    end->streams = true;
+    end->stream = s;                    /* its one ref is the reader's, until close */
+}
+
+void mob_owner_stream_free(struct stream *s)
+{
+    mob_map_fini(&s->items);
+    free(s);
+}
+
+struct object *mob_owner_stream_item(const struct object *end, uint32_t index)
+{
+    return mob_map_get(&end->stream->items, index);
+}
+
+void mob_owner_stream_forget(struct object *end, uint32_t index)
+{
+    mob_map_remove(&end->stream->items, index);
+}
+
+static struct object *item_create(struct mob_owner *o, struct object *end, uint32_t index)
+{
+    struct object *b = mob_owner_object_create(o, NULL);
+
+    b->index = index;
+    b->task = end->task;
+    end->pins++;                        /* it has our name */
+    mob_map_set(&end->stream->items, index, b);
+    return b;
+}
+
+static void unref(struct mob_owner *o, struct object *b)
+{
+    b->refs--;
+    mob_owner_object_release(o, b);
+}
+
+/* -- how many may come ------------------------------------------------------------------------------------------------------- */
+
+static uint32_t earlier(uint64_t a, uint64_t b)
+{
+    uint64_t n = a < b ? a : b;
+
+    return n < MOB_STREAM_ITEMS_MAX ? (uint32_t)n : MOB_STREAM_ITEMS_MAX;
+}
+
+static uint32_t allow(const struct stream *s)
+{
+    uint64_t ahead = (uint64_t)s->came + MOB_STREAM_AHEAD;
+
+    if (s->stopped)
+        return MOB_STREAM_STOP;
+    if (s->state == STREAM_LEFT)
+        return MOB_STREAM_UNREAD;
+    if (s->unread_max > 0)              /* a later attempt may find more unread than that: none was lost */
+        return earlier(ahead, (uint64_t)s->read + s->unread_max < s->came ? s->came : (uint64_t)s->read + s->unread_max);
+    return s->unread_bytes < UNREAD_BYTES || s->eager ? earlier(ahead, MOB_STREAM_ITEMS_MAX) : s->came;
+}
+
+static void allow_more(struct mob_owner *o, struct task *t, struct stream *s)
+{
+    uint32_t now = allow(s), step = (s->unread_max > 0 && s->unread_max < MOB_STREAM_AHEAD ? s->unread_max : MOB_STREAM_AHEAD) / STEPS;
+
+    if (t == NULL || t->state != TASK_PUSHED || now <= s->allowed || now - s->allowed < step)
+        return;
+    s->allowed = now;
+    if (t->lease->channel != NULL)
+        mob_owner_channel_allow(o, t->lease->channel, t->sequence, now);
+    else
+        mob_owner_remote_allow(o, t->lease, t, now);
+}
+
+void mob_owner_stream_push(const struct mob_owner *o, const struct task *t, uint32_t *ret_had, uint32_t *ret_first)
+{
+    struct stream *s = mob_owner_task_return(o, t, 0)->stream;
+    uint32_t now = allow(s);
+
+    *ret_had = s->came;
+    *ret_first = now <= MOB_STREAM_ITEMS_MAX ? now - s->came : 0;
+    s->allowed = s->came + *ret_first;
+}
+
+void mob_owner_stream_pushed(struct mob_owner *o, struct task *t)
+{
+    allow_more(o, t, mob_owner_task_return(o, t, 0)->stream);
+}
+
+void mob_owner_stream_stop(struct mob_owner *o, struct task *t)
+{
+    struct stream *s = mob_owner_task_return(o, t, 0)->stream;
+
+    s->stopped = true;
+    allow_more(o, t, s);
+}
+
+void mob_owner_stream_want_end(struct mob_owner *o, struct object *end)
+{
+    end->stream->eager = true;
+    allow_more(o, end->maker, end->stream);
+}
+
+/* -- items come -------------------------------------------------------------------------------------------------------------- */
+
+bool mob_owner_stream_come(struct mob_owner *o, struct task *t, uint32_t item, struct object **ret)
+{
+    struct object *end = mob_owner_task_return(o, t, 0), *b;
+    struct stream *s = end->stream;
+
+    *ret = NULL;
+    if (s->state == STREAM_LEFT)
+        return true;
+    assert(s->state == STREAM_OPEN);
+    if (item != s->came || item >= MOB_STREAM_ITEMS_MAX)
+        return false;
+    s->came++;
+    b = s->next;
+    if (b == NULL) {
+        *ret = item_create(o, end, s->came);
+        return true;
+    }
+    s->next = NULL;
+    b->maker = NULL;
+    b->pins--;                          /* refs has us */
+    *ret = b;
+    return true;
+}
+
+static uint64_t weight(const struct object *item)
+{
+    return ITEM_BYTES + (item->state == MOB_OBJECT_INLINE && !item->borrowed ? item->size : 0);
+}
+
+void mob_owner_stream_came(struct mob_owner *o, struct task *t, const struct object *item)
+{
+    struct stream *s = mob_owner_task_return(o, t, 0)->stream;
+
+    s->unread_bytes += weight(item);
+    allow_more(o, t, s);
+}
+
+bool mob_owner_stream_may_come(const struct object *end, uint32_t index)
+{
+    return end->stream->state == STREAM_OPEN && index > end->stream->came;
+}
+
+uint32_t mob_owner_stream_untold(const struct mob_owner *o, const struct task *t, uint32_t *ret_first)
+{
+    const struct stream *s = mob_owner_task_return(o, t, 0)->stream;
+    uint32_t sent = s->allowed <= MOB_STREAM_ITEMS_MAX ? s->allowed : s->came + MOB_STREAM_AHEAD;
+
+    *ret_first = s->came + 1;
+    return sent > s->came ? sent - s->came : 1;
+}
+
+/* -- the end ----------------------------------------------------------------------------------------------------------------- */
+
+/* Who waits for the next item waits in vain. */
+static void no_next(struct mob_owner *o, struct stream *s, const struct object *end, const char *why)
+{
+    struct object *b = s->next;
+    struct mob_error e = { 0 };
+    struct fault *f;
+
+    if (b == NULL)
+        return;
+    s->next = NULL;
+    if (end->state == MOB_OBJECT_ERROR) {
+        f = end->fault;
+        f->uses++;
+    } else {
+        mob_error_set(&e, MOB_ERR_INVALID, "%s; %u items came, and this is the one after", why, s->came);
+        f = mob_owner_fault(o, &e);
+    }
+    b->maker = NULL;
+    mob_owner_object_set_fault(o, b, f);
+    mob_owner_fault_drop(f);
+    b->pins--;
+    unref(o, b);
+}
+
+void mob_owner_stream_raised(struct mob_owner *o, struct task *t)
+{
+    mob_owner_task_return(o, t, 0)->stream->raised = true;
+}
+
+void mob_owner_stream_end(struct mob_owner *o, struct task *t, struct object *end)
+{
+    struct stream *s = end->stream;
+
+    (void)t;
+    if (s->state == STREAM_LEFT) {
+        stream_goto(s, STREAM_OVER);
+        return;
+    }
+    s->failed = s->raised || end->state == MOB_OBJECT_ERROR;
+    stream_goto(s, STREAM_ENDED);
+    no_next(o, s, end, "the stream has ended");
+}
+
+/* -- the reader -------------------------------------------------------------------------------------------------------------- */
+
+static struct object *end_of(struct mob_owner *o, uint64_t stream, struct mob_error *err)
+{
+    struct object *end = mob_owner_object_at(o, stream);
+
+    if (end != NULL && end->streams && end->refs > 0 && (end->stream->state == STREAM_OPEN || end->stream->state == STREAM_ENDED))
+        return end;
+    mob_error_set(err, MOB_ERR_INVALID, "stream %u.%u was closed before, or never given out by this process", (uint32_t)stream,
+                  (uint32_t)(stream >> 32));
+    return NULL;
+}
+
+static uint64_t ref_of(struct object *b)
+{
+    b->refs++;
+    return object_number(b);
+}
+
+uint64_t mob_owner_stream_end_ref(struct mob_owner *o, uint64_t stream, struct mob_error *err)
+{
+    struct object *end = end_of(o, stream, err);
+
+    return end != NULL ? ref_of(end) : 0;
+}
+
+uint64_t mob_owner_stream_peek(struct mob_owner *o, uint64_t stream, struct mob_error *err)
+{
+    struct object *end = end_of(o, stream, err);
+    struct stream *s;
+
+    if (end == NULL)
+        return 0;
+    s = end->stream;
+    if (s->read < s->came)
+        return ref_of(mob_map_get(&s->items, s->read + 1));
+    if (s->state == STREAM_ENDED)
+        return ref_of(end);
+    if (s->next == NULL) {
+        s->next = item_create(o, end, s->came + 1);
+        s->next->maker = end->maker;
+        s->next->pins++;
+    }
+    return ref_of(s->next);
+}
+
+int mob_owner_stream_take(struct mob_owner *o, uint64_t stream, uint64_t *ret_ref, struct mob_error *err)
+{
+    struct object *end = end_of(o, stream, err), *b;
+    struct stream *s;
+
+    if (end == NULL)
+        return -1;
+    s = end->stream;
+    *ret_ref = 0;
+    if (s->read < s->came) {
+        b = mob_map_get(&s->items, s->read + 1);
+        if (b->state == MOB_OBJECT_PENDING)
+            return 1;                   /* another object's value: it comes */
+        s->read++;
+        s->unread_bytes = s->read == s->came || weight(b) > s->unread_bytes ? 0 : s->unread_bytes - weight(b);
+        allow_more(o, end->maker, s);
+        *ret_ref = object_number(b);    /* our ref is the reader's now */
+        return 1;
+    }
+    if (s->state == STREAM_OPEN)
+        return 1;
+    if (!s->failed)
+        return 0;
+    s->failed = false;
+    *ret_ref = ref_of(end);
+    return 1;
+}
+
+int mob_owner_stream_close(struct mob_owner *o, uint64_t stream, struct mob_error *err)
+{
+    struct object *end = end_of(o, stream, err);
+    struct stream *s;
+
+    if (end == NULL)
+        return -1;
+    s = end->stream;
+    stream_goto(s, s->state == STREAM_OPEN ? STREAM_LEFT : STREAM_OVER);
+    no_next(o, s, end, "the stream was closed");
+    s->failed = false;
+    s->unread_bytes = 0;
+    while (s->read < s->came)
+        unref(o, mob_map_get(&s->items, ++s->read));
+    allow_more(o, end->maker, s);
+    unref(o, end);
+    mob_owner_objects_tell(o);
+    return 0;
+}
+
+void mob_owner_stream_check(const struct mob_owner *o, const struct object *end)
+{
+    const struct stream *s = end->stream;
+    bool open = s->state == STREAM_OPEN || s->state == STREAM_ENDED, running = s->state == STREAM_OPEN || s->state == STREAM_LEFT;
+
+    (void)o;
+    assert(s->read <= s->came);
+    assert(running == (end->maker != NULL));
+    assert(open ? end->refs > 0 : s->read == s->came && s->unread_bytes == 0);
+    assert(s->next == NULL || (s->state == STREAM_OPEN && s->read == s->came && s->next->state == MOB_OBJECT_PENDING
+                               && s->next->pins > 0 && s->next->index == s->came + 1));
+    for (uint32_t i = s->read + 1; i <= s->came && i < s->read + 100; i++)
+        assert(mob_map_get(&s->items, i) != NULL);
+}
