@@ -530,6 +530,17 @@ static int64_t process_turn(struct actor *a)
     return due;
 }
 
+/* Nobody here sends what it must not. */
+static void on_warn(void *arg, const char *text)
+{
+    const struct process *p = arg;
+
+    if (strstr(text, "is ended: ") == NULL)
+        return;                         /* a shape that fits no node, and the like */
+    fprintf(stderr, "process %u of node %u: %s\n", p->self.process, p->self.node, text);
+    abort();
+}
+
 static int come_in(struct process *p)
 {
     struct raylet *r = p->raylet;
@@ -554,6 +565,8 @@ static int come_in(struct process *p)
     owner.self = p->self;
     owner.job = p->job;
     owner.raylet = p->link;
+    owner.warn = on_warn;
+    owner.arg = p;
     p->owner = mob_owner_create(&p->a.world, &owner);
     if (!p->driver) {
         struct mob_executor_config executor = { .cluster = 1, .self = p->self, .raylet = p->link, .page = p->bell.page };

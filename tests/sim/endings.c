@@ -103,6 +103,7 @@ static void end_got(struct user *u, const struct mob_error *err)
 
 void user_end_program(struct user *u)
 {
+    streams_close(u);
     if (u->count > 0) {
         u->of_earlier = false;
         mob_owner_clone(u->p->owner, u->refs[u->count - 1], NULL);

@@ -18,7 +18,7 @@ static void next_argument(struct user *u);
 
 static void run_task_end(struct event *e);
 
-static void task_fail(struct user *u, const struct mob_error *why)
+void user_task_fail(struct user *u, const struct mob_error *why)
 {
     u->why = *why;
     user_after(u, SIM_US, run_task_end);
@@ -32,7 +32,7 @@ static void run_argument_fetched(struct event *e)
     user_unblock(u);
     if (f->data == NULL) {
         user_judge(u, &f->why);
-        task_fail(u, &f->why);
+        user_task_fail(u, &f->why);
         return;
     }
     u->packed[u->arg++] = f->packed;
@@ -58,7 +58,7 @@ static void run_argument_ready(struct event *e)
     if (info.state == MOB_OBJECT_ERROR) {
         struct mob_error why = *info.error;
         user_judge(u, &why);
-        task_fail(u, &why);
+        user_task_fail(u, &why);
     } else if (info.state == MOB_OBJECT_STORED) {
         f = user_fetch_of(&info);
         fetch_argument(u, &f);
@@ -140,6 +140,7 @@ static void run_task_end(struct event *e)
 {
     struct user *u = user_of(e);
 
+    streams_close(u);
     if (sim_chance(user_sim(u), 60))
         user_drop_all(u);
     u->waiter.ready = on_settled;
@@ -207,7 +208,7 @@ static void fail_by_design(struct user *u)
 
     mob_error_set(&why, MOB_ERR_TASK, "it fails by design");
     why.user_code = FAIL_CODE;
-    task_fail(u, &why);
+    user_task_fail(u, &why);
 }
 
 static void run_result_room(struct event *e);
@@ -245,7 +246,7 @@ static void run_result_room(struct event *e)
         for (size_t i = 0; i < u->results[0].lent_count; i++)
             mob_owner_lend_undo(u->p->owner, &u->lent[i], u->results[0].ticket + i);
         u->results[0].lent_count = 0;
-        task_fail(u, &u->room.why);
+        user_task_fail(u, &u->room.why);
         return;
     }
     value_fill(u->room.data, size, &u->room.id, u->run.attempt + 1);
@@ -276,6 +277,8 @@ void user_end_task(struct user *u)
     unsigned dice = (unsigned)sim_below(s, 100);
     size_t count, size = user_small(s);
 
+    if (streams_yield(u))
+        return;
     for (unsigned i = 0; i < 2; i++) {
         value_fill(u->bytes[i], size, NULL, sim_random(s));
         u->results[i] = (struct mob_result){ .kind = MOB_VALUE_INLINE, .data = u->bytes[i], .size = size };
@@ -308,6 +311,7 @@ bool user_turn(struct process *p)
 
     if (u == NULL)
         return false;
+    streams_turn(u);
     if (u->running || !mob_executor_claim(p->executor, &run))
         return true;
     u->running = true;
@@ -315,6 +319,7 @@ bool user_turn(struct process *p)
     u->why = (struct mob_error){ 0 };
     u->arg = 0;
     u->index = 0;
+    u->yielded = 0;
     assert(run.arg_count >= 1 && run.arg_count <= ARGS_MAX && run.returns <= 2);
     memset(u->args, 0, sizeof u->args);
     memset(u->packed, 0, sizeof u->packed);

@@ -135,6 +135,8 @@ void user_judge(const struct user *u, const struct mob_error *e)
         return;
     if (e->code == MOB_ERR_NO_SPACE && s->config.tight)
         return;
+    if (e->code == MOB_ERR_INVALID && s->config.streams && strstr(e->text, "the one after") != NULL)
+        return;
     if (s->misfortunes > 0 && (e->code == MOB_ERR_WORKER_CRASHED || e->code == MOB_ERR_NODE_DIED || e->code == MOB_ERR_OWNER_DIED
                                || e->code == MOB_ERR_OBJECT_LOST || e->code == MOB_ERR_UNREACHABLE || e->code == MOB_ERR_TIMEOUT
                                || e->code == MOB_ERR_NO_SPACE || e->code == MOB_ERR_CANCELLED))
@@ -398,9 +400,10 @@ static void run_cancel(struct event *e)
 static void call(struct user *u, uint64_t given)
 {
     static const int32_t retries[] = { -1, -1, 3, 0 };
+    static const uint32_t unread[] = { 0, 0, 1, 3 };
     struct sim *s = user_sim(u);
     struct errand errand = { .levels = given != 0 ? 0 : u->running ? u->errand.levels - 1 : 2, .steps = (uint32_t)sim_below(s, 5) };
-    unsigned char bytes[sizeof errand + 256];
+    _Alignas(8) unsigned char bytes[sizeof errand + 256];
     uint64_t carried[CARRIED_MAX], returns[2];
     struct mob_arg args[ARGS_MAX] = { { .data = bytes, .size = sizeof errand, .carried = carried } };
     struct mob_shape shape = { .strategy = given != 0 || sim_chance(s, 40) ? MOB_SPREAD : MOB_HYBRID };
@@ -421,9 +424,19 @@ static void call(struct user *u, uint64_t given)
     submit.depth = u->running ? u->run.lease->depth + 1 : 0;
     submit.returns = sim_chance(s, 25) ? 2 : 1;
     submit.max_retries = retries[sim_below(s, MOB_COUNT(retries))];
+    if (s->config.streams && given == 0 && sim_chance(s, 40)) {
+        submit.streams = true;
+        submit.returns = 1;
+        submit.unread_max = unread[sim_below(s, MOB_COUNT(unread))];
+        ((struct errand *)bytes)->items = (uint32_t)sim_below(s, sim_chance(s, 5) ? 1500 : 8);
+    }
     submitted = mob_owner_submit(u->p->owner, &submit, returns, NULL);
     assert(submitted == 0);
-    for (uint32_t i = 0; i < submit.returns; i++)
+    if (submit.streams && sim_chance(s, 20))
+        user_keep(u, mob_owner_stream_end_ref(u->p->owner, returns[0], NULL));
+    if (submit.streams)
+        streams_add(u, returns[0], ((struct errand *)bytes)->items);
+    for (uint32_t i = 0; !submit.streams && i < submit.returns; i++)
         user_keep(u, returns[i]);
     if (s->config.cancels && sim_chance(s, 15))
         sim_after(s, (int64_t)sim_below(s, 10 * SIM_MS), &u->p->a, run_cancel, u->p)->n = returns[0];
@@ -441,6 +454,8 @@ static void step(struct user *u)
         return;
     }
     u->steps--;
+    if (user_sim(u)->config.streams && u->stream_count > 0 && sim_chance(user_sim(u), 70) && streams_read(u))
+        return;
     if (dice < 20) {
         step_put_large(u);
     } else if (dice < 30) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* refs.h -- a process that uses values and references: refs.c its steps, errands.c its tasks, endings.c the end of its program. */
+/* refs.h -- a process that uses values and references: refs.c its steps, errands.c its tasks, streams.c items of tasks, endings.c the end of
+ * its program. */
 #ifndef MOB_TESTS_SIM_REFS_H
 #define MOB_TESTS_SIM_REFS_H
 
@@ -17,6 +18,15 @@
 struct errand {
     uint64_t words[VALUE_MIN / 8];      /* a value */
     uint32_t levels, steps;
+    uint32_t items;                     /* of a stream: so many will come */
+};
+
+#define STREAMS_MAX 3u
+/* A stream that is read. */
+struct reading {
+    uint64_t stream;
+    uint32_t items, read;
+    bool failed;                        /* its end was an error */
 };
 
 struct user {
@@ -49,6 +59,15 @@ struct user {
     _Alignas(8) unsigned char bytes[2][PACKED_MAX];
     struct mob_object_id lent[CARRIED_MAX];
     struct mob_error why;               /* the task fails with it */
+
+    struct reading streams[STREAMS_MAX];
+    unsigned stream_count;
+    uint64_t reading;                   /* the stream whose next item is being got */
+    uint32_t yielded;                   /* items, by the task */
+    void (*yield)(struct event *e);     /* when one may be sent; NULL: it does not wait for that */
+    struct mob_result item;             /* the one that is made */
+    struct mob_object_id item_lent[CARRIED_MAX];
+    _Alignas(8) unsigned char item_bytes[PACKED_MAX];
 };
 
 struct sim *user_sim(const struct user *u);
@@ -80,6 +99,17 @@ void user_get(struct user *u, uint64_t ref, int64_t timeout, void (*got)(struct 
 void user_next(struct user *u);
 /* errands.c: its steps are done. */
 void user_end_task(struct user *u);
+/* errands.c: the task will fail with this. */
+void user_task_fail(struct user *u, const struct mob_error *why);
+/* streams.c: yield what is left to be; then the task's steps are done. False: nothing is. */
+bool streams_yield(struct user *u);
+/* Was it rung for, so that it may go on? */
+void streams_turn(struct user *u);
+/* One that was called: it will be read, or closed. */
+void streams_add(struct user *u, uint64_t stream, uint32_t items);
+/* Get the next item of one, or close it. False: there is none to read. */
+bool streams_read(struct user *u);
+void streams_close(struct user *u);
 /* endings.c: the same of a driver. */
 void user_end_program(struct user *u);
 

@@ -8,6 +8,7 @@
  *   work.c     the functions that workers run
  *   faults.c   what goes wrong, and when
  *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
+ *   streams.c  tasks that yield items, and their readers
  *   stores.h   nodes with object stores, and programs that use them
  *   places.c   what was placed at a node, and what it made of that
  *
@@ -47,6 +48,7 @@ struct sim_config {
     bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
     bool cancels;                       /* tasks are cancelled, too */
     bool heads;                         /* the head is killed, too, and started again on its state */
+    bool streams;                       /* some tasks yield items */
     bool overflow;                      /* they have one, of four times their bytes */
 };
 
@@ -130,6 +132,7 @@ struct sim {
     struct mob_link transfers;          /* stores.c */
     uint64_t landed, spilled, read_back, overflowed;    /* ranges of objects, objects, berths; so far */
     uint64_t passed_on;                 /* ranges asked of a node that still received the object itself */
+    uint64_t items_sent, items_read;
     uint64_t cancelled, cancelled_staging;      /* tasks; of them such whose arguments were on their way */
     uint64_t functions_run, tasks_right, tasks_failed;
     uint32_t next_pid;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels]] [--heads]. The seed is printed before it runs, so
- * that a run that aborts names it.
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads]. The seed is printed
+ * before it runs, so that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
  *   an owner ignores that it lost the compare-and-swap of a take-back        judge_runs(): a call ran twice
@@ -110,6 +110,8 @@ static int run(const struct sim_config *config)
         printf("seed %lu: %lu steps, %lu functions, %lu right, %lu failed, %.1f s\n", (unsigned long)config->seed,
                (unsigned long)s->steps, (unsigned long)s->functions_run, (unsigned long)s->tasks_right,
                (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
+        if (config->streams)
+            printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
         if (config->stores)
             printf("  %lu ranges pulled, %lu of nodes that received them, %lu objects spilled, %lu read back, %lu places in the overflow, %lu"
                    " tasks cancelled, %lu of them staged\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
@@ -146,6 +148,7 @@ int main(int argc, char **argv)
         { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
         { "heads", no_argument, NULL, 'h' },
+        { "streams", no_argument, NULL, 'y' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
@@ -170,6 +173,7 @@ int main(int argc, char **argv)
         case 'i': config.tight = true; break;
         case 'r': config.broadcast = true; break;
         case 'x': config.cancels = true; break;
+        case 'y': config.streams = true; break;
         case 'v': config.overflow = true; break;
         case 'h': config.heads = true; break;
         case 'T': config.trace = true; break;
