@@ -16,10 +16,10 @@ static void send_answer_frames(struct fake *f, const uint8_t *bytes, size_t size
     fake_tell(f, ELSEWHERE, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES, &m);
 }
 
-/* A good frame around the bytes, so that values and errors are reached at once. */
-static void send_one_answer(struct fake *f, uint64_t task, const uint8_t *bytes, size_t size)
+/* A good frame around the bytes, so that values, items and errors are reached at once. */
+static void send_one_answer(struct fake *f, uint64_t task, int status, const uint8_t *bytes, size_t size)
 {
-    struct mob_answer_frame frame = { .task = task, .returns = 2, .status = size % 2 ? MOB_OK : MOB_ERR_TASK };
+    struct mob_answer_frame frame = { .task = task, .returns = status == MOB_ANSWER_ITEM ? 1 : 2, .status = status };
     size_t body = size & ~(size_t)7;
     uint8_t *frames = malloc(sizeof frame + body);
 
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct mob_error why = { .code = MOB_ERR_NODE_DIED, .text = "over" };
-    uint64_t refs[2 * TASKS];
+    uint64_t refs[2 * TASKS], stream, item;
     struct fake f;
 
     if (size == 0)
@@ -51,13 +51,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     fake_grant_on(&f, s.shape, 1, 0, ELSEWHERE);
     for (int i = 0; i < TASKS; i++)
         mob_owner_submit(f.o, &s, &refs[2 * i], NULL);
+    s.streams = true;
+    s.returns = 1;
+    mob_owner_submit(f.o, &s, &stream, NULL);
     mob_owner_flush(f.o);
-    switch (bytes[0] % 3) {
+    switch (bytes[0] % 4) {
     case 0:
         send_answer_frames(&f, bytes + 1, size - 1);
         break;
     case 1:
-        send_one_answer(&f, refs[0], bytes + 1, size - 1);
+        send_one_answer(&f, refs[0], size % 2 ? MOB_OK : MOB_ERR_TASK, bytes + 1, size - 1);
+        break;
+    case 2:
+        item = mob_owner_stream_peek(f.o, stream, NULL);
+        send_one_answer(&f, stream, MOB_ANSWER_ITEM, bytes + 1, size - 1);
+        mob_owner_drop(f.o, item, NULL);
         break;
     default:
         mob_owner_receive(f.o, bytes + 1, size - 1);
@@ -69,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     mob_owner_check(f.o);
     for (int i = 0; i < 2 * TASKS; i++)
         mob_owner_drop(f.o, refs[i], NULL);
-    assert(mob_owner_counts(f.o).pushed == 0 && mob_owner_counts(f.o).done == TASKS);
+    mob_owner_stream_close(f.o, stream, NULL);
+    assert(mob_owner_counts(f.o).pushed == 0 && mob_owner_counts(f.o).done == TASKS + 1);
     fake_fini(&f);
     return 0;
 }

@@ -21,6 +21,9 @@ static void worker_turn(struct pair *p, unsigned size, bool sound)
     if (!mob_channel_claim(p->worker, 1, &frame, &body))
         return;
     body_read(body, frame.body_size);
+    if (size % 3 == 0 && mob_channel_item_fits(p->worker, size) && !pair_item(p, 1, size))
+        CHECK(mob_channel_error(p->worker) != NULL || !sound);
+    mob_channel_allowed(p->worker);
     room = mob_channel_reply_room(p->worker);
     CHECK(room >= MOB_CHANNEL_REPLY_MIN && room <= MOB_CHANNEL_BYTES);
     if (!pair_reply(p, 1, sound && size > room ? room : size) && !pair_reply(p, 1, 10))
@@ -50,7 +53,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         switch (data[0] % 8) {
         case 0:
         case 1: pair_push(p, value, 1 + (data[3] == 0), value % (MOB_CHANNEL_BYTES + 2)); break;
-        case 2: mob_channel_take_back(p->owner, value % 256); break;
+        case 2:
+            mob_channel_allow(p->owner, value % 256, data[3]);
+            mob_channel_take_back(p->owner, value % 256);
+            break;
         case 3:
         case 4: worker_turn(p, value % (MOB_CHANNEL_BYTES + 2), sound); break;
         case 5: owner_turn(p); break;
