@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tasks.c -- one figure a run, printed as a number: what an empty task costs one at a time (us, median) and with 1,000 in flight (/s),
- * how well sleeping tasks fill the cluster's CPUs (% of ideal), and how long a private cluster takes to its first result (ms).
+ * how well sleeping tasks fill the cluster's CPUs (% of ideal), how long a private cluster takes to its first result (ms), and the items
+ * of a stream, 8 bytes each, read in turn (/s).
  *
- *     bench_tasks first | one [STRATEGY] | flight [STRATEGY] | sleep MS        cluster: $MOBULA_ADDRESS, else a private one of 1 CPU */
+ *     bench_tasks first | one [STRATEGY] | flight [STRATEGY] | items [STRATEGY] | sleep MS
+ * cluster: $MOBULA_ADDRESS, else a private one of 1 CPU */
 #include <mobula.h>
 
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #define IN_FLIGHT 1000
 #define ONE_COUNT 20000
 #define FLIGHT_SECONDS 2.0
+#define ITEMS UINT64_C(1000000)
 #define SLEEP_ROUNDS 20                 /* tasks a CPU */
 
 static int empty(struct mob_task *t, struct mob_error *err)
@@ -35,6 +38,15 @@ static int pause_ms(struct mob_task *t, struct mob_error *err)
     return 0;
 }
 MOB_TASK(pause_ms)
+
+static int yield_all(struct mob_task *t, struct mob_error *err)
+{
+    for (uint64_t i = 0; i < ITEMS; i++)
+        if (mob_yield(t, MOB_BYTES(&i, sizeof i), err) < 0)
+            return -1;
+    return 0;
+}
+MOB_TASK(yield_all)
 
 static double now_s(void)
 {
@@ -109,6 +121,31 @@ static double in_flight(struct mob_fn *fn)
     return (double)done / seconds;
 }
 
+static double stream(const struct mob_options *options)
+{
+    struct mob_error err;
+    struct mob_fn *fn = mob_fn("yield_all", options, &err);
+    struct mob_items *items;
+    struct mob_ref *ref;
+    uint64_t item, count = 0;
+    double start = now_s();
+    int rc;
+
+    if (fn == NULL || (items = mob_call_items(fn, NULL, 0, &err)) == NULL)
+        fail("stream", &err);
+    while ((rc = mob_items_next(items, 60000, &ref, &err)) == 1) {
+        if (mob_get_copy(ref, 60000, &item, sizeof item, &err) < 0)
+            fail("item", &err);
+        count += item == count;
+        mob_ref_drop(ref);
+    }
+    if (rc < 0 || count != ITEMS)
+        fail("items", &err);
+    mob_items_close(items);
+    mob_fn_destroy(fn);
+    return (double)ITEMS / (now_s() - start);
+}
+
 static int cluster_cpus(void)
 {
     char total[1024];
@@ -157,7 +194,9 @@ int main(int argc, char **argv)
         options.resources = "CPU=1";
     if (mob_init(argc, argv, &options, &err) < 0)
         fail("init", &err);
-    if (strcmp(what, "sleep") == 0) {
+    if (strcmp(what, "items") == 0) {
+        figure = stream(&task_options);
+    } else if (strcmp(what, "sleep") == 0) {
         figure = sleeping(argc > 2 ? (uint32_t)atoi(argv[2]) : 100);
     } else {
         if ((fn = mob_fn("empty", &task_options, &err)) == NULL)
