@@ -191,6 +191,8 @@ struct mob_ref *mob_items_peek(struct mob_items *s, struct mob_error *err);
 /* A ref of the end: what the task returns, or its error. Yours to drop; mob_cancel() takes it. While somebody waits for it, the items that
  * come are not bounded, unless by unread_max. */
 struct mob_ref *mob_items_end(struct mob_items *s, struct mob_error *err);
+/* 1: all was read, and mob_items_next() will return 0; 0: it will not, or it is not known yet; -1. */
+int mob_items_over(struct mob_items *s, struct mob_error *err);
 /* Nobody will read: unread items are freed, and those that would come, too. The task runs on to its end. NULL is fine. */
 void mob_items_close(struct mob_items *s);
 

@@ -68,6 +68,8 @@ int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_e
 uint64_t mob_owner_stream_peek(struct mob_owner *o, uint64_t stream, struct mob_error *err);
 int mob_owner_stream_take(struct mob_owner *o, uint64_t stream, uint64_t *ret_ref, struct mob_error *err);
 uint64_t mob_owner_stream_end_ref(struct mob_owner *o, uint64_t stream, struct mob_error *err);
+/* 1: take() will say that there is none. */
+int mob_owner_stream_is_over(struct mob_owner *o, uint64_t stream, struct mob_error *err);
 int mob_owner_stream_close(struct mob_owner *o, uint64_t stream, struct mob_error *err);
 
 /* A value that is there at once. */

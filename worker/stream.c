@@ -335,6 +335,15 @@ int mob_owner_stream_take(struct mob_owner *o, uint64_t stream, uint64_t *ret_re
     return 1;
 }
 
+int mob_owner_stream_is_over(struct mob_owner *o, uint64_t stream, struct mob_error *err)
+{
+    const struct object *end = end_of(o, stream, err);
+
+    if (end == NULL)
+        return -1;
+    return end->stream->state == STREAM_ENDED && end->stream->read == end->stream->came && !end->stream->failed;
+}
+
 int mob_owner_stream_close(struct mob_owner *o, uint64_t stream, struct mob_error *err)
 {
     struct object *end = end_of(o, stream, err);

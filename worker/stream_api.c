@@ -156,6 +156,18 @@ int mob_items_next(struct mob_items *s, int64_t timeout_ms, struct mob_ref **ret
     return rc;
 }
 
+int mob_items_over(struct mob_items *s, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    rc = mob_owner_stream_is_over(r->owner, number_of(s), err);
+    mob_leave(r);
+    return rc;
+}
+
 static struct mob_ref *ref_by(struct mob_items *s, uint64_t (*ask)(struct mob_owner *o, uint64_t stream, struct mob_error *err),
                               struct mob_error *err)
 {

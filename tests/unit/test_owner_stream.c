@@ -110,7 +110,7 @@ START_TEST(test_items_come_before_the_end_and_are_read_in_turn)
     fake_reply_value(&f, 0, &t, 9, 1000);
     fake_drain(&f);
     ck_assert_uint_eq(take(&f, stream), 72);
-    end = 5;
+    ck_assert_int_eq(mob_owner_stream_is_over(f.o, stream, NULL), 1);
     ck_assert_int_eq(mob_owner_stream_take(f.o, stream, &end, NULL), 0);
     end = mob_owner_stream_end_ref(f.o, stream, NULL);
     ck_assert_uint_eq(*(const uint64_t *)fake_look(&f, end).data, 9);
@@ -171,7 +171,9 @@ START_TEST(test_a_failed_end_is_the_last_item)
     fake_reply(&f, 0, &t, MOB_ERR_TASK, &why, sizeof why, 1000);
     fake_drain(&f);
     ck_assert_uint_eq(take(&f, stream), 70);
+    ck_assert_int_eq(mob_owner_stream_is_over(f.o, stream, NULL), 0);
     ck_assert_int_eq(mob_owner_stream_take(f.o, stream, &ref, NULL), 1);
+    ck_assert_int_eq(mob_owner_stream_is_over(f.o, stream, NULL), 1);
     ck_assert_int_eq(fake_look(&f, ref).error->user_code, 4);
     mob_owner_drop(f.o, ref, NULL);
     ck_assert_int_eq(mob_owner_stream_take(f.o, stream, &ref, NULL), 0);
