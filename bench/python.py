@@ -21,6 +21,11 @@ def nothing():
     pass
 
 
+@ray.remote
+def many(n):
+    yield from range(n)
+
+
 def rate(name, count, work):
     """`count` pieces of work in how many seconds: after a first round, which warms. Thousands are by `slow` fewer."""
     count = count // slow if count >= 1000 else count
@@ -41,6 +46,11 @@ def in_flight():
         ray.get(refs)
         refs = [nothing.remote() for _ in range(1000)]
     ray.get(refs)
+
+
+def items():
+    for ref in many.remote(100000):
+        ray.get(ref)
 
 
 def put_small():
@@ -99,6 +109,7 @@ ray.get(nothing.remote())
 print("py_first", time.perf_counter() - imported, flush=True)
 rate("py_one", 20000, one_at_a_time)
 rate("py_flight", 100000, in_flight)
+rate("py_items", 100000, items)
 rate("py_put", 100000, put_small)
 rate("py_get", 100000, get_small)
 rate("py_wait", 1, wait_one_by_one)

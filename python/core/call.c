@@ -22,14 +22,15 @@ static PyObject *fn_new(PyTypeObject *type, PyObject *args, PyObject *named)
 {
     struct mob_options o = { .size = sizeof o };
     struct mob_error err;
-    unsigned returns;
+    unsigned returns, unread_max;
     int max_retries;
     struct fn *f;
 
     (void)named;
-    if (!PyArg_ParseTuple(args, "zzzzIi:Fn", &o.resources, &o.strategy, &o.labels, &o.name, &returns, &max_retries))
+    if (!PyArg_ParseTuple(args, "zzzzIiI:Fn", &o.resources, &o.strategy, &o.labels, &o.name, &returns, &max_retries, &unread_max))
         return NULL;
-    o.returns = returns;
+    o.returns = returns == RETURNS_STREAM || returns == RETURNS_DYNAMIC ? 1 : returns;
+    o.unread_max = unread_max;
     o.max_retries = max_retries;
     f = (struct fn *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (f == NULL)
@@ -52,7 +53,8 @@ static void fn_dealloc(PyObject *self)
 }
 
 static PyType_Slot fn_slots[] = { { Py_tp_new, fn_new }, { Py_tp_dealloc, fn_dealloc },
-    { Py_tp_doc, (void *)"Fn(resources, strategy, labels, name, returns, max_retries): the options of calls, checked." }, { 0, NULL } };
+    { Py_tp_doc, (void *)"Fn(resources, strategy, labels, name, returns, max_retries, unread_max): the options of calls, checked." },
+    { 0, NULL } };
 static PyType_Spec fn_spec = { "mobula._core.Fn", sizeof(struct fn), 0, Py_TPFLAGS_DEFAULT, fn_slots };
 
 int core_fn_init(PyObject *module)
@@ -65,7 +67,7 @@ static PyObject *take_results(const struct fn *f, struct mob_ref **refs, uint32_
 {
     PyObject *list;
 
-    if (f->returns == 1)
+    if (f->returns == 1 || f->returns == RETURNS_DYNAMIC)
         return core_ref_new(refs[0]);
     list = PyList_New((Py_ssize_t)count);
     for (uint32_t i = 0; i < count; i++) {
@@ -84,11 +86,16 @@ static PyObject *take_results(const struct fn *f, struct mob_ref **refs, uint32_
 static PyObject *submit(struct fn *f, const struct mob_value *values, size_t count)
 {
     struct mob_ref *few[ARGS_FEW], **refs = few;
-    uint32_t returns = f->returns > 0 ? f->returns : 1;
+    uint32_t returns = f->returns > 0 && f->returns < RETURNS_DYNAMIC ? f->returns : 1;
+    struct mob_items *items;
     struct mob_error err;
     PyObject *result;
     int rc;
 
+    if (f->returns == RETURNS_STREAM) {
+        items = mob_call_items(f->fn, values, count, &err);
+        return items != NULL ? core_items_new(items) : core_raise(&err);
+    }
     if (returns > ARGS_FEW && (refs = PyMem_Malloc(returns * sizeof *refs)) == NULL)
         return PyErr_NoMemory();
     rc = mob_call(f->fn, values, count, refs, &err);

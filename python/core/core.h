@@ -6,7 +6,7 @@
  *   call.c      options of a function, submitting            get.c    get, put, wait, cancel
  *   task.c      the worker's half: run a task                error.c  a C error as an exception
  *   waitset.c   references that one thread waits for        template.c   fork workers
- *   threads.c   of libraries that were loaded before
+ *   threads.c   of libraries that were loaded before         items.c  a stream's reader
  *
  * Calls that wait release the GIL. What Python objects hold of the library counts for one `era`, from init to shutdown; later it is
  * dropped without a call. */
@@ -33,6 +33,7 @@ struct core_python {
     PyObject *dumps;                    /* object -> (pickle, [buffers]); for what is not plain */
     PyObject *plain_dumps, *loads;      /* of pickle */
     PyObject *raise_value;              /* of a value that is an error: (object) -> exception to raise */
+    PyObject *items_type;               /* ObjectRefGenerator, a subclass of Items */
 };
 extern DLL_LOCAL struct core_python core_python;
 
@@ -73,6 +74,9 @@ DLL_LOCAL PyObject *core_part_new(PyObject *owner, const void *data, size_t size
 
 enum value_kind { VALUE_OBJECT, VALUE_ERROR, VALUE_CALL };
 
+#define RETURNS_STREAM 65535u           /* in the place of how many: what it yields is read while it runs */
+#define RETURNS_DYNAMIC 65534u          /* references to what it yields are in one result */
+
 struct call_head {
     unsigned returns;
     uint64_t function[2];               /* which: the hash of its pickle */
@@ -106,6 +110,9 @@ DLL_LOCAL PyObject *core_carried(PyObject *self, PyObject *index);
 
 DLL_LOCAL int core_fn_init(PyObject *module);
 DLL_LOCAL int core_waitset_init(PyObject *module);
+DLL_LOCAL int core_items_init(PyObject *module);
+/* Takes over the stream. */
+DLL_LOCAL PyObject *core_items_new(struct mob_items *items);
 DLL_LOCAL void core_task_init(void);
 DLL_LOCAL PyObject *core_call(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count);

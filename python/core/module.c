@@ -9,13 +9,14 @@ bool core_in_worker;
 struct core_python core_python;
 static uint64_t sessions;
 
-/* setup(ref_type, make_error, dumps, plain_dumps, loads, raise_value): what C calls in Python. Once, when mobula is imported. */
+/* setup(ref_type, make_error, dumps, plain_dumps, loads, raise_value, items_type): what C calls in Python. Once, when mobula is
+ * imported. */
 static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     (void)self;
     (void)count;
     core_python = (struct core_python){ Py_NewRef(args[0]), Py_NewRef(args[1]), Py_NewRef(args[2]), Py_NewRef(args[3]), Py_NewRef(args[4]),
-                                        Py_NewRef(args[5]) };
+                                        Py_NewRef(args[5]), Py_NewRef(args[6]) };
     Py_RETURN_NONE;
 }
 
@@ -160,7 +161,10 @@ PyMODINIT_FUNC PyInit__core(void)
     PyObject *module = PyModule_Create(&definition);
 
     if (module == NULL || core_ref_init(module) < 0 || core_view_init(module) < 0 || core_fn_init(module) < 0
-        || core_waitset_init(module) < 0        || PyModule_AddStringConstant(module, "version", mob_version()) < 0) {
+        || core_waitset_init(module) < 0 || core_items_init(module) < 0
+        || PyModule_AddStringConstant(module, "version", mob_version()) < 0
+        || PyModule_AddIntConstant(module, "STREAM", RETURNS_STREAM) < 0
+        || PyModule_AddIntConstant(module, "DYNAMIC", RETURNS_DYNAMIC) < 0) {
         Py_XDECREF(module);
         return NULL;
     }

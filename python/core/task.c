@@ -91,6 +91,61 @@ static int return_packed(struct mob_task *t, size_t i, const struct packing *p, 
     return mob_return_buffer(t, i, b, err);
 }
 
+/* The same as an item of a stream, which may wait until one was read. */
+static int yield_packed(struct mob_task *t, const struct packing *p, struct mob_error *err)
+{
+    struct mob_buffer *b = NULL;
+    char small[1024];
+    int rc = 0;
+
+    if (p->size <= sizeof small) {
+        core_pack_write(p, small);
+        Py_BEGIN_ALLOW_THREADS
+        rc = mob_yield(t, MOB_BYTES_REFS(small, p->size, p->carried, p->carried_count), err);
+        Py_END_ALLOW_THREADS
+        return rc;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    b = mob_create_refs(p->size, p->carried, p->carried_count, err);
+    Py_END_ALLOW_THREADS
+    if (b == NULL)
+        return -1;
+    core_pack_write(p, mob_buffer_data(b));
+    Py_BEGIN_ALLOW_THREADS
+    rc = mob_yield_buffer(t, b, err);
+    Py_END_ALLOW_THREADS
+    return rc;
+}
+
+/* -1: the exception is set; of a task that is cancelled the KeyboardInterrupt, if it is there. */
+static int yield_object(struct mob_task *t, PyObject *object)
+{
+    struct mob_error err;
+    struct packing p;
+    int rc;
+
+    if (core_pack(&p, VALUE_OBJECT, object, NULL) < 0)
+        return -1;
+    rc = yield_packed(t, &p, &err);
+    core_pack_fini(&p);
+    if (rc < 0 && PyErr_CheckSignals() == 0)
+        core_raise(&err);
+    return rc;
+}
+
+/* All that the generator yields; the end's value is None. */
+static int yield_all(struct mob_task *t, PyObject *generator)
+{
+    PyObject *item;
+    int rc = 0;
+
+    while (rc == 0 && (item = PyIter_Next(generator)) != NULL) {
+        rc = yield_object(t, item);
+        Py_DECREF(item);
+    }
+    return rc < 0 || PyErr_Occurred() ? -1 : 0;
+}
+
 /* -1: the exception is set. */
 static int return_object(struct mob_task *t, size_t i, enum value_kind kind, PyObject *object)
 {
@@ -140,7 +195,7 @@ static bool prepared(void)
     return done != NULL;
 }
 
-/* Call the function of the task: a list of its results. NULL: the exception, or *ret_error of an argument. */
+/* Call the function of the task: a list of its results, or the generator of a stream. NULL: the exception, or *ret_error of an argument. */
 static PyObject *call(struct mob_task *t, struct call_head *ret_head, PyObject **ret_error)
 {
     enum value_kind kind = VALUE_OBJECT;
@@ -167,9 +222,14 @@ static int run_in_python(struct mob_task *t)
 {
     struct call_head head = { 1, { 0, 0 } };
     PyObject *error = NULL, *results = call(t, &head, &error);
-    unsigned count = head.returns > 0 ? head.returns : 1;
+    unsigned count = head.returns > 0 && head.returns < RETURNS_DYNAMIC ? head.returns : 1;
     int rc = results == NULL ? -1 : 0;
 
+    if (rc == 0 && head.returns == RETURNS_STREAM) {
+        if ((rc = yield_all(t, results)) == 0)
+            rc = return_object(t, 0, VALUE_OBJECT, Py_None);
+        count = rc == 0 ? 0 : 1;
+    }
     for (unsigned i = 0; rc == 0 && i < count; i++)
         rc = return_object(t, i, VALUE_OBJECT, PyList_GetItem(results, (Py_ssize_t)i));
     if (rc < 0)

@@ -18,9 +18,11 @@ from mobula._api import (
     is_initialized, nodes, put, remote, shutdown, wait,
 )
 from mobula._core import version as __version__
+from mobula._generators import DynamicObjectRefGenerator, ObjectRefGenerator
 from mobula import util
 
 __all__ = [
-    "ObjectRef", "RemoteFunction", "available_resources", "cancel", "cluster_resources", "exceptions", "get", "get_gpu_ids",
-    "get_runtime_context", "init", "is_initialized", "nodes", "put", "remote", "shutdown", "util", "wait",
+    "DynamicObjectRefGenerator", "ObjectRef", "ObjectRefGenerator", "RemoteFunction", "available_resources", "cancel",
+    "cluster_resources", "exceptions", "get", "get_gpu_ids", "get_runtime_context", "init", "is_initialized", "nodes", "put",
+    "remote", "shutdown", "util", "wait",
 ]

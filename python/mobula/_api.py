@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 
-from mobula import _core, _futures, _options, _program, _serialization, exceptions
+from mobula import _core, _futures, _generators, _options, _program, _serialization, exceptions
 
 _FUNCTION_WARN, _FUNCTION_MAX = 10 << 20, 100 << 20
 _lock = threading.RLock()
@@ -44,7 +44,7 @@ class ObjectRef(_core.Ref):
 
 
 _core.setup(ObjectRef, exceptions.from_library, _serialization.dumps, _serialization.plain_dumps, _serialization.loads,
-            exceptions.to_raise)
+            exceptions.to_raise, _generators.ObjectRefGenerator)
 
 
 # -- a session -----------------------------------------------------------------------------------------------------------------
@@ -173,18 +173,19 @@ class RemoteFunction:
             name = getattr(self._function, "__qualname__", None) or repr(self._function)
             if self._pickle is None or self._session != _session:
                 self._hash, self._pickle = _ship(self._function, name)
-            self._fn = self._options.library_fn(name)
+            self._fn = self._options.library_fn(name, self._function)
             self._session = _session
 
     def remote(self, *args, **kwargs):
-        """Submit a task; its reference, or a list of num_returns. A reference among the arguments is replaced by its value."""
+        """Submit a task; its reference, a list of num_returns, or of a generator function an ObjectRefGenerator. A reference among the
+        arguments is replaced by its value."""
         if self._session != _session or self._fn is None:
             self._prepare()
         packed = direct = None
         if args or kwargs or self._retry:
             packed, direct = _pack_arguments(args, kwargs, self._retry)
         refs = _core.call(self._fn, self._hash, self._pickle, packed, direct)
-        return refs if self._options.num_returns else None
+        return refs if self._options.num_returns != 0 else None
 
     def __reduce__(self):
         return RemoteFunction, (self._function, self._options)
@@ -274,13 +275,18 @@ def wait(refs, *, num_returns=1, timeout=None, fetch_local=True):
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(refs):
         raise ValueError("num_returns cannot be greater than the number of ray_waitables provided to ray.wait.")
-    return _core.wait(refs, num_returns, _milliseconds(timeout))
+    try:
+        return _core.wait(refs, num_returns, _milliseconds(timeout))
+    except TypeError:
+        if not any(isinstance(ref, _generators.ObjectRefGenerator) for ref in refs):
+            raise
+    return _generators.wait(refs, num_returns, _milliseconds(timeout))
 
 
 def cancel(ref, *, force=False, recursive=True):
     """Stop the task that makes `ref`: one that has not started never does; a running one sees a KeyboardInterrupt, and is killed if it
     has not ended 10 s later; `force`: its worker is killed at once. get() raises TaskCancelledError."""
-    _core.cancel(ref, force)
+    _core.cancel(ref.completed() if isinstance(ref, _generators.ObjectRefGenerator) else ref, force)
 
 
 # -- telling -------------------------------------------------------------------------------------------------------------------

@@ -12,19 +12,18 @@ _LOOK_MS = 200                          # what is added while the thread waits w
 class _Waiter:
     """The thread, and the futures whose references it waits for. Of one session."""
 
-    def __init__(self, get):
-        self._get = get
+    def __init__(self):
         self._set = _core.WaitSet()
-        self._pending = {}              # number -> (reference, future)
+        self._pending = {}              # number -> (reference, future, what gives its value)
         self._numbers = 0
         self._changed = threading.Condition()
         self.over = False
         threading.Thread(target=self._run, name="mobula-futures", daemon=True).start()
 
-    def add(self, ref, future):
+    def add(self, ref, future, get):
         with self._changed:
             self._numbers += 1
-            self._pending[self._numbers] = ref, future
+            self._pending[self._numbers] = ref, future, get
             self._set.add(ref, self._numbers)
             self._changed.notify()
 
@@ -44,16 +43,16 @@ class _Waiter:
                 number = self._next()
                 if number is not None:
                     with self._changed:
-                        ref, future = self._pending.pop(number)
-                    self._settle(ref, future)
+                        ref, future, get = self._pending.pop(number)
+                    self._settle(ref, future, get)
         except Exception as e:          # the session has ended, or its raylet died
             self.end(e)
 
-    def _settle(self, ref, future):
+    def _settle(self, ref, future, get):
         if not future.set_running_or_notify_cancel():
             return
         try:
-            result = self._get(ref)
+            result = get(ref)
         except BaseException as e:
             future.set_exception(e)
         else:
@@ -64,7 +63,7 @@ class _Waiter:
             self.over, left = True, list(self._pending.values())
             self._pending.clear()
             self._changed.notify()
-        for _, future in left:
+        for _, future, _ in left:
             if future.set_running_or_notify_cancel():
                 future.set_exception(why)
 
@@ -74,13 +73,13 @@ _lock = threading.Lock()
 
 
 def future_of(ref, get):
-    """A concurrent.futures.Future of the value of `ref`."""
+    """A concurrent.futures.Future of what get(ref) gives when `ref` is ready: in the thread of all futures."""
     global _waiter
     future = Future()
     with _lock:
         if _waiter is None or _waiter.over:
-            _waiter = _Waiter(get)
-        _waiter.add(ref, future)
+            _waiter = _Waiter()
+        _waiter.add(ref, future, get)
     return future
 
 

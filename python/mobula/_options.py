@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of remote functions: which there are, what they may be, and their form for the library."""
 
+import inspect
 from dataclasses import dataclass
 
 from mobula import _core
@@ -9,8 +10,9 @@ from mobula.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 # Of Ray's options, those that ask for nothing that Mobula does otherwise are taken and have no effect.
 _WITHOUT_EFFECT = {"enable_task_events", "_metadata", "_labels"}
 _DEFAULTS = {
-    "num_cpus": None, "num_gpus": None, "resources": None, "memory": None, "num_returns": 1, "max_retries": 3, "name": None,
+    "num_cpus": None, "num_gpus": None, "resources": None, "memory": None, "num_returns": None, "max_retries": 3, "name": None,
     "scheduling_strategy": None, "label_selector": None, "retry_exceptions": False,
+    "_generator_backpressure_num_objects": None,
 }
 VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
 _NO_RETRY = -2147483648
@@ -28,6 +30,8 @@ def check(options):
             raise ValueError("The keyword 'max_retries' only accepts None, 0, -1 or a positive integer, where -1 represents infinity.")
         elif key == "retry_exceptions":
             _check_retry_exceptions(value)
+        elif key == "_generator_backpressure_num_objects":
+            _check_backpressure(value)
         elif key in ("num_cpus", "num_gpus", "memory") and value is not None:
             _check_quantity(key, value)
         elif key == "resources" and value is not None:
@@ -35,8 +39,17 @@ def check(options):
 
 
 def _check_returns(value):
+    if value is None or (isinstance(value, str) and value in ("streaming", "dynamic")):
+        return
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"The keyword 'num_returns' only accepts 0 or a positive integer, not {value!r}.")
+        raise ValueError("The keyword 'num_returns' only accepts None, a non-negative integer, \"streaming\" (for generators), or \"dynamic\", "
+                         f"not {value!r}.")
+
+
+def _check_backpressure(value):
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value == 0 or value < -1):
+        raise ValueError(f"_generator_backpressure_num_objects={value!r} is not allowed. Use a value > 0: so many items may wait to be read. "
+                         "With 1 a task makes the next item when the one before was read, as a generator of Python does. -1 sets no bound.")
 
 
 def _check_retry_exceptions(value):
@@ -91,12 +104,19 @@ class Options:
     num_gpus: float | None = None
     resources: dict | None = None
     memory: int | None = None
-    num_returns: int = 1
+    num_returns: int | str | None = None
     max_retries: int | None = 3
     name: str | None = None
     scheduling_strategy: object = None
     label_selector: dict | None = None
     retry_exceptions: bool | list = False
+    _generator_backpressure_num_objects: int | None = None
+
+    def returns(self, function):
+        """How many results, as the library has it: those of a generator are a stream, unless the options say otherwise."""
+        if self.num_returns is None:
+            return _core.STREAM if inspect.isgeneratorfunction(function) else 1
+        return {"streaming": _core.STREAM, "dynamic": _core.DYNAMIC}.get(self.num_returns, self.num_returns)
 
     def retry(self):
         """(exceptions after which a task is tried again: True or a tuple of types, how often; -1: for ever), or None."""
@@ -105,13 +125,13 @@ class Options:
         which = self.retry_exceptions if self.retry_exceptions is True else tuple(self.retry_exceptions)
         return which, 3 if self.max_retries is None else self.max_retries
 
-    def library_fn(self, function_name):
-        """The library's object for calls with these options."""
+    def library_fn(self, function_name, function):
+        """The library's object for calls of this function with these options."""
         retries = 3 if self.max_retries is None else self.max_retries
         labels = ",".join(f"{key}={value}" for key, value in (self.label_selector or {}).items()) or None
         return _core.Fn(resources_text(self.num_cpus, self.num_gpus, self.memory, self.resources),
-                        _strategy_text(self.scheduling_strategy), labels, self.name or function_name, self.num_returns,
-                        _NO_RETRY if retries == 0 else retries)
+                        _strategy_text(self.scheduling_strategy), labels, self.name or function_name, self.returns(function),
+                        _NO_RETRY if retries == 0 else retries, max(0, self._generator_backpressure_num_objects or 0))
 
 
 def make(changes, base=None):

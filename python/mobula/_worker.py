@@ -6,7 +6,7 @@ import signal
 import sys
 
 from mobula import _core, exceptions
-from mobula import _api
+from mobula import _api, _generators
 
 _name = ""
 _forked = False                         # from a template (_template.py)
@@ -49,11 +49,42 @@ def _call_again(function, args, kwargs, retry):
             left -= 1
 
 
+def _items(function, args, kwargs, retry):
+    """What the function yields; tried again after the exceptions that its options name, it goes on after what it has yielded."""
+    which, left = retry or ((), 0)
+    yielded = 0
+    try:
+        while True:
+            generator = function(*args, **kwargs)
+            if not hasattr(generator, "__next__"):
+                raise TypeError(f"The function {_name} was called with num_returns=\"streaming\" or \"dynamic\" and must be a generator, but "
+                                f"it returned a {type(generator).__name__}.")
+            try:
+                if not retry:
+                    yield from generator
+                    return
+                for i, item in enumerate(generator):
+                    if i >= yielded:
+                        yielded += 1
+                        yield item
+                return
+            except Exception as e:
+                if left == 0 or not (which is True or isinstance(e, which)):
+                    raise
+                left -= 1
+    finally:
+        _flush()
+
+
 def _call_function(function, packed, direct, returns):
     global _name
     function, _name = function
     _core.set_name(_name)
     args, kwargs, retry = _arguments(packed, direct)
+    if returns == _core.STREAM:
+        return _items(function, args, kwargs, retry)
+    if returns == _core.DYNAMIC:
+        return [_generators.DynamicObjectRefGenerator([_api.put(item) for item in _items(function, args, kwargs, retry)])]
     result = _call_again(function, args, kwargs, retry) if retry else function(*args, **kwargs)
     _flush()
     if returns == 1:

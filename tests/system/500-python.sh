@@ -6,7 +6,7 @@
 in_lab 1 "$@"
 
 [ -e "$MOB_BUILD/python/mobula/_core.abi3.so" ] || skip "built without Python"
-for test in tasks cluster explain; do
+for test in tasks generators cluster explain; do
     said=$(on h0 env PYTHONPATH="$MOB_BUILD/python" timeout 50 /usr/bin/python3 "$tests/python/test_$test.py" 2>&1) || fail "$said"
     grep -q '^OK$' <<<"$said" || fail "$said"
 done
