@@ -48,6 +48,15 @@
  * and with --stores --broadcast --nodes 6 --tasks 20 --store-bytes 100000000 --cancels --faults, in how many of 60 seeds:
  *   chunks are passed on before they have come                 34   value_check(): not what was sealed
  *   a pull that was given up is freed while it is passed on     3   an invariant of the object
+ * and with --stores --streams --store-bytes 700000 --large 60000, in how many seeds of how many:
+ *   a worker is not rung when it may send more           15 of 30   the program does not end
+ *   a lender does not heed Allow                         20 of 20   the program does not end
+ *   Allow leaves before the frame that it speaks of      36 of 60   the program does not end
+ *   a stream that is closed keeps what is unread         20 of 20   check_no_objects(): objects and holds
+ *   an item is sent before its holds are confirmed       43 of 60   check_no_objects(): objects and holds
+ *   items of a cancelled task are not freed (--cancels)   4 of 60   shelf_check_empty(): the store has a value
+ *   their tickets are not given back (--cancels)          3 of 60   check_no_objects(): objects and holds
+ *   a retry sends all its items again (--faults)          6 of 60   on_warn(): an item out of turn
  * Not to be seen from here: claiming frames of older epochs only. No owner returns a lease before it took back what it pushed. Reserving
  * what a blocked worker holds: its children are deeper, and its siblings do not wait for each other here (test_raylet_claim.c).
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
