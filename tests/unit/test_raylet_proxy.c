@@ -189,6 +189,55 @@ START_TEST(test_take_back_and_long_tasks)
 }
 END_TEST
 
+static void allow(struct scene *s, uint64_t task, uint32_t attempt, uint32_t items)
+{
+    Mobula__Allow m = MOBULA__ALLOW__INIT;
+
+    m.lease = s->grant.lease;
+    m.task = task;
+    m.attempt = attempt;
+    m.items = items;
+    fake_say(&s->f, s->link, fake_at(3, 9), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_ALLOW, &m);
+}
+
+/* They leave the task in the air; what Allow says is there when the worker looks, also if it came before the ring did. */
+START_TEST(test_items_pass_and_allow_reaches_the_worker)
+{
+    struct mob_task_frame frame;
+    struct scene *s = malloc(sizeof *s);
+    struct mob_answer_frame *a;
+    Mobula__Envelope *e;
+    void *body;
+
+    scene_open(s);
+    send_tasks(s, 1, 1, 8);
+    allow(s, 1, 1, 5);
+    scene_connect(s);
+    ck_assert(claim(s, &frame));
+    ck_assert_uint_eq(mob_channel_allowed(s->worker), 5);
+    allow(s, 1, 0, 9);                  /* of an attempt that is over */
+    allow(s, 2, 1, 9);
+    ck_assert_uint_eq(mob_channel_allowed(s->worker), 5);
+    allow(s, 1, 1, 6);
+    ck_assert_uint_eq(mob_channel_allowed(s->worker), 6);
+    a = mob_channel_item(s->worker, 8, &body);
+    *a = (struct mob_answer_frame){ .task = 1, .attempt = 1, .returns = 1, .status = MOB_ANSWER_ITEM };
+    memset(body, 1, 8);
+    mob_channel_item_commit(s->worker);
+    drain(s);
+    e = fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->answer_frames->count, 1);
+    answer(s, &frame);
+    drain(s);
+    ck_assert_ptr_nonnull(fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES));
+    ck_assert(!ended(s));
+    allow(s, 1, 1, 7);                  /* it is answered */
+    scene_close(s);
+    free(s);
+}
+END_TEST
+
 START_TEST(test_answers_before_lease_over)
 {
     struct mob_task_frame frame;
@@ -267,6 +316,7 @@ int main(void)
     tcase_add_test(tcase, test_there_and_back);
     tcase_add_loop_test(tcase, test_window, 0, (int)MOB_COUNT(windows));
     tcase_add_test(tcase, test_take_back_and_long_tasks);
+    tcase_add_test(tcase, test_items_pass_and_allow_reaches_the_worker);
     tcase_add_test(tcase, test_answers_before_lease_over);
     tcase_add_test(tcase, test_worker_that_answers_what_it_was_not_given);
     tcase_add_test(tcase, test_owner_is_gone);
