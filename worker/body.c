@@ -213,12 +213,16 @@ void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const
 
     if (t->streams)
         mob_owner_stream_push(o, t, &had, &first);
-    *ret = (struct mob_task_frame){
-        .task = t->number, .function = t->kind->function, .epoch = l->epoch, .args = t->args,
-        .body_size = (uint32_t)body_size, .attempt = t->attempt, .returns = t->returns,
-        .flags = (uint16_t)((mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0) | (t->streams ? MOB_TASK_STREAM : 0)),
-        .had = had, .first = (uint16_t)first,
-    };
+    ret->task = t->number;              /* one by one: into the ring, and not by a copy */
+    ret->function = t->kind->function;
+    ret->epoch = l->epoch;
+    ret->args = t->args;
+    ret->body_size = (uint32_t)body_size;
+    ret->attempt = t->attempt;
+    ret->returns = t->returns;
+    ret->flags = (uint16_t)((mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0) | (t->streams ? MOB_TASK_STREAM : 0));
+    ret->first = (uint16_t)first;
+    ret->had = had;
 }
 
 static bool is_at(const struct stored *s, uint32_t node)
