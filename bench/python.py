@@ -49,7 +49,7 @@ def in_flight():
 
 
 def items():
-    for ref in many.remote(100000):
+    for ref in many.remote(100000 // slow):
         ray.get(ref)
 
 
