@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 520-tutorial.sh -- the tutorial at small size: each workload comes to the same results in both ways, table and plot come out, nothing is
+# 530-tutorial.sh -- the tutorial at small size: each workload comes to the same results in both ways, table and plot come out, nothing is
 # left, and results that differ are a failure; the page about it is true; and values of the libraries that it uses: tests/python/test_libraries.py.
 . "$(dirname "$0")/lib.sh"
 in_lab 1 "$@"
