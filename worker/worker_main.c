@@ -23,12 +23,13 @@
 /* -- cancel ------------------------------------------------------------------------------------------------------------------ */
 
 static struct mob_page *own_page;       /* for the signal handler: set before it is installed */
+static pid_t own_pid;                   /* a child that a task forks has the handler, and not the page */
 
 /* The raylet names (task, attempt) in the page, then sends SIGTERM. If another task runs by now, it is not meant. A SIGTERM
  * that no cancel explains is somebody's wish to end us. Either way the death says its signal: raised again, it comes on return. */
 static void on_sigterm(int number)
 {
-    uint64_t cancelled = atomic_load(&own_page->cancel_task);
+    uint64_t cancelled = getpid() != own_pid ? 0 : atomic_load(&own_page->cancel_task);
 
     if (cancelled == 0 || (atomic_load(&own_page->claimed_ns) != 0 && atomic_load(&own_page->task) == cancelled
                            && atomic_load(&own_page->attempt) == atomic_load(&own_page->cancel_attempt))) {
@@ -42,6 +43,7 @@ static void install_sigterm(struct mob_runtime *r)
     struct sigaction action = { .sa_handler = on_sigterm, .sa_flags = SA_RESTART };
 
     own_page = r->bell.page;
+    own_pid = getpid();
     sigaction(SIGTERM, &action, NULL);
 }
 
