@@ -6,8 +6,8 @@
  *                 at most MOB_OUTPUT_BURST_MAX in that time, the rest is counted
  *
  * A pipe is always read, so that a worker never waits for a disk, a driver or a network: what finds no room is dropped and counted, never
- * kept. What the way to the driver does not take now is counted, too, and the count is told as soon as it takes something. Only whole lines
- * are told, so that lines of several workers do not mix; a line that alone fills the buffer is told in parts.
+ * kept. What the way to the driver does not take now waits in the buffer, so that who prints little loses nothing to who prints much. Only
+ * whole lines are told, so that lines of several workers do not mix; a line that alone fills the buffer is told in parts.
  */
 #include "raylet/output.h"
 
@@ -81,7 +81,7 @@ static const char *last_lines(struct mob_output *o)
 
 /* -- telling ------------------------------------------------------------------------------------------------------------------- */
 
-/* Whole lines, or all if `whole` says so or if they fill the buffer. False: there was nothing to tell. */
+/* Whole lines, or all if `whole` says so or if they fill the buffer; what the way does not take stays. False: there was nothing. */
 static bool tell(struct stream *s, bool whole)
 {
     size_t size = s->used;
@@ -92,10 +92,9 @@ static bool tell(struct stream *s, bool whole)
         size = s->used;
     if (size == 0 && s->dropped == 0)
         return false;
-    if (s->output->listener.tell(s->output->listener.arg, s->error, s->name, s->text, size, s->dropped))
-        s->dropped = 0;
-    else
-        s->dropped += size;
+    if (!s->output->listener.tell(s->output->listener.arg, s->error, s->name, s->text, size, s->dropped))
+        return true;
+    s->dropped = 0;
     s->used -= size;
     s->told += size + MESSAGE_COST;
     memmove(s->text, s->text + size, s->used);
@@ -161,12 +160,11 @@ static void keep_to_tell(struct stream *s, const char *bytes, size_t size)
             break;
         if (s->told < MOB_OUTPUT_BURST_MAX)
             tell(s, false);
-        else if (at < size)
+        if (s->used == MOB_OUTPUT_TEXT_MAX && at < size)
             drop(s, bytes + at, size - at), at = size;
     }
-    if (!uv_is_active((uv_handle_t *)&s->output->timer))
-        tell(s, false);
-    if (s->told > told_before)
+    bool waits = uv_is_active((uv_handle_t *)&s->output->timer);
+    if ((!waits && tell(s, false)) || s->told > told_before)
         start_timer(s->output);
 }
 
@@ -354,9 +352,10 @@ void mob_output_destroy(struct mob_output *o)
 {
     if (o == NULL)
         return;
-    if (o->streams[0].dropped + o->streams[1].dropped > 0)
-        mob_info("%llu bytes of what a worker printed last were not told to its driver",
-                 (unsigned long long)(o->streams[0].dropped + o->streams[1].dropped));
+    uint64_t lost = o->streams[0].dropped + o->streams[0].used + o->streams[1].dropped + o->streams[1].used;
+
+    if (lost > 0)
+        mob_info("%llu bytes of what a worker printed last were not told to its driver", (unsigned long long)lost);
     o->over = true;
     stream_close(&o->streams[0]);
     stream_close(&o->streams[1]);

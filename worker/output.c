@@ -1,40 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* output.c -- what tasks printed, printed again by the driver: "(name pid=12, ip=10.0.0.1) line".
  *
- * Output arrives with the lock held and is only queued, at most OUTPUT_MAX bytes: a driver whose own stdout is a full pipe must
- * not stop its tasks. The service thread prints, without the lock. */
+ * Output arrives with the lock held and is only queued: a driver whose own stdout is a full pipe must not stop its tasks. The service
+ * thread prints, without the lock. What a worker may have queued is bounded, and the more so the more is queued in all: one that prints
+ * without end takes no room from the others. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "worker/runtime.h"
 
-#define OUTPUT_MAX (4u << 20)
+#define MANY (8u << 20)                 /* bytes queued in all, from which on a worker may queue less */
+#define SHARE (1u << 20)
+#define SHARE_OF_MANY (64u << 10)
 
 struct output {
     struct mob_link link;               /* in r->output */
     bool error;
+    unsigned source;                    /* in r->output_of; two workers of one place share its room */
     char head[192];
     size_t size;
     char text[];
 };
 
-static struct output *queue(struct mob_runtime *r, bool error, const void *text, size_t size)
+static struct output *queue(struct mob_runtime *r, bool error, unsigned source, const void *text, size_t size)
 {
     struct output *o;
 
-    if (r->output_bytes + size > OUTPUT_MAX) {
+    if (r->output_of[source] >= (r->output_bytes < MANY ? SHARE : SHARE_OF_MANY)) {
         r->output_dropped += size;
         return NULL;
     }
     o = mob_alloc(sizeof *o + size);
     o->error = error;
+    o->source = source;
     o->size = size;
     memcpy(o->text, text, size);
     mob_list_append(&r->output, &o->link);
     r->output_bytes += o->size;
+    r->output_of[source] += o->size;
     mob_service_poke(r);
     return o;
+}
+
+static unsigned source_of(const Mobula__Output *m)
+{
+    uint64_t sum = m->pid;
+
+    for (const char *c = m->ip; *c != '\0'; c++)
+        sum = sum * 31 + (unsigned char)*c;
+    return (unsigned)(sum % MOB_OUTPUT_SOURCES);
 }
 
 void mob_output_receive(struct mob_runtime *r, const Mobula__Output *m)
@@ -44,13 +59,13 @@ void mob_output_receive(struct mob_runtime *r, const Mobula__Output *m)
     if (r->quiet)
         return;
     r->output_dropped += m->dropped;
-    if (m->text.len > 0 && (o = queue(r, m->error, m->text.data, m->text.len)) != NULL)
+    if (m->text.len > 0 && (o = queue(r, m->error, source_of(m), m->text.data, m->text.len)) != NULL)
         snprintf(o->head, sizeof o->head, "(%.64s%spid=%u, ip=%.64s) ", m->name, m->name[0] != '\0' ? " " : "", m->pid, m->ip);
 }
 
 void mob_output_warn(struct mob_runtime *r, const char *text)
 {
-    struct output *o = queue(r, true, text, strlen(text));
+    struct output *o = queue(r, true, MOB_OUTPUT_SOURCES, text, strlen(text));
 
     if (o != NULL)
         snprintf(o->head, sizeof o->head, "mobula: ");
@@ -82,6 +97,7 @@ void mob_output_print(struct mob_runtime *r)
 
         mob_list_remove(&o->link);
         r->output_bytes -= o->size;
+        r->output_of[o->source] -= o->size;
         mob_runtime_unlock(r);
         print(o);
         free(o);

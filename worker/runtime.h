@@ -20,6 +20,7 @@
 struct mob_cluster;
 
 #define MOB_NEVER INT64_MAX
+#define MOB_OUTPUT_SOURCES 256          /* places for workers that print, and one for warnings of ours */
 #define MOB_HINTS 1024                  /* remembered places of objects in the local store; a power of two */
 
 enum mob_runtime_state {
@@ -79,7 +80,7 @@ struct mob_runtime {
     uint64_t last_query;
     int64_t explain_ns;                 /* a get that has waited so long says why; 0: none does */
     struct mob_link output;             /* of tasks, to be printed by the service thread */
-    size_t output_bytes, output_dropped;
+    size_t output_bytes, output_dropped, output_of[MOB_OUTPUT_SOURCES + 1];
     struct mob_map buffers;             /* of the program, by number: object_api.c */
     struct mob_map printers;            /* nodes that lent to us, or sent output: where tasks of ours may have printed */
     struct mob_hint { struct mob_object_id id; uint32_t entry, generation; } hints[MOB_HINTS];

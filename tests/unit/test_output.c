@@ -171,18 +171,29 @@ START_TEST(test_flush_is_bounded_by_bytes)
 }
 END_TEST
 
-START_TEST(test_what_is_not_taken_is_counted)
+START_TEST(test_what_is_not_taken_waits_as_far_as_there_is_room)
 {
+    static char lines[64][1000];
+    size_t left = MOB_OUTPUT_FLUSH_MAX;
+
+    memset(lines, 'x', sizeof lines);
+    for (int i = 0; i < 64; i++)
+        lines[i][999] = '\n';
     refuses = true;
-    print(out, "lost\n");
+    print(out, "first\n");
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(write(out, lines, sizeof lines), (ssize_t)sizeof lines);
+        turn();
+    }
     ck_assert_uint_eq(told_used, 0);
     refuses = false;
-    size_t left = MOB_OUTPUT_FLUSH_MAX;
     mob_output_flush(output, &left);
-    ck_assert_uint_eq(told_used, 0);
-    ck_assert_uint_eq(told_dropped, 5);
+    ck_assert_uint_eq(memcmp(told, "first\n", 6), 0);
+    ck_assert_uint_eq(told_used % 1000, 6);
+    ck_assert_uint_gt(told_used, 64000);
+    ck_assert_uint_eq(told_used + told_dropped, 128006);
     mob_output_flush(output, &left);
-    ck_assert_uint_eq(told_dropped, 5);
+    ck_assert_uint_eq(told_used + told_dropped, 128006);
 }
 END_TEST
 
@@ -319,7 +330,7 @@ int main(void)
     tcase_add_test(t, test_flush_tells_all_that_was_printed);
     tcase_add_test(t, test_flush_tells_a_line_without_an_end);
     tcase_add_test(t, test_flush_is_bounded_by_bytes);
-    tcase_add_test(t, test_what_is_not_taken_is_counted);
+    tcase_add_test(t, test_what_is_not_taken_waits_as_far_as_there_is_room);
     tcase_add_loop_test(t, test_marks_say_who_printed, 0, 32);
     tcase_add_test(t, test_a_burst_is_told);
     tcase_add_test(t, test_too_fast_is_counted);
