@@ -166,7 +166,7 @@ static bool passes_output(struct mob_raylet *r, const struct arrival *a)
     if (a->from.process != 0 || driver == NULL)
         return false;
     driver->output_dropped += m->dropped;
-    if (mob_route_queued(r, a->to) > MOB_OUTPUT_QUEUE_MAX) {
+    if (mob_route_queued(r, a->to) > MOB_OUTPUT_ROOM(m->text.len)) {
         driver->output_dropped += m->text.len;
         return false;
     }

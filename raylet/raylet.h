@@ -97,6 +97,8 @@ void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e);
 /* Bytes that wait on the way to a process, or to its node. What workers print is dropped and counted above MOB_OUTPUT_QUEUE_MAX: a driver
  * that is stopped, or a network that is slower than they print, must not end a link that carries leases. */
 #define MOB_OUTPUT_QUEUE_MAX (4u << 20)
+/* A little has more room than much: who prints a line now and then loses none to who prints without end. */
+#define MOB_OUTPUT_ROOM(size) ((size) <= 16u << 10 ? 2 * MOB_OUTPUT_QUEUE_MAX : MOB_OUTPUT_QUEUE_MAX)
 size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to);
 
 /* For tests and the simulator: aborts if an invariant is broken (lent + free = owned; one holder a lease; ...). */

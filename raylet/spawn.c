@@ -145,7 +145,7 @@ bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, const Mobula__O
     Mobula__Output m = *what;
     struct mob_envelope e;
 
-    if (mob_raylet_queued(s->core, job) > MOB_OUTPUT_QUEUE_MAX)
+    if (mob_raylet_queued(s->core, job) > MOB_OUTPUT_ROOM(m.text.len))
         return false;
     m.ip = s->config.ip;
     mob_envelope_init(&e, mob_raylet_self(s->core), job, MOBULA__ENVELOPE__BODY_OUTPUT);

@@ -272,6 +272,10 @@ END_TEST
 /* What a slow driver's queue has no room for is counted, and the count told with what follows. */
 START_TEST(test_output_for_a_slow_driver)
 {
+    char much[20000];
+
+    memset(much, 'x', sizeof much);
+    much[sizeof much - 1] = '\0';
     fake_open(&f, "CPU=1");
     uint32_t driver = fake_driver(&f);
     uint64_t link = fake_peer(&f, 3);
@@ -280,13 +284,16 @@ START_TEST(test_output_for_a_slow_driver)
     ck_assert_uint_eq(e->output->dropped, 0);
     f.slow = f.process[driver].link;
     f.slow_queued = MOB_OUTPUT_QUEUE_MAX + 1;
-    ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(FAKE_NODE, driver)), MOB_OUTPUT_QUEUE_MAX + 1);
+    ck_assert_ptr_nonnull(printed(link, driver, "little\n"));
+    ck_assert_ptr_null(printed(link, driver, much));
+    f.slow_queued = 2 * MOB_OUTPUT_QUEUE_MAX + 1;
+    ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(FAKE_NODE, driver)), 2 * MOB_OUTPUT_QUEUE_MAX + 1);
     ck_assert_ptr_null(printed(link, driver, "two\n"));
     ck_assert_ptr_null(printed(link, driver, "three\n"));
     f.slow_queued = 0;
     e = printed(link, driver, "four\n");
     ck_assert_ptr_nonnull(e);
-    ck_assert_uint_eq(e->output->dropped, 10);
+    ck_assert_uint_eq(e->output->dropped, sizeof much - 1 + 10);
     ck_assert_uint_eq(printed(link, driver, "five\n")->output->dropped, 0);
     fake_fini(&f);
 }
