@@ -259,6 +259,15 @@ struct mob_node {
 int mob_nodes(struct mob_node *ret_nodes, size_t *count, struct mob_error *err);    /* count in: room; out: how many there are */
 /* Wait until `count` nodes serve tasks (the node of a driver that lends nothing does not count). Else MOB_ERR_TIMEOUT. */
 int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);
+/* What this process is: "2.5", "2", "1.1" (its driver); the cluster's address. In a worker, too, whether a task runs or not. */
+struct mob_self {
+    size_t size;
+    char process[40], node[40], job[40], ip[64], head[80];
+};
+int mob_self(struct mob_self *ret_self, struct mob_error *err);
+/* Any question that `mobula` asks the head: "status", "nodes", "jobs", "tasks", "timeline", "memory". argument: JSON, or "". The answer is
+ * JSON, yours to free(). NULL: *err. */
+char *mob_ask(const char *question, const char *argument, int64_t timeout_ms, struct mob_error *err);
 /* Of the cluster: "CPU=16,GPU=2"; either may be NULL. */
 int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_error *err);
 /* Why the value of `ref` is not there, in words for a terminal, cut to `size`: its task's state, what it waits for and who has that; as

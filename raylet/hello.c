@@ -55,8 +55,10 @@ static int send_welcome(struct mob_resident *r, struct mob_stream *c, struct mob
     Mobula__Resource resources[MOB_RESOURCES_MAX], *list[MOB_RESOURCES_MAX];
     struct mob_envelope e;
     int fds[6] = { r->page_fd, r->bell.fd };
+    char head[80];
     size_t size;
 
+    snprintf(head, sizeof head, strchr(s->config.head_ip, ':') != NULL ? "[%s]:%u" : "%s:%u", s->config.head_ip, s->config.head_port);
     fds[5] = mob_store_overflow_fd(s->store);
     if (mob_store_client(s->store, r->number, &fds[2], &fds[3], &fds[4], err) < 0)
         return -1;
@@ -74,6 +76,7 @@ static int send_welcome(struct mob_resident *r, struct mob_stream *c, struct mob
     w.n_node_resources = mob_wire_put_resources(resources, list, &s->config.resources);
     w.node_resources = list;
     w.depth = depth;
+    w.head = head;
     mob_envelope_init(&e, (struct mob_address){ self.node, 0 }, self, MOBULA__ENVELOPE__BODY_WELCOME);
     e.e.welcome = &w;
     const void *bytes = mob_wire_pack(s->wire, &e.e, &size);

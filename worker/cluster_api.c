@@ -95,17 +95,28 @@ char *mob_query_ask(struct mob_runtime *r, const char *verb, const char *argumen
     return NULL;
 }
 
-/* The answer, parsed; NULL: *err. */
-static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
+char *mob_ask(const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
 {
-    struct mob_runtime *r = mob_enter(err);
-    json_t *answer;
+    struct mob_runtime *r;
     char *text;
 
-    if (r == NULL)
+    if (verb == NULL || argument == NULL) {
+        mob_error_set(err, MOB_ERR_INVALID, "mob_ask() of NULL");
+        return NULL;
+    }
+    if ((r = mob_enter(err)) == NULL)
         return NULL;
     text = mob_query_ask(r, verb, argument, timeout_ms, err);
     mob_leave(r);
+    return text;
+}
+
+/* The answer, parsed; NULL: *err. */
+static json_t *ask(const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err)
+{
+    char *text = mob_ask(verb, argument, timeout_ms, err);
+    json_t *answer;
+
     if (text == NULL)
         return NULL;
     if ((answer = json_loads(text, 0, NULL)) == NULL)
@@ -225,6 +236,26 @@ int mob_resources(char *ret_total, char *ret_available, size_t size, struct mob_
     print_resources(json_object_get(answer, "total"), ret_total, size);
     print_resources(json_object_get(answer, "available"), ret_available, size);
     json_decref(answer);
+    return 0;
+}
+
+int mob_self(struct mob_self *ret_self, struct mob_error *err)
+{
+    struct mob_self self = { 0 };
+    struct mob_runtime *r;
+
+    if (ret_self == NULL || ret_self->size < sizeof ret_self->size)
+        return mob_error_set(err, MOB_ERR_INVALID, "struct mob_self: set .size = sizeof(struct mob_self)");
+    if ((r = mob_enter(err)) == NULL)
+        return -1;
+    self.size = ret_self->size;
+    snprintf(self.process, sizeof self.process, "%u.%u", r->self.node, r->self.process);
+    snprintf(self.node, sizeof self.node, "%u", r->self.node);
+    snprintf(self.job, sizeof self.job, "%u.%u", r->job.node, r->job.process);
+    mob_copy(self.ip, sizeof self.ip, r->ip);
+    mob_copy(self.head, sizeof self.head, r->head);
+    mob_leave(r);
+    memcpy(ret_self, &self, self.size < sizeof self ? self.size : sizeof self);
     return 0;
 }
 

@@ -190,6 +190,7 @@ static int on_welcome(struct mob_runtime *r, const Mobula__Welcome *m, struct mo
     r->self = mob_wire_address(m->self);
     r->job = mob_wire_address(m->job);
     mob_copy(r->ip, sizeof r->ip, m->ip);
+    mob_copy(r->head, sizeof r->head, m->head);
     memcpy(r->executable.bytes, m->executable.data, sizeof r->executable.bytes);
     if (take_descriptors(r, m->overflow_size > 0, err) < 0)
         return -1;

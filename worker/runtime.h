@@ -51,7 +51,7 @@ struct mob_runtime {
     uint32_t generation;                /* of the first refs of this era: no ref of an earlier one is taken for a new one */
     struct mob_address self, job;
     uint64_t cluster;
-    char ip[64];
+    char ip[64], head[80];
     struct mob_hash executable;
     bool worker, quiet, can_spin;
     int pid;

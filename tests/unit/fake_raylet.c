@@ -258,6 +258,7 @@ static void on_hello(struct fake_raylet *f, struct peer *p, const Mobula__Hello 
     w.self = &self;
     w.job = &job;
     w.ip = (char *)"127.0.0.1";
+    w.head = (char *)"127.0.0.1:7";
     w.executable = (ProtobufCBinaryData){ sizeof hash, hash };
     envelope(&out, p, MOBULA__ENVELOPE__BODY_WELCOME);
     out.e.welcome = &w;

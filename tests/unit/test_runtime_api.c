@@ -388,6 +388,33 @@ START_TEST(test_nodes)
     ck_assert_int_eq(mob_resources(total, available, sizeof total, &err), 0);
     ck_assert_str_eq(total, "CPU=4");
     ck_assert_int_eq(mob_wait_nodes(1, 1000, &err), 0);
+    char *said = mob_ask("nodes", "", 1000, &err);
+    ck_assert_ptr_nonnull(said);
+    ck_assert_ptr_nonnull(strstr(said, "\"available\": {\"CPU\": 3.5}}"));
+    free(said);
+    ck_assert_ptr_null(mob_ask(NULL, "", 1000, &err));
+    ck_assert_int_eq(err.code, MOB_ERR_INVALID);
+    tear_down();
+}
+END_TEST
+
+START_TEST(test_self)
+{
+    struct mob_self self = { .size = sizeof self };
+    struct mob_error err;
+
+    set_up();
+    ck_assert_msg(mob_self(&self, &err) == 0, "%s", err.text);
+    ck_assert_str_eq(self.ip, "127.0.0.1");
+    ck_assert_str_eq(self.head, "127.0.0.1:7");
+    ck_assert_str_eq(self.job, self.process);
+    ck_assert_int_eq(strncmp(self.process, self.node, strlen(self.node)), 0);
+    self.size = offsetof(struct mob_self, ip);
+    self.ip[0] = 'x';
+    ck_assert_int_eq(mob_self(&self, &err), 0);
+    ck_assert_str_eq(self.ip, "x27.0.0.1");
+    self.size = 0;
+    ck_assert_int_eq(mob_self(&self, &err), -1);
     tear_down();
 }
 END_TEST
@@ -493,7 +520,8 @@ int main(int argc, char **argv)
         test_call_and_get, test_many_in_flight, test_refs_as_arguments, test_error_of_a_task,
         test_many_returns_and_wrong_sizes, test_full_store_is_an_error, test_timeouts, test_waitset,
         test_a_wait_for_room_keeps_its_cpu, test_a_short_wait_keeps_its_cpu, test_a_long_wait_lends_its_cpu,
-        test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_threads, test_a_thread_asks_while_another_sleeps,
+        test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_self, test_threads,
+        test_a_thread_asks_while_another_sleeps,
     };
 
     return runtime_run("runtime_api", tests, MOB_COUNT(tests), argc, argv);
