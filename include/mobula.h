@@ -102,6 +102,8 @@ struct mob_init_options {
     size_t program_size;
     int interrupts;             /* in a worker: send it SIGINT when a task is cancelled; its handler asks mob_cancelled() whether it is the
                                  * one that runs */
+    int fold_ms;                /* lines that several workers print within so many ms are printed once, and counted; 0: each is printed */
+    const char *fold_not, *fold_away;   /* extended regular expressions of lines that are never folded, or not printed at all; NULL */
 };
 
 /* Join a cluster, or start a private one that ends with this process. Call it first in main(): in a worker process (the same

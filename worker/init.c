@@ -257,6 +257,7 @@ static void undo(struct mob_runtime *r)
 {
     struct mob_cluster *started = r->cluster_of_ours;
 
+    mob_output_close(r);
     mob_runtime_close(r);
     mob_runtime_unlock(r);
     mob_cluster_end(started);
@@ -311,7 +312,7 @@ int mob_init(int argc, char **argv, const struct mob_init_options *opt, struct m
         mob_runtime_unlock(r);
         return mob_error_set(err, MOB_ERR_INVALID, "mob_init() was called before; call mob_shutdown() in between");
     }
-    if (mob_runtime_open(r, &why) == 0) {
+    if (mob_output_open(r, &o, &why) == 0 && mob_runtime_open(r, &why) == 0) {
         r->state = MOB_RUNTIME_GREETING;
         if (come_in(r, &o, &why) == 0) {
             atomic_store(&r->bell.page->interrupts, o.interrupts != 0);

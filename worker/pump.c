@@ -342,7 +342,8 @@ void mob_pump_arm(struct mob_runtime *r)
 static void service_turn(struct mob_runtime *r)
 {
     struct epoll_event events[4];
-    int count, ms = r->ticking ? TICK_MS : milliseconds_until(r->due_ns);
+    int64_t output_ns = mob_output_due_ns(r);
+    int count, ms = r->ticking ? TICK_MS : milliseconds_until(r->due_ns < output_ns ? r->due_ns : output_ns);
 
     r->service_due_ns = r->ticking ? 0 : r->due_ns;
     mob_runtime_unlock(r);

@@ -18,6 +18,7 @@
 #include "worker/socket.h"
 
 struct mob_cluster;
+struct mob_fold;
 
 #define MOB_NEVER INT64_MAX
 #define MOB_OUTPUT_SOURCES 256          /* places for workers that print, and one for warnings of ours */
@@ -53,7 +54,7 @@ struct mob_runtime {
     uint64_t cluster;
     char ip[64], head[80];
     struct mob_hash executable;
-    bool worker, quiet, can_spin;
+    bool worker, quiet, can_spin, fold_said;
     int pid;
     pthread_t main_thread;              /* a worker's: runs the tasks */
 
@@ -80,6 +81,7 @@ struct mob_runtime {
     uint64_t last_query;
     int64_t explain_ns;                 /* a get that has waited so long says why; 0: none does */
     struct mob_link output;             /* of tasks, to be printed by the service thread */
+    struct mob_fold *fold;              /* NULL: each line is printed. The service thread's, and of who ends it */
     size_t output_bytes, output_dropped, output_of[MOB_OUTPUT_SOURCES + 1];
     struct mob_map buffers;             /* of the program, by number: object_api.c */
     struct mob_map printers;            /* nodes that lent to us, or sent output: where tasks of ours may have printed */
@@ -166,6 +168,9 @@ void mob_output_warn(struct mob_runtime *r, const char *text);
 void mob_output_receive(struct mob_runtime *r, const Mobula__Output *m);
 /* Print what is queued; lets go of the lock while printing. */
 void mob_output_print(struct mob_runtime *r);
+int mob_output_open(struct mob_runtime *r, const struct mob_init_options *o, struct mob_error *err);
+void mob_output_close(struct mob_runtime *r);           /* prints what is held */
+int64_t mob_output_due_ns(const struct mob_runtime *r); /* print again then, whatever comes */
 
 /* -- cluster_api.c ----------------------------------------------------------------------------------------------------------- */
 
