@@ -98,7 +98,7 @@ static void program_free(struct program *g)
     if (g->part_fd >= 0)
         close(g->part_fd);
     if (g->written)
-        unlink(g->path);
+        mob_script_remove(g->path);
     mob_bundle_destroy(g->bundle);
     free(g->path);
     free(g->fetched_path);
@@ -290,7 +290,7 @@ static void remove_files(struct program *g)
     if (g->folder != NULL)
         mob_paths_remove(g->folder, NULL);
     else
-        unlink(g->path);
+        mob_script_remove(g->path);
 }
 
 static void program_failed(struct program *g, const struct mob_error *err)

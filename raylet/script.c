@@ -16,6 +16,7 @@
 
 #include "common/loop.h"
 #include "common/mem.h"
+#include "common/paths.h"
 #include "raylet/asked.h"
 
 #define CHECK_NS INT64_C(10000000000)
@@ -119,4 +120,13 @@ int mob_script_check(const char *path, const char *library_path, const char *hos
     if (said[0] == '\0')
         return mob_error_set(err, MOB_ERR_INVALID, "node %s: %s did not say whether it can run the program", host, interpreter);
     return mob_error_set(err, MOB_ERR_INVALID, "node %s cannot run the program with %s: %s", host, interpreter, said);
+}
+
+void mob_script_remove(const char *path)
+{
+    char *folder = mob_printf("%s.files", path);
+
+    unlink(path);
+    mob_paths_remove(folder, NULL);
+    free(folder);
 }

@@ -18,4 +18,7 @@ bool mob_script_forks(const char *path);
  * LD_LIBRARY_PATH. Error: MOB_ERR_INVALID, names `host`; what is missing may be installed later. */
 int mob_script_check(const char *path, const char *library_path, const char *host, struct mob_error *err);
 
+/* Remove the file, and the folder "<path>.files" that its workers may have unpacked beside it. Not there: no-op. */
+void mob_script_remove(const char *path);
+
 #endif

@@ -3,6 +3,7 @@
  *
  *   module.c    init and shutdown, the list of functions     ref.c    ObjectRef's base: a counted reference
  *   value.c     how an object stands in a value's bytes      view.c   bytes of a value, as a buffer that keeps them alive
+ *   layout.c    where in them what is, without Python
  *   call.c      options of a function, submitting            get.c    get, put, wait, cancel
  *   task.c      the worker's half: run a task                error.c  a C error as an exception
  *   waitset.c   references that one thread waits for        template.c   fork workers
@@ -19,6 +20,7 @@
 
 #include <stdbool.h>
 
+#include "layout.h"
 #include "mobula.h"
 
 #define DLL_LOCAL __attribute__((visibility("hidden")))
@@ -30,7 +32,7 @@ extern DLL_LOCAL bool core_in_worker;
 struct core_python {
     PyObject *ref_type;                 /* ObjectRef, a subclass of Ref */
     PyObject *make_error;               /* (code, user_code, pid, attempt, function, node, text) -> exception */
-    PyObject *dumps;                    /* object -> (pickle, [buffers]); for what is not plain */
+    PyObject *dumps;                    /* (object, is it the arguments of a call) -> (pickle, [buffers]); for what is not plain */
     PyObject *plain_dumps, *loads;      /* of pickle */
     PyObject *raise_value;              /* of a value that is an error: (object) -> exception to raise */
     PyObject *items_type;               /* ObjectRefGenerator, a subclass of Items */
@@ -71,8 +73,6 @@ DLL_LOCAL PyObject *core_view_new(const struct mob_view *view);
 DLL_LOCAL PyObject *core_part_new(PyObject *owner, const void *data, size_t size);
 
 /* -- value.c ----------------------------------------------------------------------------------------------------------------- */
-
-enum value_kind { VALUE_OBJECT, VALUE_ERROR, VALUE_CALL };
 
 #define RETURNS_STREAM 65535u           /* in the place of how many: what it yields is read while it runs */
 #define RETURNS_DYNAMIC 65534u          /* references to what it yields are in one result */

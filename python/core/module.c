@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* module.c -- mobula._core: setup, init and shutdown, what the cluster has, and the list of functions. */
+/* module.c -- mobula._core: setup, init and shutdown, questions to the head, and the list of functions. */
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "core.h"
 
@@ -20,7 +21,7 @@ static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
     Py_RETURN_NONE;
 }
 
-/* init(address, token_file, resources, name, object_store_bytes, quiet, program) */
+/* init(address, token_file, resources, name, object_store_bytes, quiet, program, fold in ms, expressions not to fold, and to leave out) */
 static PyObject *init(PyObject *self, PyObject *args)
 {
     struct mob_init_options o = { .size = sizeof o };
@@ -30,7 +31,8 @@ static PyObject *init(PyObject *self, PyObject *args)
     int rc;
 
     (void)self;
-    if (!PyArg_ParseTuple(args, "zzzzLpy#:init", &o.address, &o.token_file, &o.resources, &o.name, &bytes, &o.quiet, &o.program, &size))
+    if (!PyArg_ParseTuple(args, "zzzzLpy#izz:init", &o.address, &o.token_file, &o.resources, &o.name, &bytes, &o.quiet, &o.program, &size,
+                          &o.fold_ms, &o.fold_not, &o.fold_away))
         return NULL;
     o.object_store_bytes = bytes;
     o.program_size = (size_t)size;
@@ -54,58 +56,37 @@ static PyObject *shut_down(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* resources(): (total, available), each "CPU=2,GPU=1". */
-static PyObject *resources(PyObject *self, PyObject *unused)
+/* ask(question, argument, timeout in ms): the head's answer, JSON. */
+static PyObject *ask(PyObject *self, PyObject *args)
 {
-    char total[4096], available[4096];
+    const char *question, *argument;
+    PyObject *answer = NULL;
     struct mob_error err;
-    int rc;
+    long long ms;
+    char *text;
+
+    (void)self;
+    if (!PyArg_ParseTuple(args, "ssL:ask", &question, &argument, &ms))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    text = mob_ask(question, argument, ms, &err);
+    Py_END_ALLOW_THREADS
+    answer = text == NULL ? core_raise(&err) : PyUnicode_FromString(text);
+    free(text);
+    return answer;
+}
+
+/* process(): what this one is, as a dict. */
+static PyObject *process(PyObject *self, PyObject *unused)
+{
+    struct mob_self s = { .size = sizeof s };
+    struct mob_error err;
 
     (void)self;
     (void)unused;
-    Py_BEGIN_ALLOW_THREADS
-    rc = mob_resources(total, available, sizeof total, &err);
-    Py_END_ALLOW_THREADS
-    return rc < 0 ? core_raise(&err) : Py_BuildValue("ss", total, available);
-}
-
-#define NODES_MAX 1024
-
-static PyObject *node_list(const struct mob_node *nodes, size_t count)
-{
-    PyObject *list = PyList_New(0);
-
-    for (size_t i = 0; list != NULL && i < count; i++) {
-        PyObject *node = Py_BuildValue("sssNss", nodes[i].id, nodes[i].host, nodes[i].address, PyBool_FromLong(nodes[i].alive),
-                                       nodes[i].resources, nodes[i].available);
-        if (node == NULL || PyList_Append(list, node) < 0)
-            Py_CLEAR(list);
-        Py_XDECREF(node);
-    }
-    return list;
-}
-
-/* nodes(): of each (id, host, address, alive, resources, available). */
-static PyObject *nodes(PyObject *self, PyObject *unused)
-{
-    struct mob_node *of = PyMem_Calloc(NODES_MAX, sizeof *of);
-    size_t count = NODES_MAX;
-    struct mob_error err;
-    PyObject *list;
-    int rc;
-
-    (void)self;
-    (void)unused;
-    if (of == NULL)
-        return PyErr_NoMemory();
-    for (size_t i = 0; i < count; i++)
-        of[i].size = sizeof *of;
-    Py_BEGIN_ALLOW_THREADS
-    rc = mob_nodes(of, &count, &err);
-    Py_END_ALLOW_THREADS
-    list = rc < 0 ? core_raise(&err) : node_list(of, count < NODES_MAX ? count : NODES_MAX);
-    PyMem_Free(of);
-    return list;
+    if (mob_self(&s, &err) < 0)
+        return core_raise(&err);
+    return Py_BuildValue("{ssssssssss}", "process", s.process, "node", s.node, "job", s.job, "ip", s.ip, "head", s.head);
 }
 
 /* wait_nodes(count, timeout in ms) */
@@ -145,8 +126,8 @@ static PyMethodDef functions[] = {
     { "template_say", core_template_say, METH_VARARGS, NULL },
     { "template_serve", core_template_serve, METH_VARARGS, NULL },
     { "set_threads", core_set_threads, METH_VARARGS, NULL },
-    { "resources", resources, METH_NOARGS, NULL },
-    { "nodes", nodes, METH_NOARGS, NULL },
+    { "ask", ask, METH_VARARGS, NULL },
+    { "process", process, METH_NOARGS, NULL },
     { "wait_nodes", wait_nodes, METH_VARARGS, NULL },
     { "_carried", core_carried, METH_O, NULL },
     { NULL, NULL, 0, NULL },

@@ -2,10 +2,15 @@
 /* task.c -- the worker's half: the library calls run(), on the main thread, for each task. It unpacks function and arguments, has Python
  * call the one with the others (mobula/_worker.py), and packs what comes back; an exception becomes a value that raises where it is read,
  * and the task fails with its text. */
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core.h"
+
+#define COPY_FD_MIN 100                 /* no task means these by mistake */
 
 static PyThreadState *thread;           /* of the main thread, while the library has it */
 static PyObject *call_function;         /* (function, arguments or None, direct values, how many results) -> a list of them */
@@ -13,6 +18,19 @@ static PyObject *pack_error;            /* (exception) -> what is pickled instea
 static PyObject *prepare;               /* () before the first of them; NULL: it was called */
 static PyObject *functions;             /* hash -> function */
 static struct mob_task *current;
+static int copies[3];                   /* of descriptors 0 to 2 */
+
+/* A task may close what the next one prints to; and what the library opens then would get its number. */
+static void restore_descriptors(void)
+{
+    struct pollfd fds[3] = { { .fd = 0 }, { .fd = 1 }, { .fd = 2 } };
+
+    if (poll(fds, 3, 0) <= 0)
+        return;
+    for (int i = 0; i < 3; i++)
+        if (fds[i].revents & POLLNVAL)
+            dup2(copies[i], i);
+}
 
 /* Values of arguments 1 ...: their objects. An error's value is the task's own error: *ret_error. */
 static PyObject *unpack_direct(struct mob_task *t, PyObject **ret_error)
@@ -247,6 +265,7 @@ static int run(struct mob_task *t, struct mob_error *err)
     current = t;
     rc = run_in_python(t);
     current = NULL;
+    restore_descriptors();
     if (rc < 0) {                       /* not even the error could be packed */
         PyErr_Print();
         mob_fail(err, 1, "the task's exception could not be pickled; its worker's log has it");
@@ -273,6 +292,8 @@ PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count)
     prepare = Py_NewRef(args[2]);
     if ((functions = PyDict_New()) == NULL)
         return NULL;
+    for (int i = 0; i < 3; i++)
+        copies[i] = fcntl(i, F_DUPFD_CLOEXEC, COPY_FD_MIN);
     core_era = 1;
     core_in_worker = true;
     thread = PyEval_SaveThread();

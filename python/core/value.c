@@ -10,17 +10,8 @@
 
 #include "core.h"
 
-#define ALIGN 64
 #define PLAIN_DEPTH 4
 #define COPY_MAX 4096                   /* bytes of a pickle that are copied rather than pinned */
-
-struct head {
-    uint8_t kind, zero;
-    uint16_t returns;
-    uint32_t buffers;
-    uint64_t pickle_size;               /* 0: the object is None */
-    uint64_t function[2];
-};
 
 /* References of what is being pickled on this thread. */
 static _Thread_local PyObject *packing_refs;
@@ -28,11 +19,6 @@ static _Thread_local bool packing;
 /* The value that is being unpickled on this thread. */
 static _Thread_local struct mob_view *unpacking;
 static _Thread_local size_t unpacking_first;
-
-static size_t aligned(size_t size)
-{
-    return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-}
 
 /* -- to bytes ---------------------------------------------------------------------------------------------------------------- */
 
@@ -82,7 +68,8 @@ Py_ssize_t core_pack_ref(PyObject *ref)
 /* dumps() of Python: the pickle and a list of buffers. */
 static int pickle_any(struct packing *p, PyObject *object)
 {
-    PyObject *said = PyObject_CallFunctionObjArgs(core_python.dumps, object, NULL), *buffers;
+    PyObject *of_call = p->kind == VALUE_CALL ? Py_True : Py_False;
+    PyObject *said = PyObject_CallFunctionObjArgs(core_python.dumps, object, of_call, NULL), *buffers;
 
     if (said == NULL)
         return -1;
@@ -145,15 +132,16 @@ int core_pack(struct packing *p, enum value_kind kind, PyObject *object, struct 
         core_pack_fini(p);
         return -1;
     }
-    p->size = sizeof(struct head) + (size_t)p->buffer_count * sizeof(uint64_t) + (size_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0);
+    p->size = sizeof(struct value_head) + (size_t)p->buffer_count * sizeof(uint64_t);
+    p->size += (size_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0);
     for (Py_ssize_t i = 0; i < p->buffer_count; i++)
-        p->size = aligned(p->size) + (size_t)p->buffers[i].len;
+        p->size = value_aligned(p->size) + (size_t)p->buffers[i].len;
     return 0;
 }
 
 void core_pack_write(const struct packing *p, void *to)
 {
-    struct head head = { .kind = (uint8_t)p->kind, .returns = (uint16_t)p->call.returns, .buffers = (uint32_t)p->buffer_count,
+    struct value_head head = { .kind = (uint8_t)p->kind, .returns = (uint16_t)p->call.returns, .buffers = (uint32_t)p->buffer_count,
                          .pickle_size = (uint64_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0),
                          .function = { p->call.function[0], p->call.function[1] } };
     uint64_t size;
@@ -170,7 +158,7 @@ void core_pack_write(const struct packing *p, void *to)
     for (Py_ssize_t i = 0; i < p->buffer_count; i++) {
         char *from = at;
 
-        at = start + aligned((size_t)(at - start));
+        at = start + value_aligned((size_t)(at - start));
         memset(from, 0, (size_t)(at - from));
         memcpy(at, p->buffers[i].buf, (size_t)p->buffers[i].len);
         at += p->buffers[i].len;
@@ -212,30 +200,26 @@ static PyObject *malformed(void)
 }
 
 /* The buffers of a value as a list of parts of `owner`, whose bytes are at `data`. NULL: the value is malformed, or no memory. */
-static PyObject *parts_of(PyObject *owner, const char *data, size_t size, const struct head *head)
+static PyObject *parts_of(PyObject *owner, const char *data, struct value_layout *l)
 {
-    size_t at = sizeof *head + head->buffers * sizeof(uint64_t) + head->pickle_size;
     PyObject *list = PyList_New(0), *part;
-    uint64_t length;
+    size_t at, size;
 
-    for (uint32_t i = 0; list != NULL && i < head->buffers; i++) {
-        memcpy(&length, data + sizeof *head + i * sizeof length, sizeof length);
-        at = aligned(at);
-        part = at <= size && length <= size - at ? core_part_new(owner, data + at, length) : malformed();
+    for (uint32_t i = 0; list != NULL && i < l->head.buffers; i++) {
+        part = value_layout_next(l, data, &at, &size) ? core_part_new(owner, data + at, size) : malformed();
         if (part == NULL || PyList_Append(list, part) < 0)
             Py_CLEAR(list);
         Py_XDECREF(part);
-        at += length;
     }
     return list;
 }
 
-static PyObject *loads_parts(PyObject *owner, const char *data, size_t size, const struct head *head)
+static PyObject *loads_parts(PyObject *owner, const char *data, struct value_layout *l)
 {
-    size_t at = sizeof *head + head->buffers * sizeof(uint64_t);
-    PyObject *pickle = core_part_new(owner, data + at, head->pickle_size), *parts = NULL, *args = NULL, *named = NULL, *object = NULL;
+    PyObject *pickle = core_part_new(owner, data + value_layout_pickle(l), l->head.pickle_size);
+    PyObject *parts = NULL, *args = NULL, *named = NULL, *object = NULL;
 
-    if (pickle != NULL && (parts = parts_of(owner, data, size, head)) != NULL && (args = PyTuple_Pack(1, pickle)) != NULL
+    if (pickle != NULL && (parts = parts_of(owner, data, l)) != NULL && (args = PyTuple_Pack(1, pickle)) != NULL
         && (named = Py_BuildValue("{sO}", "buffers", parts)) != NULL)
         object = PyObject_Call(core_python.loads, args, named);
     Py_XDECREF(pickle);
@@ -271,19 +255,18 @@ static PyObject *owner_of(struct mob_view *view, bool owned, const char **ret_da
     return owner;
 }
 
-static PyObject *unpickle(struct mob_view *view, bool owned, const struct head *head)
+static PyObject *unpickle(struct mob_view *view, bool owned, struct value_layout *l)
 {
-    size_t size = view->size;
     const char *data = view->data;
     PyObject *owner, *object;
 
-    if (head->pickle_size == 0)
+    if (l->head.pickle_size == 0)
         Py_RETURN_NONE;
-    if (head->buffers == 0 && head->pickle_size <= COPY_MAX)
-        return loads_copy(data + sizeof *head, head->pickle_size);
+    if (l->head.buffers == 0 && l->head.pickle_size <= COPY_MAX)
+        return loads_copy(data + value_layout_pickle(l), l->head.pickle_size);
     if ((owner = owner_of(view, owned, &data)) == NULL)
         return NULL;
-    object = loads_parts(owner, data, size, head);
+    object = loads_parts(owner, data, l);
     Py_DECREF(owner);
     return object;
 }
@@ -293,22 +276,19 @@ PyObject *core_unpack_as(struct mob_view *view, bool owned, enum value_kind *ret
     struct mob_view *outer = unpacking, carrier = *view;        /* a copy: the pin serves both, and outlives unpickling */
     size_t outer_first = unpacking_first;
     PyObject *object = NULL;
-    struct head head;
+    struct value_layout l;
 
-    if (view->size >= sizeof head)
-        memcpy(&head, view->data, sizeof head);
-    if (view->size < sizeof head || head.kind > VALUE_CALL || head.buffers > view->size / sizeof(uint64_t)
-        || head.pickle_size > view->size - sizeof head - head.buffers * sizeof(uint64_t)) {
+    if (!value_layout_read(&l, view->data, view->size)) {
         if (owned)
             mob_view_release(view);
         return malformed();
     }
-    *ret_kind = (enum value_kind)head.kind;
+    *ret_kind = (enum value_kind)l.head.kind;
     if (ret_call != NULL)
-        *ret_call = (struct call_head){ head.returns, { head.function[0], head.function[1] } };
+        *ret_call = (struct call_head){ l.head.returns, { l.head.function[0], l.head.function[1] } };
     unpacking = &carrier;
-    unpacking_first = head.kind == VALUE_CALL;
-    object = unpickle(view, owned, &head);
+    unpacking_first = l.head.kind == VALUE_CALL;
+    object = unpickle(view, owned, &l);
     unpacking = outer;
     unpacking_first = outer_first;
     if (owned)

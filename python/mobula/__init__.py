@@ -13,16 +13,15 @@
 """
 
 from mobula import exceptions
-from mobula._api import (
-    ObjectRef, RemoteFunction, available_resources, cancel, cluster_resources, get, get_gpu_ids, get_runtime_context, init,
-    is_initialized, nodes, put, remote, shutdown, wait,
-)
+from mobula._api import ObjectRef, RemoteFunction, cancel, get, put, remote, wait
+from mobula._context import available_resources, cluster_resources, get_gpu_ids, get_runtime_context, nodes, timeline
 from mobula._core import version as __version__
 from mobula._generators import DynamicObjectRefGenerator, ObjectRefGenerator
+from mobula._session import init, is_initialized, shutdown
 from mobula import util
 
 __all__ = [
     "DynamicObjectRefGenerator", "ObjectRef", "ObjectRefGenerator", "RemoteFunction", "available_resources", "cancel",
     "cluster_resources", "exceptions", "get", "get_gpu_ids", "get_runtime_context", "init", "is_initialized", "nodes", "put",
-    "remote", "shutdown", "util", "wait",
+    "remote", "shutdown", "timeline", "util", "wait",
 ]

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""init to shutdown, remote functions, objects: what `import mobula as ray` is used for."""
+"""Remote functions and objects: what `import mobula as ray` is used for."""
 
-import atexit
 import functools
 import hashlib
 import inspect
-import os
-import sys
-import threading
 
-from mobula import _core, _futures, _generators, _options, _program, _serialization, exceptions
+from mobula import _core, _futures, _generators, _options, _serialization, _session, exceptions
 
+_LONG_S = 10**9                         # as good as for ever
 _FUNCTION_WARN, _FUNCTION_MAX = 10 << 20, 100 << 20
-_lock = threading.RLock()
-_session = 0                            # counts init(); 0: none is up
-_sessions = 0
-_worker = False
 
 
 class ObjectRef(_core.Ref):
@@ -31,118 +24,34 @@ class ObjectRef(_core.Ref):
         """The object's name in the cluster, as bytes."""
         return self.id().encode()
 
+    def is_nil(self):
+        """False: there is no reference to nothing."""
+        return False
+
+    def as_future(self):
+        """An asyncio.Future of the value, in the loop that runs."""
+        import asyncio
+        return asyncio.wrap_future(self.future())
+
     def future(self):
         """A concurrent.futures.Future of the value."""
         return _futures.future_of(self, get)
 
     def __await__(self):
-        import asyncio
-        return asyncio.wrap_future(self.future()).__await__()
+        return self.as_future().__await__()
+
+    def __class_getitem__(cls, item):
+        return cls                          # ObjectRef[int], of type hints
 
     def __repr__(self):
-        return f"ObjectRef({self.id()})"
+        try:
+            return f"ObjectRef({self.id()})"
+        except ValueError:
+            return "ObjectRef(of a session that has ended)"
 
 
 _core.setup(ObjectRef, exceptions.from_library, _serialization.dumps, _serialization.plain_dumps, _serialization.loads,
             exceptions.to_raise, _generators.ObjectRefGenerator)
-
-
-# -- a session -----------------------------------------------------------------------------------------------------------------
-
-def _in_worker():
-    global _worker, _session
-    _worker, _session = True, 1
-
-
-def is_initialized():
-    """Is this process part of a cluster?"""
-    return _session != 0
-
-
-def init(address=None, *, num_cpus=None, num_gpus=None, resources=None, object_store_memory=None, ignore_reinit_error=False,
-         log_to_driver=True, runtime_env=None, namespace=None, logging_level="info", include_dashboard=None, configure_logging=True):
-    """Join a cluster, or start a private one that ends with this process.
-
-    address: None: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "host:port". The resources (num_cpus, num_gpus,
-    resources: dict of names and quantities, object_store_memory in bytes) are a private cluster's, and refused with an address.
-    log_to_driver: print what tasks print. runtime_env: {"env_vars": {name: text}}, of the workers' environment.
-    namespace, logging_level, include_dashboard, configure_logging: taken, without effect.
-    Raises RuntimeError if it was called before, unless ignore_reinit_error. Returns a context with `address_info`, which may be used in a
-    `with` statement.
-    """
-    global _session, _sessions
-    with _lock:
-        if _session:
-            if ignore_reinit_error:
-                return Context()
-            raise RuntimeError("Maybe you called mobula.init twice by accident? This error can be suppressed by passing in "
-                               "'ignore_reinit_error=True' or by calling 'mobula.shutdown()' prior to 'mobula.init()'.")
-        if address == "local":
-            address = None
-            os.environ.pop("MOBULA_ADDRESS", None)
-        joins = address is not None or "MOBULA_ADDRESS" in os.environ
-        if joins and (num_cpus is not None or num_gpus is not None or resources or object_store_memory):
-            raise ValueError("When connecting to an existing cluster, num_cpus and num_gpus must not be provided.")
-        wanted = None
-        if num_cpus is not None or num_gpus is not None or resources:
-            wanted = _options.resources_text(_cpus() if num_cpus is None else num_cpus, num_gpus, None, resources)
-        name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
-        _core.init(address, None, wanted, name, object_store_memory or 0, not log_to_driver,
-                   _program.make(_env_vars(runtime_env)))
-        _sessions += 1
-        _session = _sessions
-        atexit.register(shutdown)
-        return Context()
-
-
-def _env_vars(runtime_env):
-    env_vars = (runtime_env or {}).get("env_vars") or {}
-    for key in runtime_env or {}:
-        if key != "env_vars":
-            raise ValueError(f"runtime_env: {key!r} is not there yet; \"env_vars\" is.")
-    for name, value in env_vars.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"runtime_env['env_vars'] must be of type Dict[str, str], and has {name!r}: {value!r}")
-    return env_vars
-
-
-def _cpus():
-    return len(os.sched_getaffinity(0))
-
-
-def shutdown():
-    """Leave the cluster, and end it if it is private. Silent, if there is none."""
-    global _session
-    with _lock:
-        if _session and not _worker:
-            _session = 0
-            _futures.end()
-            _core.shutdown()
-
-
-def _need_session():
-    if not _session:
-        init()
-
-
-class Context:
-    """What init() returns: of this process's place in the cluster."""
-
-    @property
-    def address_info(self):
-        """Addresses of the cluster, as a dict."""
-        alive = [node for node in nodes() if node["Alive"]]
-        return {"node_ip_address": alive[0]["NodeManagerAddress"] if alive else None}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        shutdown()
-
-    def disconnect(self):
-        """The same as shutdown()."""
-        shutdown()
 
 
 # -- remote functions ----------------------------------------------------------------------------------------------------------
@@ -163,23 +72,23 @@ class RemoteFunction:
     def options(self, **changes):
         """This function with other options for the calls of it."""
         other = RemoteFunction(self._function, _options.make(changes, self._options))
-        if self._session == _session:
+        if self._session == _session.current:
             other._pickle, other._hash = self._pickle, self._hash
         return other
 
     def _prepare(self):
-        _need_session()
-        with _lock:
+        _session.need()
+        with _session.lock:
             name = getattr(self._function, "__qualname__", None) or repr(self._function)
-            if self._pickle is None or self._session != _session:
+            if self._pickle is None or self._session != _session.current:
                 self._hash, self._pickle = _ship(self._function, name)
             self._fn = self._options.library_fn(name, self._function)
-            self._session = _session
+            self._session = _session.current
 
     def remote(self, *args, **kwargs):
         """Submit a task; its reference, a list of num_returns, or of a generator function an ObjectRefGenerator. A reference among the
         arguments is replaced by its value."""
-        if self._session != _session or self._fn is None:
+        if self._session != _session.current or self._fn is None:
             self._prepare()
         packed = direct = None
         if args or kwargs or self._retry:
@@ -212,7 +121,9 @@ def _ship(function, name):
                          f"{_FUNCTION_MAX >> 20} MiB). Check that its definition is not implicitly capturing a large array or other object "
                          "in scope. Tip: use mobula.put() to put large objects in the object store.")
     if size > _FUNCTION_WARN:
-        print(f"mobula: the remote function {name} has {size >> 20} MiB; put() what it captures, and pass the reference", file=sys.stderr)
+        _session.logger.warning("The remote function %s is very large (%d MiB). Check that its definition is not implicitly capturing a "
+                                "large array or other object in scope. Tip: use mobula.put() to put large objects in the object store.",
+                                name, size >> 20)
     return hashlib.blake2b(data[0], digest_size=16).digest(), _core.put((function, name))
 
 
@@ -241,9 +152,11 @@ def _make_remote(function, options):
 def _milliseconds(timeout):
     if timeout is None or timeout == -1:
         return -1
+    if not isinstance(timeout, (int, float)) or timeout != timeout:
+        raise TypeError(f"The 'timeout' argument must be a number of seconds, not {timeout!r}")
     if timeout < 0:
         raise ValueError(f"The 'timeout' argument must be nonnegative. Received {timeout}")
-    return int(timeout * 1000)
+    return int(min(timeout, _LONG_S) * 1000)
 
 
 def get(refs, *, timeout=None):
@@ -261,7 +174,7 @@ def put(value):
     if type(value) is ObjectRef:
         raise TypeError("Calling 'put' on an mobula.ObjectRef is not allowed. If you really want to do this, you can wrap the "
                         "mobula.ObjectRef in a list and call 'put' on it.")
-    _need_session()
+    _session.need()
     return _core.put(value)
 
 
@@ -271,6 +184,8 @@ def wait(refs, *, num_returns=1, timeout=None, fetch_local=True):
         raise TypeError(f"wait() expected a list of mobula.ObjectRef or mobula.ObjectRefGenerator, got {type(refs)}")
     if not refs:
         return [], []
+    if not isinstance(num_returns, int):
+        raise TypeError(f"wait() takes a whole number as num_returns, not {num_returns!r}")
     if num_returns <= 0:
         raise ValueError(f"Invalid number of objects to return {num_returns}.")
     if num_returns > len(refs):
@@ -287,69 +202,3 @@ def cancel(ref, *, force=False, recursive=True):
     """Stop the task that makes `ref`: one that has not started never does; a running one sees a KeyboardInterrupt, and is killed if it
     has not ended 10 s later; `force`: its worker is killed at once. get() raises TaskCancelledError."""
     _core.cancel(ref.completed() if isinstance(ref, _generators.ObjectRefGenerator) else ref, force)
-
-
-# -- telling -------------------------------------------------------------------------------------------------------------------
-
-def _amounts(text):
-    def amount(value):
-        units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-        return float(value[:-3]) * units[value[-3:]] if value[-3:] in units else float(value.rstrip("B"))
-    return {name: amount(value) for name, value in (part.split("=") for part in text.split(",") if part)}
-
-
-def cluster_resources():
-    """What the nodes have, as a dict of names and quantities."""
-    _need_session()
-    return _amounts(_core.resources()[0])
-
-
-def available_resources():
-    """What of it no task has now."""
-    _need_session()
-    return _amounts(_core.resources()[1])
-
-
-def nodes():
-    """The nodes, each a dict: NodeID, Alive, NodeManagerAddress, NodeManagerHostname, Resources."""
-    _need_session()
-    return [{"NodeID": node, "Alive": alive, "NodeManagerAddress": address.rsplit(":", 1)[0], "NodeManagerHostname": host,
-             "Resources": _amounts(has)} for node, host, address, alive, has, _ in _core.nodes()]
-
-
-def get_gpu_ids():
-    """The indices of the GPUs that the running task has, which CUDA_VISIBLE_DEVICES names, too."""
-    task = _core.task_self()
-    return task["gpu_ids"] if task else []
-
-
-class RuntimeContext:
-    """What a process knows of itself."""
-
-    def is_canceled(self):
-        """Was the running task cancelled? It sees a KeyboardInterrupt, too, unless it runs code of C."""
-        return _core.cancelled()
-
-    def get_task_id(self):
-        """The running task's id; None in a driver."""
-        task = _core.task_self()
-        return task["task_id"] if task else None
-
-    def get_node_id(self):
-        """The node's id, as nodes() has it; None where no task runs."""
-        task = _core.task_self()
-        return task["node_id"] if task else None
-
-    def get_assigned_resources(self):
-        """What the running task has, as a dict."""
-        task = _core.task_self()
-        return _amounts(task["resources"]) if task else {}
-
-    def get_accelerator_ids(self):
-        """{"GPU": [indices as text]}."""
-        return {"GPU": [str(gpu) for gpu in get_gpu_ids()]}
-
-
-def get_runtime_context():
-    """Of this process."""
-    return RuntimeContext()

@@ -14,6 +14,12 @@ _DEFAULTS = {
     "scheduling_strategy": None, "label_selector": None, "retry_exceptions": False,
     "_generator_backpressure_num_objects": None,
 }
+# Of the others, those that a program may well name; nothing or 0 is what is done already.
+_LATER = {
+    "runtime_env": ": give it to init(), for all tasks of the job", "max_calls": ": a worker runs on until it is idle for a second",
+    "placement_group": "", "placement_group_bundle_index": "", "placement_group_capture_child_tasks": "", "fallback_strategy": "",
+    "accelerator_type": ": say resources= or label_selector=", "object_store_memory": "",
+}
 VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
 _NO_RETRY = -2147483648
 _SMALLEST = 0.0001
@@ -22,6 +28,10 @@ _SMALLEST = 0.0001
 def check(options):
     """Refuse what is wrong in these options, by name."""
     for key, value in options.items():
+        if key in _LATER and value:
+            raise ValueError(f"The option {key!r} is not there yet{_LATER[key]}.")
+        if key in _LATER:
+            continue
         if key not in _DEFAULTS and key not in _WITHOUT_EFFECT:
             raise ValueError(f"Invalid option keyword {key} for remote functions. Valid ones are {VALID}.")
         if key == "num_returns":
@@ -63,6 +73,8 @@ def _check_quantity(name, value):
         raise TypeError(f"The quantity of resource {name} must be a number, not {value!r}.")
     if value < 0:
         raise ValueError(f"The quantity of resource {name} cannot be negative.")
+    if name in ("num_gpus", "GPU") and value > 1 and value != int(value):
+        raise ValueError(f"GPU resource quantities >1 must be whole numbers. The specified quantity {value} is invalid.")
     if name != "memory" and abs(value / _SMALLEST - round(value / _SMALLEST)) > 1e-6:
         raise ValueError(f"The precision of the fractional quantity of resource {name} cannot go beyond {_SMALLEST}.")
 

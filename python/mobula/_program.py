@@ -11,6 +11,8 @@ import sys
 import types
 import zipfile
 
+from mobula import _runtime_env
+
 _SIZE_MAX = 64 << 20
 _NOT_USED = ("__main__", "__mp_main__", "builtins", "mobula", "IPython", "ipykernel", "pytest", "_pytest")
 
@@ -37,7 +39,7 @@ if os.environ.pop("MOBULA_CHECK", None):
 if why:
     sys.exit(why)
 from mobula import _worker
-_worker.main({main!r}, {modules!r})
+_worker.main({main!r}, {settings!r}, {modules!r})
 '''
 
 
@@ -104,25 +106,30 @@ def used_modules(own):
     return sorted(used)
 
 
-def make(env_vars):
-    """The bytes of the program. The same modules and variables make the same bytes, whenever they are made."""
+def make(environment, namespace):
+    """The bytes of the program. The same modules, files and variables make the same bytes, whenever they are made."""
     archive, own = io.BytesIO(), own_modules()
     archive.write(f"#!{interpreter()}\n# mobula: forks workers\n".encode())
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as z:
-        def add(name, data):
-            z.writestr(zipfile.ZipInfo(name), data)
         main = getattr(sys.modules.get("__main__"), "__file__", None)
-        add("__main__.py", _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None,
-                                        env_vars=dict(sorted(env_vars.items())), modules=used_modules(own)))
-        size = 0
-        for name, path in own:
-            if name == "__main__.py" or not os.access(path, os.R_OK):
-                continue
-            with open(path, "rb") as file:
-                data = file.read()
-            size += len(data)
-            if size > _SIZE_MAX:
-                raise RuntimeError(f"The modules beside the driver's script have more than {_SIZE_MAX >> 20} MiB; move the script to a "
-                                   "folder of its own, with what it imports.")
-            add(name, data)
+        settings = {"namespace": namespace, "runtime_env": environment.public(), "files": bool(environment.working_dir)}
+        text = _MAIN.format(version=tuple(sys.version_info[:2]), main=os.path.basename(main) if main else None, settings=settings,
+                            env_vars=dict(sorted(environment.env_vars.items())), modules=used_modules(own))
+        z.writestr(zipfile.ZipInfo("__main__.py"), text)
+        _add_own_modules(z, own)
+        _runtime_env.add_to(z, environment, zipfile.ZipInfo)
     return archive.getvalue()
+
+
+def _add_own_modules(z, own):
+    size = 0
+    for name, path in own:
+        if name == "__main__.py" or not os.access(path, os.R_OK):
+            continue
+        with open(path, "rb") as file:
+            data = file.read()
+        size += len(data)
+        if size > _SIZE_MAX:
+            raise RuntimeError(f"The modules beside the driver's script have more than {_SIZE_MAX >> 20} MiB; move the script to a folder "
+                               "of its own, with what it imports.")
+        z.writestr(zipfile.ZipInfo(name), data)

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of a Python worker: the C extension waits for tasks and calls call_function() for each."""
 
+import faulthandler
 import os
 import signal
 import sys
+import traceback
 
-from mobula import _core, exceptions
-from mobula import _api, _generators
+from mobula import _api, _context, _core, _generators, _runtime_env, _serialization, _session, exceptions
 
-_name = ""
-_forked = False                         # from a template (_template.py)
+_forked = False                         # this worker, from a template (_template.py)
+_is_child = False                       # this is a child that a task's function made by fork()
 
 
 def _prepare():
     """Before the first function is unpickled, and with it libraries that look at this when they are loaded. Those that a template had
     loaded before are told."""
     if "OMP_NUM_THREADS" not in os.environ:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, int(_api.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, int(_context.get_runtime_context().get_assigned_resources().get("CPU", 1))))
     if _forked:
         from mobula import _template
         _template.set_threads()
@@ -49,15 +50,27 @@ def _call_again(function, args, kwargs, retry):
             left -= 1
 
 
+def _call(function, args, kwargs, retry):
+    exception = None
+    try:
+        return _call_again(function, args, kwargs, retry) if retry else function(*args, **kwargs)
+    except BaseException as e:
+        exception = e
+        raise
+    finally:
+        if _is_child:
+            _end_of_child(exception)
+
+
 def _items(function, args, kwargs, retry):
     """What the function yields; tried again after the exceptions that its options name, it goes on after what it has yielded."""
     which, left = retry or ((), 0)
-    yielded = 0
+    yielded, exception = 0, None
     try:
         while True:
             generator = function(*args, **kwargs)
             if not hasattr(generator, "__next__"):
-                raise TypeError(f"The function {_name} was called with num_returns=\"streaming\" or \"dynamic\" and must be a generator, but "
+                raise TypeError(f"The function {_context.task_name} was called with num_returns=\"streaming\" or \"dynamic\" and must be a generator, but "
                                 f"it returned a {type(generator).__name__}.")
             try:
                 if not retry:
@@ -72,20 +85,25 @@ def _items(function, args, kwargs, retry):
                 if left == 0 or not (which is True or isinstance(e, which)):
                     raise
                 left -= 1
+    except BaseException as e:
+        exception = e
+        raise
     finally:
+        if _is_child:
+            _end_of_child(exception)
         _flush()
 
 
 def _call_function(function, packed, direct, returns):
-    global _name
-    function, _name = function
-    _core.set_name(_name)
+    function, name = function
+    _context.task_name = name
+    _core.set_name(name)
     args, kwargs, retry = _arguments(packed, direct)
     if returns == _core.STREAM:
         return _items(function, args, kwargs, retry)
     if returns == _core.DYNAMIC:
         return [_generators.DynamicObjectRefGenerator([_api.put(item) for item in _items(function, args, kwargs, retry)])]
-    result = _call_again(function, args, kwargs, retry) if retry else function(*args, **kwargs)
+    result = _call(function, args, kwargs, retry)
     _flush()
     if returns == 1:
         return [result]
@@ -100,20 +118,49 @@ def _call_function(function, packed, direct, returns):
 def _pack_error(exception):
     """What stands for an exception of a task where its value is read; without the exception itself, if that cannot be pickled."""
     _flush()
-    task = _core.task_self()
-    error = exceptions.of_task(exception, _name, os.getpid(), task["ip"])
+    error = exceptions.of_task(exception, _context.task_name, _shown_pid(), _core.task_self()["ip"])
     try:
-        from mobula import _serialization
         data, buffers = _serialization.dumps(error)
         _serialization.loads(data, buffers=buffers)
-    except Exception:
-        error = exceptions.RayTaskError(error.function_name, error.traceback_str, None, error.pid, error.ip)
+    except Exception as e:
+        text = f"{error.traceback_str}\nThe exception itself cannot be pickled, and arrives as its text alone: {e}"
+        error = exceptions.RayTaskError(error.function_name, text, None, error.pid, error.ip)
     return error
 
 
+def _shown_pid():
+    """The pid that people see: /proc is not that of the PID namespace that a raylet may have made."""
+    try:
+        return int(os.readlink("/proc/self"))
+    except (OSError, ValueError):
+        return os.getpid()
+
+
 def _flush():
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """A task may have closed them; what it prints afterwards is lost, and nothing else."""
+    for stream in sys.stdout, sys.stderr:
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+
+
+def _note_fork():
+    global _is_child
+    _is_child = True
+
+
+def _end_of_child(exception):
+    """The task's function has ended in a child that it forked: the child ends as a script would, and the parent alone answers."""
+    code = getattr(exception, "code", None) if isinstance(exception, SystemExit) else None
+    if exception is not None and not isinstance(exception, SystemExit):
+        traceback.print_exception(exception)
+        code = 1
+    if not isinstance(code, (int, type(None))):
+        print(code, file=sys.stderr)
+        code = 1
+    _flush()
+    os._exit((code or 0) & 255)
 
 
 def _on_sigint(number, frame):
@@ -122,16 +169,22 @@ def _on_sigint(number, frame):
         raise KeyboardInterrupt
 
 
-def main(script, modules=()):
+def main(script, settings, modules=()):
     """Run tasks until the end. `script`: the driver's name, for sys.argv. The archive with the driver's own modules is first on
-    sys.path. `modules`: what a template loads for its workers."""
+    sys.path, but for the working_dir. settings: what init() said, for get_runtime_context(). modules: what a template loads for its
+    workers."""
     global _forked
+    if settings["files"]:
+        _runtime_env.unpack(os.path.abspath(sys.argv[0]))
     sys.argv = [script or ""]
     if "MOBULA_TEMPLATE" in os.environ:
         from mobula import _template
         _forked = _template.fork_workers(modules)
+    _context.start(settings["runtime_env"], settings["namespace"])
     signal.signal(signal.SIGINT, _on_sigint)
+    faulthandler.enable()               # what a crash prints last is told to whoever waits for the task
+    os.register_at_fork(after_in_child=_note_fork)
     sys.stdout.reconfigure(line_buffering=True)
     os.putenv("MOBULA_WORKER", os.environ.pop("MOBULA_WORKER"))         # for the library alone, which takes it out, too
-    _api._in_worker()
+    _session.in_worker()
     _core.work(_call_function, _pack_error, _prepare)

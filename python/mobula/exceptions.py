@@ -66,8 +66,9 @@ class RayTaskError(RayError):
         return RayTaskError, (self.function_name, self.traceback_str, self.cause, self.pid, self.ip)
 
     def as_instanceof_cause(self):
-        """The same error as an exception that ``except TypeOfTheTask`` catches, too; itself, if its class cannot be one's base."""
-        if self.cause is None or isinstance(self, type(self.cause)):
+        """The same error as an exception that ``except TypeOfTheTask`` catches, too; itself, if its class cannot be one's base, or ends
+        a program that raises it."""
+        if not isinstance(self.cause, Exception) or isinstance(self, type(self.cause)):
             return self
         error = _both(type(self.cause))
         if error is None:
@@ -95,12 +96,19 @@ def _both(cause):
     return _classes[cause]
 
 
-_INVALID, _TIMEOUT, _TASK = 1, 2, 3
+_INVALID, _TIMEOUT, _TASK, _CRASHED = 1, 2, 3, 5
 _BY_CODE = {
-    _INVALID: ValueError, _TIMEOUT: GetTimeoutError, 4: TaskCancelledError, 5: WorkerCrashedError, 6: NodeDiedError,
+    _INVALID: ValueError, _TIMEOUT: GetTimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
     7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: PermissionError,
     12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError,
 }
+
+
+_CRASHES = (
+    ("exited with code", "\nThe task, or a library that it uses, called os._exit() or exec: a task ends by return, or by an exception."),
+    ("SIGSEGV", "\nA C extension that the task uses crashed, or calls within calls overflowed the stack of C."),
+    ("SIGKILL", "\nSomebody killed it: often the kernel, for want of memory. Ask for it by memory=, so that fewer run at once."),
+)
 
 
 def from_library(code, user_code, pid, attempt, function, node, text):
@@ -109,6 +117,8 @@ def from_library(code, user_code, pid, attempt, function, node, text):
         return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
     if code == _TASK:
         return RayTaskError(function, text, None, pid, node)
+    if code == _CRASHED:
+        text += next((hint for sign, hint in _CRASHES if sign in text), "")
     return _BY_CODE.get(code, RaySystemError)(text)
 
 
@@ -122,6 +132,8 @@ def of_task(exception, function_name, pid, ip):
     if isinstance(exception, ModuleNotFoundError):
         exception.add_note(f"mobula sends the modules beside the driver's script; of {exception.name}, install it on node {ip} for "
                            f"{sys.executable}")
+    if isinstance(exception, SystemExit):
+        exception.add_note("mobula: a task ends by return, or by an exception; sys.exit() in it fails it, and ends no process")
     text = "".join(traceback.format_exception(type(exception), exception, trace))
     return RayTaskError(function_name, text, exception.with_traceback(None), pid, ip)
 

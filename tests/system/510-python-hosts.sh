@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 510-python-hosts.sh -- a Python driver on three hosts: its modules go where its tasks run; a node that lacks its interpreter, or has
+# 510-python-hosts.sh -- a Python driver on three hosts: its modules and its working_dir go where its tasks run; a node that lacks its interpreter, or has
 # another version of it, or no module that it imports, says so; Ctrl-C and death leave nothing.
 . "$(dirname "$0")/tasks.sh"
 in_lab 3 "$@"
@@ -26,6 +26,9 @@ expect_eq "$said" "in a package" "a driver that is a module"
 
 python array.py "$(number h2)" >"$meet/out" 2>&1
 expect_eq "$(cat "$meet/out")" "8388608.0 True" "an array that was made there"
+
+python workdir.py "$(number h2)" >"$meet/out" 2>&1
+expect_eq "$(cat "$meet/out")" "words of the driver's host" "a task in a working_dir"
 
 python missing.py "$(number h2)" >"$meet/out" 2>&1
 expect grep -q "No module named 'only_on_h1'" "$meet/out"

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process knows of itself, and of its cluster."""
+
+import json
+import os
+import time
+
+from mobula import _core
+
+_ASK_MS, _TIMELINE_MS = 10000, 120000
+_environment, _namespace = {}, None     # of this job
+task_name = None                        # a worker's: of the function that runs
+
+
+def start(environment, namespace):
+    """The session has begun."""
+    global _environment, _namespace
+    _environment, _namespace = environment, namespace
+
+
+def _ask(question, argument="", timeout_ms=_ASK_MS):
+    from mobula import _session
+    _session.need()
+    return _core.ask(question, argument, timeout_ms)
+
+
+def _quantities(of):
+    return {name: float(quantity) for name, quantity in of.items()}
+
+
+def _amounts(text):
+    """Of "CPU=1,memory=2GiB"."""
+    def amount(value):
+        units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+        return float(value[:-3]) * units[value[-3:]] if value[-3:] in units else float(value.rstrip("B"))
+    return {name: amount(value) for name, value in (part.split("=") for part in text.split(",") if part)}
+
+
+def cluster_resources():
+    """What the nodes have, as a dict of names and quantities; memory in bytes."""
+    return _quantities(json.loads(_ask("status"))["total"])
+
+
+def available_resources():
+    """What of it no task has now."""
+    return _quantities(json.loads(_ask("status"))["available"])
+
+
+def nodes():
+    """The nodes, each a dict: NodeID, Alive, NodeManagerAddress, NodeManagerHostname, NodeManagerPort, ObjectManagerPort, Resources,
+    Labels; of a dead one DeathReasonMessage."""
+    return [{"NodeID": str(row["node"]), "Alive": row["state"] != "dead", "alive": row["state"] != "dead",
+             "NodeManagerAddress": row["ip"], "NodeManagerHostname": row["host"], "NodeName": row["ip"],
+             "NodeManagerPort": row["port"], "ObjectManagerPort": row["bulk_port"], "Resources": _quantities(row.get("total", {})),
+             "Labels": row.get("labels", {}), "DeathReasonMessage": row.get("reason", "")}
+            for row in json.loads(_ask("nodes"))["nodes"] if "ip" in row and not row["driver_only"]]
+
+
+def timeline(filename=None):
+    """What ran where and when: a Chrome trace, for chrome://tracing or Perfetto. filename: write it there; a folder: into a new file in
+    it; None: return it as a list of dicts."""
+    text = _ask("timeline", "", _TIMELINE_MS)
+    if filename is None:
+        return json.loads(text)
+    if os.path.isdir(filename):
+        filename = os.path.join(filename, time.strftime("mobula-timeline-%Y-%m-%d_%H-%M-%S.json"))
+    with open(filename, "w", encoding="utf-8") as file:
+        file.write(text)
+    return None
+
+
+def get_gpu_ids():
+    """The indices of the GPUs that the running task has, which CUDA_VISIBLE_DEVICES names, too. In a driver: none."""
+    task = _core.task_self()
+    return task["gpu_ids"] if task else []
+
+
+class RuntimeContext:
+    """What a process knows of itself. Ids are text, as `mobula list` shows them."""
+
+    namespace = property(lambda self: _namespace or f"anonymous-{self.get_job_id()}", doc="init(namespace=)'s, or else the job's own.")
+    gcs_address = property(lambda self: _core.process()["head"], doc="\"host:port\" of the cluster, for init() elsewhere.")
+    job_id = property(lambda self: self.get_job_id())
+    node_id = property(lambda self: self.get_node_id())
+    worker_id = property(lambda self: self.get_worker_id())
+    task_id = property(lambda self: self.get_task_id())
+
+    @property
+    def runtime_env(self):
+        """The job's, as a dict."""
+        return dict(_environment)
+
+    def get_runtime_env_string(self):
+        """The same, as JSON."""
+        return json.dumps(self.runtime_env)
+
+    def get_job_id(self):
+        """The job's id: that of its driver's process."""
+        return _core.process()["job"]
+
+    def get_worker_id(self):
+        """This process's id, a driver's, too."""
+        return _core.process()["process"]
+
+    def get_node_id(self):
+        """The node's id, as nodes() has it."""
+        return _core.process()["node"]
+
+    def get_node_labels(self):
+        """The node's labels."""
+        return next((node["Labels"] for node in nodes() if node["NodeID"] == self.get_node_id()), {})
+
+    def _of_task(self, key):
+        task = _core.task_self()
+        return task[key] if task else None
+
+    def get_task_id(self):
+        """The running task's id; None in a driver."""
+        return self._of_task("task_id")
+
+    def get_task_name(self):
+        """The running task's function; None in a driver."""
+        return task_name if self._of_task("task_id") else None
+
+    def get_task_function_name(self):
+        """The same."""
+        return self.get_task_name()
+
+    def get_attempt_number(self):
+        """0 for a task's first try, 1 for the next; None in a driver."""
+        return self._of_task("attempt")
+
+    def get_assigned_resources(self):
+        """What the running task has, as a dict."""
+        task = _core.task_self()
+        return _amounts(task["resources"]) if task else {}
+
+    def get_accelerator_ids(self):
+        """{"GPU": [indices as text]}."""
+        return {"GPU": [str(gpu) for gpu in get_gpu_ids()]}
+
+    def is_canceled(self):
+        """Was the running task cancelled? It sees a KeyboardInterrupt, too, unless it runs code of C."""
+        return _core.cancelled()
+
+    def get(self):
+        """The ids that there are, as a dict."""
+        ids = {"job_id": self.get_job_id(), "node_id": self.get_node_id(), "namespace": self.namespace}
+        return {**ids, "task_id": self.get_task_id()} if self.get_task_id() else ids
+
+
+def get_runtime_context():
+    """Of this process."""
+    from mobula import _session
+    _session.need()
+    return RuntimeContext()

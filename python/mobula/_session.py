@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From init() to shutdown(): one session at a time."""
+
+import atexit
+import logging
+import os
+import sys
+import threading
+
+from mobula import _context, _core, _futures, _options, _program, _runtime_env
+
+logger = logging.getLogger("mobula")
+handler = logging.StreamHandler()       # of the logger, if the user gives it none
+lock = threading.RLock()
+current = 0                             # which init() this is; 0: none is up
+worker = False
+_count = 0
+_joined = None                          # the Context of it
+
+
+def in_worker():
+    """This process is a worker: it has no init() of its own."""
+    global worker, current
+    worker, current = True, 1
+
+
+def is_initialized():
+    """Is this process part of a cluster?"""
+    return current != 0
+
+
+def need():
+    """There is a session: as in Ray, the first use starts one."""
+    if not current:
+        init()
+
+
+def init(address=None, *, num_cpus=None, num_gpus=None, resources=None, object_store_memory=None, ignore_reinit_error=False,
+         log_to_driver=None, namespace=None, runtime_env=None, configure_logging=True, logging_level="info", logging_format=None,
+         local_mode=False, include_dashboard=None, dashboard_host=None, dashboard_port=None, **unknown):
+    """Join a cluster, or start a private one that ends with this process.
+
+    address: None: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "local": a private one; "host:port". The resources
+    (num_cpus, num_gpus, resources: dict of names and quantities, object_store_memory in bytes) are a private cluster's, and refused with
+    an address. log_to_driver: False: do not print what tasks print. namespace: what get_runtime_context().namespace says. runtime_env:
+    {"env_vars": {name: text}, "working_dir": folder or zip, "excludes": [patterns as in .gitignore]}, of the workers.
+    configure_logging, logging_level, logging_format: of the logger "mobula". include_dashboard, dashboard_host, dashboard_port: taken,
+    without effect. Raises RuntimeError if it was called before, unless ignore_reinit_error. Returns a context with `address_info`, which
+    may be used in a `with` statement.
+    """
+    global current, _count, _joined
+    if unknown:
+        raise RuntimeError(f"Unknown keyword argument(s): {', '.join(unknown)}")
+    if local_mode:
+        raise RuntimeError("`local_mode=True` is not there: leave it out, and a private cluster starts in a tenth of a second")
+    if namespace is not None and (not isinstance(namespace, str) or not namespace):
+        raise (TypeError if not isinstance(namespace, str) else ValueError)(f"namespace must be a str that is not empty, not {namespace!r}")
+    with lock:
+        if current:
+            return _again(ignore_reinit_error)
+        if configure_logging:
+            _configure_logging(logging_level, logging_format)
+        if address == "local":
+            address = None
+            os.environ.pop("MOBULA_ADDRESS", None)
+        wanted = _private_resources(address, num_cpus, num_gpus, resources, object_store_memory)
+        environment = _runtime_env.make(runtime_env)
+        name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
+        program = _program.make(environment, namespace)
+        try:
+            _core.init(address, None, wanted, name, object_store_memory or 0, log_to_driver is not None and not log_to_driver, program,
+                       *_folding())
+            _count += 1
+            current = _count
+            _context.start(environment.public(), namespace)
+            atexit.register(shutdown)
+            _joined = Context()
+        except BaseException:               # Ctrl-C, too
+            current = 0
+            _core.shutdown()
+            raise
+        return _joined
+
+
+def _again(ignore):
+    if not ignore:
+        raise RuntimeError("Maybe you called mobula.init twice by accident? This error can be suppressed by passing in "
+                           "'ignore_reinit_error=True' or by calling 'mobula.shutdown()' prior to 'mobula.init()'.")
+    logger.info("Calling mobula.init() again after it has already been called.")
+    return _joined or Context()
+
+
+def _configure_logging(level, form):
+    logger.setLevel(level.upper() if isinstance(level, str) else level)
+    handler.setFormatter(logging.Formatter(form or "%(asctime)s\t%(levelname)s %(filename)s:%(lineno)s -- %(message)s"))
+    if not logger.handlers:
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+def _folding():
+    """(milliseconds, expressions) of what is folded of lines that several workers print: on a terminal alone, unless somebody says so."""
+    wanted = os.environ.get("MOBULA_DEDUP_LOGS", "")
+    if wanted == "0" or (wanted != "1" and not os.isatty(1)):
+        return 0, None, None
+    return (max(1, int(1000 * float(os.environ.get("MOBULA_DEDUP_LOGS_AGG_WINDOW_S", 5)))), os.environ.get("MOBULA_DEDUP_LOGS_ALLOW_REGEX"),
+            os.environ.get("MOBULA_DEDUP_LOGS_SKIP_REGEX"))
+
+
+def _private_resources(address, num_cpus, num_gpus, resources, object_store_memory):
+    if isinstance(address, str) and "://" in address:
+        raise ValueError(f"{address}: there is no client of another protocol; a driver joins by init(\"host:port\")")
+    if address is not None and not isinstance(address, str):
+        raise TypeError(f"address must be a str, \"host:port\", not {address!r}")
+    if address is not None or "MOBULA_ADDRESS" in os.environ:
+        if num_cpus is not None or num_gpus is not None:
+            raise ValueError("When connecting to an existing cluster, num_cpus and num_gpus must not be provided.")
+        if resources:
+            raise ValueError("When connecting to an existing cluster, resources must not be provided.")
+        if object_store_memory:
+            raise ValueError("When connecting to an existing cluster, object_store_memory must not be provided.")
+        return None
+    if object_store_memory is not None and (not isinstance(object_store_memory, int) or object_store_memory <= 0):
+        raise ValueError(f"object_store_memory is a positive number of bytes, not {object_store_memory!r}")
+    _options.check({"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources})
+    if num_cpus is None and num_gpus is None and not resources:
+        return None
+    return _options.resources_text(len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus, num_gpus, None, resources)
+
+
+def shutdown(_exiting_interpreter=False):
+    """Leave the cluster, and end it if it is private. Silent, if there is none."""
+    global current, _joined
+    with lock:
+        if current and not worker:
+            current, _joined = 0, None
+            _futures.end()
+            _core.shutdown()
+            atexit.unregister(shutdown)
+
+
+class Context:
+    """What init() returns: this process's place in the cluster; `address_info`, and the items of it."""
+
+    def __init__(self):
+        process = _core.process()
+        self.address_info = {"node_ip_address": process["ip"], "node_id": process["node"], "address": process["head"],
+                             "gcs_address": process["head"], "webui_url": None}
+        self.dashboard_url = None
+        self.python_version = ".".join(map(str, sys.version_info[:3]))
+        self.mobula_version = _core.version
+
+    def __getitem__(self, key):
+        return self.address_info[key]
+
+    def __contains__(self, key):
+        return key in self.address_info
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        shutdown()
+
+    def disconnect(self):
+        """The same as shutdown()."""
+        shutdown()
+
+    def __repr__(self):
+        return f"Context(python_version={self.python_version!r}, mobula_version={self.mobula_version!r}, address_info={self.address_info})"
