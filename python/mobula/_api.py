@@ -4,40 +4,51 @@
 import functools
 import hashlib
 import inspect
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
+from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from mobula import _core, _futures, _generators, _options, _serialization, _session, exceptions
 
 _LONG_S = 10**9                         # as good as for ever
 _FUNCTION_WARN, _FUNCTION_MAX = 10 << 20, 100 << 20
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+S = TypeVar("S")                        # what f.remote() returns: by num_returns a reference, a list of them, or None
 
 
-class ObjectRef(_core.Ref):
-    """A reference to an object, which lives as long as somebody has one. Equal references are of one object."""
+class ObjectRef(_core.Ref, Generic[T_co]):
+    """A reference to an object: to the value that a task will return, or that put() stored.
+
+    It may be an argument of a task, be kept, compared and hashed, and stand inside any value that goes to another process; the object
+    lives as long as somebody has a reference. ``await ref`` gives the value in a coroutine. Made by ``f.remote()`` and put() alone.
+    """
 
     __slots__ = ("__weakref__",)
 
-    def hex(self):
-        """The object's name in the cluster, as hexadecimal digits."""
+    def hex(self) -> str:
+        """The object's name in the cluster, as hexadecimal digits. Raises ValueError after shutdown()."""
         return self.id().encode().hex()
 
-    def binary(self):
-        """The object's name in the cluster, as bytes."""
+    def binary(self) -> bytes:
+        """The object's name in the cluster, as bytes. Raises ValueError after shutdown()."""
         return self.id().encode()
 
-    def is_nil(self):
+    def is_nil(self) -> bool:
         """False: there is no reference to nothing."""
         return False
 
-    def as_future(self):
-        """An asyncio.Future of the value, in the loop that runs."""
+    def as_future(self) -> Any:
+        """An asyncio.Future of the value, in the loop that runs. Raises RuntimeError if none does."""
         import asyncio
         return asyncio.wrap_future(self.future())
 
-    def future(self):
-        """A concurrent.futures.Future of the value."""
+    def future(self) -> Future[T_co]:
+        """A concurrent.futures.Future of the value. To cancel it does not stop the task; mobula.cancel(ref) does."""
         return _futures.future_of(self, get)
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, None, T_co]:
+        """In a coroutine: the value; what the task raised is raised."""
         return self.as_future().__await__()
 
     def __class_getitem__(cls, item):
@@ -56,22 +67,28 @@ _core.setup(ObjectRef, exceptions.from_library, _serialization.dumps, _serializa
 
 # -- remote functions ----------------------------------------------------------------------------------------------------------
 
-class RemoteFunction:
-    """A function that runs as tasks: ``f.remote(...)`` submits one, ``f.options(...)`` is the same function with other options."""
+class RemoteFunction(Generic[S]):
+    """What @mobula.remote makes of a function: it runs as tasks.
 
-    def __init__(self, function, options):
+    ``f.remote(...)`` submits one; ``f.options(num_cpus=2).remote(...)`` one with other options. To call it as ``f(...)`` is a TypeError.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: _options.Options) -> None:
         functools.update_wrapper(self, function)
         self._function, self._options = function, options
         self._session, self._fn, self._pickle, self._hash = 0, None, None, None
         self._retry = options.retry()
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._function.__name__
         raise TypeError(f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()'.")
 
-    def options(self, **changes):
-        """This function with other options for the calls of it."""
-        other = RemoteFunction(self._function, _options.make(changes, self._options))
+    def options(self, **changes: Any) -> "RemoteFunction[Any]":
+        """This function with other options for calls of it; those that are not named stay. Which there are: help(mobula.remote).
+
+        Raises ValueError for an option that there is not, and ValueError or TypeError for a value that it cannot have.
+        """
+        other: RemoteFunction[Any] = RemoteFunction(self._function, _options.make(changes, self._options))
         if self._session == _session.current:
             other._pickle, other._hash = self._pickle, self._hash
         return other
@@ -85,9 +102,13 @@ class RemoteFunction:
             self._fn = self._options.library_fn(name, self._function)
             self._session = _session.current
 
-    def remote(self, *args, **kwargs):
-        """Submit a task; its reference, a list of num_returns, or of a generator function an ObjectRefGenerator. A reference among the
-        arguments is replaced by its value."""
+    def remote(self, *args: Any, **kwargs: Any) -> S:
+        """Submit a task, and return at once: an ObjectRef of its result; with num_returns=N a list of N; with 0 None.
+
+        An ObjectRef that is an argument itself is replaced by its value before the function runs; one inside a list or another value stays
+        a reference. Arguments are pickled now: what is changed later is not seen. Large ones that several tasks have: put() them once.
+        Raises TypeError for an argument that cannot be pickled. What the function raises is raised by get().
+        """
         if self._session != _session.current or self._fn is None:
             self._prepare()
         packed = direct = None
@@ -127,8 +148,37 @@ def _ship(function, name):
     return hashlib.blake2b(data[0], digest_size=16).digest(), _core.put((function, name))
 
 
-def remote(*args, **options):
-    """Make a function remote: as a decorator, with or without options, or called with the function."""
+@overload
+def remote(function: Callable[..., T], /) -> RemoteFunction[ObjectRef[T]]: ...
+
+
+@overload
+def remote(**options: Any) -> Callable[[Callable[..., Any]], RemoteFunction[Any]]: ...
+
+
+def remote(*args: Any, **options: Any) -> Any:
+    """Make a function remote: as a decorator, with or without options, or called with the function.
+
+        @mobula.remote
+        def f(x): ...
+
+        @mobula.remote(num_cpus=2, num_returns=2)
+        def g(x): ...
+
+        h = mobula.remote(len)
+
+    num_cpus (1), num_gpus (0), memory (bytes, 0), resources ({name: quantity}): what a task has while it runs. They say where it may run
+        and how many run at once, and bound nothing by themselves; quantities may be fractions, to 0.0001. A task sees its own GPUs alone.
+    num_returns (1): how many objects a call makes; the function returns as many values.
+    max_retries (3): how often a task is tried again after its worker or node died; -1: for ever; 0: it runs at most once.
+    retry_exceptions (False): True, or a list of exception types: try again after these, too, as often.
+    scheduling_strategy ("DEFAULT"): "SPREAD" over the nodes, or a mobula.util.scheduling_strategies.NodeAffinitySchedulingStrategy.
+    label_selector ({}): {key: value} that a node's labels must have.
+    name: of the task, in logs and listings; None: the function's own.
+
+    Raises ValueError for an option that there is not, ValueError or TypeError for a value that it cannot have, TypeError for a class:
+    actors are not there yet.
+    """
     if len(args) == 1 and not options:
         return _make_remote(args[0], _options.Options())
     if args:
@@ -159,8 +209,26 @@ def _milliseconds(timeout):
     return int(min(timeout, _LONG_S) * 1000)
 
 
-def get(refs, *, timeout=None):
-    """The value of a reference, or of each of a list. timeout: seconds, then GetTimeoutError. An error of a task is raised."""
+@overload
+def get(refs: ObjectRef[T], *, timeout: float | None = None) -> T: ...
+
+
+@overload
+def get(refs: Sequence[ObjectRef[T]], *, timeout: float | None = None) -> list[T]: ...
+
+
+def get(refs: Any, *, timeout: float | None = None) -> Any:
+    """The value of a reference, or of each of a list, in its order; waits until they are there.
+
+        mobula.get(ref)                 the value
+        mobula.get([a, b, c])           a list of three
+
+    timeout: in seconds, then GetTimeoutError; None: wait for ever; 0: look. numpy arrays of a stored value are looked at where they lie,
+    and read-only: copy one to change it. A task that waits gives its CPUs to others meanwhile.
+    Raises what the task raised, which is an exception of its own type and a RayTaskError; WorkerCrashedError, NodeDiedError,
+    ObjectLostError, OwnerDiedError or TaskCancelledError if there will be no value (mobula.exceptions); ValueError for what is no
+    reference, and for a negative timeout.
+    """
     if type(refs) is ObjectRef:
         return _core.get((refs,), _milliseconds(timeout))[0]
     if not isinstance(refs, (list, tuple)):
@@ -169,8 +237,14 @@ def get(refs, *, timeout=None):
     return _core.get(refs, _milliseconds(timeout)) if refs else []
 
 
-def put(value):
-    """Store an object; a reference to it. The buffers of arrays are copied once, and not again by readers on this node."""
+def put(value: T) -> ObjectRef[T]:
+    """Store an object; a reference to it, for any number of tasks.
+
+    Any value that pickle or cloudpickle takes. The buffers of arrays are copied once, into this node's shared memory (above 100 KiB;
+    smaller values stay in this process), and not again by readers on this node; other nodes fetch them once. Joins or starts a cluster,
+    as init() does, if there is none yet.
+    Raises TypeError for an ObjectRef (put it into a list) and for what cannot be pickled; ObjectStoreFullError if there is no room.
+    """
     if type(value) is ObjectRef:
         raise TypeError("Calling 'put' on an mobula.ObjectRef is not allowed. If you really want to do this, you can wrap the "
                         "mobula.ObjectRef in a list and call 'put' on it.")
@@ -178,8 +252,19 @@ def put(value):
     return _core.put(value)
 
 
-def wait(refs, *, num_returns=1, timeout=None, fetch_local=True):
-    """(ready, others), in the order of `refs`: at most num_returns are ready; fewer after `timeout` seconds."""
+def wait(refs: list[ObjectRef[T]], *, num_returns: int = 1, timeout: float | None = None,
+         fetch_local: bool = True) -> tuple[list[ObjectRef[T]], list[ObjectRef[T]]]:
+    """(ready, others), each in the order of ``refs``: waits until num_returns are ready, or timeout seconds are over.
+
+        while refs:
+            ready, refs = mobula.wait(refs)
+            print(mobula.get(ready[0]))
+
+    ready has at most num_returns references, and fewer after the timeout alone; None: wait for ever. A task that failed is ready, too:
+    get() raises. fetch_local: taken, without effect.
+    Raises TypeError for what is no list of references, ValueError for one that is twice in it, for a num_returns that is not from 1 to
+    their number, and for a negative timeout.
+    """
     if not isinstance(refs, list):
         raise TypeError(f"wait() expected a list of mobula.ObjectRef or mobula.ObjectRefGenerator, got {type(refs)}")
     if not refs:
@@ -198,7 +283,11 @@ def wait(refs, *, num_returns=1, timeout=None, fetch_local=True):
     return _generators.wait(refs, num_returns, _milliseconds(timeout))
 
 
-def cancel(ref, *, force=False, recursive=True):
-    """Stop the task that makes `ref`: one that has not started never does; a running one sees a KeyboardInterrupt, and is killed if it
-    has not ended 10 s later; `force`: its worker is killed at once. get() raises TaskCancelledError."""
+def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
+    """Stop the task that makes ``ref``; get() of it raises TaskCancelledError then. No-op if it has ended.
+
+    A task that has not started never does. In a running one KeyboardInterrupt is raised; if it has not ended 10 s later, as one in a
+    long call of C, its process is killed. force: kill it at once. recursive: taken, without effect.
+    Raises TypeError for what is no reference.
+    """
     _core.cancel(ref.completed() if isinstance(ref, _generators.ObjectRefGenerator) else ref, force)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generators: tasks whose items are references that can be read while they run, and a value that is an iterable of references."""
 
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
 from mobula import _core, _futures
 
 
@@ -11,16 +14,16 @@ class ObjectRefGenerator(_core.Items):
 
     __slots__ = ("__weakref__",)
 
-    def __iter__(self):
+    def __iter__(self) -> "ObjectRefGenerator":
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         ref = self._next(-1)
         if ref is None:
             raise StopIteration
         return ref
 
-    def __aiter__(self):
+    def __aiter__(self) -> "ObjectRefGenerator":
         return self
 
     async def __anext__(self):
@@ -32,36 +35,36 @@ class ObjectRefGenerator(_core.Items):
             raise StopAsyncIteration
         return ref
 
-    def completed(self):
+    def completed(self) -> Any:
         """A reference that is ready when the task has ended; its get() raises what ended it, or gives None. Until then, whoever waits for it
         has the task run without a bound on unread items, unless _generator_backpressure_num_objects gave one."""
         return self._end()
 
-    def next_ready(self):
+    def next_ready(self) -> bool:
         """Would next() return, or raise StopIteration, at once?"""
         return bool(_core.wait([self._peek()], 1, 0)[0])
 
-    def is_finished(self):
+    def is_finished(self) -> bool:
         """Have all items been taken, and will next() raise StopIteration?"""
         return self._is_over()
 
-    def send(self, value):
+    def send(self, value: Any) -> NoReturn:
         """Not supported: the task is elsewhere."""
         raise NotImplementedError("`gen.send` is not supported.")
 
-    def throw(self, value):
+    def throw(self, value: Any) -> NoReturn:
         """Not supported: the task is elsewhere."""
         raise NotImplementedError("`gen.throw` is not supported.")
 
-    def close(self):
+    def close(self) -> NoReturn:
         """Not supported; cancel() ends the task, and dropping the generator lets its items go."""
         raise NotImplementedError("`gen.close` is not supported.")
 
-    async def asend(self, value):
+    async def asend(self, value: Any) -> NoReturn:
         """Not supported: the task is elsewhere."""
         raise NotImplementedError("`gen.asend` is not supported.")
 
-    async def athrow(self, value):
+    async def athrow(self, value: Any) -> NoReturn:
         """Not supported: the task is elsewhere."""
         raise NotImplementedError("`gen.athrow` is not supported.")
 
@@ -75,13 +78,13 @@ class ObjectRefGenerator(_core.Items):
 class DynamicObjectRefGenerator:
     """The value of a task with num_returns="dynamic": references to what it yielded."""
 
-    def __init__(self, refs):
+    def __init__(self, refs: list[Any]) -> None:
         self._refs = refs
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return iter(self._refs)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._refs)
 
     def __repr__(self):

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from typing import Any
 
 from mobula import _context, _core, _futures, _options, _program, _runtime_env
 
@@ -24,8 +25,8 @@ def in_worker():
     worker, current = True, 1
 
 
-def is_initialized():
-    """Is this process part of a cluster?"""
+def is_initialized() -> bool:
+    """Is this process part of a cluster, by init() or as a worker?"""
     return current != 0
 
 
@@ -35,18 +36,29 @@ def need():
         init()
 
 
-def init(address=None, *, num_cpus=None, num_gpus=None, resources=None, object_store_memory=None, ignore_reinit_error=False,
-         log_to_driver=None, namespace=None, runtime_env=None, configure_logging=True, logging_level="info", logging_format=None,
-         local_mode=False, include_dashboard=None, dashboard_host=None, dashboard_port=None, **unknown):
+def init(address: str | None = None, *, num_cpus: float | None = None, num_gpus: float | None = None,
+         resources: dict[str, float] | None = None, object_store_memory: int | None = None, ignore_reinit_error: bool = False,
+         log_to_driver: bool | None = None, namespace: str | None = None, runtime_env: dict[str, Any] | None = None,
+         configure_logging: bool = True, logging_level: int | str = "info", logging_format: str | None = None, local_mode: bool = False,
+         include_dashboard: bool | None = None, dashboard_host: str | None = None, dashboard_port: int | None = None,
+         **unknown: Any) -> "Context":
     """Join a cluster, or start a private one that ends with this process.
 
-    address: None: $MOBULA_ADDRESS, else a private cluster; "auto": this machine's; "local": a private one; "host:port". The resources
-    (num_cpus, num_gpus, resources: dict of names and quantities, object_store_memory in bytes) are a private cluster's, and refused with
-    an address. log_to_driver: False: do not print what tasks print. namespace: what get_runtime_context().namespace says. runtime_env:
-    {"env_vars": {name: text}, "working_dir": folder or zip, "excludes": [patterns as in .gitignore]}, of the workers.
-    configure_logging, logging_level, logging_format: of the logger "mobula". include_dashboard, dashboard_host, dashboard_port: taken,
-    without effect. Raises RuntimeError if it was called before, unless ignore_reinit_error. Returns a context with `address_info`, which
-    may be used in a `with` statement.
+    address: None: $MOBULA_ADDRESS, or else a private cluster; "auto": the one of this machine; "host:port" of a head; "local": a private
+        one, whatever $MOBULA_ADDRESS says.
+    num_cpus, num_gpus, resources ({name: quantity}), object_store_memory (bytes): what a private cluster has; None: what the machine has.
+        Refused with an address.
+    log_to_driver: False: do not print here what tasks print.
+    namespace: what get_runtime_context().namespace says.
+    runtime_env: of the job's workers: {"env_vars": {name: text}, "working_dir": folder or zip file, "excludes": [patterns as in
+        .gitignore]}.
+    configure_logging, logging_level, logging_format: of the logger "mobula".
+    ignore_reinit_error: return the context of the session there is, instead of raising RuntimeError.
+    include_dashboard, dashboard_host, dashboard_port: taken, without effect.
+
+    Returns a Context, which ends the session at the end of a ``with`` statement. Raises RuntimeError if the process has a session, and
+    for an argument that there is not; ConnectionError if no head answers at the address; PermissionError if it refuses the token
+    (~/.mobula/token, or $MOBULA_TOKEN_FILE); ValueError or TypeError for a value that an argument cannot have.
     """
     global current, _count, _joined
     if unknown:
@@ -128,8 +140,11 @@ def _private_resources(address, num_cpus, num_gpus, resources, object_store_memo
     return _options.resources_text(len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus, num_gpus, None, resources)
 
 
-def shutdown(_exiting_interpreter=False):
-    """Leave the cluster, and end it if it is private. Silent, if there is none."""
+def shutdown(_exiting_interpreter: bool = False) -> None:
+    """Leave the cluster, and end it if it is private. References of the session are of no use afterwards; init() may be called again.
+
+    Silent, if there is no session. Called by itself when the interpreter ends.
+    """
     global current, _joined
     with lock:
         if current and not worker:
@@ -140,9 +155,13 @@ def shutdown(_exiting_interpreter=False):
 
 
 class Context:
-    """What init() returns: this process's place in the cluster; `address_info`, and the items of it."""
+    """What init() returns: this process's place in the cluster.
 
-    def __init__(self):
+    address_info: a dict with "address" ("host:port" of the head), "node_ip_address", "node_id"; ``context["address"]`` looks there, too.
+    python_version, mobula_version: text. As a ``with`` statement's it calls shutdown() at the end.
+    """
+
+    def __init__(self) -> None:
         process = _core.process()
         self.address_info = {"node_ip_address": process["ip"], "node_id": process["node"], "address": process["head"],
                              "gcs_address": process["head"], "webui_url": None}
@@ -156,13 +175,13 @@ class Context:
     def __contains__(self, key):
         return key in self.address_info
 
-    def __enter__(self):
+    def __enter__(self) -> "Context":
         return self
 
-    def __exit__(self, *unused):
+    def __exit__(self, *unused: object) -> None:
         shutdown()
 
-    def disconnect(self):
+    def disconnect(self) -> None:
         """The same as shutdown()."""
         shutdown()
 

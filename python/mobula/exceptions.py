@@ -2,35 +2,46 @@
 """What goes wrong, by the names and with the ancestors of Ray's exceptions.
 
 An exception that a task raises arrives at every ``get`` of its results as a RayTaskError that is also an instance of the task's own
-exception type, with the traceback of both sides.
+exception type, with the traceback of both sides:
+
+    try:
+        mobula.get(parse.remote("x"))
+    except ValueError as e:                             # what the task raised ...
+        print(e)                                        # ... with the task's traceback
+    except mobula.exceptions.WorkerCrashedError:        # its process died, more often than max_retries
+        ...
+
+All others are RayErrors; each text says what to do. Besides them a wrong argument raises TypeError or ValueError, a refused token
+PermissionError, a cluster that cannot be reached ConnectionError, another version of Mobula there RuntimeError.
 """
 
 import sys
 import traceback
+from typing import Any
 
 
 class RayError(Exception):
-    """Whatever Mobula itself raises."""
+    """Whatever Mobula itself raises; what all of these are."""
 
 
 class GetTimeoutError(RayError, TimeoutError):
-    """The value was not there in time."""
+    """The value was not there within get()'s timeout. The task runs on: get() may be called again."""
 
 
 class TaskCancelledError(RayError):
-    """The task was cancelled before it ended."""
+    """The task was cancelled, by cancel(), before it ended."""
 
 
 class WorkerCrashedError(RayError):
-    """The worker died more often than max_retries; the text says how."""
+    """The task's process died more often than max_retries; the text says how: by which signal or with which code, and where."""
 
 
 class NodeDiedError(RayError):
-    """The node of the task or object died."""
+    """The node of the task or object died, or this process's own."""
 
 
 class ObjectLostError(RayError):
-    """No copy of the object is left."""
+    """No copy of the object is left; the text says what became of the last one."""
 
 
 class OwnerDiedError(ObjectLostError):
@@ -38,11 +49,11 @@ class OwnerDiedError(ObjectLostError):
 
 
 class ObjectStoreFullError(RayError):
-    """The object store has no room; the text says what fills it."""
+    """The object is larger than the store, or what is in use fills store and disk; the text says what does."""
 
 
 class TaskUnschedulableError(RayError):
-    """No node can ever run the task."""
+    """No node can ever run the task: the one that its strategy names has died, or its program is for another machine."""
 
 
 class RaySystemError(RayError):
@@ -52,20 +63,21 @@ class RaySystemError(RayError):
 class RayTaskError(RayError):
     """An exception of a task.
 
-    ``cause`` is the task's own exception (None, if it could not be pickled); ``traceback_str`` the traceback there.
+    function_name: of the task. traceback_str: the traceback there. cause: the task's own exception; None: it could not be pickled.
+    pid, ip: of the process that ran it, and its node.
     """
 
-    def __init__(self, function_name, traceback_str, cause=None, pid=0, ip=""):
+    def __init__(self, function_name: str, traceback_str: str, cause: BaseException | None = None, pid: int = 0, ip: str = "") -> None:
         self.function_name, self.traceback_str, self.cause, self.pid, self.ip = function_name, traceback_str, cause, pid, ip
         Exception.__init__(self, function_name, traceback_str, cause, pid, ip)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"mobula::{self.function_name}() (pid={self.pid}, ip={self.ip})\n{self.traceback_str}"
 
     def __reduce__(self):
         return RayTaskError, (self.function_name, self.traceback_str, self.cause, self.pid, self.ip)
 
-    def as_instanceof_cause(self):
+    def as_instanceof_cause(self) -> "RayTaskError":
         """The same error as an exception that ``except TypeOfTheTask`` catches, too; itself, if its class cannot be one's base, or ends
         a program that raises it."""
         if not isinstance(self.cause, Exception) or isinstance(self, type(self.cause)):
@@ -81,7 +93,7 @@ class RayTaskError(RayError):
         return error
 
 
-_classes = {}
+_classes: dict[type, Any] = {}
 
 
 def _both(cause):
@@ -111,7 +123,7 @@ _CRASHES = (
 )
 
 
-def from_library(code, user_code, pid, attempt, function, node, text):
+def from_library(code: int, user_code: int, pid: int, attempt: int, function: str, node: str, text: str) -> Exception:
     """The exception for an error of libmobula (enum mob_code of mobula.h)."""
     if code == _TIMEOUT:
         return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
@@ -122,7 +134,7 @@ def from_library(code, user_code, pid, attempt, function, node, text):
     return _BY_CODE.get(code, RaySystemError)(text)
 
 
-def of_task(exception, function_name, pid, ip):
+def of_task(exception: BaseException, function_name: str, pid: int, ip: str) -> RayTaskError:
     """What a worker sends of an exception that its task raised: a RayTaskError, which another task's stays."""
     if isinstance(exception, RayTaskError):
         return RayTaskError(exception.function_name, exception.traceback_str, exception.cause, exception.pid, exception.ip)
@@ -138,6 +150,6 @@ def of_task(exception, function_name, pid, ip):
     return RayTaskError(function_name, text, exception.with_traceback(None), pid, ip)
 
 
-def to_raise(error):
+def to_raise(error: BaseException) -> BaseException:
     """What ``get`` raises for the value of a failed task."""
     return error.as_instanceof_cause() if isinstance(error, RayTaskError) else error

@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers on top of remote functions, as in ``ray.util``."""
+"""Helpers on top of remote functions, as in ``ray.util``.
+
+    as_completed, map_unordered       values one by one, in the order in which they are ready
+    progress                          a bar, until all references are ready
+    get_node_ip_address               of the node that this process runs on
+    executor.Executor                 the interface of concurrent.futures
+    multiprocessing.Pool              the interface of multiprocessing.Pool
+    joblib.register_ray               a backend of joblib
+    scheduling_strategies             which node a task shall run on
+"""
 
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import mobula
 from mobula import _core
@@ -11,8 +22,15 @@ _LOOK_S = 0.2                           # a bar moves so often
 __all__ = ["as_completed", "get_node_ip_address", "map_unordered", "progress"]
 
 
-def as_completed(refs, *, chunk_size=10, yield_obj_refs=False):
-    """The values of `refs` (or the refs themselves) in the order in which they are ready."""
+def as_completed(refs: Iterable[Any], *, chunk_size: int = 10, yield_obj_refs: bool = False) -> Iterator[Any]:
+    """The values of references in the order in which they are ready, each as soon as it is.
+
+        for value in as_completed([f.remote(i) for i in range(100)]):
+            print(value)
+
+    chunk_size: at most how many values are fetched at once. yield_obj_refs: the references themselves, instead of their values. What a
+    task raised is raised when its turn comes.
+    """
     left = list(refs)
     while left:
         ready, left = mobula.wait(left, num_returns=min(chunk_size, len(left)), timeout=0)
@@ -21,11 +39,17 @@ def as_completed(refs, *, chunk_size=10, yield_obj_refs=False):
         yield from ready if yield_obj_refs else mobula.get(ready)
 
 
-def map_unordered(function, items, *, backpressure_size=100, chunk_size=10, yield_obj_refs=False):
-    """``function.remote(item)`` for each of `items`, at most `backpressure_size` at once; what is ready first comes first."""
+def map_unordered(function: Any, items: Iterable[Any], *, backpressure_size: int = 100, chunk_size: int = 10,
+                  yield_obj_refs: bool = False) -> Iterator[Any]:
+    """``function.remote(item)`` for each item, and the values in the order in which they are ready.
+
+    function: a remote one. items: taken one by one, as tasks end, so there may be any number of them. backpressure_size: at most how
+    many tasks are under way. chunk_size, yield_obj_refs: as of as_completed().
+    Raises ValueError if backpressure_size is less than 1; what a task raised when its turn comes.
+    """
     if backpressure_size < 1:
         raise ValueError("backpressure_size must be positive")
-    running = []
+    running: list[Any] = []
     for item in items:
         if len(running) >= backpressure_size:
             ready, running = mobula.wait(running, num_returns=1)
@@ -34,9 +58,13 @@ def map_unordered(function, items, *, backpressure_size=100, chunk_size=10, yiel
     yield from as_completed(running, chunk_size=chunk_size, yield_obj_refs=yield_obj_refs)
 
 
-def progress(refs, *, desc=None, **bar):
-    """Wait for all of `refs`, and show how many are ready: a bar of tqdm, which takes `bar`, or a line of text without it. Returns them,
-    for ``get(progress(refs))``. What has failed is ready, too."""
+def progress(refs: Iterable[Any], *, desc: str | None = None, **bar: Any) -> list[Any]:
+    """Wait for all references, and show how many are ready: by a bar of tqdm, or a line of text on stderr without it.
+
+        values = mobula.get(progress([f.remote(i) for i in range(100)], desc="f"))
+
+    desc: stands before it. bar: what else tqdm() takes. Returns the references, as a list. What has failed is ready, too.
+    """
     refs = list(refs)
     left = list(dict.fromkeys(refs))
     with _bar(len(left), desc, bar) as shown:
@@ -73,7 +101,7 @@ class _TextBar:
               file=sys.stderr)
 
 
-def get_node_ip_address():
-    """The address of the node that this process runs on."""
+def get_node_ip_address() -> str:
+    """The address of the node that this process runs on, such as "10.0.0.7". Joins or starts a cluster, as init(), if there is none."""
     mobula.get_runtime_context()            # there is a session
     return _core.process()["ip"]

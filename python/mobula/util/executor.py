@@ -3,23 +3,33 @@
 
 import functools
 import itertools
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from typing import Any, ParamSpec, TypeVar
 
 import mobula
 from mobula import _options
 
-
+P = ParamSpec("P")
+T = TypeVar("T")
 _FUNCTIONS_MAX = 64                    # an executor remembers so many
 
 
 class Executor(futures.Executor):
-    """Runs calls as tasks. ``options``: those of mobula.remote(), of each task. The cluster's CPUs, or what else the options ask for, say
-    how many run at once."""
+    """A concurrent.futures.Executor whose calls run as tasks, on all nodes.
 
-    def __init__(self, **options):
+        with Executor(num_cpus=0.5) as executor:
+            print(list(executor.map(pow, range(10), range(10))))
+
+    options: those of mobula.remote(), of each task. The cluster's CPUs, or what else the options ask for, say how many run at once.
+    Raises ValueError or TypeError, as mobula.remote(), for options that are wrong.
+    """
+
+    def __init__(self, **options: Any) -> None:
         self._options = _options.make(options)
-        self._remotes = {}              # a function is pickled once
-        self._refs, self._over = {}, False
+        self._remotes: dict[Any, Any] = {}              # a function is pickled once
+        self._refs: dict[futures.Future[Any], Any] = {}
+        self._over = False
 
     def _remote(self, fn):
         try:
@@ -32,8 +42,11 @@ class Executor(futures.Executor):
         self._remotes[fn] = mobula.RemoteFunction(fn, self._options)
         return self._remotes[fn]
 
-    def submit(self, fn, /, *args, **kwargs):
-        """A future of ``fn(*args, **kwargs)``, which cancel() of it stops if it has not started."""
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> futures.Future[T]:
+        """A future of ``fn(*args, **kwargs)``; its cancel() stops the task, if it has not ended.
+
+        Raises RuntimeError after shutdown(), and TypeError for what is no function or cannot be pickled.
+        """
         if self._over:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if not callable(fn):
@@ -49,8 +62,11 @@ class Executor(futures.Executor):
         if future.cancelled() and ref is not None:
             mobula.cancel(ref)
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1):
-        """fn(*items) for each of the zipped iterables, in order; `chunksize` of them are one task."""
+    def map(self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1) -> Iterator[T]:
+        """fn(*items) for each of the zipped iterables, in order; chunksize of them are one task.
+
+        timeout: seconds from now, then TimeoutError. Raises ValueError if chunksize is less than 1.
+        """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         if chunksize == 1:
@@ -59,8 +75,8 @@ class Executor(futures.Executor):
         chunks = iter(lambda: list(itertools.islice(items, chunksize)), [])
         return itertools.chain.from_iterable(super().map(functools.partial(_of_chunk, fn), chunks, timeout=timeout))
 
-    def shutdown(self, wait=True, *, cancel_futures=False):
-        """Take no more; wait for those that are under way."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls. wait: until those that are under way have ended. cancel_futures: cancel them first."""
         self._over = True
         left = list(self._refs)
         if cancel_futures:

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """multiprocessing.Pool on remote functions: the calls run as tasks, on all nodes.
 
+    from mobula.util.multiprocessing import Pool
+
+    with Pool() as pool:
+        print(pool.map(len, ["a", "bc"]))
+
 Items go in chunks, each a task. A pool of fewer processes than the cluster has CPUs runs so many chunks at once: each waits for a token
 that the one before it in its line returns with its results.
 """
@@ -9,11 +14,13 @@ import collections
 import itertools
 import threading
 import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import mobula
 
 TimeoutError = TimeoutError             # as multiprocessing has it
-_prepared = set()                       # a worker's: pools whose initializer it has called
+_prepared: set[str] = set()             # a worker's: pools whose initializer it has called
 
 
 class _Failed:
@@ -44,9 +51,10 @@ def _value(result):
 
 
 class AsyncResult:
-    """What the calls with _async return."""
+    """What the calls with _async return: a result that may not be there yet. Times are in seconds; None waits for ever."""
 
-    def __init__(self, refs, single, callback=None, error_callback=None):
+    def __init__(self, refs: list[Any], single: bool, callback: Callable[[Any], object] | None = None,
+                 error_callback: Callable[[Exception], object] | None = None) -> None:
         self._refs, self._single = refs, single
         if callback is not None or error_callback is not None:
             threading.Thread(target=self._call_back, args=(callback, error_callback), daemon=True).start()
@@ -61,22 +69,22 @@ class AsyncResult:
             if callback is not None:
                 callback(result)
 
-    def get(self, timeout=None):
-        """The result; after `timeout` seconds a TimeoutError. What the first call that failed raised is raised."""
+    def get(self, timeout: float | None = None) -> Any:
+        """The result. Raises what the first call that failed raised, and TimeoutError when it is not there in time."""
         results = [_value(result) for chunk in mobula.get(self._refs, timeout=timeout) for result in chunk]
         return results[0] if self._single else results
 
-    def wait(self, timeout=None):
+    def wait(self, timeout: float | None = None) -> None:
         """Until it is there, or so many seconds."""
         if self._refs:
             mobula.wait(self._refs, num_returns=len(self._refs), timeout=timeout)
 
-    def ready(self):
+    def ready(self) -> bool:
         """Is it there?"""
         return not self._refs or len(mobula.wait(self._refs, num_returns=len(self._refs), timeout=0)[0]) == len(self._refs)
 
-    def successful(self):
-        """Is it there, and no exception?"""
+    def successful(self) -> bool:
+        """Is it no exception? Raises ValueError if it is not there yet."""
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
         try:
@@ -89,23 +97,24 @@ class AsyncResult:
 class IMapIterator:
     """The results of imap and imap_unordered, one by one; what a call raised is raised in its place, and the rest follows."""
 
-    def __init__(self, start, chunks, window, ordered):
+    def __init__(self, start: Callable[[Any], Any], chunks: Iterable[Any], window: int, ordered: bool) -> None:
         self._start, self._chunks, self._window, self._ordered = start, iter(chunks), window, ordered
-        self._refs, self._results = [], collections.deque()
+        self._refs: list[Any] = []
+        self._results: collections.deque[Any] = collections.deque()
         self._fill()
 
     def _fill(self):
         for chunk in itertools.islice(self._chunks, self._window - len(self._refs)):
             self._refs.append(self._start(chunk))
 
-    def __iter__(self):
+    def __iter__(self) -> "IMapIterator":
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         return self.next()
 
-    def next(self, timeout=None):
-        """The next result; after `timeout` seconds a TimeoutError, and it may be asked for again."""
+    def next(self, timeout: float | None = None) -> Any:
+        """The next result; after timeout seconds a TimeoutError, and it may be asked for again. StopIteration after the last."""
         while not self._results:
             if not self._refs:
                 raise StopIteration
@@ -119,11 +128,16 @@ class IMapIterator:
 
 
 class Pool:
-    """As multiprocessing.Pool. processes: so many calls run at once, by default as many as the cluster has CPUs. initializer is called in
-    each worker process before its first call. ray_remote_args: options of the tasks, as of mobula.remote()."""
+    """As multiprocessing.Pool. Joins or starts a cluster, as mobula.init(ray_address), if there is none yet.
 
-    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None, ray_address=None,
-                 ray_remote_args=None):
+    processes: so many calls run at once; None: as many as the cluster has CPUs. initializer: called with initargs in each worker process
+    before its first call. ray_remote_args: options of the tasks, as of mobula.remote(). maxtasksperchild, context: taken, without effect.
+    Raises ValueError if processes is less than 1, and TypeError for an initializer that cannot be called.
+    """
+
+    def __init__(self, processes: int | None = None, initializer: Callable[..., Any] | None = None, initargs: Iterable[Any] = (),
+                 maxtasksperchild: int | None = None, context: Any = None, ray_address: str | None = None,
+                 ray_remote_args: dict[str, Any] | None = None) -> None:
         if processes is not None and processes < 1:
             raise ValueError("Processes in the pool must be >0.")
         if initializer is not None and not callable(initializer):
@@ -133,11 +147,12 @@ class Pool:
         cpus = max(1, int(mobula.cluster_resources().get("CPU", 1)))
         self._processes = processes or cpus
         self._line = self._processes if self._processes < cpus else 0
-        self._tokens = collections.deque()          # of chunks that run now, if they stand in lines
+        self._tokens: collections.deque[Any] = collections.deque()          # of chunks that run now, if they stand in lines
         self._run = mobula.remote(**{**(ray_remote_args or {}), "num_returns": 2, "name": "Pool"})(_run_chunk)
         self._prepare = uuid.uuid4().hex, initializer, tuple(initargs)
         self._over = False
-        self._started, self._were_running = [], 0       # tokens: a result lives as long as its reader wants it
+        self._started: list[Any] = []                   # tokens: a result lives as long as its reader wants it
+        self._were_running = 0
 
     # -- starting ------------------------------------------------------------------------------------------------------------
 
@@ -180,61 +195,67 @@ class Pool:
 
     # -- calls ---------------------------------------------------------------------------------------------------------------
 
-    def apply(self, function, args=(), kwargs=None):
+    def apply(self, function: Callable[..., Any], args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         """function(*args, **kwargs)"""
         return self.apply_async(function, args, kwargs).get()
 
-    def apply_async(self, function, args=(), kwargs=None, callback=None, error_callback=None):
+    def apply_async(self, function: Callable[..., Any], args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None,
+                    callback: Callable[[Any], object] | None = None,
+                    error_callback: Callable[[Exception], object] | None = None) -> AsyncResult:
         """The same, as an AsyncResult; callback(result) or error_callback(exception) is called by a thread."""
         call = (lambda *args: function(*args, **kwargs)) if kwargs else function
         return AsyncResult([self._starter(call, True)([tuple(args)])], True, callback, error_callback)
 
-    def map(self, function, items, chunksize=None):
-        """[function(item) for item in items]"""
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any], chunksize: int | None = None) -> list[Any]:
+        """[function(item) for item in items]. chunksize: so many items a task; None: four tasks for each process."""
         return self._map(function, items, chunksize, False).get()
 
-    def map_async(self, function, items, chunksize=None, callback=None, error_callback=None):
-        """The same, as an AsyncResult."""
+    def map_async(self, function: Callable[[Any], Any], items: Iterable[Any], chunksize: int | None = None,
+                  callback: Callable[[Any], object] | None = None,
+                  error_callback: Callable[[Exception], object] | None = None) -> AsyncResult:
+        """The same, as an AsyncResult; callback(results) or error_callback(exception) is called by a thread."""
         return self._map(function, items, chunksize, False, callback, error_callback)
 
-    def starmap(self, function, items, chunksize=None):
+    def starmap(self, function: Callable[..., Any], items: Iterable[Iterable[Any]], chunksize: int | None = None) -> list[Any]:
         """[function(*item) for item in items]"""
         return self._map(function, items, chunksize, True).get()
 
-    def starmap_async(self, function, items, chunksize=None, callback=None, error_callback=None):
-        """The same, as an AsyncResult."""
+    def starmap_async(self, function: Callable[..., Any], items: Iterable[Iterable[Any]], chunksize: int | None = None,
+                      callback: Callable[[Any], object] | None = None,
+                      error_callback: Callable[[Exception], object] | None = None) -> AsyncResult:
+        """The same, as an AsyncResult; callback(results) or error_callback(exception) is called by a thread."""
         return self._map(function, items, chunksize, True, callback, error_callback)
 
-    def imap(self, function, items, chunksize=1):
-        """The results one by one, in order; items are taken as results are."""
+    def imap(self, function: Callable[[Any], Any], items: Iterable[Any], chunksize: int = 1) -> IMapIterator:
+        """The results one by one, in order; items are taken as results are, so there may be any number of them."""
         return self._imap(function, items, chunksize, True)
 
-    def imap_unordered(self, function, items, chunksize=1):
+    def imap_unordered(self, function: Callable[[Any], Any], items: Iterable[Any], chunksize: int = 1) -> IMapIterator:
         """The results one by one, as they come."""
         return self._imap(function, items, chunksize, False)
 
     # -- the end -------------------------------------------------------------------------------------------------------------
 
-    def close(self):
+    def close(self) -> None:
         """Take no more."""
         self._over = True
 
-    def terminate(self):
+    def terminate(self) -> None:
         """Take no more, and stop what runs."""
         self._over = True
         for token in self._started:
             mobula.cancel(token)
 
-    def join(self):
-        """Wait for all that was started."""
+    def join(self) -> None:
+        """Wait for all that was started. Raises ValueError before close() or terminate()."""
         if not self._over:
             raise ValueError("Pool is still running")
         if self._started:
             mobula.wait(self._started, num_returns=len(self._started))
 
-    def __enter__(self):
+    def __enter__(self) -> "Pool":
         self._need_running()
         return self
 
-    def __exit__(self, *unused):
+    def __exit__(self, *unused: object) -> None:
         self.terminate()
