@@ -58,7 +58,7 @@ static uint64_t kind_key(const struct mob_shape *ask)
     return hash_bytes(hash, &ask->node, sizeof ask->node);
 }
 
-static size_t count_feasible(const struct mob_head *h, const struct mob_shape *ask)
+size_t mob_head_demand_feasible(const struct mob_head *h, const struct mob_shape *ask)
 {
     size_t feasible = 0;
     struct node *n;
@@ -86,7 +86,7 @@ static struct kind *kind_ref(struct mob_head *h, const struct mob_shape *shape)
     k->key = key;
     k->refs = 1;
     k->ask = ask;
-    k->feasible = count_feasible(h, &ask);
+    k->feasible = mob_head_demand_feasible(h, &ask);
     mob_list_init(&k->waiting);
     mob_map_set(&h->demands.kinds, key, k);
     return k;
@@ -572,7 +572,7 @@ void mob_head_demand_check(const struct mob_head *h)
             waiting++;
         }
         assert(waiting <= k->refs);
-        assert(k->feasible == count_feasible(h, &k->ask));
+        assert(k->feasible == mob_head_demand_feasible(h, &k->ask));
         for (size_t i = 0; k->exhausted && i < h->view.open_count; i++) {
             struct node *n = MOB_CONTAINER(h->view.open[i], struct node, place);
             assert(n->changed || !mob_placement_fits(&n->place, &k->ask));

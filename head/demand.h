@@ -70,6 +70,8 @@ void mob_head_demand_node_dead(struct node *n);
 void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const char *why);
 /* Place what can be placed, tell what cannot. Returns when to come again (INT64_MAX: when something changed). */
 int64_t mob_head_demand_place(struct mob_head *h);
+/* How many nodes that serve, or are cut off, could serve it if they were idle. */
+size_t mob_head_demand_feasible(const struct mob_head *h, const struct mob_shape *ask);
 /* What a demand of that owner asks for, while it waits; or NULL. */
 const struct mob_shape *mob_head_demand_ask(const struct mob_head *h, struct mob_address owner, uint32_t number);
 /* Whose turn it is: deeper first, then older. Of pointers to struct demand *, for qsort(). */

@@ -250,6 +250,55 @@ static void node_heard(struct mob_head *h, const struct asker *asker, void *arg,
     json_decref(answers);
 }
 
+/* -- could it ever run? ------------------------------------------------------------------------------------------------------ */
+
+void mob_explain_shape(const json_t *said, struct mob_shape *ret)
+{
+    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
+    const char *resources = json_string_value(json_object_get(said, "resources"));
+    const char *strategy = json_string_value(json_object_get(said, "strategy"));
+    json_t *labels = json_object_get(said, "labels"), *value;
+    const char *key;
+
+    *ret = (struct mob_shape){ .node = (uint32_t)json_integer_value(json_object_get(said, "node")) };
+    if (resources == NULL || mob_resources_parse(resources, &ret->resources, NULL) < 0)
+        ret->resources.count = 0;
+    for (int i = 0; strategy != NULL && i < 4; i++)
+        if (strcmp(strategy, strategies[i]) == 0)
+            ret->strategy = (enum mob_strategy)i;
+    json_object_foreach(labels, key, value)
+        if (ret->labels.count < MOB_LABELS_MAX && json_is_string(value)) {
+            struct mob_label *l = &ret->labels.of[ret->labels.count++];
+
+            mob_copy(l->key, sizeof l->key, key);
+            mob_copy(l->value, sizeof l->value, json_string_value(value));
+        }
+}
+
+int mob_head_fits(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err)
+{
+    json_t *said = json_loads(argument, 0, NULL), *answer;
+    char *why = NULL, *text;
+    struct mob_shape ask;
+    size_t count;
+
+    if (!json_is_object(said)) {
+        json_decref(said);
+        return mob_error_set(err, MOB_ERR_INVALID, "fits needs {\"resources\": \"CPU=1\", ...}");
+    }
+    mob_explain_shape(said, &ask);
+    json_decref(said);
+    if ((count = mob_head_demand_feasible(h, &ask)) == 0)
+        why = mob_placement_explain(&ask, h->view.open, h->view.open_count);
+    answer = json_pack("{s:I, s:s?}", "nodes", (json_int_t)count, "why", why);
+    text = json_dumps(answer, JSON_COMPACT);
+    mob_head_reply(h, asker->link, asker->query, asker->from, text, strlen(text), NULL);
+    free(text);
+    free(why);
+    json_decref(answer);
+    return 0;
+}
+
 /* -- the question ---------------------------------------------------------------------------------------------------------- */
 
 static int explain_task(struct mob_head *h, const struct asker *asker, const char *name, struct mob_error *err)

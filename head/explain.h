@@ -6,12 +6,16 @@
 #include <jansson.h>
 
 #include "common/error.h"
+#include "common/resources.h"
 #include "head/gather.h"
 
 struct mob_head;
 
 /* {"task": "t-N.P-T" or "o-N.P-T.I"}, or {"node": N}: the Reply follows. */
 int mob_head_explain(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err);
+
+/* {"resources", "labels", "strategy", "node"}: how many nodes could serve such a task if they were idle; if none, why. At once. */
+int mob_head_fits(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err);
 
 /* What was found out: of explain.c, for explain_text.c. */
 struct explanation {
@@ -28,6 +32,8 @@ struct explanation {
 json_t *mob_explain_needs(const json_t *task);
 /* Tasks that wait for each other, from the root on: an array of names, the caller's; NULL: none do. */
 json_t *mob_explain_cycle(const struct explanation *x);
+/* What a task asks for, of an object as above. */
+void mob_explain_shape(const json_t *said, struct mob_shape *ret);
 /* All of it in words, for a terminal. free() it. */
 char *mob_explain_text(struct mob_head *h, const struct explanation *x);
 char *mob_explain_node_text(struct mob_head *h, uint32_t number, json_t *answers);

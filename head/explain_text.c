@@ -125,28 +125,12 @@ static void print_place(FILE *out, const json_t *node, const char *owner, json_i
 /* What it asks for: as its demand says, or as its owner tells it. */
 static void shape_of(const struct mob_head *h, const json_t *task, struct mob_address owner, struct mob_shape *ret)
 {
-    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
     const struct mob_shape *asked = mob_head_demand_ask(h, owner, (uint32_t)number_of(task, "shape"));
-    json_t *labels = json_object_get(task, "labels"), *value;
-    const char *key;
 
-    if (asked != NULL) {
+    if (asked != NULL)
         *ret = *asked;
-        return;
-    }
-    *ret = (struct mob_shape){ .node = (uint32_t)number_of(task, "node") };
-    if (mob_resources_parse(text_of(task, "resources"), &ret->resources, NULL) < 0)
-        ret->resources.count = 0;
-    for (int i = 0; i < 4; i++)
-        if (strcmp(text_of(task, "strategy"), strategies[i]) == 0)
-            ret->strategy = (enum mob_strategy)i;
-    json_object_foreach(labels, key, value)
-        if (ret->labels.count < MOB_LABELS_MAX && json_is_string(value)) {
-            struct mob_label *l = &ret->labels.of[ret->labels.count++];
-
-            mob_copy(l->key, sizeof l->key, key);
-            mob_copy(l->value, sizeof l->value, json_string_value(value));
-        }
+    else
+        mob_explain_shape(task, ret);
 }
 
 /* Does `from` wait for `name`, by others or at once? */

@@ -14,6 +14,7 @@
  *   stop     {"ok": true}; then the head ends
  *   memory   argument {"limit": N}: is gathered from the raylets (head/gather.c)
  *   explain  argument {"task": NAME} or {"node": N}: the same, in rounds (head/explain.c)
+ *   fits     argument {"resources", "labels", "strategy", "node"}: {"nodes": how many could serve it if they were idle, "why" none}
  *   tasks, timeline   go to the shell, which has the event file
  *
  * Of those that the head answers itself only `wait` waits: for a node to join, its own time-out, or the end of its link.
@@ -399,6 +400,9 @@ void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address f
             return;
     } else if (strcmp(m->verb, "explain") == 0) {
         if (mob_head_explain(h, &asker, m->argument, &err) == 0)
+            return;
+    } else if (strcmp(m->verb, "fits") == 0) {
+        if (mob_head_fits(h, &asker, m->argument, &err) == 0)
             return;
     } else if (strcmp(m->verb, "wait") == 0) {
         if (wait_begin(h, l->number, from, m->id, m->argument, &err) == 0)

@@ -166,6 +166,9 @@ struct mob_options {
     uint32_t returns;           /* results, at most 8192; 0: 1 */
     int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever */
     uint32_t unread_max;        /* of a stream: items that may wait to be read, then mob_yield() waits; 0: as many as take 64 MiB */
+    const char *infeasible;     /* of what no node could serve, not even an idle one: NULL, "wait": one line says so, and it waits for a
+                                 * node that can; "fail": the call fails, MOB_ERR_INFEASIBLE, and so do tasks that wait when the last such
+                                 * node is gone. The text says what each node lacks */
 };
 
 /* A function with options, checked once. Threads may share it. Destroy it when no call needs it any more; running tasks do not. */

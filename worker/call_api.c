@@ -12,6 +12,7 @@
 #include "worker/value.h"
 
 #define RETRIES_DEFAULT 3
+#define FITS_NS INT64_C(1000000000)
 #define FEW 16                          /* args or refs that need no memory of their own */
 
 struct mob_fn {
@@ -20,6 +21,8 @@ struct mob_fn {
     int32_t max_retries;
     uint64_t function;
     char *name;
+    char *fits;                         /* what the head is asked: could any node serve it? NULL: it is not */
+    int64_t fits_until_ns;              /* it said that one can, and is not asked again before this */
 };
 
 /* -- options ----------------------------------------------------------------------------------------------------------------- */
@@ -85,6 +88,8 @@ static int parse_shape(const struct mob_options *o, struct mob_shape *ret, struc
     if (o->max_retries < -1 && o->max_retries != MOB_NO_RETRY)
         return mob_error_set(err, MOB_ERR_INVALID, "max_retries %d: give a number of retries, 0 for the default (%d), -1 for no "
                              "limit, or MOB_NO_RETRY", o->max_retries, RETRIES_DEFAULT);
+    if (o->infeasible != NULL && strcmp(o->infeasible, "wait") != 0 && strcmp(o->infeasible, "fail") != 0)
+        return mob_error_set(err, MOB_ERR_INVALID, "infeasible \"%s\" is neither \"wait\" nor \"fail\"", o->infeasible);
     return parse_strategy(o->strategy, ret, err);
 }
 
@@ -118,7 +123,12 @@ struct mob_fn *mob_fn(const char *name, const struct mob_options *opt, struct mo
     fn->returns = o.returns == 0 ? 1 : o.returns;
     fn->max_retries = o.max_retries == 0 ? RETRIES_DEFAULT : o.max_retries == MOB_NO_RETRY ? 0 : o.max_retries;
     fn->unread_max = o.unread_max;
-    fn->shape = mob_owner_shape(r->owner, &shape);
+    if (o.infeasible != NULL && strcmp(o.infeasible, "fail") == 0) {
+        fn->shape = mob_owner_shape_failing(r->owner, &shape);
+        fn->fits = mob_fits_question(&shape);
+    } else {
+        fn->shape = mob_owner_shape(r->owner, &shape);
+    }
     mob_leave(r);
     return fn;
 }
@@ -128,6 +138,7 @@ void mob_fn_destroy(struct mob_fn *fn)
     if (fn == NULL)
         return;
     free(fn->name);
+    free(fn->fits);
     free(fn);
 }
 
@@ -216,7 +227,20 @@ static int call_with(struct mob_runtime *r, const struct mob_fn *fn, bool stream
     return rc;
 }
 
-static int check_call(struct mob_runtime *r, const struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_error *err)
+/* Of one that shall fail where no node could serve it. What changes while the answer is good, its owner is told. */
+static int check_fits(struct mob_runtime *r, struct mob_fn *fn, struct mob_error *err)
+{
+    int64_t now_ns = mob_runtime_now();
+
+    if (now_ns < fn->fits_until_ns)
+        return 0;
+    if (mob_fits(r, fn->fits, err) < 0)
+        return -1;
+    fn->fits_until_ns = now_ns + FITS_NS;
+    return r->state == MOB_RUNTIME_UP && fn->era == r->era ? 0 : mob_error_set(err, MOB_ERR_INVALID, "mob_shutdown() was called meanwhile");
+}
+
+static int check_call(struct mob_runtime *r, struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_error *err)
 {
     if (args == NULL && count > 0)
         return mob_error_set(err, MOB_ERR_INVALID, "a call with %zu arguments at NULL", count);
@@ -224,7 +248,9 @@ static int check_call(struct mob_runtime *r, const struct mob_fn *fn, const stru
         return mob_error_set(err, MOB_ERR_INVALID, "a call of NULL");
     if (fn->era != r->era)
         return mob_error_set(err, MOB_ERR_INVALID, "the function is of before mob_shutdown(); make it again with mob_fn()");
-    return r->worker ? mob_service_start(r, err) : 0;
+    if (r->worker && mob_service_start(r, err) < 0)
+        return -1;
+    return fn->fits != NULL ? check_fits(r, fn, err) : 0;
 }
 
 int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_ref **ret_refs, struct mob_error *err)

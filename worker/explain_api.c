@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* explain_api.c -- why a value is not there: asked of the head (head/explain.c), for a call and for whoever sits before a terminal. */
+/* explain_api.c -- why a value is not there, and whether a task could ever run: asked of the head (head/explain.c), for a call and for
+ * whoever sits before a terminal. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #include "worker/value.h"
 
+#define FITS_MS 10000
 #define EXPLAIN_MS 60000                /* the head asks nodes, in rounds */
 
 /* The head's words on the object of a ref. Under the lock; free() it; NULL: *err. */
@@ -59,4 +61,33 @@ void mob_explain_print(struct mob_runtime *r, uint64_t ref, int64_t waited_ns)
     fprintf(stderr, "mobula: a get has waited for %" PRId64 " s for %s, and goes on:\n%s\n", waited_ns / 1000000000, name,
             text != NULL ? text : why.text);
     free(text);
+}
+
+/* -- could it ever run? -------------------------------------------------------------------------------------------------------- */
+
+char *mob_fits_question(const struct mob_shape *shape)
+{
+    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
+    json_t *labels = json_object(), *question;
+    char resources[1200], *text;
+
+    for (uint32_t i = 0; i < shape->labels.count; i++)
+        json_object_set_new(labels, shape->labels.of[i].key, json_string(shape->labels.of[i].value));
+    question = json_pack("{s:s, s:o, s:s, s:I}", "resources", mob_resources_print(&shape->resources, resources, sizeof resources), "labels",
+                         labels, "strategy", strategies[shape->strategy], "node", (json_int_t)shape->node);
+    text = json_dumps(question, JSON_COMPACT);
+    json_decref(question);
+    return text;
+}
+
+int mob_fits(struct mob_runtime *r, const char *question, struct mob_error *err)
+{
+    char *text = mob_query_ask(r, "fits", question, FITS_MS, NULL);
+    json_t *answer = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    const char *why = json_string_value(json_object_get(answer, "why"));
+    int result = why != NULL ? mob_error_set(err, MOB_ERR_INFEASIBLE, "%s", why) : 0;
+
+    json_decref(answer);
+    free(text);
+    return result;
 }

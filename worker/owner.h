@@ -39,6 +39,8 @@ uint32_t mob_owner_next_generation(const struct mob_owner *o);          /* for t
 
 /* Intern a shape (job, executable filled in by the core): its number. */
 uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *shape);
+/* One whose tasks fail when no node could ever serve them. */
+uint32_t mob_owner_shape_failing(struct mob_owner *o, const struct mob_shape *shape);
 
 struct mob_arg {
     const void *data;                   /* at most MOB_INLINE_MAX bytes; copied */

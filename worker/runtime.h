@@ -178,6 +178,11 @@ int64_t mob_output_due_ns(const struct mob_runtime *r); /* print again then, wha
 void mob_query_output(struct mob_runtime *r);
 /* The head's answer, under the lock: free() it; NULL: *err. */
 char *mob_query_ask(struct mob_runtime *r, const char *verb, const char *argument, int64_t timeout_ms, struct mob_error *err);
+/* A question to the head: could any node serve a task of this shape if it were idle? free() it. */
+struct mob_shape;
+char *mob_fits_question(const struct mob_shape *shape);
+/* Ask it. -1: none could, and *err says what each lacks. 0: one can, or the head is away. Under the lock. */
+int mob_fits(struct mob_runtime *r, const char *question, struct mob_error *err);
 /* Tell the user, on stderr, why the object of a ref is not there. */
 void mob_explain_print(struct mob_runtime *r, uint64_t ref, int64_t waited_ns);
 void mob_query_receive(struct mob_runtime *r, const Mobula__Reply *m);

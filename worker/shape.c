@@ -19,7 +19,7 @@
 #define LOOKS 16                        /* tasks looked at for one that has its arguments where a lease is */
 #define WANT_PERIOD_NS INT64_C(1000000)
 
-uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *definition)
+static uint32_t intern(struct mob_owner *o, const struct mob_shape *definition, bool fails)
 {
     struct mob_shape d = *definition;
     struct shapes *all = &o->shapes;
@@ -28,12 +28,13 @@ uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *definition
     d.executable = o->config.executable;
     d.executable_node = o->config.job.node;
     for (uint32_t i = 0; i < all->count; i++)
-        if (mob_shape_eq(&all->of[i]->definition, &d))
+        if (all->of[i]->fails == fails && mob_shape_eq(&all->of[i]->definition, &d))
             return i;
     struct shape *sh = mob_new(struct shape);
 
     sh->number = all->count;
     sh->definition = d;
+    sh->fails = fails;
     mob_list_init(&sh->queue);
     mob_list_init(&sh->staging);
     mob_list_init(&sh->leases);
@@ -41,6 +42,16 @@ uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *definition
     all->of = mob_realloc(all->of, (all->count + 1) * sizeof *all->of);
     all->of[all->count] = sh;
     return all->count++;
+}
+
+uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *definition)
+{
+    return intern(o, definition, false);
+}
+
+uint32_t mob_owner_shape_failing(struct mob_owner *o, const struct mob_shape *definition)
+{
+    return intern(o, definition, true);
 }
 
 void mob_owner_shapes_fini(struct mob_owner *o)
@@ -271,7 +282,7 @@ void mob_owner_on_unplaceable(struct mob_owner *o, const Mobula__Unplaceable *m)
         return;
     struct shape *sh = o->shapes.of[m->shape];
 
-    if (m->final) {
+    if (m->final || sh->fails) {
         struct mob_error why = { 0 };
 
         mob_error_set(&why, MOB_ERR_INFEASIBLE, "%s", m->text);

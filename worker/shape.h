@@ -32,6 +32,7 @@ struct shape {
     uint64_t grants;                    /* seen so far */
     uint32_t said;                      /* Want as it stands: last count, less the grants since */
     int64_t said_ns;
+    bool fails;                         /* its tasks do, when no node could ever serve them; else they wait for one that can */
     char *unplaceable;                  /* what the user was warned of last */
     struct mob_link dirty;              /* in shapes.dirty: to be looked at by the next flush */
 };

@@ -27,7 +27,8 @@ static PyObject *fn_new(PyTypeObject *type, PyObject *args, PyObject *named)
     struct fn *f;
 
     (void)named;
-    if (!PyArg_ParseTuple(args, "zzzzIiI:Fn", &o.resources, &o.strategy, &o.labels, &o.name, &returns, &max_retries, &unread_max))
+    if (!PyArg_ParseTuple(args, "zzzzIiIz:Fn", &o.resources, &o.strategy, &o.labels, &o.name, &returns, &max_retries, &unread_max,
+                          &o.infeasible))
         return NULL;
     o.returns = returns == RETURNS_STREAM || returns == RETURNS_DYNAMIC ? 1 : returns;
     o.unread_max = unread_max;
@@ -53,7 +54,8 @@ static void fn_dealloc(PyObject *self)
 }
 
 static PyType_Slot fn_slots[] = { { Py_tp_new, fn_new }, { Py_tp_dealloc, fn_dealloc },
-    { Py_tp_doc, (void *)"Fn(resources, strategy, labels, name, returns, max_retries, unread_max): the options of calls, checked." },
+    { Py_tp_doc, (void *)"Fn(resources, strategy, labels, name, returns, max_retries, unread_max, infeasible): the options of calls, "
+                                                                 "checked." },
     { 0, NULL } };
 static PyType_Spec fn_spec = { "mobula._core.Fn", sizeof(struct fn), 0, Py_TPFLAGS_DEFAULT, fn_slots };
 

@@ -12,7 +12,7 @@ _WITHOUT_EFFECT = {"enable_task_events", "_metadata", "_labels"}
 _DEFAULTS = {
     "num_cpus": None, "num_gpus": None, "resources": None, "memory": None, "num_returns": None, "max_retries": 3, "name": None,
     "scheduling_strategy": None, "label_selector": None, "retry_exceptions": False,
-    "_generator_backpressure_num_objects": None,
+    "_generator_backpressure_num_objects": None, "infeasible": None,
 }
 # Of the others, those that a program may well name; nothing or 0 is what is done already.
 _LATER = {
@@ -42,6 +42,8 @@ def check(options):
             _check_retry_exceptions(value)
         elif key == "_generator_backpressure_num_objects":
             _check_backpressure(value)
+        elif key == "infeasible" and value not in (None, "wait", "fail"):
+            raise ValueError(f"The keyword 'infeasible' is \"wait\" (for a node that can) or \"fail\", not {value!r}.")
         elif key in ("num_cpus", "num_gpus", "memory") and value is not None:
             _check_quantity(key, value)
         elif key == "resources" and value is not None:
@@ -123,6 +125,7 @@ class Options:
     label_selector: dict | None = None
     retry_exceptions: bool | list = False
     _generator_backpressure_num_objects: int | None = None
+    infeasible: str | None = None
 
     def returns(self, function):
         """How many results, as the library has it: those of a generator are a stream, unless the options say otherwise."""
@@ -143,7 +146,8 @@ class Options:
         labels = ",".join(f"{key}={value}" for key, value in (self.label_selector or {}).items()) or None
         return _core.Fn(resources_text(self.num_cpus, self.num_gpus, self.memory, self.resources),
                         _strategy_text(self.scheduling_strategy), labels, self.name or function_name, self.returns(function),
-                        _NO_RETRY if retries == 0 else retries, max(0, self._generator_backpressure_num_objects or 0))
+                        _NO_RETRY if retries == 0 else retries, max(0, self._generator_backpressure_num_objects or 0),
+                        self.infeasible)
 
 
 def make(changes, base=None):

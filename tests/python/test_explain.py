@@ -56,6 +56,22 @@ class Explain(unittest.TestCase):
         ref = ray.put(1)
         self.assertIn("is over, and its results are there", ref.explain())
 
+    def test_what_can_never_run_fails_at_once_if_asked_to(self):
+        ray.init(num_cpus=1)
+        self.addCleanup(ray.shutdown)
+
+        @ray.remote(infeasible="fail")
+        def narrow(x):
+            return x
+
+        self.assertEqual(ray.get(narrow.remote(3)), 3)
+        with self.assertRaisesRegex(ray.exceptions.TaskUnschedulableError, r"what the only node lacks for \{CPU=3\}"):
+            narrow.options(num_cpus=3).remote(1)
+        with self.assertRaisesRegex(ValueError, "infeasible"):
+            narrow.options(infeasible="maybe")
+        waits = narrow.options(num_cpus=3, infeasible="wait").remote(1)
+        self.assertEqual(ray.wait([waits], timeout=0.1), ([], [waits]))
+
     def test_a_get_on_a_terminal_says_once_what_it_waits_for(self):
         status, said = on_a_terminal(WAITS)
         self.assertEqual(status, 0, said)

@@ -214,4 +214,38 @@ START_TEST(test_a_node)
 }
 END_TEST
 
-UNIT_MAIN("explain", test_a_chain_that_closes, test_all_holders_wait, test_what_is_not_known, test_nobody_waits_any_more, test_a_node)
+/* Could it ever run? Of a node that is cut off, too; of a dead one not. */
+START_TEST(test_fits)
+{
+    static const struct { const char *question; int nodes; } asked[] = {
+        { "{\"resources\":\"CPU=4\"}", 2 }, { "{\"resources\":\"CPU=4,GPU=1\",\"strategy\":\"spread\"}", 1 },
+        { "{\"resources\":\"CPU=5\"}", 0 }, { "{\"resources\":\"CPU=1\",\"labels\":{\"disk\":\"ssd\"}}", 0 },
+        { "{\"resources\":\"CPU=1\",\"strategy\":\"node\",\"node\":2}", 1 },
+        { "{\"resources\":\"CPU=1\",\"strategy\":\"node\",\"node\":7}", 0 }, { "{}", 2 },
+    };
+    uint64_t link;
+    json_t *json;
+    int code;
+
+    setup();
+    fake_report(&f, &a, 2, "CPU=0", 0);
+    for (size_t i = 0; i < MOB_COUNT(asked); i++) {
+        fake_query(&f, link = fake_link(&f), 7, "fits", asked[i].question);
+        json = answer(link, &code);
+        ck_assert_int_eq(json_integer_value(json_object_get(json, "nodes")), asked[i].nodes);
+        ck_assert_int_eq(json_is_string(json_object_get(json, "why")), asked[i].nodes == 0);
+        json_decref(json);
+    }
+    mob_head_link_lost(f.head, a.link, true);
+    fake_query(&f, link = fake_link(&f), 7, "fits", "{\"resources\":\"GPU=1\"}");
+    json = answer(link, &code);
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json, "why")), "what the only node lacks for {GPU=1}"));
+    json_decref(json);
+    fake_query(&f, link = fake_link(&f), 7, "fits", "nonsense");
+    ck_assert_ptr_null(answer(link, &code));
+    ck_assert_int_eq(code, MOB_ERR_INVALID);
+    fake_fini(&f);
+}
+END_TEST
+
+UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_what_is_not_known, test_nobody_waits_any_more, test_a_node)

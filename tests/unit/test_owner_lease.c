@@ -405,6 +405,36 @@ START_TEST(test_death_keeps_order_and_answers)
 }
 END_TEST
 
+/* Of two shapes that ask for the same, the tasks of one shall fail where those of the other wait. */
+START_TEST(test_unplaceable_fails_who_asked_for_that)
+{
+    struct fake f;
+    struct mob_shape shape = { .strategy = MOB_HYBRID };
+    Mobula__Unplaceable m = MOBULA__UNPLACEABLE__INIT;
+    uint32_t waiting, failing;
+    uint64_t waits, fails;
+
+    fake_init(&f);
+    mob_resources_set(&shape.resources, "CPU", 100 * MOB_UNITS);
+    waiting = mob_owner_shape(f.o, &shape);
+    failing = mob_owner_shape_failing(f.o, &shape);
+    ck_assert_uint_ne(waiting, failing);
+    ck_assert_uint_eq(mob_owner_shape_failing(f.o, &shape), failing);
+    waits = fake_submit(&f, waiting, 3, NULL, 0);
+    fails = fake_submit(&f, failing, 3, NULL, 0);
+    m.text = (char *)"no node has 100 CPU";
+    m.shape = waiting;
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
+    m.shape = failing;
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
+    ck_assert_int_eq(fake_look(&f, waits).state, MOB_OBJECT_PENDING);
+    ck_assert_int_eq(fake_look(&f, fails).error->code, MOB_ERR_INFEASIBLE);
+    ck_assert_uint_eq(f.warnings, 1);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_unplaceable_warns_once_and_final_fails)
 {
     struct fake f;
@@ -551,6 +581,7 @@ UNIT_MAIN("owner_lease", test_wants_are_levels, test_a_useless_grant_is_wanted_a
           test_a_ring_of_a_blocked_worker, test_nothing_is_left_with_one_that_sleeps,
           test_long_task_loses_what_is_behind_it_to_another_lease, test_idle_lease_takes_over_a_prefetched_long_task,
           test_death_keeps_order_and_answers, test_unplaceable_warns_once_and_final_fails,
+          test_unplaceable_fails_who_asked_for_that,
           test_unknown_kind_among_short_ones_wants_a_lease_each, test_recalled_lease_is_no_help_to_what_is_queued,
           test_idle_lease_lingers_little_while_another_shape_waits,
           test_tasks_that_turn_out_long_are_shared_out)
