@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stop.c -- mobula stop: ends the daemons of a cluster that run on this machine, by recorded identity, never by name. */
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,12 +83,23 @@ static void clear_away(const struct mob_here_daemon *stopped, size_t count)
     }
 }
 
+static void remove_state_at(const char *ip, unsigned port)
+{
+    char path[MOB_PATH_SIZE], log[MOB_PATH_SIZE + 8];
+
+    if (!mob_here_is_ours(ip) || mob_paths_state(ip, port, path, NULL) < 0)
+        return;                         /* the head is on another machine */
+    snprintf(log, sizeof log, "%s-wal", path);
+    unlink(path);
+    unlink(log);
+}
+
 /* What a head that was killed has left for one after it: there will be none, as this is the cluster's end. */
 static void remove_state(const struct mob_daemon_record *r)
 {
-    char ip[64], path[MOB_PATH_SIZE], log[MOB_PATH_SIZE + 8];
     const char *colon = strrchr(r->head, ':');
     size_t n = colon != NULL ? (size_t)(colon - r->head) : 0;
+    char ip[64];
 
     if (n < 2 || n >= sizeof ip)
         return;
@@ -95,11 +107,30 @@ static void remove_state(const struct mob_daemon_record *r)
         snprintf(ip, sizeof ip, "%.*s", (int)n - 2, r->head + 1);
     else
         snprintf(ip, sizeof ip, "%.*s", (int)n, r->head);
-    if (!mob_here_is_ours(ip) || mob_paths_state(ip, (unsigned)strtoul(colon + 1, NULL, 10), path, NULL) < 0)
-        return;                         /* the head is on another machine */
-    snprintf(log, sizeof log, "%s-wal", path);
-    unlink(path);
-    unlink(log);
+    remove_state_at(ip, (unsigned)strtoul(colon + 1, NULL, 10));
+}
+
+/* The same of all heads of this machine, where nothing runs any more. */
+static void remove_states(void)
+{
+    char path[MOB_PATH_SIZE], *name;
+    struct dirent *entry;
+    DIR *folder;
+
+    if (mob_paths_state("0", 0, path, NULL) < 0)
+        return;
+    *strrchr(path, '/') = '\0';
+    if ((folder = opendir(path)) == NULL)
+        return;
+    while ((entry = readdir(folder)) != NULL) {
+        char *end = strrchr(name = entry->d_name, '-');
+
+        if (end == NULL)
+            continue;                   /* "<ip>-<port>.db" */
+        *end = '\0';
+        remove_state_at(name, (unsigned)strtoul(end + 1, NULL, 10));
+    }
+    closedir(folder);
 }
 
 /* Keep those of one cluster: the one asked for, or the only one. */
@@ -137,6 +168,8 @@ static int run(const struct args *a)
         return args_failed(&err);
     if (count == 0) {
         printf("Nothing of yours runs here.\n");
+        if (args_text(a, "address") == NULL)
+            remove_states();
         return 0;
     }
     left = stop_role(all, count, "raylet", args_flag(a, "force"));
