@@ -202,11 +202,12 @@ static bool next_field(struct cursor *c, struct field *ret)
     return true;
 }
 
-/* A field that comes twice is merged, as protobuf-c does: who routes and who unpacks must see the same address. */
+/* Of one that comes twice the last one stands, whole, as in protobuf-c: who routes and who unpacks must see the same address. */
 static bool read_address(struct cursor c, struct mob_address *ret)
 {
     struct field f;
 
+    *ret = (struct mob_address){ 0, 0 };
     while (c.at < c.end) {
         if (!next_field(&c, &f))
             return false;

@@ -162,5 +162,31 @@ START_TEST(test_errors_survive_the_wire)
 }
 END_TEST
 
-UNIT_MAIN("wire", test_want_there_and_back, test_what_lacks_a_part_is_refused, test_garbage_and_size, test_resource_lists_are_checked,
-          test_errors_survive_the_wire)
+/* Twice in one envelope, a field stands as it came last: to who routes, and to who unpacks. */
+START_TEST(test_addresses_that_come_twice)
+{
+    static const struct { const char *bytes; size_t size; } twice[] = {
+#define TWICE(text) { text, sizeof text - 1 }
+        TWICE("\x0a\x05\x0d\x01\0\0\0\x0a\x05\x15\x02\0\0\0\x12\0\x92\x01\0"),       /* from: node 1; process 2 */
+        TWICE("\x0a\x05\x0d\x01\0\0\0\x0a\0\x12\0\x92\x01\0"),                         /* from: node 1; nothing */
+        TWICE("\x0a\0\x12\x05\x15\x02\0\0\0\x12\x05\x0d\x01\0\0\0\x92\x01\0"),       /* to: process 2; node 1 */
+        TWICE("\x0a\x0a\x0d\x01\0\0\0\x0d\x03\0\0\0\x12\0\x92\x01\0"),               /* from: node 1, node 3 */
+        TWICE("\x8a\0\x05\x0d\x01\0\0\0\x12\0\x92\x01\0"),                               /* a tag that is longer than it need be */
+#undef TWICE
+    };
+    struct mob_wire *wire = mob_wire_create();
+
+    for (size_t i = 0; i < MOB_COUNT(twice); i++) {
+        const Mobula__Envelope *e = mob_wire_unpack(wire, twice[i].bytes, twice[i].size, NULL);
+        struct mob_address a, b;
+
+        ck_assert(mob_wire_route(twice[i].bytes, twice[i].size, &a, &b));
+        ck_assert_ptr_nonnull(e);
+        ck_assert(mob_address_eq(a, mob_wire_address(e->from)) && mob_address_eq(b, mob_wire_address(e->to)));
+    }
+    mob_wire_destroy(wire);
+}
+END_TEST
+
+UNIT_MAIN("wire", test_addresses_that_come_twice, test_want_there_and_back, test_what_lacks_a_part_is_refused, test_garbage_and_size,
+          test_resource_lists_are_checked, test_errors_survive_the_wire)
