@@ -14,8 +14,10 @@ import threading
 
 from mobula import _core
 
-# As long as libraries are loaded they shall start no threads: they look at these when they are.
-_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
+# As long as libraries are loaded they shall start no threads: they look at these when they are. (pyarrow's jemalloc gives pages back by one
+# of its own; without it, whoever allocates does.)
+_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1",
+            "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def _descriptors():

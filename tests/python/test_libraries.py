@@ -2,6 +2,8 @@
 """Values of the libraries that people use with numpy: how torch's, PIL's, pandas's and pyarrow's travel, and how often they are copied."""
 
 import os
+import subprocess
+import sys
 import unittest
 import warnings
 
@@ -128,6 +130,15 @@ class Errors(unittest.TestCase):
         with self.assertRaises(ValueError) as caught:
             ray.get(fail.remote())
         self.assertEqual(caught.exception.args[1].shape, (10000,))
+
+
+class Templates(unittest.TestCase):
+    def test_they_can_be_loaded_by_a_process_that_forks_workers(self):
+        """No thread, no connection, no child is left of their imports."""
+        loads = ("from mobula import _template; before = _template._descriptors(); "
+                 "_template._load(['torch', 'torchvision', 'pandas', 'pyarrow.parquet', 'PIL.Image', 'matplotlib.pyplot', 'tqdm']); "
+                 "print(_template._obstacle(before))")
+        self.assertEqual(subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True).stdout, "None\n")
 
 
 if __name__ == "__main__":
