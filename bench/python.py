@@ -23,7 +23,8 @@ def nothing():
 
 @ray.remote
 def many(n):
-    yield from range(n)
+    for i in range(n):             # Ray sends into it, which a range does not take
+        yield i
 
 
 def rate(name, count, work):
