@@ -188,8 +188,10 @@ static void worker_says_hello(struct mob_shell *s, struct mob_stream *c, const M
     struct mob_hello facts = { .process = m->process };
     struct mob_error err;
 
-    if (r != NULL && r->machine.now == MOB_RESIDENT_ASKED)
+    if (r != NULL && r->machine.now == MOB_RESIDENT_ASKED) {
         mob_forks_read(s->forks);       /* it was forked: that stands in another socket */
+        r = mob_resident_find(s, m->process);           /* or its template has died, and with that all that was asked of it */
+    }
     if (r == NULL || r->machine.now != MOB_RESIDENT_STARTED || r->page_fd >= 0 || r->nonce != m->nonce) {
         mob_error_set(&err, MOB_ERR_DENIED, "it says it is worker %u, which was not started or is here already", m->process);
         refuse(s, c, &err);

@@ -18,6 +18,7 @@
 #include "raylet/resident.h"
 
 #define CALLERS 4u
+#define LINKS 4096u                     /* more than one input can open: it has 4096 bytes, and three are a step */
 #define HASHINGS 1000u
 #define TURNS_MAX 100                   /* until an end is noticed, and all handles are closed */
 #define DRIVERS 32u                     /* their numbers are below */
@@ -33,7 +34,7 @@ struct caller {
 static struct mob_shell shell;
 static uint8_t scratch[MOB_STREAM_READ];
 static struct caller callers[CALLERS];
-static struct { bool up, in; } links[256];      /* as the core knows them, by their low byte */
+static struct { bool up, in; } links[LINKS];    /* as the core knows them */
 static bool is_in[NUMBERS];             /* a process of this number */
 static uint32_t last_number;
 static uint64_t last_link;
@@ -55,8 +56,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 void mob_raylet_link_up(struct mob_raylet *r, uint64_t link, enum mob_link_kind kind)
 {
     (void)r;
-    assert(kind == MOB_LINK_LOCAL && !links[link % 256].up);
-    links[link % 256].up = true;
+    assert(kind == MOB_LINK_LOCAL && !links[link % LINKS].up);
+    links[link % LINKS].up = true;
 }
 
 int mob_raylet_process_up(struct mob_raylet *r, uint64_t link, const struct mob_hello *hello, struct mob_address *ret_self,
@@ -65,12 +66,12 @@ int mob_raylet_process_up(struct mob_raylet *r, uint64_t link, const struct mob_
     uint32_t number = hello->driver ? last_number + 1 : hello->process;
 
     (void)r;
-    assert(links[link % 256].up && !links[link % 256].in && memchr(hello->name, '\0', sizeof hello->name) != NULL);
+    assert(links[link % LINKS].up && !links[link % LINKS].in && memchr(hello->name, '\0', sizeof hello->name) != NULL);
     if (core_refuses || number >= (hello->driver ? DRIVERS : NUMBERS))
         return mob_error_set(err, MOB_ERR_INVALID, "not now");
     assert(!is_in[number]);
     last_number = hello->driver ? number : last_number;
-    links[link % 256].in = is_in[number] = true;
+    links[link % LINKS].in = is_in[number] = true;
     *ret_self = *ret_job = (struct mob_address){ 2, number };
     *ret_depth = 0;
     return 0;
@@ -80,14 +81,14 @@ int mob_raylet_process_up(struct mob_raylet *r, uint64_t link, const struct mob_
 void mob_raylet_receive(struct mob_raylet *r, uint64_t link, const void *frame, size_t size)
 {
     (void)r;
-    assert(links[link % 256].in && frame != NULL && size > 0);
+    assert(links[link % LINKS].in && frame != NULL && size > 0);
 }
 
 void mob_raylet_link_lost(struct mob_raylet *r, uint64_t link, const struct mob_error *why)
 {
     (void)r;
     assert(why->code != MOB_OK);
-    links[link % 256].up = links[link % 256].in = false;        /* of one that never was up: nothing */
+    links[link % LINKS].up = links[link % LINKS].in = false;        /* of one that never was up: nothing */
 }
 
 void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit)
@@ -248,7 +249,7 @@ static void come(struct caller *c)
     assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     c->fd = ends[1];
     c->stream = mob_stream_create(shell.loop, ends[0], scratch, &events, c);
-    mob_stream_tag(c->stream)->link = MOB_LOCAL_LINK | ++last_link % 256;
+    mob_stream_tag(c->stream)->link = MOB_LOCAL_LINK | ++last_link % LINKS;
 }
 
 /* Up to three descriptors: a program; what it says is its pidfd, which cannot be polled, ends it at once, or never; one too many. */
