@@ -128,3 +128,20 @@ bool mob_shape_eq(const struct mob_shape *a, const struct mob_shape *b)
         && a->labels.count == b->labels.count
         && mob_labels_match(&a->labels, &b->labels) && mob_labels_match(&b->labels, &a->labels);
 }
+
+static const char *const strategies[] = {
+    [MOB_HYBRID] = "hybrid", [MOB_SPREAD] = "spread", [MOB_NODE] = "node", [MOB_NODE_SOFT] = "node~",
+};
+
+const char *mob_strategy_name(enum mob_strategy strategy)
+{
+    return strategies[strategy];
+}
+
+enum mob_strategy mob_strategy_named(const char *name)
+{
+    for (size_t i = 0; name != NULL && i < MOB_COUNT(strategies); i++)
+        if (strcmp(name, strategies[i]) == 0)
+            return (enum mob_strategy)i;
+    return MOB_HYBRID;
+}

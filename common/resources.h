@@ -38,6 +38,9 @@ struct mob_labels {
 };
 
 enum mob_strategy { MOB_HYBRID, MOB_SPREAD, MOB_NODE, MOB_NODE_SOFT };  /* as in common.proto */
+/* "hybrid", "spread", "node", "node~", as answers in JSON call them; and back: HYBRID for what is none of them, or NULL. */
+const char *mob_strategy_name(enum mob_strategy strategy);
+enum mob_strategy mob_strategy_named(const char *name);
 
 struct mob_shape {
     struct mob_resources resources;

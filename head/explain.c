@@ -254,18 +254,14 @@ static void node_heard(struct mob_head *h, const struct asker *asker, void *arg,
 
 void mob_explain_shape(const json_t *said, struct mob_shape *ret)
 {
-    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
     const char *resources = json_string_value(json_object_get(said, "resources"));
-    const char *strategy = json_string_value(json_object_get(said, "strategy"));
     json_t *labels = json_object_get(said, "labels"), *value;
     const char *key;
 
     *ret = (struct mob_shape){ .node = (uint32_t)json_integer_value(json_object_get(said, "node")) };
     if (resources == NULL || mob_resources_parse(resources, &ret->resources, NULL) < 0)
         ret->resources.count = 0;
-    for (int i = 0; strategy != NULL && i < 4; i++)
-        if (strcmp(strategy, strategies[i]) == 0)
-            ret->strategy = (enum mob_strategy)i;
+    ret->strategy = mob_strategy_named(json_string_value(json_object_get(said, "strategy")));
     json_object_foreach(labels, key, value)
         if (ret->labels.count < MOB_LABELS_MAX && json_is_string(value)) {
             struct mob_label *l = &ret->labels.of[ret->labels.count++];

@@ -198,8 +198,7 @@ static json_t *sums_json(const struct mob_head *h, bool available)
 
 static json_t *demand_json(struct mob_head *h, const struct kind *k, uint64_t count, int64_t oldest_ns)
 {
-    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
-    json_t *object = json_pack("{s:s, s:I, s:I, s:s}", "strategy", strategies[k->ask.strategy], "count", (json_int_t)count,
+    json_t *object = json_pack("{s:s, s:I, s:I, s:s}", "strategy", mob_strategy_name(k->ask.strategy), "count", (json_int_t)count,
                                "oldest_ms", (json_int_t)ms_since(h, oldest_ns), "state",
                                k->feasible > 0 ? "waiting" : "unplaceable");
     char *why = mob_placement_explain(&k->ask, h->view.open, h->view.open_count);

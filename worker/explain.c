@@ -86,7 +86,6 @@ static void put_state(const struct mob_owner *o, json_t *row, const struct task 
 
 static void put_shape(json_t *row, const struct shape *sh)
 {
-    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
     const struct mob_shape *ask = &sh->definition;
     json_t *labels = json_object();
     char resources[1200];
@@ -96,7 +95,7 @@ static void put_shape(json_t *row, const struct shape *sh)
     json_object_set_new(row, "shape", json_integer(sh->number));
     json_object_set_new(row, "resources", json_string(mob_resources_print(&ask->resources, resources, sizeof resources)));
     json_object_set_new(row, "labels", labels);
-    json_object_set_new(row, "strategy", json_string(strategies[ask->strategy]));
+    json_object_set_new(row, "strategy", json_string(mob_strategy_name(ask->strategy)));
     json_object_set_new(row, "node", json_integer(ask->node));
 }
 

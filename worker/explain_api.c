@@ -67,14 +67,13 @@ void mob_explain_print(struct mob_runtime *r, uint64_t ref, int64_t waited_ns)
 
 char *mob_fits_question(const struct mob_shape *shape)
 {
-    static const char *const strategies[] = { "hybrid", "spread", "node", "node~" };
     json_t *labels = json_object(), *question;
     char resources[1200], *text;
 
     for (uint32_t i = 0; i < shape->labels.count; i++)
         json_object_set_new(labels, shape->labels.of[i].key, json_string(shape->labels.of[i].value));
     question = json_pack("{s:s, s:o, s:s, s:I}", "resources", mob_resources_print(&shape->resources, resources, sizeof resources), "labels",
-                         labels, "strategy", strategies[shape->strategy], "node", (json_int_t)shape->node);
+                         labels, "strategy", mob_strategy_name(shape->strategy), "node", (json_int_t)shape->node);
     text = json_dumps(question, JSON_COMPACT);
     json_decref(question);
     return text;
