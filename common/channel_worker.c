@@ -124,6 +124,26 @@ size_t mob_channel_reply_room(const struct mob_channel *c)
     return room;
 }
 
+/* The bytes from begin to end for what the worker sends next; NULL: the owner has broken the channel, or that does. */
+static struct mob_answer_frame *reserve(struct mob_channel *c, uint64_t begin, uint64_t end, size_t body_size, const char *no_room,
+                                        void **ret_body)
+{
+    struct worker_end *w = &c->worker;
+
+    if (!answer_fits(w, end)) {
+        see_answers_done(c);
+        if (c->error == NULL && !answer_fits(w, end))
+            channel_break(c, no_room);
+    }
+    if (c->error != NULL)
+        return NULL;
+    w->replying = true;
+    w->reserved_size = (uint32_t)body_size;
+    w->reserved_end = end;
+    *ret_body = c->shared->answer_bytes + (begin & (BYTES - 1));
+    return &c->shared->answers[w->answer % ANSWERS].frame;
+}
+
 struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_size, void **ret_body)
 {
     struct worker_end *w = &c->worker;
@@ -136,18 +156,7 @@ struct mob_answer_frame *mob_channel_reply(struct mob_channel *c, size_t body_si
     end = begin + padded;
     if (padded > REPLY_MIN && !answer_bytes_lend(c, end - w->bytes_next - REPLY_MIN))
         return NULL;
-    if (!answer_fits(w, end)) {
-        see_answers_done(c);
-        if (c->error == NULL && !answer_fits(w, end))
-            channel_break(c, "the owner kept no room for an answer");
-        if (c->error != NULL)
-            return NULL;
-    }
-    w->replying = true;
-    w->reserved_size = (uint32_t)body_size;
-    w->reserved_end = end;
-    *ret_body = c->shared->answer_bytes + (begin & (BYTES - 1));
-    return &c->shared->answers[w->answer % ANSWERS].frame;
+    return reserve(c, begin, end, body_size, "the owner kept no room for an answer", ret_body);
 }
 
 /* The one publishing store, of what was reserved. */
@@ -215,17 +224,7 @@ struct mob_answer_frame *mob_channel_item(struct mob_channel *c, size_t body_siz
     end = begin + padded;
     if (!answer_bytes_lend(c, end - w->bytes_next))
         return NULL;
-    if (!answer_fits(w, end))
-        see_answers_done(c);
-    if (c->error == NULL && !answer_fits(w, end))
-        channel_break(c, "the owner kept no room for an item");
-    if (c->error != NULL)
-        return NULL;
-    w->replying = true;
-    w->reserved_size = (uint32_t)body_size;
-    w->reserved_end = end;
-    *ret_body = c->shared->answer_bytes + (begin & (BYTES - 1));
-    return &c->shared->answers[w->answer % ANSWERS].frame;
+    return reserve(c, begin, end, body_size, "the owner kept no room for an item", ret_body);
 }
 
 void mob_channel_item_commit(struct mob_channel *c)
