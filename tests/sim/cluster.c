@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster.c -- what the shells do: the head, raylets that start, end and start again, processes that say Hello and exit, channels.
+/* cluster.c -- what the shells do: raylets that start, end and start again, processes that say Hello and exit, channels.
  *
  * The ends of a process are told in the shells' order: its socket is read to the end, then it is reaped. A raylet that ends takes its
  * workers with it (the guard's work); a driver goes on and finds its raylet lost.
@@ -31,99 +31,6 @@ static struct mob_doorbell new_bell(struct sim *s)
     page->magic = MOB_PAGE_MAGIC;
     page->version = MOB_PAGE_VERSION;
     return (struct mob_doorbell){ .page = page, .fd = -1 };
-}
-
-/* -- the head -------------------------------------------------------------------------------------------------------------- */
-
-static void head_link_up(struct actor *a, uint64_t link, enum end_kind kind)
-{
-    (void)kind;
-    mob_head_link_up(a->sim->head, link);
-}
-
-static void head_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
-{
-    mob_head_receive(a->sim->head, link, frame, size);
-}
-
-static void head_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
-{
-    (void)why;
-    mob_head_link_lost(a->sim->head, link, refused);
-}
-
-static int64_t head_turn(struct actor *a)
-{
-    return mob_head_tick(a->sim->head);
-}
-
-struct kept {
-    size_t size;
-    uint8_t bytes[];
-};
-
-/* The disk of the head may be full, now and then. */
-static int head_keep(void *arg, enum mob_head_row kind, uint64_t key, const void *bytes, size_t size, struct mob_error *err)
-{
-    struct sim *s = arg;
-    struct kept *k;
-
-    if (s->now < s->faults_until && s->config.heads && kind == MOB_HEAD_JOB && sim_chance(s, 5))
-        return mob_error_set(err, MOB_ERR_NO_SPACE, "the disk is full");
-    free(mob_map_remove(&s->kept[kind], key));
-    if (bytes == NULL)
-        return 0;
-    k = mob_alloc(sizeof *k + size);
-    k->size = size;
-    memcpy(k->bytes, bytes, size);
-    mob_map_set(&s->kept[kind], key, k);
-    return 0;
-}
-
-static void head_load(struct sim *s)
-{
-    struct kept *k;
-
-    for (int kind = 0; kind < 3; kind++)
-        for (size_t at = 0; (k = mob_map_next(&s->kept[kind], &at, NULL)) != NULL;) {
-            int loaded = mob_head_load(s->head, (enum mob_head_row)kind, k->bytes, k->size, NULL);
-
-            assert(loaded == 0);
-        }
-}
-
-static void head_start(struct sim *s)
-{
-    struct mob_head_config config = { .cluster = "the sim", .beat_ms = 500, .dead_ms = 2500, .generation = ++s->head_generation,
-                                      .keep = head_keep, .arg = s };
-    struct actor *a = mob_new(struct actor);
-
-    actor_init(s, a, ACTOR_HEAD, &s->hosts[0]);
-    a->port = SIM_HEAD_PORT;
-    a->link_up = head_link_up;
-    a->receive = head_receive;
-    a->link_lost = head_link_lost;
-    a->turn = head_turn;
-    s->head_actor = a;
-    s->head = mob_head_create(&a->world, &config);
-    head_load(s);
-    actor_poke(a);
-}
-
-static void run_head_start(struct event *e)
-{
-    head_start(e->arg);
-}
-
-void head_kill(struct sim *s)
-{
-    if (s->head == NULL)
-        return;
-    sim_trace(s, "the head dies");
-    actor_die(s->head_actor, false);
-    mob_head_destroy(s->head);
-    s->head = NULL;
-    sim_after(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 50 * SIM_MS : 4 * SIM_S), NULL, run_head_start, s);
 }
 
 /* -- raylets --------------------------------------------------------------------------------------------------------------- */
@@ -690,12 +597,7 @@ void sim_destroy(struct sim *s)
         else if (a->kind == ACTOR_RAYLET)
             raylet_free(raylet_of(a));
     }
-    mob_head_destroy(s->head);
-    for (int kind = 0; kind < 3; kind++) {
-        for (size_t kept_at = 0; (end = mob_map_next(&s->kept[kind], &kept_at, NULL)) != NULL;)
-            free(end);
-        mob_map_fini(&s->kept[kind]);
-    }
+    head_fini(s);
     mob_list_each(a, &s->actors, struct actor, link)
         free(a);                        /* the first member of what it is */
     for (size_t i = 0; i < s->heap_count; i++)

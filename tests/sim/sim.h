@@ -2,7 +2,8 @@
 /* sim.h -- a cluster in one process, on a virtual clock: the cores of the daemons and of libmobula as they are, in a world made here.
  *
  *   world.c    the clock, the queue of events, links and the world's table
- *   cluster.c  hosts, the head, raylets, processes and their channels: what the shells do
+ *   heads.c    the head, and those that follow it
+ *   cluster.c  hosts, raylets, processes and their channels: what the shells do
  *   program.c  drivers' programs, and what they may see
  *   scene.c    programs that are made to meet
  *   work.c     the functions that workers run
@@ -164,6 +165,12 @@ void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
 void link_break_all(struct actor *a);                           /* of a daemon, those to others */
 
+/* -- heads.c --------------------------------------------------------------------------------------------------------------- */
+
+void head_start(struct sim *s);
+void head_kill(struct sim *s);                                  /* another one follows */
+void head_fini(struct sim *s);
+
 /* -- cluster.c ------------------------------------------------------------------------------------------------------------- */
 
 struct raylet {
@@ -206,7 +213,6 @@ struct process {
 struct sim *sim_create(const struct sim_config *config);
 void sim_destroy(struct sim *s);
 
-void head_kill(struct sim *s);
 void raylet_start(struct host *h);
 void raylet_kill(struct host *h, bool silently);
 struct process *driver_start(struct host *h, struct program *p);        /* NULL: its raylet has not joined */
