@@ -23,6 +23,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "raylet/core.h"
 
@@ -99,6 +100,16 @@ struct kind *mob_pool_kind(struct mob_raylet *r, struct mob_address job, const s
     mob_list_init(&k->waiting);
     mob_map_set(&r->pool.kinds, mob_address_key(job), k);
     return k;
+}
+
+bool mob_raylet_uses(const struct mob_raylet *r, const struct mob_hash *executable)
+{
+    const struct kind *k;
+
+    for (size_t at = 0; (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;)
+        if (memcmp(&k->executable, executable, sizeof *executable) == 0)
+            return true;
+    return false;
 }
 
 void mob_pool_kind_release(struct mob_raylet *r, struct kind *k)

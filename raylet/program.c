@@ -9,7 +9,8 @@
  *   LACKING   the same, but a library is missing: the next ask looks for it again
  *   UNFIT     no file: it is not for this machine, and is not fetched again
  *
- * HERE, LACKING and UNFIT stay until FETCHED_MAX newer ones were used. However many workers wait for a program, it is fetched once. A
+ * HERE, LACKING and UNFIT stay until FETCHED_MAX newer ones were used, and while a job is here that may need more of its files: a script's
+ * modules are loaded when they are imported. However many workers wait for a program, it is fetched once. A
  * fetch that fails tells all waiters and forgets the program, so that the next ask tries again.
  *
  * A driver's program is started by its path while that still names the same file (so that it shows under its name), else by the open
@@ -302,7 +303,7 @@ static void program_failed(struct program *g, const struct mob_error *err)
     program_free(g);
 }
 
-/* Keep the newest FETCHED_MAX. A file in use can be unlinked: its workers keep it. */
+/* Keep the newest FETCHED_MAX, and those in use. */
 static void drop_oldest(struct mob_programs *p)
 {
     struct program *g;
@@ -310,7 +311,7 @@ static void drop_oldest(struct mob_programs *p)
     mob_list_each(g, &p->all, struct program, link) {
         if (p->fetched <= FETCHED_MAX)
             return;
-        if (g->state >= PROGRAM_HERE) {
+        if (g->state >= PROGRAM_HERE && !mob_raylet_uses(p->shell->core, &g->hash)) {
             remove_files(g);
             p->fetched--;
             program_free(g);

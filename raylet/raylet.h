@@ -100,6 +100,8 @@ void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e);
 /* A little has more room than much: who prints a line now and then loses none to who prints without end. */
 #define MOB_OUTPUT_ROOM(size) ((size) <= 16u << 10 ? 2 * MOB_OUTPUT_QUEUE_MAX : MOB_OUTPUT_QUEUE_MAX)
 size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to);
+/* Has a job that wants or has workers here this program? */
+bool mob_raylet_uses(const struct mob_raylet *r, const struct mob_hash *executable);
 
 /* For tests and the simulator: aborts if an invariant is broken (lent + free = owned; one holder a lease; ...). */
 void mob_raylet_check(const struct mob_raylet *r);

@@ -6,7 +6,9 @@
 in_lab 3 "$@"
 
 [ -e "$MOB_BUILD/python/mobula/_core.abi3.so" ] || skip "built without Python"
-cluster_start 3 --num-cpus 2 >/dev/null
+cluster_start 2 --num-cpus 2 >/dev/null
+node_start h2 --num-cpus 2 --labels disk=ssd >/dev/null
+wait_until 10 node_count_is 3
 meeting
 drivers=$tests/python/drivers
 on h1 sh -c "mkdir /opt/user/job && cp -r $drivers/. /opt/user/job/"
@@ -29,6 +31,21 @@ expect_eq "$(cat "$meet/out")" "8388608.0 True" "an array that was made there"
 
 python workdir.py "$(number h2)" >"$meet/out" 2>&1
 expect_eq "$(cat "$meet/out")" "words of the driver's host" "a task in a working_dir"
+
+# What a running driver ships stays on a node while its tasks run there, however many programs come after it.
+python late.py "$(number h2)" "$meet" >"$meet/late" 2>&1 & driver=$!
+appears running
+for i in {1..5}; do
+    others=()
+    for j in {1..7}; do
+        on h1 sh -c "cp '$tasks' /opt/user/other && echo $i.$j >>/opt/user/other && mv /opt/user/other /opt/user/other.$i.$j"
+        on h1 env MOBULA_ADDRESS="$("$lab" ip h0):$port" timeout 60 "/opt/user/other.$i.$j" labelled disk=ssd "$("$lab" ip h2)" & others+=($!)
+    done
+    for other in "${others[@]}"; do ends "$other"; done
+done
+touch "$meet/import"
+ends $driver
+expect_eq "$(cat "$meet/late")" "imported late" "a module that is imported after the programs of 35 others came"
 
 python missing.py "$(number h2)" >"$meet/out" 2>&1
 expect grep -q "No module named 'only_on_h1'" "$meet/out"
