@@ -5,6 +5,8 @@
  *   TERMINATED  SIGTERM was sent                                            -- grace -->
  *   KILLED      SIGKILL was sent (at once, if forced)
  *
+ * Its worker is told, too, and cancels what the task called, unless the Cancel says that this runs on; who is killed takes it along.
+ *
  * Before each signal the page is read again: only if it still says that this very attempt runs, the signal is sent; so a
  * cancel that comes late hits nobody else. The page may be a moment behind a task that is just being claimed: the flag
  * catches that one, and a forced cancel looks once more after LOOK_AGAIN_NS.
@@ -73,6 +75,17 @@ static void step(struct mob_raylet *r, struct worker *w)
     }
 }
 
+/* After the mark: a task that starts without seeing it runs when this arrives. */
+static void tell_worker(struct mob_raylet *r, const struct worker *w, const Mobula__Cancel *m)
+{
+    Mobula__Cancel copy = *m;
+    struct mob_envelope e;
+
+    mob_envelope_init(&e, r->self, w->process->address, MOBULA__ENVELOPE__BODY_CANCEL);
+    e.e.cancel = &copy;
+    mob_route_send(r, &e.e);
+}
+
 void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a)
 {
     const Mobula__Cancel *m = a->e->cancel;
@@ -92,6 +105,8 @@ void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a)
     c->force = m->force;
     c->marked = true;
     r->world->cancel_mark(r->world, w->process->address.process, m->task, m->attempt);
+    if (!m->force && !m->alone)
+        tell_worker(r, w, m);
     if (!m->force)
         wait_until(r, w, r->now + r->config.cancel_grace_ms * MS);
     else if (still_runs(w))

@@ -196,7 +196,7 @@ static int submit(struct mob_runtime *r, const struct mob_fn *fn, bool streams, 
                   uint64_t *ret_refs, struct mob_error *err)
 {
     struct mob_submit s = {
-        .shape = fn->shape, .depth = r->depth, .function = fn->function, .name = fn->name, .returns = fn->returns,
+        .shape = fn->shape, .depth = r->depth, .run = r->run, .function = fn->function, .name = fn->name, .returns = fn->returns,
         .max_retries = fn->max_retries, .streams = streams, .unread_max = fn->unread_max, .args = args, .arg_count = count,
     };
 
@@ -287,14 +287,17 @@ struct mob_items *mob_call_items(struct mob_fn *fn, const struct mob_value *args
     return (struct mob_items *)(uintptr_t)end;
 }
 
-int mob_cancel(struct mob_ref *ref, int force, struct mob_error *err)
+int mob_cancel(struct mob_ref *ref, int how, struct mob_error *err)
 {
     struct mob_runtime *r = mob_enter(err);
     int rc;
 
     if (r == NULL)
         return -1;
-    rc = mob_owner_cancel(r->owner, mob_ref_number(ref), force != 0, err);
+    if ((how & ~(MOB_CANCEL_FORCE | MOB_CANCEL_ALONE)) == 0)
+        rc = mob_owner_cancel(r->owner, mob_ref_number(ref), how, err);
+    else
+        rc = mob_error_set(err, MOB_ERR_INVALID, "mob_cancel() takes 0, MOB_CANCEL_FORCE, MOB_CANCEL_ALONE or their sum, not %d", how);
     mob_leave(r);
     return rc;
 }

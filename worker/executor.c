@@ -47,6 +47,7 @@ struct mob_executor {
     struct mob_executor_lease lease, next;
     bool running, has_next;
     int64_t started_ns, ended_ns;       /* of the running task, of the last one */
+    uint32_t runs;                      /* so far, with the running one */
     uint32_t flags;                     /* of the running task's frame */
     uint32_t items, had;                /* yielded by it; of them, those that its owner had */
     struct mob_run_arg *args;           /* of the running task; room for args_room */
@@ -239,6 +240,14 @@ bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *
         && atomic_load_explicit(&page->cancel_attempt, memory_order_relaxed) == run->attempt;
 }
 
+uint32_t mob_executor_cancels(const struct mob_executor *e, const Mobula__Cancel *m)
+{
+    const struct mob_page *page = e->config.page;
+
+    return e->running && !m->alone && m->lease == e->lease.lease && m->task == atomic_load(&page->task)
+        && m->attempt == atomic_load(&page->attempt) ? e->runs : 0;
+}
+
 /* -- claim ------------------------------------------------------------------------------------------------------------------- */
 
 static int parse_arg(const char *body, size_t size, size_t *at, struct mob_run_arg *ret)
@@ -284,7 +293,7 @@ static bool run_begin(struct mob_executor *e, const struct mob_task_frame *frame
 {
     struct mob_run run = {
         .task = frame->task, .function = frame->function, .attempt = frame->attempt, .returns = frame->returns,
-        .lease = &e->lease, .arg_count = frame->args, .streams = (frame->flags & MOB_TASK_STREAM) != 0,
+        .number = ++e->runs, .lease = &e->lease, .arg_count = frame->args, .streams = (frame->flags & MOB_TASK_STREAM) != 0,
     };
     struct mob_error why;
 

@@ -11,6 +11,7 @@
 
 #include "common/channel.h"
 #include "common/resources.h"
+#include "common/wire.h"
 #include "common/world.h"
 
 struct mob_executor;
@@ -65,6 +66,7 @@ struct mob_run {
     const struct mob_executor_lease *lease;
     const struct mob_run_arg *args;
     size_t arg_count;
+    uint32_t number;                    /* of this worker's runs, from 1 */
     bool streams;                       /* it may yield items */
     bool raised;                        /* false, for the caller to change: the results say that it failed */
 };
@@ -117,6 +119,8 @@ void mob_executor_unblock(struct mob_executor *e);
 struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const struct mob_run *run, uint32_t index);
 /* Was the running task cancelled? */
 bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *run);
+/* The number of the run that the raylet's Cancel means, if it goes on, and what it called shall end, too; else 0. */
+uint32_t mob_executor_cancels(const struct mob_executor *e, const Mobula__Cancel *m);
 /* When the last answer was made. */
 int64_t mob_executor_ended_ns(const struct mob_executor *e);
 const struct mob_executor_lease *mob_executor_lease(const struct mob_executor *e);

@@ -77,6 +77,8 @@ static void on_query(struct mob_runtime *r, const Mobula__Query *m)
 
 static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void *bytes, size_t size, struct mob_error *err)
 {
+    uint32_t run;
+
     if (e->body_case == MOBULA__ENVELOPE__BODY_GRANT || e->body_case == MOBULA__ENVELOPE__BODY_OUTPUT)
         mob_map_set(&r->printers, mob_wire_address(e->from).node, r);
     switch (e->body_case) {
@@ -85,6 +87,10 @@ static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void
     case MOBULA__ENVELOPE__BODY_ASSIGN:
         if (r->executor != NULL)
             mob_executor_receive(r->executor, bytes, size);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_CANCEL:
+        if (r->executor != NULL && (run = mob_executor_cancels(r->executor, e->cancel)) != 0)
+            mob_owner_cancel_run(r->owner, run);
         return 0;
     case MOBULA__ENVELOPE__BODY_CREATED:
         mob_store_call_created(r, e->created);

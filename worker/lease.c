@@ -293,7 +293,7 @@ void mob_owner_lease_broken(struct mob_owner *o, struct lease *l, const char *wh
     }
     recall(o, l);
     if (l->count > 0)
-        mob_owner_lease_cancel(o, mob_list_first(&l->tasks, struct task, link), true);
+        mob_owner_lease_cancel(o, mob_list_first(&l->tasks, struct task, link), MOB_CANCEL_FORCE);
 }
 
 void mob_owner_leases_fail(struct mob_owner *o, const struct mob_error *why)

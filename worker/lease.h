@@ -90,7 +90,7 @@ bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh);
 void mob_owner_leases_look(struct mob_owner *o);
 /* Look at workers with tasks behind a running one. Returns when to come again. */
 int64_t mob_owner_leases_check_stalled(struct mob_owner *o);
-void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, bool force);
+void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, int how);
 
 /* -- elsewhere: remote.c ---------------------------------------------------------------------------------------------------- */
 

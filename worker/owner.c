@@ -426,6 +426,7 @@ bool mob_owner_is_needed(const struct mob_owner *o)
 void mob_owner_check(const struct mob_owner *o)
 {
     mob_owner_objects_check(o);
+    mob_owner_tasks_check(o);
     mob_owner_shapes_check(o);
     mob_owner_leases_check(o);
     mob_owner_holds_check(o);

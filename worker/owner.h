@@ -52,6 +52,7 @@ struct mob_arg {
 struct mob_submit {
     uint32_t shape;
     uint32_t depth;                     /* 0 from a driver, the running task's depth + 1 inside one */
+    uint32_t run;                       /* mob_run's number of the running task; 0: none */
     uint64_t function;
     const char *name;                   /* for people; borrowed for the call */
     uint32_t returns;                   /* 1..MOB_RETURNS_MAX */
@@ -62,7 +63,9 @@ struct mob_submit {
     size_t arg_count;
 };
 int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *ret_refs, struct mob_error *err);
-int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_error *err);
+int mob_owner_cancel(struct mob_owner *o, uint64_t ref, int how /* of mob_cancel() */, struct mob_error *err);
+/* The task that runs here is cancelled: so are those that it called, and it can call no more. */
+void mob_owner_cancel_run(struct mob_owner *o, uint32_t run);
 
 /* Streams (worker/stream.c), by the ref of their end. peek: a ref to the next item, pending until it comes, or to the end. take: 1 and
  * the next item's ref, or 1 and 0 where it has not come; 0: there is none. If the end is an error, it comes last. end_ref: the end. Refs

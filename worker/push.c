@@ -269,7 +269,7 @@ int64_t mob_owner_leases_check_stalled(struct mob_owner *o)
 
 /* -- cancel ------------------------------------------------------------------------------------------------------------------ */
 
-void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, bool force)
+void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, int how)
 {
     struct lease *l = t->lease;
     Mobula__Cancel m = MOBULA__CANCEL__INIT;
@@ -281,6 +281,7 @@ void mob_owner_lease_cancel(struct mob_owner *o, struct task *t, bool force)
     m.lease = l->number;
     m.task = t->number;
     m.attempt = t->attempt;
-    m.force = force;
+    m.force = (how & MOB_CANCEL_FORCE) != 0;
+    m.alone = (how & MOB_CANCEL_ALONE) != 0;
     mob_owner_send(o, (struct mob_address){ l->worker.node, 0 }, MOBULA__ENVELOPE__BODY_CANCEL, &m);
 }

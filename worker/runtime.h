@@ -76,6 +76,7 @@ struct mob_runtime {
     bool own_half_open;                 /* of a channel to ourselves, the worker's end came */
     int64_t due_ns;                     /* when the owner core, or a full socket, wants to be flushed again */
     uint32_t depth;                     /* of what is submitted now */
+    uint32_t run;                       /* mob_run's number of the task that submits it; 0: none runs */
     bool running;                       /* a worker's: inside a task */
     struct mob_link store_calls, fetches, queries;      /* asked, not answered */
     uint64_t last_query;

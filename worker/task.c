@@ -65,6 +65,8 @@ static int check(const struct mob_owner *o, const struct mob_submit *s, size_t *
             *err = o->lost_why;
         return -1;
     }
+    if (s->run != 0 && s->run == o->tasks.cancelled_run)
+        return mob_error_set(err, MOB_ERR_CANCELLED, "this task is cancelled, and can call no more");
     if (s->shape >= o->shapes.count)
         return mob_error_set(err, MOB_ERR_INVALID, "shape %u is not known to this process", s->shape);
     if (s->returns < 1 || s->returns > MOB_RETURNS_MAX)
@@ -102,6 +104,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->args = (uint32_t)s->arg_count;
     t->refs = t->waiting = t->expected_ns = 0;
     t->retries = s->max_retries;
+    t->run = s->run;
     t->attempt = 0;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
@@ -353,28 +356,61 @@ void mob_owner_task_end(struct mob_owner *o, struct task *t)
     mob_owner_objects_tell(o);
 }
 
-/* What cancel does in each state. PUSHED: taken back if it has not started, else it ends by its worker's answer or death. */
-int mob_owner_cancel(struct mob_owner *o, uint64_t ref, bool force, struct mob_error *err)
+/* -- cancel ------------------------------------------------------------------------------------------------------------------ */
+
+/* PUSHED: taken back if it has not started, else it ends by its worker's answer or death. */
+static void cancel(struct mob_owner *o, struct task *t, int how)
 {
-    struct object *b = mob_owner_object_ref(o, ref, err);
-
-    if (b == NULL)
-        return -1;
-    struct task *t = b->state == MOB_OBJECT_PENDING ? b->maker : NULL;
-
-    if (t == NULL)
-        return 0;
     if (t->state == TASK_PUSHED) {
         t->cancelled = true;
         if (t->streams)
             mob_owner_stream_stop(o, t);
-        mob_owner_lease_cancel(o, t, force);
-        return 0;
+        mob_owner_lease_cancel(o, t, how);
+        return;
     }
     if (t->state == TASK_QUEUED)
         mob_owner_shape_remove(o, t);
     if (t->state == TASK_STAGING)
         mob_owner_stage_leave(o, t);
     mob_owner_task_fail_cancelled(o, t, NULL, 0);
+}
+
+int mob_owner_cancel(struct mob_owner *o, uint64_t ref, int how, struct mob_error *err)
+{
+    struct object *b = mob_owner_object_ref(o, ref, err);
+
+    if (b == NULL)
+        return -1;
+    if (b->state == MOB_OBJECT_PENDING && b->maker != NULL)
+        cancel(o, b->maker, how);
     return 0;
+}
+
+/* The task that pends in a slot and was called by that run. */
+static struct task *called_by(const struct mob_owner *o, uint32_t slot, uint32_t run)
+{
+    const struct object *b = mob_owner_object_of_slot(o, slot);
+
+    return b->refs + b->pins > 0 && b->state == MOB_OBJECT_PENDING && b->index == 0 && b->maker != NULL && b->maker->run == run
+        ? b->maker : NULL;
+}
+
+/* What these called in their turn is cancelled by their workers. */
+void mob_owner_cancel_run(struct mob_owner *o, uint32_t run)
+{
+    struct task *t;
+
+    o->tasks.cancelled_run = run;
+    for (uint32_t i = 0; i < o->objects.slots; i++)
+        if ((t = called_by(o, i, run)) != NULL)
+            cancel(o, t, 0);
+}
+
+void mob_owner_tasks_check(const struct mob_owner *o)
+{
+    const struct task *t;
+
+    for (uint32_t i = 0; o->tasks.cancelled_run != 0 && i < o->objects.slots; i++)
+        if ((t = called_by(o, i, o->tasks.cancelled_run)) != NULL)
+            assert(t->state == TASK_PUSHED && t->cancelled);
 }

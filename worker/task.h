@@ -39,6 +39,7 @@ struct task {
     uint32_t waiting;                   /* references that are not ready: each has us as a follower */
     uint32_t expected_ns;               /* PUSHED: counted in the lease's load */
     int32_t retries;                    /* left; -1: no end */
+    uint32_t run;                       /* of the task that called it, in this process; 0: none did */
     uint16_t attempt, returns;
     uint8_t state;                      /* enum task_state */
     bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
@@ -54,6 +55,7 @@ _Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per q
 struct tasks {
     struct slab slab;
     uint64_t in_state[TASK_STATES];     /* DONE: all that ever ended */
+    uint32_t cancelled_run;             /* can call no more */
 };
 
 /* -- task.c -------------------------------------------------------------------------------------------------------------- */
@@ -78,6 +80,7 @@ void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const st
 /* It is over, and its returns are set. */
 void mob_owner_task_end(struct mob_owner *o, struct task *t);
 struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index);
+void mob_owner_tasks_check(const struct mob_owner *o);
 /* Does anything in this process wait for a return of it? */
 bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t);
 

@@ -132,12 +132,14 @@ static int call_user(struct mob_task *t, struct mob_error *why)
         return -1;
     r->running = true;
     r->depth = t->run.lease->depth + 1;
+    r->run = t->run.number;
     mob_runtime_unlock(r);
     rc = t->function->run(t, why);
     fflush(stdout);                     /* its lines are out before its answer */
     fflush(stderr);
     pthread_mutex_lock(&r->lock);
     r->running = false;
+    r->run = 0;
     return rc < 0 ? -1 : 0;
 }
 

@@ -243,11 +243,12 @@ PyObject *core_wait(PyObject *self, PyObject *const *args, Py_ssize_t count)
     return both;
 }
 
-/* cancel(ref, force) */
+/* cancel(ref, force, recursive) */
 PyObject *core_cancel(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     struct mob_ref *ref;
     struct mob_error err;
+    int how;
 
     (void)self;
     (void)count;
@@ -257,7 +258,8 @@ PyObject *core_cancel(PyObject *self, PyObject *const *args, Py_ssize_t count)
     }
     if ((ref = core_ref_of(args[0])) == NULL)
         return NULL;
-    if (mob_cancel(ref, PyObject_IsTrue(args[1]), &err) < 0)
+    how = (PyObject_IsTrue(args[1]) ? MOB_CANCEL_FORCE : 0) | (PyObject_IsTrue(args[2]) ? 0 : MOB_CANCEL_ALONE);
+    if (mob_cancel(ref, how, &err) < 0)
         return core_raise(&err);
     Py_RETURN_NONE;
 }

@@ -389,6 +389,7 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
     struct process *p = process_of(a);
     struct mob_wire *wire;
     Mobula__Envelope *e;
+    uint32_t run;
 
     (void)link;
     wire = mob_wire_create();
@@ -398,7 +399,9 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
         desk_receive(p->desk, e);
     else if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
         mob_executor_receive(p->executor, frame, size);
-    else
+    else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL && (run = mob_executor_cancels(p->executor, e->cancel)) != 0)
+        mob_owner_cancel_run(p->owner, run);
+    else if (e->body_case != MOBULA__ENVELOPE__BODY_CANCEL)
         mob_owner_receive(p->owner, frame, size);
     mob_wire_destroy(wire);
 }

@@ -223,8 +223,8 @@ static void run_cancel(struct event *e)
 
     if (r->program->process == NULL || r->ready)
         return;
-    r->program->forced |= e->n != 0;
-    mob_owner_cancel(r->program->process->owner, r->ref, e->n != 0, NULL);
+    r->program->forced |= e->n == MOB_CANCEL_FORCE;
+    mob_owner_cancel(r->program->process->owner, r->ref, (int)e->n, NULL);
 }
 
 /* A value that is said to be in the store of a node: of any one that lives, or the one that the role names. 0: there is none. */
@@ -269,7 +269,7 @@ static void submit(struct program *p)
     if ((refs[count] = put_far(p, &values[count])) != 0)
         count++;
     r->value = call_value(&r->call, values, count);
-    submitted = call_submit(p->process, &r->call, &shape, refs, count, 0, r->max_retries, &r->ref);
+    submitted = call_submit(p->process, &r->call, &shape, refs, count, NULL, r->max_retries, &r->ref);
     assert(submitted == 0);
     if (count > r->arg_count)
         mob_owner_drop(p->process->owner, refs[r->arg_count], NULL);
@@ -280,7 +280,8 @@ static void submit(struct program *p)
         on_ready(&r->waiter);           /* its argument had failed already */
     if (p->role == NULL && sim_chance(p->sim, 3)) {
         r->cancelled = true;
-        sim_after(p->sim, (int64_t)sim_below(p->sim, 50 * SIM_MS), &p->process->a, run_cancel, r)->n = sim_chance(p->sim, 20);
+        sim_after(p->sim, (int64_t)sim_below(p->sim, 50 * SIM_MS), &p->process->a, run_cancel, r)->n =
+            sim_chance(p->sim, 20) ? MOB_CANCEL_FORCE : sim_chance(p->sim, 20) ? MOB_CANCEL_ALONE : 0;
     }
 }
 

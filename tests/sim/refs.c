@@ -383,7 +383,7 @@ static void cancel(struct user *u, uint64_t ref)
     struct sim *s = user_sim(u);
     uint64_t staging = mob_owner_counts(u->p->owner).staging;
 
-    if (mob_owner_cancel(u->p->owner, ref, sim_chance(s, 30), NULL) < 0)
+    if (mob_owner_cancel(u->p->owner, ref, sim_chance(s, 30) ? MOB_CANCEL_FORCE : 0, NULL) < 0)
         return;                         /* it is dropped, or no task's */
     user_note(u, "cancels", ref);
     s->misfortunes++;                   /* a worker that is ended takes with it what it owns */
@@ -408,7 +408,6 @@ static void call(struct user *u, uint64_t given)
     struct mob_arg args[ARGS_MAX] = { { .data = bytes, .size = sizeof errand, .carried = carried } };
     struct mob_shape shape = { .strategy = given != 0 || sim_chance(s, 40) ? MOB_SPREAD : MOB_HYBRID };
     struct mob_submit submit = { .function = 1, .name = "errand", .args = args, .arg_count = 1 };
-    int submitted;
 
     value_fill(errand.words, sizeof errand.words, NULL, sim_random(s));
     memcpy(bytes, &errand, sizeof errand);
@@ -430,8 +429,11 @@ static void call(struct user *u, uint64_t given)
         submit.unread_max = unread[sim_below(s, MOB_COUNT(unread))];
         ((struct errand *)bytes)->items = (uint32_t)sim_below(s, sim_chance(s, 5) ? 1500 : 8);
     }
-    submitted = mob_owner_submit(u->p->owner, &submit, returns, NULL);
-    assert(submitted == 0);
+    submit.run = u->running ? u->run.number : 0;
+    if (mob_owner_submit(u->p->owner, &submit, returns, NULL) < 0) {
+        assert(u->running && mob_executor_cancelled(u->p->executor, &u->run));
+        return;
+    }
     if (submit.streams && sim_chance(s, 20))
         user_keep(u, mob_owner_stream_end_ref(u->p->owner, returns[0], NULL));
     if (submit.streams)

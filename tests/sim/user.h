@@ -27,7 +27,8 @@ void work_say(struct process *p, Mobula__Envelope__BodyCase body);
 /* What the function returns for these arguments. */
 uint64_t call_value(const struct call *c, const uint64_t *args, size_t arg_count);
 struct call call_child(const struct call *c, uint32_t i);
+/* `run`: of the task that calls, or NULL. -1: it is cancelled. */
 int call_submit(struct process *p, const struct call *c, const struct mob_shape *shape, const uint64_t *refs, size_t ref_count,
-                uint32_t depth, int32_t max_retries, uint64_t *ret_ref);
+                const struct mob_run *run, int32_t max_retries, uint64_t *ret_ref);
 
 #endif

@@ -62,11 +62,12 @@ uint64_t call_value(const struct call *c, const uint64_t *args, size_t arg_count
 }
 
 int call_submit(struct process *p, const struct call *c, const struct mob_shape *shape, const uint64_t *refs, size_t ref_count,
-                uint32_t depth, int32_t max_retries, uint64_t *ret_ref)
+                const struct mob_run *run, int32_t max_retries, uint64_t *ret_ref)
 {
     struct mob_arg args[8] = { { .data = c, .size = sizeof *c } };
     struct mob_submit submit = {
-        .shape = mob_owner_shape(p->owner, shape), .depth = depth, .function = c->function, .name = "call", .returns = 1,
+        .shape = mob_owner_shape(p->owner, shape), .depth = run != NULL ? run->lease->depth + 1 : 0,
+        .run = run != NULL ? run->number : 0, .function = c->function, .name = "call", .returns = 1,
         .max_retries = max_retries, .args = args, .arg_count = 1 + ref_count,
     };
 
@@ -97,18 +98,25 @@ static void fail(struct work *w, const struct mob_error *why)
     work_over(w);
 }
 
+static void fail_cancelled(struct work *w)
+{
+    struct mob_error why;
+
+    assert(mob_executor_cancelled(w->process->executor, &w->run));
+    mob_error_set(&why, MOB_ERR_CANCELLED, "cancelled");
+    fail(w, &why);
+}
+
 static void run_finish(struct event *e)
 {
     struct process *p = e->arg;
     struct work *w = p->work;
     unsigned char bytes[4096] = { 0 };
     struct mob_result result = { .kind = MOB_VALUE_INLINE, .data = bytes, .size = w->call.result_size };
-    struct mob_error why;
 
     assert(result.size >= sizeof w->value && result.size <= sizeof bytes);
     if (mob_executor_cancelled(p->executor, &w->run)) {
-        mob_error_set(&why, MOB_ERR_CANCELLED, "cancelled");
-        fail(w, &why);
+        fail_cancelled(w);
         return;
     }
     memcpy(bytes, &w->value, sizeof w->value);
@@ -224,9 +232,11 @@ static void run_nest(struct event *e)
     for (uint32_t i = 0; i < w->call.children; i++) {
         struct call call = call_child(&w->call, i);
         struct child *c = &w->children[i];
-        int submitted = call_submit(p, &call, &shape, NULL, 0, w->run.lease->depth + 1, -1, &c->ref);
 
-        assert(submitted == 0);
+        if (call_submit(p, &call, &shape, NULL, 0, &w->run, -1, &c->ref) < 0) {
+            fail_cancelled(w);
+            return;
+        }
         c->work = w;
         c->waiter.ready = child_ready;
         mob_list_init(&c->waiter.link);
@@ -250,8 +260,10 @@ static void run_forward(struct event *e)
     int done;
 
     mob_resources_set(&shape.resources, "CPU", MOB_UNITS);
-    done = call_submit(p, &call, &shape, NULL, 0, w->run.lease->depth + 1, -1, &ref);
-    assert(done == 0);
+    if (call_submit(p, &call, &shape, NULL, 0, &w->run, -1, &ref) < 0) {
+        fail_cancelled(w);
+        return;
+    }
     done = mob_owner_look(p->owner, ref, &info, NULL);
     assert(done == 0 && info.state == MOB_OBJECT_PENDING);
     w->forward = info.id;

@@ -5,7 +5,7 @@
 in_lab 2 "$@"
 
 all_scenes() {
-    for verb in cancels-unstarted cancels-running; do
+    for verb in cancels-unstarted cancels-running cancels-called; do
         meeting
         expect "$@" "$verb" "$meet" >/dev/null
     done

@@ -27,11 +27,11 @@ static void check_cancelled(struct mob_ref *ref, int line)
     check_cancelled_with(ref, "", line);
 }
 
-static void cancel(struct mob_ref *ref, int force)
+static void cancel(struct mob_ref *ref, int how)
 {
     struct mob_error err;
 
-    CHECK_OK(mob_cancel(ref, force, &err), &err);
+    CHECK_OK(mob_cancel(ref, how, &err), &err);
 }
 
 /* A task that waits for an argument, one that waits for a resource, and one that stands behind others never run. */
@@ -124,9 +124,41 @@ static int cancels_deaf(char **words)
     return 0;
 }
 
+static struct mob_ref *call_reach(const char *folder, const char *name, uint64_t depth)
+{
+    struct gate gate = { 0 };
+
+    snprintf(gate.folder, sizeof gate.folder, "%s", folder);
+    snprintf(gate.name, sizeof gate.name, "%s", name);
+    return call("reach", (struct mob_value[]){ MOB_BYTES(&gate, sizeof gate), MOB_BYTES(&depth, sizeof depth) }, 2);
+}
+
+/* A task is cancelled, or killed: what it called, and what that called, stops. Alone: it all runs on. */
+static int cancels_called(char **words)
+{
+    struct mob_ref *caller = call_reach(words[0], "deep", 2), *killed;
+
+    await_file(words[0], "deep", ".started");
+    cancel(caller, 0);
+    await_file(words[0], "deep", ".cancelled");
+    check_cancelled_with(caller, "while it ran", __LINE__);
+    killed = call_reach(words[0], "of-killed", 2);
+    await_file(words[0], "of-killed", ".started");
+    cancel(killed, MOB_CANCEL_FORCE);
+    check_cancelled_with(killed, "SIGKILL", __LINE__);
+    caller = call_reach(words[0], "alone", 1);
+    await_file(words[0], "alone", ".started");
+    cancel(caller, MOB_CANCEL_ALONE);
+    make_file(words[0], "open", "");
+    await_file(words[0], "alone", ".passed");
+    check_cancelled(caller, __LINE__);
+    return 0;
+}
+
 const struct scene scenes_cancel[] = {
     { "cancels-unstarted", "FOLDER", cancels_unstarted },
     { "cancels-running", "FOLDER", cancels_running },
+    { "cancels-called", "FOLDER", cancels_called },
     { "cancels-stubborn", "FOLDER FORCE", cancels_stubborn },
     { "cancels-deaf", "FOLDER", cancels_deaf },
     { 0 },

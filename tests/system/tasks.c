@@ -293,6 +293,28 @@ static int gate(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(gate)
 
+/* Calls itself, depth by depth, then the gate; leaves a file if that lets it pass. */
+static int reach(struct mob_task *t, struct mob_error *err)
+{
+    struct gate gate;
+    uint64_t depth, passed;
+    struct mob_ref *next;
+    int rc;
+
+    if (mob_arg_copy(t, 0, &gate, sizeof gate, err) < 0 || mob_arg_copy(t, 1, &depth, sizeof depth, err) < 0)
+        return -1;
+    depth--;
+    next = depth == 0 ? call_gate("gate", NULL, gate.folder, gate.name)
+        : call("reach", (struct mob_value[]){ MOB_BYTES(&gate, sizeof gate), MOB_BYTES(&depth, sizeof depth) }, 2);
+    rc = mob_get_copy(next, MOB_FOREVER, &passed, sizeof passed, err);
+    mob_ref_drop(next);
+    if (rc < 0)
+        return -1;
+    make_file(gate.folder, gate.name, ".passed");
+    return return_u64(t, passed, err);
+}
+MOB_TASK(reach)
+
 static int stubborn(struct mob_task *t, struct mob_error *err)
 {
     signal(SIGTERM, SIG_IGN);

@@ -167,6 +167,44 @@ START_TEST(test_worker_deaths_are_charged_and_told)
 }
 END_TEST
 
+static uint64_t submit_in(struct fake *f, uint32_t shape, uint32_t run, struct mob_error *err)
+{
+    struct mob_submit s = { .shape = shape, .run = run, .name = "called", .returns = 1, .max_retries = 3 };
+    uint64_t ref;
+
+    return mob_owner_submit(f->o, &s, &ref, err) < 0 ? 0 : ref;
+}
+
+START_TEST(test_what_a_cancelled_task_called)
+{
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t running = submit_in(&f, shape, 7, NULL), behind = submit_in(&f, shape, 7, NULL);
+    uint64_t others = submit_in(&f, shape, 6, NULL), queued = submit_in(&f, shape, 7, NULL);
+    struct mob_task_frame t;
+    struct mob_error err;
+    const void *body;
+
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    mob_owner_cancel_run(f.o, 7);
+    mob_owner_check(f.o);
+    ck_assert_int_eq(fake_look(&f, behind).error->code, MOB_ERR_CANCELLED);
+    ck_assert_int_eq(fake_look(&f, queued).error->code, MOB_ERR_CANCELLED);
+    ck_assert_int_eq(fake_look(&f, others).state, MOB_OBJECT_PENDING);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_CANCEL], 1);
+    ck_assert(!f.last[MOBULA__ENVELOPE__BODY_CANCEL]->cancel->force && !f.last[MOBULA__ENVELOPE__BODY_CANCEL]->cancel->alone);
+    ck_assert_uint_eq(submit_in(&f, shape, 7, &err), 0);
+    ck_assert_int_eq(err.code, MOB_ERR_CANCELLED);
+    ck_assert_uint_ne(submit_in(&f, shape, 8, &err), 0);        /* the worker's next task, and its driver, may */
+    ck_assert_uint_ne(submit_in(&f, shape, 0, &err), 0);
+    fake_reply_value(&f, 0, &t, 1, 1000);
+    fake_drain(&f);
+    ck_assert_int_eq(fake_look(&f, running).error->code, MOB_ERR_CANCELLED);
+    fake_finish(&f);
+}
+END_TEST
+
 START_TEST(test_cancelled_is_never_retried)
 {
     struct fake f;
@@ -316,4 +354,5 @@ END_TEST
 
 UNIT_MAIN("owner_task", test_value_comes_back, test_waits_for_its_arguments, test_failure_goes_down_a_chain_of_any_length,
           test_cancel_in_each_state, test_worker_deaths_are_charged_and_told, test_cancelled_is_never_retried,
+          test_what_a_cancelled_task_called,
           test_ten_thousand_arguments, test_as_many_returns_as_may_be, test_bad_submits_change_nothing, test_cut_error_is_told)
