@@ -5,7 +5,8 @@
  *   TERMINATED  SIGTERM was sent                                            -- grace -->
  *   KILLED      SIGKILL was sent (at once, if forced)
  *
- * Its worker is told, too, and cancels what the task called, unless the Cancel says that this runs on; who is killed takes it along.
+ * Its worker is told, too: it ends the task's waits, and cancels what the task called, unless the Cancel says that this runs on. Who is
+ * killed takes that along.
  *
  * Before each signal the page is read again: only if it still says that this very attempt runs, the signal is sent; so a
  * cancel that comes late hits nobody else. The page may be a moment behind a task that is just being claimed: the flag
@@ -105,7 +106,7 @@ void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a)
     c->force = m->force;
     c->marked = true;
     r->world->cancel_mark(r->world, w->process->address.process, m->task, m->attempt);
-    if (!m->force && !m->alone)
+    if (!m->force)
         tell_worker(r, w, m);
     if (!m->force)
         wait_until(r, w, r->now + r->config.cancel_grace_ms * MS);

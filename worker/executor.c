@@ -244,7 +244,7 @@ uint32_t mob_executor_cancels(const struct mob_executor *e, const Mobula__Cancel
 {
     const struct mob_page *page = e->config.page;
 
-    return e->running && !m->alone && m->lease == e->lease.lease && m->task == atomic_load(&page->task)
+    return e->running && m->lease == e->lease.lease && m->task == atomic_load(&page->task)
         && m->attempt == atomic_load(&page->attempt) ? e->runs : 0;
 }
 

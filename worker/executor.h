@@ -119,7 +119,7 @@ void mob_executor_unblock(struct mob_executor *e);
 struct mob_object_id mob_executor_result_id(const struct mob_executor *e, const struct mob_run *run, uint32_t index);
 /* Was the running task cancelled? */
 bool mob_executor_cancelled(const struct mob_executor *e, const struct mob_run *run);
-/* The number of the run that the raylet's Cancel means, if it goes on, and what it called shall end, too; else 0. */
+/* The number of the run that the raylet's Cancel means, if it goes on; else 0. */
 uint32_t mob_executor_cancels(const struct mob_executor *e, const Mobula__Cancel *m);
 /* When the last answer was made. */
 int64_t mob_executor_ended_ns(const struct mob_executor *e);

@@ -94,6 +94,7 @@ bool mob_wait_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, si
 
     mob_wait_init(&ready.wait);
     ready.wait.keeps_ns = MOB_KEEPS_CPU_NS;
+    ready.wait.heeds = true;
     for (size_t i = 0; i < count; i++) {
         each[i] = (struct ref_wait){ .waiter.ready = ref_ready, .count = &ready, .ref = refs[i] };
         mob_list_init(&each[i].waiter.link);
@@ -127,6 +128,8 @@ int mob_wait_ended(const struct mob_runtime *r, const char *what, struct mob_err
     }
     if (r->state != MOB_RUNTIME_UP)
         return mob_error_set(err, MOB_ERR_INVALID, "mob_shutdown() was called meanwhile");
+    if (r->cancelled)
+        return mob_error_set(err, MOB_ERR_CANCELLED, "the task that waited is cancelled");
     return mob_error_set(err, MOB_ERR_TIMEOUT, "%s", what);
 }
 
@@ -178,6 +181,7 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
 
     mob_wait_init(&wait);
     wait.keeps_ns = MOB_KEEPS_CPU_NS;
+    wait.heeds = true;
     for (size_t i = 0; i < count; i++) {
         mob_list_init(&fetches[i].link);
         if (look_ready(r, refs[i], &info, err) < 0)
@@ -376,7 +380,7 @@ static int wait_locked(struct mob_runtime *r, const uint64_t *refs, size_t count
 
     while (cloned < count && (rc = mob_owner_clone(r->owner, refs[cloned], err)) == 0)
         cloned++;
-    if (rc == 0 && !mob_wait_refs(r, refs, count, wanted, deadline_ns) && r->state != MOB_RUNTIME_UP)
+    if (rc == 0 && !mob_wait_refs(r, refs, count, wanted, deadline_ns) && (r->state != MOB_RUNTIME_UP || r->cancelled))
         rc = mob_wait_ended(r, "", err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         mob_owner_look(r->owner, refs[i], &info, NULL);

@@ -75,6 +75,17 @@ static void on_query(struct mob_runtime *r, const Mobula__Query *m)
     free(text);
 }
 
+/* The task of that run is cancelled. It may be just before, or after, what the user wrote. */
+static void on_cancel(struct mob_runtime *r, uint32_t run, bool alone)
+{
+    if (!alone)
+        mob_owner_cancel_run(r->owner, run);
+    if (r->running) {
+        r->cancelled = true;
+        mob_wait_wake_all(r);
+    }
+}
+
 static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void *bytes, size_t size, struct mob_error *err)
 {
     uint32_t run;
@@ -90,7 +101,7 @@ static int dispatch(struct mob_runtime *r, const Mobula__Envelope *e, const void
         return 0;
     case MOBULA__ENVELOPE__BODY_CANCEL:
         if (r->executor != NULL && (run = mob_executor_cancels(r->executor, e->cancel)) != 0)
-            mob_owner_cancel_run(r->owner, run);
+            on_cancel(r, run, e->cancel->alone);
         return 0;
     case MOBULA__ENVELOPE__BODY_CREATED:
         mob_store_call_created(r, e->created);

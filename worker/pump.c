@@ -151,6 +151,12 @@ static void pause_a_little(void)
 #endif
 }
 
+/* There is nothing to wait for any more. */
+static bool is_over(const struct mob_runtime *r, const struct mob_wait *w)
+{
+    return w->done || r->state != MOB_RUNTIME_UP || (w->heeds && r->cancelled);
+}
+
 /* Look at the page for 25 µs at most, without the lock. True if something came. A spin that lost its core to another thread is
  * followed by a rest, which doubles: there is no core to spare. */
 static bool spin(struct mob_runtime *r, struct mob_wait *w)
@@ -193,7 +199,7 @@ static void pump_sleep(struct mob_runtime *r, struct mob_wait *w, int64_t until_
         until_ns = block_ns;
     r->pump_sleeps = true;
     settle(r);
-    if (!w->done && r->state == MOB_RUNTIME_UP) {
+    if (!is_over(r, w)) {
         r->pump_due_ns = until_ns < r->due_ns ? until_ns : r->due_ns;
         mob_runtime_unlock(r);
         count = epoll_wait(r->pump_epoll, events, MOB_COUNT(events), milliseconds_until(r->pump_due_ns));
@@ -217,10 +223,10 @@ static void pump(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns)
 
     r->pump = w;
     stay_awake(r);
-    while (!w->done && r->state == MOB_RUNTIME_UP) {
+    while (!is_over(r, w)) {
         bool any = mob_runtime_turn(r, TURN_ANSWERS);
 
-        if (w->done || (any && mob_runtime_now() < deadline_ns))
+        if (is_over(r, w) || (any && mob_runtime_now() < deadline_ns))
             continue;
         if (!spun && (w == r->idle || mob_owner_soon(r->owner, SPIN_SOON_NS))) {
             spun = !spin(r, w);         /* again after each answer, but only one fruitless spin before each sleep */
@@ -301,7 +307,7 @@ bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_
     if (w->done)
         return true;
     mob_list_append(&r->waits, &w->link);
-    while (!w->done && r->state == MOB_RUNTIME_UP) {
+    while (!is_over(r, w)) {
         if (r->pump == NULL)
             pump(r, w, deadline_ns);
         else

@@ -37,6 +37,7 @@ struct mob_wait {
     struct mob_link link;               /* in r->waits while it waits */
     pthread_cond_t turn;
     _Atomic bool done;                  /* written under the lock; a spinning waiter reads it without */
+    bool heeds;                         /* ends when the running task is cancelled */
     bool blocked;                       /* it is a task's, and the raylet was told that it sleeps */
     int64_t keeps_ns;                   /* how long it sleeps before the raylet is told; MOB_NEVER: it is not */
     int64_t since_ns;                   /* when it began to sleep; 0: not yet */
@@ -78,6 +79,7 @@ struct mob_runtime {
     uint32_t depth;                     /* of what is submitted now */
     uint32_t run;                       /* mob_run's number of the task that submits it; 0: none runs */
     bool running;                       /* a worker's: inside a task */
+    bool cancelled;                     /* ... which is cancelled */
     struct mob_link store_calls, fetches, queries;      /* asked, not answered */
     uint64_t last_query;
     int64_t explain_ns;                 /* a get that has waited so long says why; 0: none does */
@@ -148,7 +150,7 @@ void mob_wait_init(struct mob_wait *w);
 void mob_wait_done(struct mob_runtime *r, struct mob_wait *w);
 /* The state changed: all who wait look at it. */
 void mob_wait_wake_all(struct mob_runtime *r);
-/* Wait, with the lock held before and after (not meanwhile). False: the time is over, or everything ends. */
+/* Wait, with the lock held before and after (not meanwhile). False: the time is over, or everything ends, or it heeds a cancel. */
 bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns);
 /* A worker between tasks: until there may be something to claim. */
 void mob_wait_idle(struct mob_runtime *r);

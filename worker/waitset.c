@@ -133,8 +133,9 @@ static int next_locked(struct mob_runtime *r, struct mob_waitset *w, int64_t tim
         if (w->next != NULL)
             return mob_error_set(err, MOB_ERR_INVALID, "another thread is in mob_waitset_next() of this set");
         if (!in_time)
-            return mob_error_set(err, MOB_ERR_TIMEOUT, "no ref of the set became ready in time");
+            return mob_wait_ended(r, "no ref of the set became ready in time", err);
         mob_wait_init(&wait);
+        wait.heeds = true;
         w->next = &wait;
         in_time = mob_wait_until(r, &wait, deadline_ns);
         w->next = NULL;

@@ -133,12 +133,13 @@ static int call_user(struct mob_task *t, struct mob_error *why)
     r->running = true;
     r->depth = t->run.lease->depth + 1;
     r->run = t->run.number;
+    r->cancelled = mob_executor_cancelled(r->executor, &t->run);        /* before its words reached us, or while its arguments came */
     mob_runtime_unlock(r);
     rc = t->function->run(t, why);
     fflush(stdout);                     /* its lines are out before its answer */
     fflush(stderr);
     pthread_mutex_lock(&r->lock);
-    r->running = false;
+    r->running = r->cancelled = false;
     r->run = 0;
     return rc < 0 ? -1 : 0;
 }

@@ -28,10 +28,12 @@ static int wait_all(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted, 
         Py_BEGIN_ALLOW_THREADS
         ready = mob_wait(refs, (size_t)count, (size_t)wanted, last ? timeout_ms : SIGNALS_MS, ret_ready, &err);
         Py_END_ALLOW_THREADS
-        if (ready < 0)
-            core_raise(&err);
-        if (ready < 0 || PyErr_CheckSignals() < 0)
+        if (PyErr_CheckSignals() < 0)
             return -1;
+        if (ready < 0) {
+            core_raise(&err);
+            return -1;
+        }
         if (last || ready >= wanted)
             return ready;
         timeout_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
@@ -110,12 +112,16 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
         Py_BEGIN_ALLOW_THREADS
         rc = mob_get_many(refs, (size_t)n, last ? left_ms : SIGNALS_MS, views, &err);
         Py_END_ALLOW_THREADS
-        if (rc == 0 || last || err.code != MOB_ERR_TIMEOUT) {
-            list = rc < 0 ? core_raise(&err) : unpack_all(views, n);
+        if (rc == 0) {
+            list = unpack_all(views, n);
             break;
         }
         if (PyErr_CheckSignals() < 0)
             break;
+        if (last || err.code != MOB_ERR_TIMEOUT) {
+            core_raise(&err);
+            break;
+        }
         left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
         tell_ms = waited_ms == 0 ? tell_after_ms() : tell_ms;
         waited_ms += SIGNALS_MS;

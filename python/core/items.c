@@ -69,10 +69,10 @@ static PyObject *items_next(PyObject *self, PyObject *timeout)
             return core_ref_new(ref);
         if (rc == 0)
             Py_RETURN_NONE;
-        if (last || err.code != MOB_ERR_TIMEOUT)
-            return core_raise(&err);
         if (PyErr_CheckSignals() < 0)
             return NULL;
+        if (last || err.code != MOB_ERR_TIMEOUT)
+            return core_raise(&err);
         left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
     }
 }

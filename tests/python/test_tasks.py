@@ -278,6 +278,41 @@ class Waiting(unittest.TestCase):
         with open(path) as file:
             self.assertIn(file.read(), ("True", ""))
 
+    def test_what_a_cancelled_task_called(self):
+        path = self.gate
+
+        @ray.remote
+        def leaf():
+            end = ".passed"
+            open(path + ".started", "w").close()
+            try:
+                while not os.path.exists(path):
+                    time.sleep(0.01)
+            except KeyboardInterrupt:
+                end = ".interrupted"
+                raise
+            finally:
+                open(path + end, "w").close()
+
+        @ray.remote
+        def relay(called):
+            return ray.get(called[0].remote(*called[1:]))
+
+        def wait_for(end):
+            while not os.path.exists(path + end):
+                time.sleep(0.01)
+            os.unlink(path + end)
+
+        for recursive, end in (True, ".interrupted"), (False, ".passed"):
+            ref = relay.remote((relay, (leaf,)) if recursive else (leaf,))
+            wait_for(".started")
+            ray.cancel(ref, recursive=recursive)
+            with self.assertRaises(ray.exceptions.TaskCancelledError):
+                ray.get(ref)
+            if not recursive:
+                open(path, "w").close()
+            wait_for(end)
+
     def test_threads_of_a_driver(self):
         results = {}
 

@@ -384,12 +384,19 @@ void raylet_start(struct host *h)
 
 /* -- processes --------------------------------------------------------------------------------------------------------------- */
 
+static void process_cancel(struct process *p, const Mobula__Cancel *m)
+{
+    uint32_t run = mob_executor_cancels(p->executor, m);
+
+    if (run != 0 && !m->alone)
+        mob_owner_cancel_run(p->owner, run);
+}
+
 static void process_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
 {
     struct process *p = process_of(a);
     struct mob_wire *wire;
     Mobula__Envelope *e;
-    uint32_t run;
 
     (void)link;
     wire = mob_wire_create();
@@ -399,9 +406,9 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
         desk_receive(p->desk, e);
     else if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
         mob_executor_receive(p->executor, frame, size);
-    else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL && (run = mob_executor_cancels(p->executor, e->cancel)) != 0)
-        mob_owner_cancel_run(p->owner, run);
-    else if (e->body_case != MOBULA__ENVELOPE__BODY_CANCEL)
+    else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL)
+        process_cancel(p, e->cancel);
+    else
         mob_owner_receive(p->owner, frame, size);
     mob_wire_destroy(wire);
 }

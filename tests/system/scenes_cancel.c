@@ -133,10 +133,12 @@ static struct mob_ref *call_reach(const char *folder, const char *name, uint64_t
     return call("reach", (struct mob_value[]){ MOB_BYTES(&gate, sizeof gate), MOB_BYTES(&depth, sizeof depth) }, 2);
 }
 
-/* A task is cancelled, or killed: what it called, and what that called, stops. Alone: it all runs on. */
+/* A task is cancelled, or killed: what it called, and what that called, stops. Alone: its wait ends, and what it called runs on. */
 static int cancels_called(char **words)
 {
     struct mob_ref *caller = call_reach(words[0], "deep", 2), *killed;
+    struct mob_error err;
+    struct mob_view view;
 
     await_file(words[0], "deep", ".started");
     cancel(caller, 0);
@@ -146,12 +148,14 @@ static int cancels_called(char **words)
     await_file(words[0], "of-killed", ".started");
     cancel(killed, MOB_CANCEL_FORCE);
     check_cancelled_with(killed, "SIGKILL", __LINE__);
-    caller = call_reach(words[0], "alone", 1);
+    caller = call_reach(words[0], "alone", 2);
     await_file(words[0], "alone", ".started");
     cancel(caller, MOB_CANCEL_ALONE);
+    CHECK(mob_get(caller, MOB_FOREVER, &view, &err) < 0 && err.code == MOB_ERR_CANCELLED);
+    CHECK(strstr(err.text, "signal") == NULL);
+    mob_ref_drop(caller);
     make_file(words[0], "open", "");
     await_file(words[0], "alone", ".passed");
-    check_cancelled(caller, __LINE__);
     return 0;
 }
 
