@@ -91,9 +91,14 @@ bool mob_identity_alive(const struct mob_identity *identity)
         && strcmp(now.boot, identity->boot) == 0 && (now.space == identity->space || now.space == 0 || identity->space == 0);
 }
 
+static int send_signal(int pidfd, pid_t pid, int signal)
+{
+    return pidfd >= 0 ? (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) : kill(pid, signal);
+}
+
 int mob_identity_signal(const struct mob_identity *identity, int signal, struct mob_error *err)
 {
-    int pidfd = identity->pid > 0 ? (int)syscall(SYS_pidfd_open, identity->pid, 0) : -1, sent = -1;
+    int pidfd = identity->pid > 0 ? (int)syscall(SYS_pidfd_open, identity->pid, 0) : -1, sent;
 
     /* The pidfd is taken first: if the process behind it is ours after that, the signal can reach no other. */
     if (identity->pid <= 0 || !mob_identity_alive(identity)) {
@@ -101,13 +106,13 @@ int mob_identity_signal(const struct mob_identity *identity, int signal, struct 
             close(pidfd);
         return mob_error_set(err, MOB_ERR_UNREACHABLE, "process %d is gone", (int)identity->pid);
     }
-    if (pidfd >= 0) {
-        sent = (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+    sent = send_signal(pidfd, identity->pid, signal);
+    if (sent < 0)
+        sent = errno == ESRCH ? mob_error_set(err, MOB_ERR_UNREACHABLE, "process %d is gone", (int)identity->pid)
+            : mob_error_errno(err, "sending signal %d to process %d", signal, (int)identity->pid);
+    else if (signal == SIGTERM)
+        send_signal(pidfd, identity->pid, SIGCONT);
+    if (pidfd >= 0)
         close(pidfd);
-    } else {
-        sent = kill(identity->pid, signal);
-    }
-    if (sent < 0 && errno == ESRCH)
-        return mob_error_set(err, MOB_ERR_UNREACHABLE, "process %d is gone", (int)identity->pid);
-    return sent < 0 ? mob_error_errno(err, "sending signal %d to process %d", signal, (int)identity->pid) : 0;
+    return sent;
 }

@@ -27,7 +27,8 @@ pid_t mob_identity_own_pid(void);
 /* -1: no such process (or a zombie). */
 int mob_identity_of(pid_t pid, struct mob_identity *ret, struct mob_error *err);
 bool mob_identity_alive(const struct mob_identity *identity);
-/* Send a signal if it is still this process, by a pidfd where the kernel has them. Gone: -1, MOB_ERR_UNREACHABLE. */
+/* Send a signal if it is still this process, by a pidfd where the kernel has them; a stopped one goes on, to hear a SIGTERM. Gone: -1,
+ * MOB_ERR_UNREACHABLE. */
 int mob_identity_signal(const struct mob_identity *identity, int signal, struct mob_error *err);
 
 /* The part that reads text: state and start time of /proc/<pid>/stat, whatever the name between the brackets is. */

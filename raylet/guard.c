@@ -155,7 +155,7 @@ static bool wait_for_word(int signal_fd, int private_fd, int patience_ms)
     return told || p[1].revents != 0;
 }
 
-/* A raylet that hangs, or was stopped, does not outlive its grace. */
+/* A raylet that hangs does not outlive its grace. */
 static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd)
 {
     bool told = false, killed = false;
@@ -174,6 +174,7 @@ static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd)
         if (!wait_for_word(signal_fd, told ? -1 : private_fd, (int)left_ms))
             continue;
         kill(pid, SIGTERM);
+        kill(pid, SIGCONT);             /* a stopped one hears it, too */
         if (!told)
             told_ns = mob_now_ns();     /* a repeat does not restart the grace */
         told = true;

@@ -133,14 +133,25 @@ static int raylet_that_obeys(void *arg, struct mob_guard_notes *notes, int first
     return raylet_that_is_killed(arg, notes, first);
 }
 
+/* A namespace's process 1 cannot stop itself. */
+static int raylet_that_is_stopped(void *arg, struct mob_guard_notes *notes, int first)
+{
+    (void)arg, (void)notes, (void)first;
+    signal(SIGTERM, on_term);
+    start_family();
+    if (getpid() != 1)
+        raise(SIGSTOP);
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
 /* Hears nothing; and would join again if it did. */
 static int raylet_that_hangs(void *arg, struct mob_guard_notes *notes, int first)
 {
     (void)arg, (void)notes, (void)first;
     signal(SIGTERM, SIG_IGN);
     start_family();
-    if (getpid() != 1)
-        raise(SIGSTOP);                 /* a namespace's process 1 cannot stop itself */
     while (pause() < 0)
         ;
     return MOB_GUARD_AGAIN;
@@ -167,7 +178,7 @@ START_TEST(test_told_to_end)
     int status;
 
     mode(_i % 2);
-    tell_to_end(_i / 2 == 0, raylet_that_obeys, &status);
+    tell_to_end(_i / 2 % 2 == 0, _i < 4 ? raylet_that_obeys : raylet_that_is_stopped, &status);
     ck_assert(WIFEXITED(status));
     ck_assert_int_eq(WEXITSTATUS(status), 5);
 }
@@ -207,7 +218,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_exit_code_and_joining_again, 0, 2);
     tcase_add_loop_test(t, test_guard_is_killed, 0, 2);
-    tcase_add_loop_test(t, test_told_to_end, 0, 4);
+    tcase_add_loop_test(t, test_told_to_end, 0, 8);
     tcase_add_loop_test(t, test_one_that_hangs_is_killed, 0, 4);
     tcase_add_loop_test(t, test_files_go_when_the_raylet_was_killed, 0, 2);
     suite_add_tcase(s, t);

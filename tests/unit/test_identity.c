@@ -52,6 +52,26 @@ START_TEST(test_a_process_lives_and_dies_and_is_another)
 }
 END_TEST
 
+START_TEST(test_a_stopped_process_hears_that_it_shall_end)
+{
+    struct mob_identity child;
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        signal(SIGTERM, SIG_DFL);       /* Check's handler would end us all */
+        for (;;)
+            raise(SIGSTOP);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+    ck_assert(WIFSTOPPED(status));
+    ck_assert_int_eq(mob_identity_of(pid, &child, NULL), 0);
+    ck_assert_int_eq(mob_identity_signal(&child, SIGTERM, NULL), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+END_TEST
+
 START_TEST(test_record_there_and_back)
 {
     struct mob_daemon_record r = { .role = "raylet", .cluster = "0123456789abcdef0123456789abcdef", .ip = "127.0.0.1", .port = 6380,
@@ -78,4 +98,5 @@ START_TEST(test_record_there_and_back)
 }
 END_TEST
 
-UNIT_MAIN("identity", test_stat_of_a_process_with_an_odd_name, test_a_process_lives_and_dies_and_is_another, test_record_there_and_back)
+UNIT_MAIN("identity", test_stat_of_a_process_with_an_odd_name, test_a_process_lives_and_dies_and_is_another,
+          test_a_stopped_process_hears_that_it_shall_end, test_record_there_and_back)
