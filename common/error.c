@@ -60,6 +60,7 @@ const char *mob_code_name(int code)
         [MOB_ERR_UNREACHABLE] = "MOB_ERR_UNREACHABLE",
         [MOB_ERR_PROTOCOL] = "MOB_ERR_PROTOCOL",
         [MOB_ERR_SYSTEM] = "MOB_ERR_SYSTEM",
+        [MOB_ERR_OUT_OF_MEMORY] = "MOB_ERR_OUT_OF_MEMORY",
     };
 
     if (code < 0 || (size_t)code >= MOB_COUNT(names))

@@ -11,6 +11,8 @@ int mob_error_set(struct mob_error *err, enum mob_code code, const char *format,
 /* The same for a failed system call: appends ": strerror(errno)". Code MOB_ERR_SYSTEM. */
 int mob_error_errno(struct mob_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+#define MOB_CODE_LAST MOB_ERR_OUT_OF_MEMORY     /* of enum mob_code: what a peer may say */
+
 /* "MOB_ERR_TIMEOUT" ... for logs and JSON. */
 const char *mob_code_name(int code);
 

@@ -247,6 +247,19 @@ static void print_pushed(FILE *out, const json_t *task)
     }
 }
 
+static void print_resting(FILE *out, const json_t *task)
+{
+    const char *error = text_of(task, "error");
+
+    fprintf(out, "waits %.1f s before it is tried again, as attempt %lld, because its last one ", seconds_of(task, "rest_ms"),
+            (long long)number_of(task, "attempt") + 1);
+    if (strcmp(error, "MOB_ERR_OUT_OF_MEMORY") == 0)
+        fprintf(out, "was ended when node %s ran short of memory", text_of(task, "where"));
+    else
+        fprintf(out, "ended with %s on node %s", error, text_of(task, "where"));
+    fprintf(out, "; %.1f s old", seconds_of(task, "age_ms"));
+}
+
 static void print_over(FILE *out, const json_t *task)
 {
     const char *state = text_of(task, "state");
@@ -279,6 +292,8 @@ static void print_task(FILE *out, struct mob_head *h, const struct explanation *
         print_queued(out, h, x, name, task);
     } else if (strcmp(state, "STAGING") == 0) {
         fprintf(out, "has a worker, and its arguments are being brought to that node, %.1f s old", seconds_of(task, "age_ms"));
+    } else if (strcmp(state, "RESTING") == 0) {
+        print_resting(out, task);
     } else if (strcmp(state, "PUSHED") == 0) {
         print_pushed(out, task);
     } else {

@@ -39,7 +39,8 @@ enum mob_code {
     MOB_ERR_VERSION,            /* the peer speaks another protocol version */
     MOB_ERR_UNREACHABLE,
     MOB_ERR_PROTOCOL,           /* a peer sent what it must not: its connection was ended */
-    MOB_ERR_SYSTEM              /* the operating system refused; the text has its reason */
+    MOB_ERR_SYSTEM,             /* the operating system refused; the text has its reason */
+    MOB_ERR_OUT_OF_MEMORY       /* the worker was ended because its node ran short of memory; the text says who had how much */
 };
 
 /* 1 KiB for ever, on the caller's stack. text is a sentence that says what to do. function, node, pid and attempt are set when
@@ -164,7 +165,10 @@ struct mob_options {
     const char *labels;         /* "disk=ssd,zone=a": each must be on the node */
     const char *name;           /* for people; NULL: the function's */
     uint32_t returns;           /* results, at most 8192; 0: 1 */
-    int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever */
+    int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever. So a task may start more
+                                 * than once: what it does to the world outside must bear that. An attempt that was ended because a node
+                                 * ran short of memory is no death: it is repeated after a pause of 1 s, which doubles each time to 60 s,
+                                 * without end unless MOB_NO_RETRY */
     uint32_t unread_max;        /* of a stream: items that may wait to be read, then mob_yield() waits; 0: as many as take 64 MiB */
     const char *infeasible;     /* of what no node could serve, not even an idle one: NULL, "wait": one line says so, and it waits for a
                                  * node that can; "fail": the call fails, MOB_ERR_INFEASIBLE, and so do tasks that wait when the last such

@@ -62,7 +62,7 @@ static int check_error(const struct bulk_answer *answer, const struct bulk_ask *
 {
     bool refers = answer->status == BULK_REFER, waits = answer->status == BULK_PATIENCE;
 
-    if ((answer->status < MOB_OK || answer->status > MOB_ERR_SYSTEM) && !refers && !waits)
+    if ((answer->status < MOB_OK || answer->status > MOB_CODE_LAST) && !refers && !waits)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "answered with the unknown status %d", answer->status);
     if (answer->size != 0 || answer->text_size > BULK_TEXT_MAX)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "answered with an error of %u bytes", answer->text_size);

@@ -121,7 +121,7 @@ void rpc_error_of_status(const struct rpc_link *l, struct mob_error *ret)
 
     if (rpc_metadata_get(&l->trailing, RPC_CODE_KEY, number, sizeof number))
         code = atoi(number);
-    if (code > MOB_OK && code <= MOB_ERR_SYSTEM)
+    if (code > MOB_OK && code <= MOB_CODE_LAST)
         mob_error_set(ret, code, "%s", text);
     else if (l->status == GRPC_STATUS_OK)
         mob_error_set(ret, MOB_ERR_UNREACHABLE, "%s hung up", l->peer);

@@ -4,6 +4,7 @@
 #define MOB_WORKER_CORE_H
 
 #include "common/wire.h"
+#include "worker/backoff.h"
 #include "worker/borrow.h"
 #include "worker/event.h"
 #include "worker/hold.h"
@@ -35,6 +36,7 @@ struct mob_owner {
     struct borrows borrows;             /* of others, by us */
     struct kinds kinds;                 /* functions by name, how long they take */
     struct tasks tasks;
+    struct backoffs backoffs;           /* those that wait until they are tried again */
     struct shapes shapes;               /* the backlog */
     struct stages stages;               /* tasks whose arguments are brought to their node */
     struct leases leases;

@@ -6,6 +6,7 @@
  *       WAITING                    "waits": ["o-N.P-T.I", ...] arguments that are not there, "waits_more"
  *       QUEUED, STAGING            "before": tasks of its shape that stand before it, "queued", "leases": of its shape, "wanted",
  *                                  "warning": the last one of its shape, if there was one
+ *       RESTING                    "rest_ms": until it is tried again, "error", "where": code and node of what ended its last attempt
  *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there}
  *     that is over                 {"task", "state": "READY", "FAILED", or "GONE" if no ref knows it any more; "name", "error"}
  *   of the process                 {"waits": ["o-..."], "waits_more"} objects that calls of it wait for
@@ -61,7 +62,7 @@ static json_int_t place_in(const struct mob_link *list, const struct task *task)
 
 static void put_state(const struct mob_owner *o, json_t *row, const struct task *t)
 {
-    static const char *const names[TASK_STATES] = { "WAITING", "QUEUED", "STAGING", "PUSHED", "DONE" };
+    static const char *const names[TASK_STATES] = { "WAITING", "QUEUED", "STAGING", "PUSHED", "RESTING", "DONE" };
     struct waits w = { .owner = o };
 
     json_object_set_new(row, "state", json_string(names[t->state]));
@@ -74,6 +75,10 @@ static void put_state(const struct mob_owner *o, json_t *row, const struct task 
         json_object_set_new(row, "ip", json_string(t->lease->ip));
         json_object_set_new(row, "pid", json_integer(t->lease->pid));
         json_object_set_new(row, "before", json_integer(place_in(&t->lease->tasks, t)));
+    } else if (t->state == TASK_RESTING) {
+        json_object_set_new(row, "rest_ms", json_integer((t->history->due_ns - o->world->now_ns(o->world)) / 1000000));
+        json_object_set_new(row, "error", json_string(mob_code_name(t->history->why)));
+        json_object_set_new(row, "where", json_string(t->history->node));
     } else {
         json_object_set_new(row, "before", json_integer(t->state == TASK_QUEUED ? place_in(&t->shape->queue, t) : 0));
         json_object_set_new(row, "queued", json_integer((json_int_t)t->shape->queued));

@@ -272,7 +272,7 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
 
         mob_owner_lease_forget(o, l, t);
         if (t == claimed)
-            mob_owner_task_killed(o, t, l, &cause);
+            mob_owner_task_killed(o, t, l, &cause, m->beyond_ask);
         else
             mob_owner_task_unpushed(o, t);
     }

@@ -3,7 +3,8 @@
  *
  * The journey of a task through the files: task.c (submit; waits for arguments) -> body.c (its bytes) -> shape.c (backlog,
  * Want) -> push.c (which lease) -> local.c or remote.c (ring or batch) ... answer.c (values) -> object.c (who waits is told;
- * last count). lease.c has the leases' life, watch.c other owners, event.c what the head records, kind.c names and durations.
+ * last count). lease.c has the leases' life, backoff.c the pauses of tasks, watch.c other owners, event.c what
+ * the head records, kind.c names and durations.
  */
 #include "worker/owner.h"
 
@@ -46,7 +47,7 @@ static void free_pending(struct mob_owner *o)
 
         if (t == NULL)
             continue;
-        free(t->kills);
+        free(t->history);
         if (t->body != t->small)
             mob_owner_body_give(&o->bodies, t->body, t->body_size);
     }
@@ -57,6 +58,7 @@ void mob_owner_destroy(struct mob_owner *o)
     if (o == NULL)
         return;
     free_pending(o);
+    mob_owner_backoffs_fini(o);
     mob_owner_leases_fini(o);
     mob_owner_channels_fini(o);
     mob_owner_shapes_fini(o);
@@ -370,6 +372,7 @@ void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
     mob_owner_leases_fail(o, &o->lost_why);
     for (uint32_t i = 0; i < o->shapes.count; i++)
         mob_owner_shape_fail(o, o->shapes.of[i], &o->lost_why);
+    mob_owner_backoffs_fail(o, &o->lost_why);
     mob_owner_watches_fail(o, &o->lost_why);
     fail_puts(o, &o->lost_why);
     mob_owner_borrows_fail(o);
@@ -384,12 +387,13 @@ const struct mob_error *mob_owner_lost_why(const struct mob_owner *o)
 
 int64_t mob_owner_flush(struct mob_owner *o)
 {
-    int64_t next[6];
+    int64_t next[7];
 
     if (o->lost)
         return INT64_MAX;
     o->now_ns = o->world->now_ns(o->world);
     mob_owner_leases_check_stalled(o);
+    next[6] = mob_owner_backoffs_flush(o);
     mob_owner_shapes_flush(o);
     next[1] = mob_owner_leases_flush(o);
     next[0] = mob_owner_shapes_flush(o);        /* a lease that went may have to be asked for again */
@@ -411,7 +415,8 @@ struct mob_owner_counts mob_owner_counts(const struct mob_owner *o)
 {
     return (struct mob_owner_counts){
         .waiting = o->tasks.in_state[TASK_WAITING], .queued = o->tasks.in_state[TASK_QUEUED],
-        .staging = o->tasks.in_state[TASK_STAGING], .pushed = o->tasks.in_state[TASK_PUSHED], .done = o->tasks.in_state[TASK_DONE],
+        .staging = o->tasks.in_state[TASK_STAGING], .pushed = o->tasks.in_state[TASK_PUSHED],
+        .resting = o->tasks.in_state[TASK_RESTING], .done = o->tasks.in_state[TASK_DONE],
         .objects = o->objects.count, .leases = o->leases.by_number.count, .held = o->holds.count,
     };
 }
@@ -420,7 +425,7 @@ bool mob_owner_is_needed(const struct mob_owner *o)
 {
     struct mob_owner_counts c = mob_owner_counts(o);
 
-    return c.held + c.leases + c.waiting + c.queued + c.staging + c.pushed > 0;
+    return c.held + c.leases + c.waiting + c.queued + c.staging + c.pushed + c.resting > 0;
 }
 
 void mob_owner_check(const struct mob_owner *o)
@@ -428,6 +433,7 @@ void mob_owner_check(const struct mob_owner *o)
     mob_owner_objects_check(o);
     mob_owner_tasks_check(o);
     mob_owner_shapes_check(o);
+    mob_owner_backoffs_check(o);
     mob_owner_leases_check(o);
     mob_owner_holds_check(o);
     mob_owner_stages_check(o);

@@ -171,7 +171,7 @@ void mob_owner_hurry(struct mob_owner *o);
 
 /* Is an answer to be expected within `ns` (a task under way whose kind has taken less so far)? For spinning. */
 bool mob_owner_soon(const struct mob_owner *o, int64_t ns);
-struct mob_owner_counts { uint64_t waiting, queued, staging, pushed, objects, leases, done, held; };    /* held: by other processes */
+struct mob_owner_counts { uint64_t waiting, queued, staging, pushed, resting, objects, leases, done, held; };    /* held: by others */
 struct mob_owner_counts mob_owner_counts(const struct mob_owner *o);
 /* Its end would cost others something: they hold objects of ours, tasks of ours are not over, or workers are lent to us (who are ended
  * with us). For the page's `held`. */

@@ -3,7 +3,8 @@
  *
  *                .--> STAGING --.
  *   WAITING --> QUEUED <--------> PUSHED --> DONE
- *      '-----------'------------------------>^    an argument failed, cancelled, infeasible, the raylet is gone
+ *      |           ^---- RESTING <---'        ^
+ *      '-----------'--------'-----------------'    an argument failed, cancelled, infeasible, the raylet is gone
  *
  *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes
  *             them always ends.
@@ -11,6 +12,7 @@
  *   STAGING   its stored arguments are brought to the node of a lease (stage.c); then PUSHED there. QUEUED again if the shape has no lease
  *             there any more
  *   PUSHED    with a lease, until its answer, a take-back, or the death of its worker; then QUEUED again while it has retries
+ *   RESTING   after an attempt that must not be repeated at once, until its pause is over (backoff.c); then QUEUED
  *   DONE      its returns are set; the memory is free when no pending argument knows the task any more
  *
  * The task owns its body, pins its arguments until DONE (an attempt may be repeated), and pins its returns: dropping them stops
@@ -29,7 +31,8 @@ static const uint32_t moves[TASK_STATES] = {
     [TASK_WAITING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
     [TASK_QUEUED] = MOB_TO(TASK_STAGING) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
     [TASK_STAGING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
-    [TASK_PUSHED] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
+    [TASK_PUSHED] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_RESTING) | MOB_TO(TASK_DONE),
+    [TASK_RESTING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
     [TASK_DONE] = 0,
 };
 
@@ -98,7 +101,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->lease = NULL;
     t->submitted_ns = o->now_ns;
     t->pushed_ns = 0;
-    t->kills = NULL;
+    t->history = NULL;
     t->body = body;
     t->body_size = (uint32_t)body_size;
     t->args = (uint32_t)s->arg_count;
@@ -110,6 +113,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->state = TASK_WAITING;
     t->cancelled = t->carries = t->has_stored = t->staged = false;
     t->streams = s->streams;
+    t->once = s->max_retries == 0;
     o->tasks.in_state[TASK_WAITING]++;
     return t;
 }
@@ -282,22 +286,44 @@ void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
 /* Remember whom it killed. True when these are three different workers: then it is the task, not the machine. */
 static bool is_poison(struct task *t, struct mob_address worker)
 {
-    struct kills *k = t->kills != NULL ? t->kills : (t->kills = mob_new(struct kills));
+    struct history *h = mob_owner_task_history(t);
 
-    for (uint32_t i = 0; i < k->count; i++)
-        if (mob_address_eq(k->workers[i], worker))
-            return k->count == TASK_KILLS_TOLD;
-    if (k->count < TASK_KILLS_TOLD)
-        k->workers[k->count++] = worker;
-    return k->count == TASK_KILLS_TOLD;
+    for (uint32_t i = 0; i < h->killed_count; i++)
+        if (mob_address_eq(h->killed[i], worker))
+            return h->killed_count == TASK_KILLS_TOLD;
+    if (h->killed_count < TASK_KILLS_TOLD)
+        h->killed[h->killed_count++] = worker;
+    return h->killed_count == TASK_KILLS_TOLD;
 }
 
-void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause)
+/* It is tried again, now or after a pause. */
+static void repeat(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved, int64_t started_ns)
 {
-    bool passed_on = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED;
+    mob_owner_event_failed(o, MOB_EVENT_FAILED_ATTEMPT, t, why, started_ns);
+    if (!starved)
+        t->retries -= t->retries > 0;
+    t->attempt++;
+    if (!mob_owner_backoff_begin(o, t, why, starved)) {
+        mob_owner_task_unpushed(o, t);
+        return;
+    }
+    t->lease = NULL;
+    mob_owner_stage_end(o, t);
+    task_goto(o, t, TASK_RESTING);
+}
+
+void mob_owner_task_rested(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_QUEUED);
+    mob_owner_shape_add_front(o, t);
+}
+
+void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause, bool charged)
+{
+    bool passed_on = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED || cause->code == MOB_ERR_OUT_OF_MEMORY;
     enum mob_code code = passed_on ? cause->code : MOB_ERR_WORKER_CRASHED;
     int64_t started_ns = mob_owner_event_claimed_ns(t);
-    bool poison = is_poison(t, l->worker) && code == MOB_ERR_WORKER_CRASHED;
+    bool starved = code == MOB_ERR_OUT_OF_MEMORY && !charged, poison = code == MOB_ERR_WORKER_CRASHED && is_poison(t, l->worker);
 
     assert(t->state == TASK_PUSHED);
     if (t->cancelled) {
@@ -309,14 +335,10 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
     e.pid = cause->pid != 0 ? cause->pid : (int32_t)l->pid;
     mob_copy(e.node, sizeof e.node, cause->node[0] != '\0' ? cause->node : l->ip);
     say(&e, "%s%s", cause->text, poison ? "; this task has now killed 3 different workers: look at the task" : "");
-    if (t->retries != 0 && code != MOB_ERR_CANCELLED) {
-        mob_owner_event_failed(o, MOB_EVENT_FAILED_ATTEMPT, t, &e, started_ns);
-        t->retries -= t->retries > 0;
-        t->attempt++;
-        mob_owner_task_unpushed(o, t);
-        return;
-    }
-    mob_owner_task_fail(o, t, &e, started_ns);
+    if ((starved ? !t->once : t->retries != 0) && code != MOB_ERR_CANCELLED)
+        repeat(o, t, &e, starved, started_ns);
+    else
+        mob_owner_task_fail(o, t, &e, started_ns);
 }
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------- */
@@ -348,7 +370,7 @@ void mob_owner_task_end(struct mob_owner *o, struct task *t)
         mob_owner_body_unpin(o, t);
     if (t->body != t->small)
         mob_owner_body_give(&o->bodies, t->body, t->body_size);
-    free(t->kills);
+    free(t->history);
     mob_owner_stage_end(o, t);
     t->lease = NULL;
     if (t->waiting == 0)
@@ -372,6 +394,8 @@ static void cancel(struct mob_owner *o, struct task *t, int how)
         mob_owner_shape_remove(o, t);
     if (t->state == TASK_STAGING)
         mob_owner_stage_leave(o, t);
+    if (t->state == TASK_RESTING)
+        mob_owner_backoff_leave(o, t);
     mob_owner_task_fail_cancelled(o, t, NULL, 0);
 }
 

@@ -15,13 +15,19 @@ struct kind;
 struct lease;
 struct shape;
 
-enum task_state { TASK_WAITING, TASK_QUEUED, TASK_STAGING, TASK_PUSHED, TASK_DONE, TASK_STATES };
+enum task_state { TASK_WAITING, TASK_QUEUED, TASK_STAGING, TASK_PUSHED, TASK_RESTING, TASK_DONE, TASK_STATES };
 
 #define TASK_KILLS_TOLD 3u
-/* The workers that a task's attempts killed. */
-struct kills {
-    uint32_t count;
-    struct mob_address workers[TASK_KILLS_TOLD];            /* different ones */
+/* What came of earlier attempts of a task. */
+struct history {
+    uint32_t killed_count;
+    struct mob_address killed[TASK_KILLS_TOLD];             /* workers that it killed: different ones */
+    uint32_t starved;                   /* attempts that were ended for want of memory */
+    uint32_t rested;                    /* pauses after others */
+    size_t place;                       /* RESTING: in the heap of backoff.c */
+    int64_t due_ns;                     /* ... until then */
+    enum mob_code why;                  /* ... because of that, there: */
+    char node[48];
 };
 
 struct task {
@@ -32,7 +38,7 @@ struct task {
     struct lease *lease;                /* PUSHED */
     uint64_t sequence;                  /* PUSHED to a channel: for take-back */
     int64_t submitted_ns, pushed_ns;
-    struct kills *kills;                /* NULL: none */
+    struct history *history;            /* NULL: all went well so far */
     uint8_t *body;                      /* `small`, or from the bodies */
     uint32_t body_size;
     uint32_t args, refs;                /* arguments; those of them that are references, each pinned */
@@ -48,6 +54,7 @@ struct task {
     bool has_stored;                    /* QUEUED: some arguments are in the store: see near.c */
     bool staged;                        /* there is a struct stage of it: see stage.c */
     bool streams;                       /* it yields items: see stream.c */
+    bool once;                          /* it is never tried again, whatever ended it */
     uint8_t small[64];
 };
 _Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per queued task");
@@ -71,8 +78,10 @@ void mob_owner_task_unstaged(struct mob_owner *o, struct task *t);
 void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l);
 /* Out of its lease (which forgot it) without an answer: QUEUED again, in front; or over, if it was cancelled. */
 void mob_owner_task_unpushed(struct mob_owner *o, struct task *t);
-/* Its worker died under it: charged an attempt. */
-void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause);
+/* Its worker died under it: charged an attempt, unless it was ended for want of memory and `charged` does not say that it is to blame. */
+void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause, bool charged);
+/* RESTING, and it is time: QUEUED again, in front. */
+void mob_owner_task_rested(struct mob_owner *o, struct task *t);
 /* It is over, and its returns are not set: all become this error. */
 void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns /* 0: it did not run */);
 /* The same of a cancelled one. `cause`: how its worker ended for it, or NULL. */

@@ -170,7 +170,9 @@ def remote(*args: Any, **options: Any) -> Any:
     num_cpus (1), num_gpus (0), memory (bytes, 0), resources ({name: quantity}): what a task has while it runs. They say where it may run
         and how many run at once, and bound nothing by themselves; quantities may be fractions, to 0.0001. A task sees its own GPUs alone.
     num_returns (1): how many objects a call makes; the function returns as many values.
-    max_retries (3): how often a task is tried again after its worker or node died; -1: for ever; 0: it runs at most once.
+    max_retries (3): how often a task is tried again after its worker or node died; -1: for ever; 0: it runs at most once. So it may start
+        more than once, and what it does to the world outside must bear that. When a node runs short of memory and its worker is ended for
+        that, it is tried again after a pause of 1 s, which doubles each time to 60 s, without end; of 0 retries: not at all.
     retry_exceptions (False): True, or a list of exception types: try again after these, too, as often.
     scheduling_strategy ("DEFAULT"): "SPREAD" over the nodes, or a mobula.util.scheduling_strategies.NodeAffinitySchedulingStrategy.
     label_selector ({}): {key: value} that a node's labels must have.

@@ -36,6 +36,11 @@ class WorkerCrashedError(RayError):
     """The task's process died more often than max_retries; the text says how: by which signal or with which code, and where."""
 
 
+class OutOfMemoryError(RayError):
+    """The task's process was ended because its node ran short of memory. Only what may run but once, or has more than its own memory= all
+    too often, gets to see this: all else is tried again, after a pause. The text says who had how much, and what helps."""
+
+
 class NodeDiedError(RayError):
     """The node of the task or object died, or this process's own."""
 
@@ -112,7 +117,7 @@ _INVALID, _TIMEOUT, _TASK, _CRASHED = 1, 2, 3, 5
 _BY_CODE = {
     _INVALID: ValueError, _TIMEOUT: GetTimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
     7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: PermissionError,
-    12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError,
+    12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError, 16: OutOfMemoryError,
 }
 
 

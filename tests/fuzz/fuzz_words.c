@@ -62,7 +62,7 @@ static void check_status(const grpc_metadata_array *m, const uint8_t *bytes, siz
 
     l.details = grpc_slice_from_copied_buffer((const char *)bytes, size);
     rpc_error_of_status(&l, &err);
-    assert(err.code > MOB_OK && err.code <= MOB_ERR_SYSTEM && strnlen(err.text, sizeof err.text) < sizeof err.text);
+    assert(err.code > MOB_OK && err.code <= MOB_CODE_LAST && strnlen(err.text, sizeof err.text) < sizeof err.text);
     grpc_slice_unref(l.details);
 }
 

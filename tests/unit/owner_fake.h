@@ -35,11 +35,18 @@ struct fake {
     unsigned warnings;
     bool hung_up;
     bool forget;                        /* keep no envelopes (bench) */
+    uint64_t chance;                    /* what world->random() says */
+    bool beyond_ask;                    /* what the next LeaseOver says */
 };
 
 static inline int64_t fake_now(struct mob_world *w)
 {
     return ((struct fake *)w)->now_ns;
+}
+
+static inline uint64_t fake_random(struct mob_world *w)
+{
+    return ((struct fake *)w)->chance;
 }
 
 static inline void fake_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
@@ -76,6 +83,7 @@ static inline void fake_init(struct fake *f)
 
     memset(f, 0, sizeof *f);
     f->world.now_ns = fake_now;
+    f->world.random = fake_random;
     f->world.send = fake_send;
     f->world.hang_up = fake_hang_up;
     f->now_ns = 1000 * FAKE_MS;
@@ -183,6 +191,7 @@ static inline void fake_over(struct fake *f, uint64_t number, unsigned i, uint32
     m.claimed = claimed != NULL;
     m.task = claimed != NULL ? claimed->task : 0;
     m.attempt = claimed != NULL ? claimed->attempt : 0;
+    m.beyond_ask = f->beyond_ask;
     fake_tell(f, FAKE_NODE, MOBULA__ENVELOPE__BODY_LEASE_OVER, &m);
 }
 

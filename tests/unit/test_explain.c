@@ -134,6 +134,27 @@ START_TEST(test_all_holders_wait)
 }
 END_TEST
 
+/* It was ended, and waits until it is tried again. */
+START_TEST(test_a_rest)
+{
+    json_t *json;
+    uint64_t link, id;
+    int code;
+
+    setup();
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&b, id, "{\"node\":2}");
+    reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"name\":\"leak\",\"state\":\"RESTING\",\"age_ms\":9000,\"attempt\":2,"
+                  "\"rest_ms\":3900,\"error\":\"MOB_ERR_OUT_OF_MEMORY\",\"where\":\"10.0.0.2\"}]}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("t-1.1-7 \"leak\": waits 3.9 s before it is tried again, as attempt 3, because its last one was ended when node "
+                             "10.0.0.2 ran short of memory; 9.0 s old"));
+    json_decref(json);
+    fake_fini(&f);
+}
+END_TEST
+
 /* Nobody knows it; a node that is silent; more than any node has; answers that are none; names that are none. */
 START_TEST(test_what_is_not_known)
 {
@@ -248,4 +269,4 @@ START_TEST(test_fits)
 }
 END_TEST
 
-UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_what_is_not_known, test_nobody_waits_any_more, test_a_node)
+UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_a_rest, test_what_is_not_known, test_nobody_waits_any_more, test_a_node)

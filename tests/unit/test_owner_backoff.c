@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_owner_backoff.c -- attempts that are not repeated at once: how long a task rests, what may come meanwhile, and how often. */
+#include "tests/unit/owner_fake.h"
+#include "tests/unit/unit.h"
+
+static struct fake f;
+static uint32_t shape;
+static unsigned leases;
+
+/* A worker that has the task, whatever came before. */
+static struct mob_task_frame begin(void)
+{
+    struct mob_task_frame t;
+    const void *body;
+    unsigned i = leases++ % FAKE_WORKERS;
+
+    fake_open(&f, i);
+    fake_grant(&f, shape, leases, i);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, i, &t, &body));
+    return t;
+}
+
+static void end(const struct mob_task_frame *t, enum mob_code code)
+{
+    fake_over(&f, leases, (leases - 1) % FAKE_WORKERS, FAKE_NODE, code, t);
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+static void open_owner(void)
+{
+    leases = 0;
+    fake_init(&f);
+    shape = fake_shape(&f);
+}
+
+/* After each attempt that was ended for want of memory the pause is twice as long, up to a minute; chance makes it a quarter shorter or
+ * longer; and however often, it costs no retry. */
+START_TEST(test_starved)
+{
+    static const int64_t seconds[] = { 1, 2, 4, 8, 16, 32, 60, 60, 60 };
+    uint64_t ref;
+
+    open_owner();
+    ref = fake_submit(&f, shape, 1, NULL, 0);
+    struct mob_task_frame t = begin();
+    end(&t, MOB_ERR_WORKER_CRASHED);                    /* takes its one retry, at once */
+    for (size_t i = 0; i < MOB_COUNT(seconds); i++) {
+        int64_t ns = seconds[i] * 1000 * FAKE_MS;
+
+        t = begin();
+        ck_assert_uint_eq(t.attempt, i + 1);
+        f.chance = _i == 0 ? 0 : (uint64_t)(ns / 2);
+        end(&t, MOB_ERR_OUT_OF_MEMORY);
+        ns = _i == 0 ? ns * 3 / 4 : ns * 5 / 4;
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+        ck_assert_int_eq(mob_owner_flush(f.o) <= f.now_ns + ns, 1);
+        f.now_ns += ns - 1;
+        mob_owner_flush(f.o);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+        f.now_ns += 1;
+        mob_owner_flush(f.o);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+        ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
+    }
+    t = begin();
+    end(&t, MOB_ERR_WORKER_CRASHED);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_WORKER_CRASHED);
+    ck_assert_ptr_null(strstr(fake_look(&f, ref).error->text, "different workers"));
+    fake_finish(&f);
+}
+END_TEST
+
+/* Not even once more: what may run at most once; and what had more than it asked for has its retries, and no more. */
+START_TEST(test_starved_for_good)
+{
+    uint64_t ref;
+
+    open_owner();
+    ref = fake_submit(&f, shape, _i, NULL, 0);
+    f.beyond_ask = _i > 0;
+    for (int i = 0; i <= _i; i++) {
+        ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+        struct mob_task_frame t = begin();
+        end(&t, MOB_ERR_OUT_OF_MEMORY);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+    }
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_OUT_OF_MEMORY);
+    ck_assert_int_eq(fake_look(&f, ref).error->attempt, _i);
+    fake_finish(&f);
+}
+END_TEST
+
+/* Many rest; they are cancelled in any order, and those that are left come back when it is their time. */
+START_TEST(test_cancelled_while_they_rest)
+{
+    enum { N = 300 };
+    uint64_t refs[N], random = 7;
+    unsigned left = N;
+
+    open_owner();
+    for (int i = 0; i < N; i++) {
+        refs[i] = fake_submit(&f, shape, 3, NULL, 0);
+        struct mob_task_frame t = begin();
+        f.chance = unit_random(&random);
+        f.now_ns += FAKE_MS / 10;
+        end(&t, MOB_ERR_OUT_OF_MEMORY);
+    }
+    ck_assert_uint_eq(mob_owner_counts(f.o).resting, N);
+    ck_assert(mob_owner_is_needed(f.o));
+    for (int i = 0; i < N; i += 1 + (int)(unit_random(&random) % 3), left--) {
+        ck_assert_int_eq(mob_owner_cancel(f.o, refs[i], false, NULL), 0);
+        ck_assert_int_eq(fake_look(&f, refs[i]).error->code, MOB_ERR_CANCELLED);
+        mob_owner_check(f.o);
+    }
+    ck_assert_uint_eq(mob_owner_counts(f.o).resting, left);
+    for (int ms = 0; ms < 1300; ms++) {
+        f.now_ns += FAKE_MS;
+        mob_owner_flush(f.o);
+        mob_owner_check(f.o);
+    }
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, left);
+    fake_finish(&f);
+}
+END_TEST
+
+START_TEST(test_raylet_is_lost_while_they_rest)
+{
+    const struct mob_error why = { .code = MOB_ERR_UNREACHABLE, .text = "end of file" };
+    uint64_t ref;
+
+    open_owner();
+    ref = fake_submit(&f, shape, 3, NULL, 0);
+    struct mob_task_frame t = begin();
+    end(&t, MOB_ERR_OUT_OF_MEMORY);
+    mob_owner_raylet_lost(f.o, &why);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_NODE_DIED);
+    ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+    fake_finish(&f);
+}
+END_TEST
+
+START_TEST(test_explained)
+{
+    char name[MOB_OBJECT_NAME_SIZE];
+    uint64_t ref;
+
+    open_owner();
+    ref = fake_submit(&f, shape, 3, NULL, 0);
+    struct mob_task_frame t = begin();
+    end(&t, MOB_ERR_OUT_OF_MEMORY);
+    mob_task_name((struct mob_address){ FAKE_NODE, FAKE_PROCESS }, ref, name);
+    char *asked = mob_printf("{\"tasks\":[\"%s\"]}", name), *text = mob_owner_explain(f.o, asked);
+    ck_assert_ptr_nonnull(strstr(text, "\"state\":\"RESTING\",\"rest_ms\":750,\"error\":\"MOB_ERR_OUT_OF_MEMORY\",\"where\":\"host-b\""));
+    free(asked);
+    free(text);
+    fake_finish(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("owner_backoff");
+    TCase *tcase = tcase_create("rest");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_loop_test(tcase, test_starved, 0, 2);
+    tcase_add_loop_test(tcase, test_starved_for_good, 0, 3);
+    tcase_add_test(tcase, test_cancelled_while_they_rest);
+    tcase_add_test(tcase, test_raylet_is_lost_while_they_rest);
+    tcase_add_test(tcase, test_explained);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backoff.h -- tasks that rest before they are tried again. */
+#ifndef MOB_WORKER_BACKOFF_H
+#define MOB_WORKER_BACKOFF_H
+
+#include "worker/owner.h"
+
+struct history;
+struct task;
+
+struct backoffs {
+    struct task **heap;                 /* RESTING, the one that is due first before all */
+    size_t count, room;
+};
+
+struct history *mob_owner_task_history(struct task *t);
+
+/* Its attempt was ended by `why`; `starved`: for want of memory, which is nobody's fault. True: it is in the heap until its pause is over,
+ * and the caller moves it to RESTING. False: there is none. */
+bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved);
+/* It rests no more, before its time: the caller says what becomes of it. */
+void mob_owner_backoff_leave(struct mob_owner *o, struct task *t);
+/* Queue what is due. Returns when to come again. */
+int64_t mob_owner_backoffs_flush(struct mob_owner *o);
+/* All that rest fail. */
+void mob_owner_backoffs_fail(struct mob_owner *o, const struct mob_error *why);
+void mob_owner_backoffs_fini(struct mob_owner *o);
+void mob_owner_backoffs_check(const struct mob_owner *o);
+
+#endif
