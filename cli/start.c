@@ -33,6 +33,9 @@ static const struct option options[] = {
     { "num-gpus", "N", "else found by device files" },
     { "resources", "JSON", "custom ones: {\"licence\": 3}" },
     { "memory", "BYTES", "to lend to tasks, like 8GiB; else 70 % of the machine's, or of its cgroup's limit" },
+    { "memory-limit", "BYTES", "of all workers and what they start: beyond it tasks are ended, and tried again; else none" },
+    { "memory-reserve", "BYTES", "of the machine: tasks are ended to keep so much free; else 5 %, at most 2GiB; 0: never" },
+    { "strict-memory", NULL, "end a task that has more than its memory=, even if there is enough" },
     { "object-store-memory", "BYTES", "size of the object store, like 2GiB; else 30 % of the same" },
     { "object-spilling-directory", "DIR", "for objects that the store has no room for; else a temporary one on a disk" },
     { "labels", "K=V,K=V", "for placement by label" },
@@ -48,7 +51,8 @@ struct plan {
     int front_fd;                       /* --block: the daemons end when its other end is closed; else -1 */
     char spill[PATH_MAX];
     char state[PATH_MAX];               /* of the head; "": it keeps none */
-    char ip[64], head_ip[64], head_address[80], token_file[MOB_PATH_SIZE], resources[1024], store[24], port[16], head_port[16];
+    char ip[64], head_ip[64], head_address[80], token_file[MOB_PATH_SIZE], resources[1024], port[16], head_port[16];
+    char store[24], limit[24], reserve[24];     /* bytes; "": nothing was said */
 };
 
 static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
@@ -60,13 +64,15 @@ static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
 static int plan_resources(struct plan *p, struct mob_error *err)
 {
     struct mob_resources r = { 0 };
-    int64_t cpus = -1, gpus = -1, memory = -1, store = 0;
+    int64_t cpus = -1, gpus = -1, memory = -1, store = 0, limit = -1, reserve = -1;
     const char *json = args_text(p->a, "resources");
     size_t at = 0;
 
     if (args_number(p->a, "num-cpus", 0, 1000000, &cpus, err) < 0 || args_number(p->a, "num-gpus", 0, 64, &gpus, err) < 0
         || args_bytes(p->a, "memory", 1, INT64_C(1) << 50, &memory, err) < 0
         || args_bytes(p->a, "object-store-memory", 1 << 20, INT64_C(1) << 50, &store, err) < 0
+        || args_bytes(p->a, "memory-limit", 0, INT64_C(1) << 50, &limit, err) < 0
+        || args_bytes(p->a, "memory-reserve", 0, INT64_C(1) << 50, &reserve, err) < 0
         || (json != NULL && mob_resources_parse_json(json, &r, err) < 0))
         return -1;
     mob_resources_print(&r, p->resources, sizeof p->resources);
@@ -81,6 +87,10 @@ static int plan_resources(struct plan *p, struct mob_error *err)
         return mob_error_set(err, MOB_ERR_INVALID, "too many resources");
     if (store > 0)
         snprintf(p->store, sizeof p->store, "%" PRId64, store);
+    if (limit >= 0)
+        snprintf(p->limit, sizeof p->limit, "%" PRId64, limit);
+    if (reserve >= 0)
+        snprintf(p->reserve, sizeof p->reserve, "%" PRId64, reserve);
     return 0;
 }
 
@@ -213,7 +223,7 @@ static bool has_raylet(const struct plan *p, const struct mob_launched *head)
 
 static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_error *err)
 {
-    const char *list[24];
+    const char *list[32];
     size_t n = 0;
 
     list[n++] = "--head", list[n++] = p->head_address;
@@ -227,6 +237,12 @@ static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_err
         list[n++] = "--object-spilling-directory", list[n++] = p->spill;
     if (p->store[0] != '\0')
         list[n++] = "--store-bytes", list[n++] = p->store;
+    if (p->limit[0] != '\0')
+        list[n++] = "--memory-limit", list[n++] = p->limit;
+    if (p->reserve[0] != '\0')
+        list[n++] = "--memory-reserve", list[n++] = p->reserve;
+    if (args_flag(p->a, "strict-memory"))
+        list[n++] = "--strict-memory";
     if (p->front_fd >= 0)
         list[n++] = "--in-front";
     list[n] = NULL;

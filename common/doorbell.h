@@ -18,7 +18,7 @@
 
 #define MOB_PAGE_SIZE 4096
 #define MOB_PAGE_MAGIC 0x4d4f4250u
-#define MOB_PAGE_VERSION 5u
+#define MOB_PAGE_VERSION 6u
 #define MOB_PAGE_NAME_SIZE 64
 #ifndef MOB_DIRTY_BITS          /* the interleaver has one word of them */
 #define MOB_DIRTY_BITS 256      /* one a channel of the process; the last one: "look at all" */
@@ -39,6 +39,7 @@ struct mob_page {
     _Atomic uint32_t epoch;
     _Atomic uint64_t task;                      /* the one that runs */
     _Atomic uint32_t attempt;
+    _Atomic uint32_t once;                      /* not 0: it is never repeated */
     _Atomic int64_t claimed_ns;                 /* CLOCK_BOOTTIME; 0: none runs */
     _Atomic uint32_t held;                      /* not 0: others hold objects of ours, or run tasks of ours: both end with us */
     _Atomic uint32_t owns;                      /* not 0: it may own objects, and a thread of it reads the socket whatever its code does */

@@ -27,6 +27,7 @@ struct mob_task_frame {
     uint32_t had;               /* STREAM: the owner has so many, of earlier attempts: they are not sent again */
 };
 #define MOB_TASK_URGENT 1u      /* others depend on the answer: wake the owner at once */
+#define MOB_TASK_ONCE 4u        /* it is never repeated: not to be ended if another can be */
 #define MOB_TASK_STREAM 2u      /* it yields items before its answer (docs/protocol.md, Streams) */
 
 /* In the place of how many items may be sent. */

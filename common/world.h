@@ -30,6 +30,22 @@ struct mob_spawn {
     size_t gpu_count;
 };
 
+/* The memory of a node: of its machine, or of the one of its cgroups that has least left. */
+struct mob_memory {
+    uint64_t used, limit;               /* bytes; used: what cannot be had by writing back or dropping caches */
+    unsigned stalled;                   /* thousandths of the time since the last look in which all processes waited for memory (PSI) */
+    char of[128];                       /* whose: "the machine's" */
+};
+
+/* Of a memory of `limit` bytes, what is kept free: what was said, or 5 %, 2 GiB at most. */
+#define MOB_MEMORY_RESERVE UINT64_MAX
+static inline uint64_t mob_memory_reserve(uint64_t said, uint64_t limit)
+{
+    uint64_t usual = limit / 20 < UINT64_C(2) << 30 ? limit / 20 : UINT64_C(2) << 30;
+
+    return said == MOB_MEMORY_RESERVE ? usual : said < limit ? said : limit;
+}
+
 struct mob_world {
     /* all processes */
     int64_t (*now_ns)(struct mob_world *w);             /* CLOCK_BOOTTIME */
@@ -48,6 +64,9 @@ struct mob_world {
     void (*connect)(struct mob_world *w, uint32_t owner, uint32_t worker);  /* ChannelOpen to both; owner 0: the raylet itself */
     void (*cancel_mark)(struct mob_world *w, uint32_t process, uint64_t task, uint32_t attempt);   /* in its page */
     size_t (*queued)(struct mob_world *w, uint64_t link);                   /* bytes that wait to be written */
+    bool (*memory)(struct mob_world *w, struct mob_memory *ret);            /* of this node; false: it cannot be read. NULL: nor watched */
+    uint64_t (*resident)(struct mob_world *w, uint32_t process);            /* bytes that a worker and all that it started have for
+                                                                                themselves: nothing of the store */
 };
 
 #endif

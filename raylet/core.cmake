@@ -19,6 +19,8 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/node_resources.c
     ${CMAKE_CURRENT_LIST_DIR}/lease.c
     ${CMAKE_CURRENT_LIST_DIR}/pool.c
+    ${CMAKE_CURRENT_LIST_DIR}/pressure.c
+    ${CMAKE_CURRENT_LIST_DIR}/victim.c
     ${CMAKE_CURRENT_LIST_DIR}/template.c
     ${CMAKE_CURRENT_LIST_DIR}/recall.c
     ${CMAKE_CURRENT_LIST_DIR}/borrowed.c

@@ -22,6 +22,7 @@
 #include "raylet/node_resources.h"
 #include "raylet/poll.h"
 #include "raylet/pool.h"
+#include "raylet/pressure.h"
 #include "raylet/process.h"
 #include "raylet/proxy.h"
 #include "raylet/question.h"
@@ -50,6 +51,7 @@ struct mob_raylet {
     struct node_resources resources;    /* what the node owns, and what of it is free */
     struct leases leases;               /* what is lent */
     struct pool pool;                   /* worker processes */
+    struct pressure pressure;           /* memory of the node, and who is ended for it */
     struct recalls recalls;             /* leases asked back */
     struct claim claim;                 /* of a demand that waits at the head */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */

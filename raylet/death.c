@@ -84,6 +84,7 @@ static void say_lease_over(struct mob_raylet *r, const struct lease *l, const st
         write_certificate(r, p, exit, mob_cancel_signalled(l->worker, m.task, m.attempt) ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED,
                           &cause);
     cause.attempt = (int32_t)m.attempt;
+    m.beyond_ask = l->beyond_ask;
     mob_wire_put_error(&error, &cause);
     mob_wire_put_address(&worker, p->address);
     m.lease = l->number;
@@ -180,6 +181,7 @@ void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const str
         record_end(r, p);
     p->worker = NULL;
     bury_owner(r, p);
+    mob_pressure_process_gone(r, process);
     p->page = NULL;
     mob_process_forget(r, p);
     if (w == NULL) {

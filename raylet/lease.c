@@ -79,7 +79,7 @@ bool mob_lease_make(struct mob_raylet *r, struct want *w)
     struct share share;
     struct lease *l;
 
-    if (!mob_pool_may_lend(r, w->kind) || !mob_node_resources_take(&r->resources, &w->shape.resources, &share))
+    if (mob_pressure_holds(r) || !mob_pool_may_lend(r, w->kind) || !mob_node_resources_take(&r->resources, &w->shape.resources, &share))
         return false;
     l = mob_new(struct lease);
     l->number = ++r->leases.next;
@@ -202,6 +202,7 @@ void mob_lease_grant(struct mob_raylet *r, struct lease *l, struct worker *worke
     mob_list_append(&r->leases.held, &l->in_line);
     if (owner.node != r->self.node)
         l->proxy = mob_proxy_create(r, l);
+    mob_pressure_granted(r, l);
     mob_pool_connect(r, worker, l->proxy != NULL ? 0 : owner.process);
     say_assign(r, l);
     say_grant(r, l, mob_claim_granted(r, w));

@@ -29,6 +29,8 @@ struct lease {
     struct proxy *proxy;                /* the owner is on another node; else NULL */
     bool tell_owner;                    /* ENDING: LeaseOver is due when the worker is reaped */
     bool owner_gone;                    /* ... and not only out of reach: what it owns here goes with the lease */
+    uint64_t memory_before;             /* asked for memory: what its worker had when it began */
+    bool beyond_ask;                    /* ENDING: it had more than that and what it asked for */
     struct mob_error why;               /* ENDING: code not MOB_OK: instead of the death certificate */
     struct mob_link of_want;
     struct mob_link in_line;            /* MATCHING: waits in its kind; HELD: in leases.held */

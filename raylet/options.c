@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/world.h"
 
 #define MEMORY_PERCENT 70
 #define STORE_PERCENT 30
@@ -24,6 +25,8 @@ static const struct option flags[] = {
     { "resources", required_argument, NULL, 'r' },   { "gpus", required_argument, NULL, 'g' },
     { "labels", required_argument, NULL, 'l' },      { "store-bytes", required_argument, NULL, 's' },
     { "object-spilling-directory", required_argument, NULL, 'o' },
+    { "memory-limit", required_argument, NULL, 'm' }, { "memory-reserve", required_argument, NULL, 'e' },
+    { "strict-memory", no_argument, NULL, 'S' },
     { "driver-only", no_argument, NULL, 'd' },       { "ready-fd", required_argument, NULL, 'R' },
     { "private-fd", required_argument, NULL, 'P' },  { "in-front", no_argument, NULL, 'f' },
     { NULL, 0, NULL, 0 },
@@ -41,6 +44,29 @@ static int parse_number(const char *flag, const char *text, uint64_t max, uint64
         return mob_error_set(err, MOB_ERR_INVALID, "--%s %s: it takes a number from 0 to %" PRIu64, flag, text, max);
     *ret = n;
     return 0;
+}
+
+static int parse_bytes(const char *name, const char *text, uint64_t *ret, struct mob_error *err)
+{
+    int64_t bytes;
+
+    if (mob_bytes_parse(name, text, 0, INT64_C(1) << 50, &bytes, err) < 0)
+        return -1;
+    *ret = (uint64_t)bytes;
+    return 0;
+}
+
+/* What flags say is in the environment of whoever starts a private cluster. */
+static void read_environment(struct mob_raylet_options *o, struct mob_error *err)
+{
+    const char *limit = getenv("MOBULA_MEMORY_LIMIT"), *reserve = getenv("MOBULA_MEMORY_RESERVE");
+    const char *strict = getenv("MOBULA_STRICT_MEMORY");
+
+    o->memory_strict = strict != NULL && strcmp(strict, "1") == 0;
+    if (limit != NULL)
+        parse_bytes("MOBULA_MEMORY_LIMIT", limit, &o->memory_limit, err);
+    if (reserve != NULL)
+        parse_bytes("MOBULA_MEMORY_RESERVE", reserve, &o->memory_reserve, err);
 }
 
 /* "10.0.0.1:6380", "[fe80::1]:6380" */
@@ -106,6 +132,9 @@ static int parse_flag(int flag, const char *word, struct mob_raylet_options *o, 
     case 'l': return mob_labels_parse(optarg, &o->labels, err);
     case 's': return parse_number("store-bytes", optarg, INT64_MAX / MOB_UNITS, &o->store_bytes, err);
     case 'o': o->spill_folder = optarg; return 0;
+    case 'm': return parse_bytes("--memory-limit", optarg, &o->memory_limit, err);
+    case 'e': return parse_bytes("--memory-reserve", optarg, &o->memory_reserve, err);
+    case 'S': o->memory_strict = true; return 0;
     case 'd': o->driver_only = true; return 0;
     case 'f': o->in_front = true; return 0;
     case 'R':
@@ -124,7 +153,8 @@ int mob_options_parse(int argc, char **argv, struct mob_raylet_options *ret, str
     struct mob_error first = { 0 };
     int flag;
 
-    *ret = (struct mob_raylet_options){ .ready_fd = -1, .private_fd = -1 };
+    *ret = (struct mob_raylet_options){ .ready_fd = -1, .private_fd = -1, .memory_reserve = MOB_MEMORY_RESERVE };
+    read_environment(ret, &first);
     optind = 0;
     opterr = 0;
     while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1) {

@@ -19,6 +19,9 @@ struct mob_raylet_options {
     size_t gpu_count;
     bool gpus_given;
     uint64_t store_bytes;
+    uint64_t memory_limit;              /* of all workers; 0: none */
+    uint64_t memory_reserve;            /* kept free: as mob_memory_reserve() takes it; 0: not watched */
+    bool memory_strict;
     const char *spill_folder;           /* NULL: nothing was said */
     bool driver_only;
     int ready_fd, private_fd;           /* whose end ends the raylet; -1: none */

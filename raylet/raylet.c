@@ -30,6 +30,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     mob_node_resources_init(&r->resources, config->driver_only ? &nothing : &config->resources, config->gpus);
     mob_leases_init(r);
     mob_pool_init(r);
+    mob_pressure_init(r);
     mob_proxies_init(r);
     mob_stages_init(r);
     mob_polls_init(r);
@@ -166,6 +167,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = mob_membership_tick(r);
     next = earlier(next, mob_routes_tick(r));
     next = earlier(next, mob_pool_tick(r));
+    next = earlier(next, mob_pressure_tick(r));
     next = earlier(next, mob_cancel_tick(r));
     next = earlier(next, mob_proxies_tick(r));
     next = earlier(next, mob_recall_tick(r));

@@ -30,6 +30,9 @@ struct mob_raylet_config {
     int64_t headless_ms;                /* without its head for so long: give up (60,000) */
     int64_t idle_worker_ms;             /* a warm worker beyond the CPU count is ended after this (1,000) */
     int64_t cancel_grace_ms;            /* flag -> SIGTERM, and SIGTERM -> SIGKILL (5,000) */
+    uint64_t memory_limit;              /* of all workers and what they started; 0: none */
+    uint64_t memory_reserve;            /* of the node's, kept free, as mob_memory_reserve() takes it; 0: it is not watched */
+    bool memory_strict;                 /* a task that has more memory than it asked for is ended */
     struct mob_store *store;            /* the node's; NULL in simulations without big objects */
     const char *session_dir;
     /* Facts for the shell. */

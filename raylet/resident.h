@@ -25,6 +25,8 @@ struct mob_resident {
     /* a worker's */
     pid_t pid;                          /* as we see it; 0: not started, or reaped */
     uint64_t nonce;
+    bool forked;                        /* from its job's template */
+    struct mob_weight weight;
     uint32_t gpus[MOB_GPUS_MAX];
     size_t gpu_count;
     uint32_t program_node;              /* serves its program, if it is not here */

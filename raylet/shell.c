@@ -100,6 +100,9 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
     c->headless_ms = HEADLESS_MS;
     c->idle_worker_ms = IDLE_WORKER_MS;
     c->cancel_grace_ms = CANCEL_GRACE_MS;
+    c->memory_limit = o->memory_limit;
+    c->memory_reserve = o->memory_reserve;
+    c->memory_strict = o->memory_strict;
     c->store = s->store;
     c->session_dir = s->session;
     c->registered = mob_session_registered;

@@ -10,6 +10,8 @@ add_library(mob_raylet_shell STATIC
     ${CMAKE_CURRENT_LIST_DIR}/output.c
     ${CMAKE_CURRENT_LIST_DIR}/logs.c
     ${CMAKE_CURRENT_LIST_DIR}/options.c
+    ${CMAKE_CURRENT_LIST_DIR}/gauge.c
+    ${CMAKE_CURRENT_LIST_DIR}/weight.c
     ${CMAKE_CURRENT_LIST_DIR}/family.c
     ${CMAKE_CURRENT_LIST_DIR}/guard.c)
 target_link_libraries(mob_raylet_shell PUBLIC mob_common)

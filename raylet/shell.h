@@ -9,12 +9,14 @@
 #include "objstore/bulk.h"
 #include "objstore/store.h"
 #include "raylet/channels.h"
+#include "raylet/gauge.h"
 #include "raylet/guard.h"
 #include "raylet/local.h"
 #include "raylet/logs.h"
 #include "raylet/options.h"
 #include "raylet/program.h"
 #include "raylet/raylet.h"
+#include "raylet/weight.h"
 #include "rpc/rpc.h"
 
 struct mob_shell {
@@ -35,6 +37,8 @@ struct mob_shell {
     struct mob_map residents;           /* local processes by their number: resident.c */
     struct mob_map residents_by_pid;    /* workers by their pid, as we see it */
     struct mob_forks *forks;            /* the templates that workers are forked from: fork.c */
+    struct mob_gauge gauge;             /* of the node's memory */
+    struct mob_relatives relatives;     /* for the memory of workers */
     struct mob_channels channels;       /* our own doorbell */
     struct mob_raylet_config config;
     struct mob_raylet *core;

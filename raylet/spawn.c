@@ -187,6 +187,7 @@ static void started(struct mob_resident *r, pid_t pid, int pidfd)
     r->shown_pid = mob_spawn_shown_pid(pid, pidfd);
     if (pidfd >= 0)
         close(pidfd);
+    mob_weight_offer(r->shown_pid);
     char *name = mob_printf("worker-%u-%u", r->number, r->shown_pid);
     r->output = mob_output_create(r->shell->loop, r->out_fd, r->err_fd, r->shell->logs, name, &driver);
     r->out_fd = r->err_fd = -1;
@@ -307,6 +308,7 @@ void mob_spawn_plainly(struct mob_resident *r)
 void mob_spawn_forked(struct mob_resident *r, pid_t pid)
 {
     assert(r->machine.now == MOB_RESIDENT_ASKED);
+    r->forked = true;
     started(r, pid, (int)syscall(SYS_pidfd_open, pid, 0));
 }
 

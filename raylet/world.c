@@ -148,12 +148,26 @@ static void cancel_mark(struct mob_world *w, uint32_t process, uint64_t task, ui
         kill_process(w, process, SIGINT);
 }
 
+static bool memory(struct mob_world *w, struct mob_memory *ret)
+{
+    return mob_gauge_read(&shell_of(w)->gauge, mob_now_ns(), ret);
+}
+
+static uint64_t resident(struct mob_world *w, uint32_t process)
+{
+    struct mob_shell *s = shell_of(w);
+    struct mob_resident *r = mob_resident_find(s, process);
+
+    return r != NULL && r->pid != 0 ? mob_weight_read(&r->weight, &s->relatives, r->shown_pid, r->forked, mob_now_ns()) : 0;
+}
+
 void mob_world_init(struct mob_shell *s)
 {
+    s->gauge = (struct mob_gauge){ .root = "", .reserve = s->options->memory_reserve };
     s->world = (struct mob_world){
         .now_ns = now_ns, .random = random_number, .send = send_frame, .hang_up = hang_up, .dial = dial,
         .spawn = spawn_worker, .prepare = prepare_workers, .kill = kill_process, .connect = connect_processes,
-        .cancel_mark = cancel_mark, .queued = queued,
+        .cancel_mark = cancel_mark, .queued = queued, .memory = memory, .resident = resident,
     };
 }
 

@@ -220,7 +220,8 @@ void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const
     ret->body_size = (uint32_t)body_size;
     ret->attempt = t->attempt;
     ret->returns = t->returns;
-    ret->flags = (uint16_t)((mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0) | (t->streams ? MOB_TASK_STREAM : 0));
+    ret->flags = (uint16_t)((mob_owner_task_urgent(o, t) ? MOB_TASK_URGENT : 0) | (t->streams ? MOB_TASK_STREAM : 0)
+                            | (t->once ? MOB_TASK_ONCE : 0));
     ret->first = (uint16_t)first;
     ret->had = had;
 }

@@ -208,6 +208,7 @@ static void page_begin(struct mob_executor *e, const struct mob_task_frame *fram
 
     atomic_store_explicit(&page->task, frame->task, memory_order_relaxed);
     atomic_store_explicit(&page->attempt, frame->attempt, memory_order_relaxed);
+    atomic_store_explicit(&page->once, frame->flags & MOB_TASK_ONCE, memory_order_relaxed);
     atomic_store_explicit(&page->claimed_ns, e->started_ns, memory_order_release);
     atomic_store_explicit(&page->state, MOB_WORKER_RUNNING, memory_order_release);
 }

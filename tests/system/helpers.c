@@ -200,7 +200,7 @@ void fill_pattern(void *data, size_t size, uint64_t seed)
 int main(int argc, char **argv)
 {
     const struct scene *tables[] = { scenes_calls, scenes_failures, scenes_places, scenes_cancel, scenes_deaths, scenes_refs, scenes_taken,
-                                     scenes_transfer, scenes_streams };
+                                     scenes_transfer, scenes_streams, scenes_memory };
     const char *resources = getenv("MOBULA_ADDRESS") == NULL ? getenv("TASKS_PRIVATE") : NULL;
     struct mob_init_options options = { .size = sizeof options, .resources = resources, .name = "tasks" };
     struct mob_error err;

@@ -2,7 +2,7 @@
 # The driver of the system tests. Its name begins as our daemons' do, so that lib.sh finds what it leaves.
 if(TARGET mobula)
     add_executable(test_system_tasks helpers.c tasks.c scenes_calls.c scenes_failures.c scenes_places.c scenes_cancel.c scenes_deaths.c scenes_refs.c
-                   scenes_taken.c scenes_transfer.c scenes_streams.c)
+                   scenes_taken.c scenes_transfer.c scenes_streams.c scenes_memory.c)
     set_target_properties(test_system_tasks PROPERTIES OUTPUT_NAME mobula-tasks RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_link_libraries(test_system_tasks PRIVATE mobula Threads::Threads)
 endif()

@@ -28,7 +28,7 @@ struct scene {
     int (*run)(char **words);           /* returns 0; ends the program with fail_at() */
 };
 extern const struct scene scenes_calls[], scenes_failures[], scenes_places[], scenes_cancel[], scenes_deaths[], scenes_refs[];
-extern const struct scene scenes_taken[], scenes_transfer[], scenes_streams[];
+extern const struct scene scenes_taken[], scenes_transfer[], scenes_streams[], scenes_memory[];
 
 _Noreturn void fail_at(const char *file, int line, const char *what, const struct mob_error *err);
 #define CHECK(condition) \

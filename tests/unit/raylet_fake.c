@@ -90,6 +90,29 @@ static size_t world_queued(struct mob_world *w, uint64_t link)
     return link == fake_of(w)->slow ? fake_of(w)->slow_queued : 0;
 }
 
+static bool world_memory(struct mob_world *w, struct mob_memory *ret)
+{
+    struct fake *f = fake_of(w);
+
+    f->memory_looks++;
+    *ret = f->memory;
+    return f->memory.limit > 0;
+}
+
+static uint64_t world_resident(struct mob_world *w, uint32_t process)
+{
+    return fake_of(w)->process[process].resident;
+}
+
+void fake_watch_memory(struct fake *f)
+{
+    f->world.memory = world_memory;
+    f->world.resident = world_resident;
+    f->config.memory_reserve = MOB_MEMORY_RESERVE;
+    f->memory.limit = UINT64_C(16) << 30;
+    mob_copy(f->memory.of, sizeof f->memory.of, "the machine's");
+}
+
 static void on_over(void *arg, const struct mob_error *why)
 {
     ((struct fake *)arg)->over = *why;
@@ -107,7 +130,7 @@ void fake_init(struct fake *f, const char *resources)
 {
     memset(f, 0, sizeof *f);
     f->world = (struct mob_world){ world_now, world_random, world_send, world_hang_up, world_dial, world_spawn, world_prepare,
-                                   world_kill, world_connect, world_mark, world_queued };
+                                   world_kill, world_connect, world_mark, world_queued, NULL, NULL };
     f->wire = mob_wire_create();
     f->now_ns = 1000 * FAKE_MS;
     f->random = 88172645463325252ull;

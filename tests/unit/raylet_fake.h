@@ -18,6 +18,7 @@ struct fake_process {
     struct mob_address job;
     uint32_t gpus[8];
     size_t gpu_count;
+    uint64_t resident;                  /* what world->resident() answers */
     struct mob_page page;
 };
 
@@ -39,6 +40,8 @@ struct fake {
     struct fake_process *process;       /* by number */
     uint32_t spawned, connected;
     bool prepares;                      /* what world->prepare() answers */
+    struct mob_memory memory;           /* what world->memory() answers; limit 0: it cannot be read */
+    uint32_t memory_looks;
     uint64_t hung_up, dialed, dialed_head;      /* the last */
     uint32_t dials, hang_ups;
     uint64_t slow;                      /* a link on which slow_queued bytes wait */
@@ -52,6 +55,8 @@ struct fake {
     struct mob_hash executable;
 };
 
+/* The core asks world->memory() and world->resident(). Between init and start. */
+void fake_watch_memory(struct fake *f);
 /* Not joined yet. Change f->config between init and start. */
 void fake_init(struct fake *f, const char *resources);
 void fake_start(struct fake *f);
