@@ -80,6 +80,35 @@ hosts_are_mortal() {
         expect "$lab" netem h2
         wait_until 5 reaches h0 h2
     fi
+    networks_are_spoilt
+}
+
+# can LAB'S WORDS: false where this kernel cannot.
+can() {
+    local status=0
+    "$lab" "$@" 2>/dev/null || status=$?
+    [ "$status" = 0 ] || expect_eq "$status" 77 "$*"
+    return "$status"
+}
+
+networks_are_spoilt() {
+    if can lose h1 100; then
+        expect reaches_not h0 h1
+        expect reaches_not h1 h0
+        expect "$lab" lose h1 0
+        expect reaches h0 h1
+    fi
+    if can deafen h1 h0; then
+        expect reaches_not h0 h1
+        expect reaches h2 h1
+        expect "$lab" hear h1 h0
+        expect reaches h0 h1
+    fi
+    if can slow h1 8kbit; then
+        expect on h1 sh -c 'tc qdisc show dev eth0 | grep -q "tbf.*8Kbit"'
+        expect "$lab" slow h1 0
+        expect_not on h1 sh -c 'tc qdisc show dev eth0 | grep -q tbf'
+    fi
 }
 
 case ${1:-} in

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chaos.c FOLDER SEED PATIENCE -- the driver of the chaos run (chaos.sh): trees of nested tasks, some in flight at any time, each of a value
+ * that is known beforehand, while somebody kills, freezes and cuts off what computes them. It goes on until FOLDER/stop is there, then ends
+ * what it has begun. Any other value, any error that has no right to be, a tree that takes longer than PATIENCE seconds: status 1, and a
+ * word on what it waits for.
+ *
+ * A tree is a task `grow` whose children are other trees, numbers, large values from the store of whichever node made them, values put by
+ * the task itself, streams, references that travel within values, and tasks that are cancelled. What a child is follows from its seed.
+ *
+ * Who may fail? Tasks are tried again for ever. A value that was put dies with the process that put it, so what a child put may be lost:
+ * whoever reads it asks for it anew, and counts it. All else must be a value. */
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mobula.h>
+
+#define TREES 6
+#define DEPTH 3
+#define CHILDREN 5
+#define LARGE_MIN (128 << 10)
+#define LARGE_MAX (2 << 20)
+#define AGAIN_MAX 100
+
+enum kind { GROW, LEAF, LARGE, PUT, STREAM, CARRIED, IDLE, KINDS };
+
+struct order {
+    uint64_t seed;
+    uint32_t depth;
+};
+
+struct crop {
+    uint64_t value;
+    uint32_t tasks, again;              /* in the whole tree: its tasks; what had to be asked for anew */
+};
+
+struct child {
+    enum kind kind;
+    struct order order;
+    struct mob_ref *ref;
+    struct mob_items *items;
+    unsigned again;
+};
+
+/* -- what follows from a seed ------------------------------------------------------------------------------------------------ */
+
+static uint64_t mix(uint64_t seed, uint64_t n)
+{
+    uint64_t x = seed + (n + 1) * UINT64_C(0x9E3779B97F4A7C15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+    return x ^ x >> 31;
+}
+
+static size_t large_size(uint64_t seed) { return LARGE_MIN + mix(seed, 1) % (LARGE_MAX - LARGE_MIN) / 8 * 8; }
+static uint64_t item_count(uint64_t seed) { return 1 + mix(seed, 2) % 20; }
+static unsigned child_count(const struct order *o) { return 2 + (unsigned)(mix(o->seed, 3) % (CHILDREN - 1)); }
+
+static void fill(uint64_t *words, size_t size, uint64_t seed)
+{
+    for (size_t i = 0; i < size / 8; i++)
+        words[i] = seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+}
+
+static uint64_t digest_of(const uint64_t *words, size_t size)
+{
+    uint64_t hash = size;
+
+    for (size_t i = 0; i < size / 8; i++)
+        hash = (hash ^ words[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static void plan(const struct order *parent, unsigned i, struct child *ret)
+{
+    uint64_t seed = mix(parent->seed, 100 + i);
+    enum kind kind = (enum kind)(mix(seed, 4) % (KINDS + 2));
+
+    if (kind >= KINDS)                  /* trees are of more use than all else */
+        kind = GROW;
+    if (kind == GROW && parent->depth == 0)
+        kind = LEAF;
+    *ret = (struct child){ .kind = kind, .order = { seed, parent->depth - (kind == GROW) } };
+}
+
+static uint64_t large_value(uint64_t seed)
+{
+    size_t size = large_size(seed);
+    uint64_t *words = malloc(size), hash;
+
+    fill(words, size, seed);
+    hash = digest_of(words, size);
+    free(words);
+    return hash;
+}
+
+static struct crop expected(const struct order *o)
+{
+    struct crop crop = { .value = o->seed, .tasks = 1 };
+
+    for (unsigned i = 0; i < child_count(o); i++) {
+        struct crop got = { .value = 0, .tasks = 1 };
+        struct child c;
+        plan(o, i, &c);
+        if (c.kind == GROW)
+            got = expected(&c.order);
+        else if (c.kind == LEAF)
+            got.value = mix(c.order.seed, 5);
+        else if (c.kind == STREAM)
+            for (uint64_t n = 0; n < item_count(c.order.seed); n++)
+                got.value += mix(c.order.seed, n);
+        else if (c.kind != IDLE)
+            got.value = large_value(c.order.seed);
+        crop.value = mix(crop.value, got.value);
+        crop.tasks += got.tasks;
+    }
+    return crop;
+}
+
+/* -- the tasks --------------------------------------------------------------------------------------------------------------- */
+
+static int order_of(struct mob_task *t, struct order *ret, struct mob_error *err)
+{
+    return mob_arg_copy(t, 0, ret, sizeof *ret, err);
+}
+
+static void nap(uint64_t seed)
+{
+    poll(NULL, 0, (int)(mix(seed, 6) % 30));
+}
+
+static int leaf(struct mob_task *t, struct mob_error *err)
+{
+    struct order o;
+
+    if (order_of(t, &o, err) < 0)
+        return -1;
+    nap(o.seed);
+    return mob_return(t, 0, MOB_BYTES(&(uint64_t){ mix(o.seed, 5) }, sizeof(uint64_t)), err);
+}
+MOB_TASK(leaf)
+
+static int large(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_buffer *b;
+    struct order o;
+
+    if (order_of(t, &o, err) < 0 || (b = mob_create(large_size(o.seed), err)) == NULL)
+        return -1;
+    fill(mob_buffer_data(b), large_size(o.seed), o.seed);
+    nap(o.seed);
+    return mob_return_buffer(t, 0, b, err);
+}
+MOB_TASK(large)
+
+static struct mob_ref *put_large(uint64_t seed, struct mob_error *err)
+{
+    struct mob_buffer *b = mob_create(large_size(seed), err);
+
+    if (b == NULL)
+        return NULL;
+    fill(mob_buffer_data(b), large_size(seed), seed);
+    return mob_seal(b, err);
+}
+
+/* Its result is small and carries a reference to a large value, which this worker owns. */
+static int carry(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_ref *ref;
+    struct order o;
+    int rc;
+
+    if (order_of(t, &o, err) < 0 || (ref = put_large(o.seed, err)) == NULL)
+        return -1;
+    rc = mob_return(t, 0, MOB_BYTES_REFS("carried", 7, &ref, 1), err);
+    mob_ref_drop(ref);
+    return rc;
+}
+MOB_TASK(carry)
+
+static int digest(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_view view;
+    uint64_t hash;
+
+    if (mob_arg(t, 0, &view, err) < 0)
+        return -1;
+    hash = digest_of(view.data, view.size);
+    return mob_return(t, 0, MOB_BYTES(&hash, sizeof hash), err);
+}
+MOB_TASK(digest)
+
+static int count(struct mob_task *t, struct mob_error *err)
+{
+    struct order o;
+
+    if (order_of(t, &o, err) < 0)
+        return -1;
+    for (uint64_t n = 0; n < item_count(o.seed); n++) {
+        nap(mix(o.seed, n) & 7);
+        if (mob_yield(t, MOB_BYTES(&(uint64_t){ mix(o.seed, n) }, sizeof(uint64_t)), err) < 0)
+            return -1;
+    }
+    return mob_return(t, 0, MOB_BYTES(NULL, 0), err);
+}
+MOB_TASK(count)
+
+static int idle(struct mob_task *t, struct mob_error *err)
+{
+    while (!mob_cancelled(t))
+        poll(NULL, 0, 5);
+    return mob_fail(err, 1, "told to stop");
+}
+MOB_TASK(idle)
+
+/* -- a task's children ------------------------------------------------------------------------------------------------------- */
+
+static struct mob_fn *function(const char *name, bool here, const char *resources, struct mob_error *err)
+{
+    struct mob_options o = { .size = sizeof o, .max_retries = -1, .resources = resources, .strategy = here ? NULL : "spread" };
+
+    return mob_fn(name, &o, err);
+}
+
+static struct mob_ref *call(const char *name, const struct order *o, struct mob_value arg, struct mob_error *err)
+{
+    struct mob_fn *fn = function(name, mix(o->seed, 7) % 3 == 0, strcmp(name, "idle") == 0 ? "" : NULL, err);
+    struct mob_ref *ref = NULL;
+
+    if (fn != NULL)
+        mob_call(fn, &arg, 1, &ref, err);
+    mob_fn_destroy(fn);
+    return ref;
+}
+
+/* The digest of a large value, by a task that has it as its argument; consumes `value`. */
+static struct mob_ref *digested(struct mob_ref *value, const struct order *o, struct mob_error *err)
+{
+    struct mob_ref *ref = value != NULL ? call("digest", o, MOB_REF(value), err) : NULL;
+
+    mob_ref_drop(value);
+    return ref;
+}
+
+static int start(struct child *c, struct mob_error *err)
+{
+    static const char *const names[KINDS] = { "grow", "leaf", "large", NULL, "count", "carry", "idle" };
+    const struct order *o = &c->order;
+    struct mob_value arg = MOB_BYTES(o, sizeof *o);
+
+    if (c->kind == STREAM) {
+        struct mob_fn *fn = function("count", false, NULL, err);
+        c->items = fn != NULL ? mob_call_items(fn, &arg, 1, err) : NULL;
+        mob_fn_destroy(fn);
+        return c->items != NULL ? 0 : -1;
+    }
+    if (c->kind == PUT)
+        c->ref = digested(put_large(o->seed, err), o, err);
+    else if (c->kind == LARGE)
+        c->ref = digested(call("large", o, arg, err), o, err);
+    else
+        c->ref = call(names[c->kind], o, arg, err);
+    return c->ref != NULL ? 0 : -1;
+}
+
+static int finish_stream(struct child *c, uint64_t *ret_value, struct mob_error *err)
+{
+    struct mob_ref *ref;
+    uint64_t sum = 0, one;
+    int rc;
+
+    while ((rc = mob_items_next(c->items, MOB_FOREVER, &ref, err)) == 1) {
+        rc = mob_get_copy(ref, MOB_FOREVER, &one, sizeof one, err);
+        mob_ref_drop(ref);
+        if (rc < 0)
+            break;
+        sum += one;
+    }
+    mob_items_close(c->items);
+    c->items = NULL;
+    if (rc == 0)
+        *ret_value = sum;
+    return rc;
+}
+
+/* What a child put is read here, where its maker may be gone. */
+static int finish_carried(struct child *c, uint64_t *ret_value, struct mob_error *err)
+{
+    struct mob_view outer, inner;
+    struct mob_ref *ref;
+    int rc;
+
+    if (mob_get(c->ref, MOB_FOREVER, &outer, err) < 0)
+        return -1;
+    ref = mob_view_ref(&outer, 0, err);
+    mob_view_release(&outer);
+    if (ref == NULL)
+        return -1;
+    if ((rc = mob_get(ref, MOB_FOREVER, &inner, err)) == 0) {
+        *ret_value = digest_of(inner.data, inner.size);
+        mob_view_release(&inner);
+    }
+    mob_ref_drop(ref);
+    return rc;
+}
+
+static int finish_idle(struct child *c, uint64_t *ret_value, struct mob_error *err)
+{
+    struct mob_view view;
+
+    if (mob_cancel(c->ref, mix(c->order.seed, 8) % 2 == 0, err) < 0)
+        return -1;
+    if (mob_get(c->ref, MOB_FOREVER, &view, err) == 0)
+        return mob_fail(err, 1, "a task that was cancelled has a value");
+    *ret_value = 0;
+    return err->code == MOB_ERR_CANCELLED ? 0 : -1;
+}
+
+static int finish_once(struct child *c, struct crop *ret, struct mob_error *err)
+{
+    *ret = (struct crop){ .tasks = 1 };
+    switch (c->kind) {
+    case GROW: return mob_get_copy(c->ref, MOB_FOREVER, ret, sizeof *ret, err);
+    case STREAM: return finish_stream(c, &ret->value, err);
+    case CARRIED: return finish_carried(c, &ret->value, err);
+    case IDLE: return finish_idle(c, &ret->value, err);
+    default: return mob_get_copy(c->ref, MOB_FOREVER, &ret->value, sizeof ret->value, err);
+    }
+}
+
+/* May this child fail so? What its maker put is gone with its maker. */
+static bool may_fail(const struct child *c, const struct mob_error *err)
+{
+    bool lost = err->code == MOB_ERR_OBJECT_LOST || err->code == MOB_ERR_NODE_DIED;
+
+    return (c->kind == CARRIED && (lost || err->code == MOB_ERR_OWNER_DIED)) || (c->kind == LARGE && lost);
+}
+
+static int finish(struct child *c, struct crop *ret, struct mob_error *err)
+{
+    int rc;
+
+    while ((rc = finish_once(c, ret, err)) < 0 && may_fail(c, err) && c->again++ < AGAIN_MAX) {
+        mob_ref_drop(c->ref);
+        if (start(c, err) < 0)
+            return -1;
+    }
+    mob_ref_drop(c->ref);
+    c->ref = NULL;
+    ret->again += c->again;
+    return rc;
+}
+
+static int grow(struct mob_task *t, struct mob_error *err)
+{
+    struct child children[CHILDREN + 1];
+    struct mob_error why = { 0 };
+    struct crop crop = { .tasks = 1 };
+    struct order o;
+
+    if (order_of(t, &o, err) < 0)
+        return -1;
+    crop.value = o.seed;
+    for (unsigned i = 0; i < child_count(&o); i++) {
+        plan(&o, i, &children[i]);
+        if (start(&children[i], &why) < 0)
+            return mob_fail(err, 1, "cannot call a child of kind %d: %s", (int)children[i].kind, why.text);
+    }
+    for (unsigned i = 0; i < child_count(&o); i++) {
+        struct crop got;
+        if (finish(&children[i], &got, &why) < 0)
+            return mob_fail(err, 2, "a child of kind %d ended with code %d: %s", (int)children[i].kind, (int)why.code, why.text);
+        crop.value = mix(crop.value, got.value);
+        crop.tasks += got.tasks;
+        crop.again += got.again;
+    }
+    return mob_return(t, 0, MOB_BYTES(&crop, sizeof crop), err);
+}
+MOB_TASK(grow)
+
+/* -- the driver -------------------------------------------------------------------------------------------------------------- */
+
+struct tree {
+    struct order order;
+    struct mob_ref *ref;
+    time_t since;
+};
+
+static time_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+static _Noreturn void give_up(const struct tree *t, const char *what, const struct mob_error *err)
+{
+    char why[4096] = "";
+
+    fprintf(stderr, "chaos: tree %" PRIx64 ", %lld s old: %s: code %d: %s\n", t->order.seed, (long long)(now() - t->since), what,
+            err != NULL ? (int)err->code : 0, err != NULL ? err->text : "");
+    if (err == NULL && mob_explain(t->ref, why, sizeof why, NULL) == 0)
+        fprintf(stderr, "%s\n", why);
+    exit(1);
+}
+
+static void plant(struct tree *t, uint64_t seed, struct mob_waitset *set)
+{
+    struct mob_error err = { 0 };
+
+    *t = (struct tree){ .order = { seed, DEPTH }, .since = now() };
+    t->ref = call("grow", &t->order, MOB_BYTES(&t->order, sizeof t->order), &err);
+    if (t->ref == NULL || mob_waitset_add(set, t->ref, t, &err) < 0)
+        give_up(t, "cannot call it", &err);
+}
+
+static void harvest(struct tree *t, struct crop *total)
+{
+    struct crop got, wanted = expected(&t->order);
+    struct mob_error err = { 0 };
+
+    if (mob_get_copy(t->ref, 0, &got, sizeof got, &err) < 0)
+        give_up(t, "it failed", &err);
+    if (got.value != wanted.value || got.tasks != wanted.tasks)
+        give_up(t, "another value", &err);
+    total->tasks += got.tasks;
+    total->again += got.again;
+    total->value++;
+    mob_ref_drop(t->ref);
+    t->ref = NULL;
+}
+
+/* The trees that are to come end when `stop` is there. Its file says how many there have been, for whoever looks. */
+static void run(const char *folder, uint64_t seed, time_t patience, struct crop *total)
+{
+    struct mob_error err = { 0 };
+    struct mob_waitset *set = mob_waitset_create(&err);
+    struct tree trees[TREES], *t;
+    uint64_t planted = 0;
+    char stop[4096];
+    struct mob_ref *ref;
+    void *user;
+    int rc;
+
+    snprintf(stop, sizeof stop, "%s/stop", folder);
+    for (; planted < TREES; planted++)
+        plant(&trees[planted], mix(seed, planted), set);
+    while ((rc = mob_waitset_next(set, 1000, &ref, &user, &err)) != 0) {
+        for (unsigned i = 0; i < TREES; i++)
+            if (trees[i].ref != NULL && now() - trees[i].since > patience)
+                give_up(&trees[i], "it does not end", NULL);
+        if (rc < 0)
+            continue;
+        mob_ref_drop(ref);
+        harvest(t = user, total);
+        if (access(stop, F_OK) != 0)
+            plant(t, mix(seed, planted++), set);
+    }
+    mob_waitset_destroy(set);
+}
+
+int main(int argc, char **argv)
+{
+    struct mob_init_options options = { .size = sizeof options, .name = "chaos", .quiet = 1 };
+    struct mob_error err = { 0 };
+    struct crop total = { 0 };
+
+    if (mob_init(argc, argv, &options, &err) < 0 || argc != 4) {
+        fprintf(stderr, "chaos: cannot start: %s\n", err.text);
+        return 2;
+    }
+    run(argv[1], strtoull(argv[2], NULL, 10), atoi(argv[3]), &total);
+    mob_shutdown();
+    printf("chaos: %" PRIu64 " trees of %u tasks have the right values; %u values were lost with their makers and asked for anew\n",
+           total.value, total.tasks, total.again);
+    return 0;
+}
