@@ -65,9 +65,9 @@ struct mob_runtime *mob_runtime_lock_soon(void)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec++;
-    return !foreign && pthread_mutex_timedlock(&the_runtime.lock, &until) == 0 ? &the_runtime : NULL;
+    return !foreign && pthread_mutex_clocklock(&the_runtime.lock, CLOCK_MONOTONIC, &until) == 0 ? &the_runtime : NULL;
 }
 
 void mob_runtime_unlock(struct mob_runtime *r)

@@ -84,11 +84,12 @@ static int keeps(char **words)
     return 0;
 }
 
-/* floods FOLDER COUNT: gates that run here and there, and COUNT tasks queued behind them; never ends by itself. */
+/* floods FOLDER COUNT: gates that run here and there, large values, and COUNT tasks queued behind them; never ends by itself. */
 static int floods(char **words)
 {
     struct mob_options spread = { .size = sizeof spread, .strategy = "spread" };
     uint64_t count = strtoull(words[1], NULL, 10), word = 1;
+    static char bytes[4 << 20];
     struct mob_error err;
     struct mob_fn *echo = mob_fn("echo", NULL, &err);
     struct mob_ref *ref;
@@ -98,6 +99,7 @@ static int floods(char **words)
         char name[32];
         snprintf(name, sizeof name, "flood%d", i);
         call_gate("grandparent", &spread, words[0], name);
+        CHECK(mob_put(bytes, sizeof bytes, &err) != NULL);
     }
     await_file(words[0], "flood0", ".started");
     for (uint64_t i = 0; i < count; i++)

@@ -24,6 +24,11 @@ xargs grep -nE '\b(TODO|FIXME|XXX)\b' <"$folder/code" /dev/null | grep -v 'tests
 xargs grep -LE 'SPDX-License-Identifier: Apache-2.0' <"$folder/code" | grep -v '\.proto$' | sed 's/$/: no SPDX line/' >>"$broken" || true
 # Each system test has a number of its own.
 sed -n 's,^tests/system/\([0-9]*\)-.*\.sh$,\1,p' "$folder/all" | uniq -d | sed 's,^,tests/system: two tests have the number ,' >>"$broken"
+# The wall clock is for people: it is read where these say so, and nothing waits by it.
+grep -E '^(common|rpc|objstore|head|raylet|worker|cli|python)/' "$folder/c" |
+    xargs grep -nE 'CLOCK_REALTIME|gettimeofday|[^_a-z]time\(|mob_wall_ns\(|pthread_(cond|rwlock)_timed|pthread_mutex_timedlock|sem_timedwait' |
+    grep -vE '^(common/(log|loop)\.c|head/(events|world)\.c|worker/init\.c|[a-z]+/[a-z_]+\.h):|gpr_inf_future' |
+    sed 's/$/: by the wall clock?/' >>"$broken" || true
 # What README says where it is, is there.
 grep -oE '`[a-z]+(/[a-z_]+)+\.[ch]`' README.md | tr -d '`' | sort -u | while read -r file; do
     [ -f "$file" ] || echo "README.md: $file is not there" >>"$broken"
