@@ -6,6 +6,7 @@
  * Raylets notice the loss of their links; nothing is told. An end like that is the cluster's: its state goes, too. A head that is killed
  * leaves it, and one that is started on it goes on.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
@@ -17,6 +18,8 @@
 #include "common/log.h"
 #include "common/token.h"
 #include "head/shell.h"
+
+#define LOOK_NS INT64_C(1000000000)
 
 static int read_number(const char *text, long max, long *ret)
 {
@@ -79,10 +82,22 @@ static void say(int fd, json_t *line)
     json_decref(line);
 }
 
+static int enter_session(struct shell *s, struct mob_error *err)
+{
+    char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE];
+    int lock;
+
+    if (mob_paths_run(run, err) < 0 || mob_paths_session(run, s->record.cluster, s->record.ip, session, err) < 0
+        || mob_paths_enter(session, &lock, err) < 0)
+        return -1;
+    s->session_lock = lock;
+    mob_copy(s->session, sizeof s->session, session);
+    return 0;
+}
+
 static int make_session(struct shell *s, const uint8_t cluster[16], struct mob_error *err)
 {
     struct mob_daemon_record *r = &s->record;
-    char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE];
 
     mob_copy(r->role, sizeof r->role, "head");
     mob_copy(r->ip, sizeof r->ip, s->options.ip);
@@ -90,12 +105,7 @@ static int make_session(struct shell *s, const uint8_t cluster[16], struct mob_e
     for (int i = 0; i < 16; i++)
         snprintf(r->cluster + 2 * i, 3, "%02x", cluster[i]);
     r->is_private = s->options.private_fd >= 0 && !s->options.in_front;
-    if (mob_identity_of(getpid(), &r->process, err) < 0 || mob_paths_run(run, err) < 0)
-        return -1;
-    if (mob_paths_session(run, r->cluster, r->ip, session, err) < 0 || mob_paths_enter(session, &s->session_lock, err) < 0)
-        return -1;
-    mob_copy(s->session, sizeof s->session, session);
-    return 0;
+    return mob_identity_of(getpid(), &r->process, err) < 0 ? -1 : enter_session(s, err);
 }
 
 static char *record_path(const struct shell *s)
@@ -112,6 +122,34 @@ static void remove_session(struct shell *s)
     mob_paths_leave(s->session, s->session_lock);
 }
 
+static int write_record(struct shell *s, struct mob_error *err)
+{
+    char *path = record_path(s);
+    int written = mob_record_write(path, &s->record, err);
+
+    free(path);
+    return written;
+}
+
+/* Without its record nobody on this machine finds the head, to ask it or to stop it: if somebody removed it, it is made again. */
+static int64_t look_for_record(void *arg)
+{
+    struct shell *s = arg;
+    char *path = record_path(s);
+    struct mob_error err;
+    int lock = s->session_lock;
+
+    if (access(path, F_OK) < 0 && errno == ENOENT) {
+        mob_warn("somebody has removed %s: it is written again", path);
+        if (enter_session(s, &err) < 0 || write_record(s, &err) < 0)
+            mob_error_log("%s", err.text);
+        if (s->session_lock != lock)
+            close(lock);
+    }
+    free(path);
+    return mob_now_ns() + LOOK_NS;
+}
+
 static int64_t tick(void *arg)
 {
     return mob_head_tick(((struct shell *)arg)->head);
@@ -122,8 +160,6 @@ static int start(struct shell *s, struct mob_error *err)
     struct mob_events_config events = { .folder = s->session, .reply = shell_reply, .queued = shell_queued, .arg = s };
     struct mob_head_config head;
     char token_path[MOB_PATH_SIZE], token[MOB_TOKEN_SIZE];
-    char *path;
-    int written;
 
     shell_world_init(s);
     if (mob_token_path(s->options.token_file, token_path, err) < 0 || mob_token_load(token_path, token, err) < 0)
@@ -142,15 +178,14 @@ static int start(struct shell *s, struct mob_error *err)
     if (s->state != NULL && mob_state_file_load(s->state, s->head, err) < 0)
         return -1;
     s->ticker = mob_ticker_create(s->loop, tick, s);
-    path = record_path(s);
-    written = mob_record_write(path, &s->record, err);
-    free(path);
-    return written;
+    s->looker = mob_ticker_create(s->loop, look_for_record, s);
+    return write_record(s, err);
 }
 
 static void finish(struct shell *s)
 {
     mob_ticker_destroy(s->ticker);
+    mob_ticker_destroy(s->looker);
     mob_rpc_destroy(s->rpc);            /* before what its callbacks use */
     s->rpc = NULL;
     mob_events_destroy(s->events);

@@ -35,7 +35,7 @@ struct shell {
     bool stopping;                      /* by question: ends when the answer's link does */
     struct mob_head *head;
     bool served;                        /* it came up; so what ends now is the cluster */
-    struct mob_ticker *ticker;
+    struct mob_ticker *ticker, *looker;
 };
 
 /* world.c: what the core is given, and what it is told. */

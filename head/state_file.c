@@ -350,8 +350,17 @@ static int commit(struct state_file *f, int kind, uint64_t key, const void *byte
 /* Somebody has removed it, or its folder: what is written there now nobody would find. */
 static int begin_anew(struct state_file *f, struct mob_error *err)
 {
-    mob_warn("%s is gone: the head's state is written anew", f->path);
+    int length = (int)(strrchr(f->path, '/') != NULL ? strrchr(f->path, '/') - f->path : 0);
+    char *folder = mob_printf("%.*s", length, f->path);
+    bool there = length == 0 || access(folder, F_OK) == 0;
+
     disconnect(f);
+    if (!there)                         /* a disk that was unmounted? then a new one in its place would be a state without a past */
+        mob_error_set(err, MOB_ERR_SYSTEM, "the folder of the head's state is gone: mount it, or make it again: mkdir -m 700 %s", folder);
+    free(folder);
+    if (!there)
+        return -1;
+    mob_warn("%s is gone: the head's state is written anew", f->path);
     return connect(f, err) < 0 ? -1 : note_start(f, true, err);
 }
 

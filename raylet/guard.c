@@ -11,7 +11,8 @@
  *   - without, orphans become the guard's (PR_SET_CHILD_SUBREAPER), and it kills them when the raylet has ended.
  * What is not promised: without namespaces, when guard and raylet are both killed, what workers have started lives on.
  *
- * The raylet's exit code is the guard's. It is started again only if it says so: it was declared dead, and joins as a new node.
+ * The raylet's exit code is the guard's. It is started again only if it says so: it was declared dead, or its session folder was removed,
+ * and it joins as a new node.
  * Files of the session are removed here, so that they are gone even when the raylet was killed.
  */
 #include "raylet/guard.h"
@@ -222,6 +223,6 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
         clear_away(notes);
         if (code != MOB_GUARD_AGAIN)
             return code;
-        mob_warn("the raylet was declared dead; it joins again as a new node");
+        mob_warn("the raylet joins again as a new node");
     }
 }

@@ -5,7 +5,7 @@
 
 #include "common/paths.h"
 
-#define MOB_GUARD_AGAIN 77              /* exit code of a raylet that was declared dead: it joins again, as a new node */
+#define MOB_GUARD_AGAIN 77              /* exit code of a raylet that joins again, as a new node */
 
 /* What the raylet has made and the guard clears away, in memory that both see. "": nothing (yet). */
 struct mob_guard_notes {

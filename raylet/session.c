@@ -8,6 +8,9 @@
  * Several raylets may share a session: a driver's own beside the node's, or those of several drivers. A number is never used twice, so
  * none touches the files of another. The lock on the folder is held from before the first file until this process is gone
  * (common/paths.h).
+ *
+ * Somebody may remove the folder all the same. Then no process could say Hello any more, and nobody would find the raylet to stop it: it
+ * looks each second, and ends, to join again as a new node with a new folder.
  */
 #include <assert.h>
 #include <errno.h>
@@ -22,6 +25,8 @@
 #include "common/log.h"
 #include "common/record.h"
 #include "raylet/shell.h"
+
+#define LOOK_NS INT64_C(1000000000)
 
 static void say_ready(int fd, json_t *line)
 {
@@ -78,6 +83,17 @@ static int write_record(struct mob_shell *s, const char *cluster, struct mob_err
     return mob_record_write(s->notes->record, &record, err);
 }
 
+static int64_t look_for_socket(void *shell)
+{
+    struct mob_shell *s = shell;
+
+    if (!s->ending && access(s->socket_path, F_OK) < 0 && errno == ENOENT) {
+        mob_error_log("somebody has removed %s: this node ends", s->socket_path);
+        mob_shell_end(s, MOB_GUARD_AGAIN);
+    }
+    return mob_now_ns() + LOOK_NS;
+}
+
 static int open_session(struct mob_shell *s, const char *cluster, uint32_t node, struct mob_error *err)
 {
     char run[MOB_PATH_SIZE], session[MOB_PATH_SIZE], logs[MOB_PATH_SIZE];
@@ -94,6 +110,7 @@ static int open_session(struct mob_shell *s, const char *cluster, uint32_t node,
     mob_copy(s->socket_path, sizeof s->socket_path, s->notes->socket);
     if (mob_local_listen(s->local, s->socket_path, err) < 0 || write_record(s, cluster, err) < 0)
         return -1;
+    mob_ticker_create(s->loop, look_for_socket, s);
     mob_copy(s->session, sizeof s->session, session);   /* the ready line is due: no more refusals on it */
     return 0;
 }
