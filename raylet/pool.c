@@ -11,9 +11,10 @@
  *   ENDING    told to end (END_NS later killed), or killed: waits to be reaped
  *   GONE      reaped: freed
  *
- * A lease that finds no idle worker waits in its kind's line. At most one worker a CPU is starting at a time, so that a burst of
- * leases does not become a burst of execs. Workers that nobody waits for yet are started at a driver's Hello, or when the world is prepared
- * for their start (world->prepare). A worker with GPUs is started for one lease, with its indices, and ended after it.
+ * A lease that finds no idle worker waits in its kind's line. At most one worker a CPU is starting at a time, and STARTING_MAX, so that a
+ * burst of leases does not become a burst of execs: each is waited for, and meanwhile no beat leaves this node. Workers that nobody waits
+ * for yet are started at a driver's Hello, or when the world is prepared for their start (world->prepare). A worker with GPUs is started
+ * for one lease, with its indices, and ended after it.
  *
  * A program that cannot be started must not spin: after a failure its kind rests, longer each time, its waiting leases give their
  * resources back, and their owners are told why. One that this node can never run (`unfit`: built for another machine) is not tried
@@ -28,6 +29,7 @@
 #include "raylet/core.h"
 
 #define WORKERS_MAX 4096
+#define STARTING_MAX 32
 #define BLOCKED_MAX 1024
 #define START_NS (30000 * MS)
 #define END_NS (1000 * MS)
@@ -235,7 +237,7 @@ static void start_for_kind(struct mob_raylet *r, struct kind *k, uint32_t at_onc
 
 void mob_pool_start_next(struct mob_raylet *r)
 {
-    uint32_t at_once = mob_node_resources_cpus(&r->resources);
+    uint32_t cpus = mob_node_resources_cpus(&r->resources), at_once = cpus < STARTING_MAX ? cpus : STARTING_MAX;
     struct kind *k;
 
     if (r->over)

@@ -109,6 +109,20 @@ static int floods(char **words)
         pause_ms(1000);
 }
 
+/* crowds FOLDER COUNT: so many tasks on as many workers; a line of the file "crowd" for each start; all must pass. */
+static int crowds(char **words)
+{
+    int count = atoi(words[1]);
+    struct mob_ref **refs = calloc((size_t)count, sizeof *refs);
+
+    for (int i = 0; i < count; i++)
+        refs[i] = call_gate("crowd", NULL, words[0], "crowd");
+    for (int i = 0; i < count; i++)
+        CHECK(take_u64(refs[i]) == 1);
+    free(refs);
+    return 0;
+}
+
 /* works FOLDER: task after task, each right, until "stop" is there. */
 static int works(char **words)
 {
@@ -128,6 +142,7 @@ const struct scene scenes_deaths[] = {
     { "stands", "FOLDER FUNCTION COUNT STRATEGY RETRIES CODE", stands },
     { "keeps", "FOLDER IP", keeps },
     { "floods", "FOLDER COUNT", floods },
+    { "crowds", "FOLDER COUNT", crowds },
     { "works", "FOLDER", works },
     { 0 },
 };

@@ -347,6 +347,20 @@ static int grandparent(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(grandparent)
 
+/* One of very many: it looks seldom. */
+static int crowd(struct mob_task *t, struct mob_error *err)
+{
+    struct gate gate;
+
+    if (mob_arg_copy(t, 0, &gate, sizeof gate, err) < 0)
+        return -1;
+    append_line(gate.folder, gate.name, "start");
+    while (!file_there(gate.folder, "open", ""))
+        pause_ms(500);
+    return return_u64(t, 1, err);
+}
+MOB_TASK(crowd)
+
 /* Leaves a line for each start. */
 static int touch(struct mob_task *t, struct mob_error *err)
 {

@@ -72,6 +72,18 @@ START_TEST(test_prestart_and_reaping)
 }
 END_TEST
 
+/* Each start takes a moment in which no beat leaves the node: however many CPUs, some are started, the next when these are up. */
+START_TEST(test_very_many_are_started_in_turn)
+{
+    fake_open(&f, "CPU=40");
+    fake_driver(&f);
+    ck_assert_uint_eq(starting(), 32);
+    fake_all_up(&f);
+    ck_assert_uint_eq(alive(), 40);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_only_who_waits_gets_a_worker_while_the_world_prepares)
 {
     fake_open(&f, "CPU=3");
@@ -364,7 +376,7 @@ START_TEST(test_worker_that_hangs_at_its_start_is_killed)
 }
 END_TEST
 
-UNIT_MAIN("raylet_pool", test_an_idle_worker_that_is_needed_stays, test_prestart_and_reaping,
+UNIT_MAIN("raylet_pool", test_an_idle_worker_that_is_needed_stays, test_prestart_and_reaping, test_very_many_are_started_in_turn,
           test_only_who_waits_gets_a_worker_while_the_world_prepares, test_blocked_cpu, test_deep_chain,
           test_blocked_worker_dies, test_gpus, test_fractions_leave_whole_gpus_whole,
           test_gpu_ask_is_given_up_while_its_worker_starts, test_program_that_does_not_start, test_program_that_can_never_run_here,
