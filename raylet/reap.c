@@ -25,6 +25,7 @@
 #include "raylet/fork.h"
 #include "raylet/resident.h"
 
+#define STRANGERS_CALM 8
 #define TURN_NS INT64_C(100000000)
 
 static int64_t cpu_ns(const struct rusage *use)
@@ -70,9 +71,17 @@ static bool reap_one(struct mob_shell *s, int wait)
     return true;
 }
 
+static bool is_stranger(struct mob_shell *s, pid_t child)
+{
+    return mob_map_get(&s->residents_by_pid, (uint64_t)child) == NULL && mob_fork_find(s->forks, child) == NULL;
+}
+
+/* Many may fork faster than they are killed one by one. As process 1 we can stop all of the namespace by one call, and let those go on that
+ * are ours. Then the strangers are killed, whose children become ours and are strangers, until none is left; then all others go on. */
 void mob_reap_strangers(struct mob_shell *s)
 {
-    size_t count;
+    size_t count, strangers = 0;
+    bool now_frozen = false;
 
     if (mob_programs_checking(s->programs) > 0)
         return;                         /* a child of its own, in another thread: comes again when that is done */
@@ -81,9 +90,20 @@ void mob_reap_strangers(struct mob_shell *s)
         return;                         /* comes again with the last answer, or when the template ends */
     pid_t *children = mob_family_children(s->residents_by_pid.count + mob_forks_count(s->forks), &count);
     for (size_t i = 0; i < count; i++)
-        if (mob_map_get(&s->residents_by_pid, (uint64_t)children[i]) == NULL && mob_fork_find(s->forks, children[i]) == NULL)
+        strangers += is_stranger(s, children[i]);
+    if (!s->frozen && strangers > STRANGERS_CALM)
+        now_frozen = s->frozen = getpid() == 1 && kill(-1, SIGSTOP) == 0;
+    for (size_t i = 0; i < count; i++) {
+        if (is_stranger(s, children[i]))
             kill(children[i], SIGKILL);
+        else if (now_frozen)
+            kill(children[i], SIGCONT);
+    }
     free(children);
+    if (s->frozen && strangers == 0) {
+        s->frozen = false;
+        kill(-1, SIGCONT);
+    }
 }
 
 static void reap_again(struct mob_posted *posted);

@@ -45,6 +45,7 @@ struct mob_shell {
     struct mob_ticker *ticker;
     uv_signal_t child_signal, term_signal, int_signal;
     bool strangers_wait;                /* they were not looked for while somebody was forked */
+    bool frozen;                        /* all that are no workers are stopped, until the last stranger is gone: reap.c */
     bool reaping_posted;
     struct mob_posted reaping;          /* more dead children than one turn buries */
 
