@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 205-thousand-deaths.sh -- 1,000 workers of a node are killed by one call, each in the middle of its task: the node lives, another driver of
+# 208-thousand-deaths.sh -- 1,000 workers of a node are killed by one call, each in the middle of its task: the node lives, another driver of
 # another node gets its values meanwhile, and each task starts again and passes.
 . "$(dirname "$0")/tasks.sh"
 in_lab 2 "$@"
