@@ -105,6 +105,8 @@ struct mob_init_options {
                                  * one that runs */
     int fold_ms;                /* lines that several workers print within so many ms are printed once, and counted; 0: each is printed */
     const char *fold_not, *fold_away;   /* extended regular expressions of lines that are never folded, or not printed at all; NULL */
+    int (*stop)(void);          /* NULL, or asked ten times a second by a thread that waits for room in the store: not 0: its call fails with
+                                 * MOB_ERR_TIMEOUT, and leaves nothing behind */
 };
 
 /* Join a cluster, or start a private one that ends with this process. Call it first in main(): in a worker process (the same
@@ -275,6 +277,7 @@ int mob_wait_nodes(size_t count, int64_t timeout_ms, struct mob_error *err);
 struct mob_self {
     size_t size;
     char process[40], node[40], job[40], ip[64], head[80];
+    int64_t explain_ms;         /* a get that has waited so long prints why; 0: none does */
 };
 int mob_self(struct mob_self *ret_self, struct mob_error *err);
 /* Any question that `mobula` asks the head: "status", "nodes", "jobs", "tasks", "timeline", "memory". argument: JSON, or "". The answer is

@@ -254,6 +254,7 @@ int mob_self(struct mob_self *ret_self, struct mob_error *err)
     snprintf(self.job, sizeof self.job, "%u.%u", r->job.node, r->job.process);
     mob_copy(self.ip, sizeof self.ip, r->ip);
     mob_copy(self.head, sizeof self.head, r->head);
+    self.explain_ms = r->explain_ns / 1000000;
     mob_leave(r);
     memcpy(ret_self, &self, self.size < sizeof self ? self.size : sizeof self);
     return 0;

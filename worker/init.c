@@ -290,6 +290,7 @@ static int come_in(struct mob_runtime *r, const struct mob_init_options *o, stru
         r->cluster_of_ours = started;
     }
     r->quiet = o->quiet != 0;
+    r->stop = o->stop;
     r->explain_ns = r->worker || r->quiet ? 0 : explain_after_ns();
     if (rc < 0 || greet(r, &at, o, err) < 0)
         return -1;

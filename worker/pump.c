@@ -19,7 +19,8 @@
  *
  * A task's thread that sleeps tells the raylet (Blocked), so that its CPU can be lent: once a wait, and only when it really
  * sleeps. At once, if it waits for a task of its own; after 20 ms, if it asked another process for what is most often there, as
- * its arguments and its function are: who got the CPU would keep it for a whole task. Not at all, if it waits for room in the store.
+ * its arguments and its function are: who got the CPU would keep it for a whole task. Not at all, if it waits for room in the store;
+ * such a call comes back before its time if the program wants it, which is asked now and then.
  */
 #include <assert.h>
 #include <errno.h>
@@ -37,6 +38,7 @@
 #define REST_MIN_NS 1000000
 #define REST_MAX_NS 100000000
 #define SETTLE_TURNS 8
+#define STOP_LOOK_NS 100000000          /* how often the program is asked whether it wants a call back that waits */
 #define TICK_MS 1
 
 /* -- small ------------------------------------------------------------------------------------------------------------------- */
@@ -154,7 +156,7 @@ static void pause_a_little(void)
 /* There is nothing to wait for any more. */
 static bool is_over(const struct mob_runtime *r, const struct mob_wait *w)
 {
-    return w->done || r->state != MOB_RUNTIME_UP || (w->heeds && r->cancelled);
+    return w->done || w->stopped || r->state != MOB_RUNTIME_UP || (w->heeds && r->cancelled);
 }
 
 /* Look at the page for 25 µs at most, without the lock. True if something came. A spin that lost its core to another thread is
@@ -302,18 +304,39 @@ static void hand_over(struct mob_runtime *r)
     }
 }
 
+/* The program may take locks of its own to answer, and others hold those while they call us: so without our lock, and without the role. */
+static void ask_to_stop(struct mob_runtime *r, struct mob_wait *w)
+{
+    bool stop;
+
+    mob_list_remove(&w->link);
+    hand_over(r);
+    mob_runtime_unlock(r);
+    stop = r->stop() != 0;
+    pthread_mutex_lock(&r->lock);
+    w->stopped = stop;
+    mob_list_append(&r->waits, &w->link);
+}
+
 bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns)
 {
+    bool asks = w->may_stop && r->stop != NULL;
+
     if (w->done)
         return true;
     mob_list_append(&r->waits, &w->link);
     while (!is_over(r, w)) {
+        int64_t look_ns = asks ? mob_runtime_now() + STOP_LOOK_NS : MOB_NEVER;
+        int64_t until_ns = look_ns < deadline_ns ? look_ns : deadline_ns;
+
         if (r->pump == NULL)
-            pump(r, w, deadline_ns);
+            pump(r, w, until_ns);
         else
-            follow(r, w, deadline_ns);
+            follow(r, w, until_ns);
         if (deadline_ns != MOB_NEVER && mob_runtime_now() >= deadline_ns)
             break;
+        if (asks && !is_over(r, w) && mob_runtime_now() >= look_ns)
+            ask_to_stop(r, w);
     }
     mob_list_remove(&w->link);
     unblock(r, w);

@@ -41,6 +41,7 @@ struct mob_wait {
     bool blocked;                       /* it is a task's, and the raylet was told that it sleeps */
     int64_t keeps_ns;                   /* how long it sleeps before the raylet is told; MOB_NEVER: it is not */
     int64_t since_ns;                   /* when it began to sleep; 0: not yet */
+    bool may_stop, stopped;             /* its call may come back before its time; it does, as the program wants that */
 };
 
 #define MOB_KEEPS_CPU_NS 20000000       /* of what is asked of somebody who most often answers at once */
@@ -56,6 +57,7 @@ struct mob_runtime {
     char ip[64], head[80];
     struct mob_hash executable;
     bool worker, quiet, can_spin, fold_said;
+    int (*stop)(void);                  /* of the program (struct mob_init_options); NULL: nothing stops a call */
     int pid;
     pthread_t main_thread;              /* a worker's: runs the tasks */
 
@@ -150,7 +152,8 @@ void mob_wait_init(struct mob_wait *w);
 void mob_wait_done(struct mob_runtime *r, struct mob_wait *w);
 /* The state changed: all who wait look at it. */
 void mob_wait_wake_all(struct mob_runtime *r);
-/* Wait, with the lock held before and after (not meanwhile). False: the time is over, or everything ends, or it heeds a cancel. */
+/* Wait, with the lock held before and after (not meanwhile). False: the time is over, or everything ends, or it heeds a cancel, or the
+ * program stops it. */
 bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns);
 /* A worker between tasks: until there may be something to claim. */
 void mob_wait_idle(struct mob_runtime *r);

@@ -14,6 +14,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "worker/value.h"
+
 #define FETCH_TRIES_MAX 100
 
 struct store_call {
@@ -64,13 +66,14 @@ int mob_store_room(struct mob_runtime *r, const struct mob_object_id *id, uint64
     struct store_call call = { .room = { .id = *id, .size = mob_packed_size(size, count) } };
 
     mob_wait_init(&call.wait);
+    call.wait.may_stop = true;
     call.wait.keeps_ns = MOB_NEVER;     /* who ran instead would want room, too */
     mob_list_append(&r->store_calls, &call.link);
     send_create(r, &call.room, call.room.size - size);
     mob_wait_until(r, &call.wait, MOB_NEVER);
     mob_list_remove(&call.link);
-    if (!call.wait.done)
-        return mob_error_set(err, MOB_ERR_INVALID, "mob_shutdown() was called meanwhile");
+    if (!call.wait.done)                /* if it is stopped: mob_store_call_created() gives back what comes later */
+        return mob_wait_ended(r, "the program stopped the call, which waited for room in the store", err);
     if (call.why.code != MOB_OK) {
         if (err != NULL)
             *err = call.why;

@@ -117,6 +117,10 @@ DLL_LOCAL void core_task_init(void);
 DLL_LOCAL PyObject *core_call(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_put(PyObject *self, PyObject *object);
+/* Room in the store for what is packed; Ctrl-C, or the cancel of the task, is seen while it waits. NULL: the exception is set. */
+DLL_LOCAL struct mob_buffer *core_create(const struct packing *p);
+/* For struct mob_init_options: has SIGINT come, and nobody handled it yet? */
+DLL_LOCAL int core_stop(void);
 DLL_LOCAL PyObject *core_wait(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_cancel(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count);

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* get.c -- values of objects, new objects, and waiting. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core.h"
 
@@ -12,7 +9,6 @@ static const char not_refs[] = "Invalid type of object refs, %S, is given. 'obje
 static const char not_waitable[] = "wait() expected a list of mobula.ObjectRef or mobula.ObjectRefGenerator, got a list with %S";
 
 #define LOOKS 16
-#define EXPLAIN_SECONDS 30
 #define EXPLAIN_TEXT 16384
 #define SIGNALS_MS 100                  /* a driver that waits looks for Ctrl-C this often */
 
@@ -49,14 +45,13 @@ static int wait_first(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted
     return ready < 0 || (first < count && ready >= wanted) ? ready : wait_all(refs, count, wanted, timeout_ms, ret_ready);
 }
 
-/* After how long a get of a driver says on its terminal what it waits for, in ms; 0: never. As mob_get() has it, which waits in short
- * pieces here and so never gets that far. */
+/* After how long a get of a driver says on its terminal what it waits for, in ms; 0: never. The library has it for mob_get(), which waits
+ * in short pieces here and so never gets that far. */
 static int64_t tell_after_ms(void)
 {
-    const char *said = getenv("MOBULA_EXPLAIN_SECONDS");
-    double seconds = said != NULL ? strtod(said, NULL) : EXPLAIN_SECONDS;
+    struct mob_self self = { .size = sizeof self };
 
-    return !core_in_worker && isatty(STDERR_FILENO) && seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1e3) : 0;
+    return core_in_worker || mob_self(&self, NULL) < 0 ? 0 : self.explain_ms;
 }
 
 static void tell_why(struct mob_ref **refs, Py_ssize_t count, int64_t waited_ms)
@@ -144,14 +139,45 @@ static struct mob_ref *put_small(const struct packing *p, struct mob_error *err)
     return mob_put_refs(bytes, p->size, p->carried, p->carried_count, err);
 }
 
-static struct mob_ref *put_large(const struct packing *p, struct mob_error *err)
+int core_stop(void)
 {
-    struct mob_ref *ref = NULL;
+    PyGILState_STATE gil;
+    int stop;
+
+    if (!Py_IsInitialized())
+        return 0;
+    gil = PyGILState_Ensure();
+    stop = PyOS_InterruptOccurred();
+    if (stop)
+        PyErr_SetInterrupt();           /* to ask is to forget: core_create() handles it */
+    PyGILState_Release(gil);
+    return stop;
+}
+
+struct mob_buffer *core_create(const struct packing *p)
+{
+    struct mob_error err;
     struct mob_buffer *b;
 
-    Py_BEGIN_ALLOW_THREADS
-    b = mob_create_refs(p->size, p->carried, p->carried_count, err);
-    Py_END_ALLOW_THREADS
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS
+        b = mob_create_refs(p->size, p->carried, p->carried_count, &err);
+        Py_END_ALLOW_THREADS
+        if (b != NULL)
+            return b;
+        if (PyErr_CheckSignals() < 0)
+            return NULL;
+        if (err.code != MOB_ERR_TIMEOUT)
+            return core_raise(&err), NULL;
+    }
+}
+
+/* NULL: the exception is set, or there is *err. */
+static struct mob_ref *put_large(const struct packing *p, struct mob_error *err)
+{
+    struct mob_buffer *b = core_create(p);
+    struct mob_ref *ref;
+
     if (b == NULL)
         return NULL;
     core_pack_write(p, mob_buffer_data(b));
@@ -172,7 +198,9 @@ PyObject *core_put(PyObject *self, PyObject *object)
         return NULL;
     ref = p.size <= 1024 ? put_small(&p, &err) : put_large(&p, &err);
     core_pack_fini(&p);
-    return ref != NULL ? core_ref_new(ref) : core_raise(&err);
+    if (ref == NULL && !PyErr_Occurred())
+        core_raise(&err);
+    return ref != NULL ? core_ref_new(ref) : NULL;
 }
 
 /* Items from ... to - 1 of the one at the end of the other. */

@@ -24,7 +24,7 @@ static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
 /* init(address, token_file, resources, name, object_store_bytes, quiet, program, fold in ms, expressions not to fold, and to leave out) */
 static PyObject *init(PyObject *self, PyObject *args)
 {
-    struct mob_init_options o = { .size = sizeof o };
+    struct mob_init_options o = { .size = sizeof o, .stop = core_stop };
     struct mob_error err;
     Py_ssize_t size;
     long long bytes;

@@ -100,10 +100,7 @@ static int return_packed(struct mob_task *t, size_t i, const struct packing *p, 
         core_pack_write(p, small);
         return mob_return(t, i, MOB_BYTES_REFS(small, p->size, p->carried, p->carried_count), err);
     }
-    Py_BEGIN_ALLOW_THREADS
-    b = mob_create_refs(p->size, p->carried, p->carried_count, err);
-    Py_END_ALLOW_THREADS
-    if (b == NULL)
+    if ((b = core_create(p)) == NULL)
         return -1;
     core_pack_write(p, mob_buffer_data(b));
     return mob_return_buffer(t, i, b, err);
@@ -112,7 +109,7 @@ static int return_packed(struct mob_task *t, size_t i, const struct packing *p, 
 /* The same as an item of a stream, which may wait until one was read. */
 static int yield_packed(struct mob_task *t, const struct packing *p, struct mob_error *err)
 {
-    struct mob_buffer *b = NULL;
+    struct mob_buffer *b;
     char small[1024];
     int rc = 0;
 
@@ -123,10 +120,7 @@ static int yield_packed(struct mob_task *t, const struct packing *p, struct mob_
         Py_END_ALLOW_THREADS
         return rc;
     }
-    Py_BEGIN_ALLOW_THREADS
-    b = mob_create_refs(p->size, p->carried, p->carried_count, err);
-    Py_END_ALLOW_THREADS
-    if (b == NULL)
+    if ((b = core_create(p)) == NULL)
         return -1;
     core_pack_write(p, mob_buffer_data(b));
     Py_BEGIN_ALLOW_THREADS
@@ -146,7 +140,7 @@ static int yield_object(struct mob_task *t, PyObject *object)
         return -1;
     rc = yield_packed(t, &p, &err);
     core_pack_fini(&p);
-    if (rc < 0 && PyErr_CheckSignals() == 0)
+    if (rc < 0 && !PyErr_Occurred() && PyErr_CheckSignals() == 0)
         core_raise(&err);
     return rc;
 }
@@ -175,7 +169,7 @@ static int return_object(struct mob_task *t, size_t i, enum value_kind kind, PyO
         return -1;
     rc = return_packed(t, i, &p, &err);
     core_pack_fini(&p);
-    if (rc < 0)
+    if (rc < 0 && !PyErr_Occurred())
         core_raise(&err);
     return rc;
 }
@@ -282,7 +276,7 @@ void core_task_init(void)
 /* work(call_function, pack_error, prepare): this process is a worker; never returns. */
 PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    struct mob_init_options o = { .size = sizeof o, .interrupts = 1 };
+    struct mob_init_options o = { .size = sizeof o, .interrupts = 1, .stop = core_stop };
     struct mob_error err;
 
     (void)self;

@@ -97,6 +97,20 @@ class Interrupts(unittest.TestCase):
         self.assertEqual(self.line(), "done")
         self.assertFalse([pid for pid in found if alive(pid)])
 
+    def test_a_put_that_waits_for_room(self):
+        self.start(KERNEL)
+        raylet = self.start_session()[1]
+        for _ in range(3):
+            os.kill(raylet, signal.SIGSTOP)
+            self.run_cell("ready()\nray.put(bytes(96 << 20))")
+            self.assertEqual(self.line(), "ready")
+            self.interrupt()
+            self.assertEqual(self.line(), "interrupted")
+            os.kill(raylet, signal.SIGCONT)
+        self.run_cell("import json\nray.get(ray.put(bytes(200 << 20)))\n"
+                      "print(len(json.loads(ray._core.ask('memory', '', 10000))['nodes'][0]['objects']), flush=True)")
+        self.assertEqual((self.line(), self.line()), ("0", "done"))
+
     def test_init(self):
         self.start(KERNEL)
         for _ in range(5):
