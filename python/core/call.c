@@ -137,6 +137,40 @@ static PyObject *submit_packed(struct fn *f, const struct packing *p, PyObject *
     return result;
 }
 
+/* ship(object, digest): (digest(its value's bytes, the references inside), a reference to it). */
+PyObject *core_ship(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *bytes = NULL, *refs = NULL, *hash = NULL;
+    struct mob_ref *ref = NULL;
+    struct mob_error err;
+    struct packing p;
+
+    (void)self;
+    (void)count;
+    if (core_pack(&p, VALUE_OBJECT, args[0], NULL) < 0)
+        return NULL;
+    bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)p.size);
+    refs = p.refs != NULL ? Py_NewRef(p.refs) : PyList_New(0);
+    if (bytes != NULL && refs != NULL) {
+        core_pack_write(&p, PyBytes_AsString(bytes));
+        hash = PyObject_CallFunctionObjArgs(args[1], bytes, refs, NULL);
+    }
+    if (hash != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        ref = mob_put_refs(PyBytes_AsString(bytes), p.size, p.carried, p.carried_count, &err);
+        Py_END_ALLOW_THREADS
+        if (ref == NULL)
+            core_raise(&err);
+    }
+    core_pack_fini(&p);
+    Py_XDECREF(bytes);
+    Py_XDECREF(refs);
+    if (ref != NULL)
+        return Py_BuildValue("NN", hash, core_ref_new(ref));
+    Py_XDECREF(hash);
+    return NULL;
+}
+
 /* call(fn, function's hash (16 bytes), reference to its pickle, arguments or None, direct references or None): the results. */
 PyObject *core_call(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {

@@ -114,6 +114,7 @@ DLL_LOCAL int core_items_init(PyObject *module);
 /* Takes over the stream. */
 DLL_LOCAL PyObject *core_items_new(struct mob_items *items);
 DLL_LOCAL void core_task_init(void);
+DLL_LOCAL PyObject *core_ship(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_call(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_put(PyObject *self, PyObject *object);

@@ -114,6 +114,7 @@ static PyMethodDef functions[] = {
     { "setup", FAST(setup), METH_FASTCALL, NULL },
     { "init", init, METH_VARARGS, NULL },
     { "shutdown", shut_down, METH_NOARGS, NULL },
+    { "ship", FAST(core_ship), METH_FASTCALL, NULL },
     { "call", FAST(core_call), METH_FASTCALL, NULL },
     { "get", FAST(core_get), METH_FASTCALL, NULL },
     { "put", core_put, METH_O, NULL },

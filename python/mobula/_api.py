@@ -134,9 +134,18 @@ def _pack_arguments(args, kwargs, retry):
 
 
 def _ship(function, name):
-    """(hash, reference) of a function's pickle, which workers fetch once."""
-    data = _serialization.dumps(function)
-    size = len(data[0]) + sum(len(buffer.raw()) for buffer in data[1])
+    """(hash, reference) of a function's value, which workers fetch once."""
+    def digest(data, refs):
+        """Of all that makes it: two may differ in an array that they capture, or in a reference, alone."""
+        _check_size(name, len(data))
+        which = hashlib.blake2b(data, digest_size=16)
+        for ref in refs:
+            which.update(ref.binary())
+        return which.digest()
+    return _core.ship(_serialization.Function(function, name), digest)
+
+
+def _check_size(name, size):
     if size > _FUNCTION_MAX:
         raise ValueError(f"The remote function {name} is too large ({size >> 20} MiB > FUNCTION_SIZE_ERROR_THRESHOLD="
                          f"{_FUNCTION_MAX >> 20} MiB). Check that its definition is not implicitly capturing a large array or other object "
@@ -145,7 +154,6 @@ def _ship(function, name):
         _session.logger.warning("The remote function %s is very large (%d MiB). Check that its definition is not implicitly capturing a "
                                 "large array or other object in scope. Tip: use mobula.put() to put large objects in the object store.",
                                 name, size >> 20)
-    return hashlib.blake2b(data[0], digest_size=16).digest(), _core.put((function, name))
 
 
 @overload

@@ -41,6 +41,16 @@ def dumps(value, call=False):
         raise TypeError(_why_not(value, call, e)) from e
 
 
+class Function:
+    """A function and its name: they arrive as a tuple."""
+
+    def __init__(self, function, name):
+        self.function, self.name = function, name
+
+    def __reduce__(self):
+        return tuple, ((self.function, self.name),)
+
+
 class _Pickler(cloudpickle.CloudPickler):
     def reducer_override(self, value):
         reduced = _reduce(value)
@@ -130,7 +140,9 @@ def _pickled(value, take):
 # -- what cannot be pickled ----------------------------------------------------------------------------------------------------
 
 def _why_not(value, call, error):
-    if call:
+    if isinstance(value, Function):
+        what, culprit = "the function", value.function
+    elif call:
         inner = [(f"the argument {name}", arg) for name, arg in [*enumerate(value[0]), *value[1].items()]]
         what, culprit = next((pair for pair in inner if not _is_picklable(pair[1])), ("the arguments", value))
     else:

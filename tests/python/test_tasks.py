@@ -59,6 +59,14 @@ class Values(unittest.TestCase):
         self.assertEqual(ray.get([times.remote(i) for i in range(3)]), [0, 7, 14])
         self.assertEqual(ray.get(same.remote(lambda: factor))[0][0](), 7)
 
+    def test_functions_that_differ_in_what_they_capture_alone(self):
+        def looks_at(what):
+            return ray.remote(num_cpus=0.1)(lambda: float(numpy.sum(what if isinstance(what, numpy.ndarray) else ray.get(what))))
+        arrays = [numpy.full(1000, i) for i in range(3)]
+        for captured in arrays, [ray.put(array) for array in arrays], [square.remote(i) for i in arrays]:
+            self.assertEqual(ray.get([looks_at(what).remote() for what in captured]),
+                             [float(numpy.sum(ray.get(what) if isinstance(what, ray.ObjectRef) else what)) for what in captured])
+
     def test_references_are_replaced_by_values_only_as_arguments(self):
         ref = ray.put(5)
         self.assertEqual(ray.get(same.remote(ref, key=square.remote(ref))), ((5,), {"key": 25}))
