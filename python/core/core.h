@@ -32,7 +32,7 @@ extern DLL_LOCAL bool core_in_worker;
 struct core_python {
     PyObject *ref_type;                 /* ObjectRef, a subclass of Ref */
     PyObject *make_error;               /* (code, user_code, pid, attempt, function, node, text) -> exception */
-    PyObject *dumps;                    /* (object, is it the arguments of a call) -> (pickle, [buffers]); for what is not plain */
+    PyObject *dumps;                    /* (object, is it the arguments of a call) -> ([pickle's pieces], [buffers]); for what is not plain */
     PyObject *plain_dumps, *loads;      /* of pickle */
     PyObject *raise_value;              /* of a value that is an error: (object) -> exception to raise */
     PyObject *items_type;               /* ObjectRefGenerator, a subclass of Items */
@@ -86,10 +86,10 @@ struct call_head {
 struct packing {
     enum value_kind kind;
     struct call_head call;              /* of a VALUE_CALL; the caller's to fill in before it is written */
-    PyObject *pickle;                   /* bytes; NULL: None */
     PyObject *refs;                     /* a list of the references inside; may be NULL */
-    Py_ssize_t buffer_count;
-    Py_buffer *buffers;
+    Py_buffer *parts, one;              /* the pickle's pieces, none for None, and behind them the buffers; `one` if there is just one */
+    Py_ssize_t part_count, pieces;
+    size_t pickle_size;
     struct mob_ref **carried;           /* of refs, and before them `first` */
     size_t carried_count;
     size_t size;                        /* of the value */

@@ -4,7 +4,8 @@
  *   [ head | size of each buffer, uint64_t each | pickle | buffers, each from a multiple of 64 bytes on ]
  *
  * The buffers are those of pickle's protocol 5 that stand out of band: a numpy array's bytes are copied once, into the value, and are
- * looked at where they stand by whoever unpickles it. References inside are carried beside the bytes (mob_put_refs()), and pickled as
+ * looked at where they stand by whoever unpickles it. The pickle comes in pieces, among them the program's own large bytes objects: they,
+ * too, are copied once, and once more by who unpickles them. References inside are carried beside the bytes (mob_put_refs()), and pickled as
  * their place among them. An object of plain built-in types is pickled by C alone; cloudpickle sees all others. */
 #include <string.h>
 
@@ -12,6 +13,7 @@
 
 #define PLAIN_DEPTH 4
 #define COPY_MAX 4096                   /* bytes of a pickle that are copied rather than pinned */
+#define BYTES_PLAIN (64 << 10)          /* pickle.dumps() copies larger bytes objects, and a pickler that writes pieces does not */
 
 /* References of what is being pickled on this thread. */
 static _Thread_local PyObject *packing_refs;
@@ -28,9 +30,10 @@ static bool is_plain(PyObject *o, int depth)
     PyObject *key, *value;
     Py_ssize_t at = 0;
 
-    if (o == Py_None || type == &PyLong_Type || type == &PyUnicode_Type || type == &PyFloat_Type || type == &PyBool_Type
-        || type == &PyBytes_Type)
+    if (o == Py_None || type == &PyLong_Type || type == &PyUnicode_Type || type == &PyFloat_Type || type == &PyBool_Type)
         return true;
+    if (type == &PyBytes_Type)
+        return PyBytes_Size(o) < BYTES_PLAIN;
     if (depth == PLAIN_DEPTH)
         return false;
     if (type == &PyTuple_Type) {
@@ -65,43 +68,60 @@ Py_ssize_t core_pack_ref(PyObject *ref)
     return PyList_Append(packing_refs, ref) < 0 ? -1 : PyList_Size(packing_refs) - 1;
 }
 
-/* dumps() of Python: the pickle and a list of buffers. */
+static int take_parts(struct packing *p, PyObject *list)
+{
+    for (Py_ssize_t i = 0, n = PyList_Size(list); i < n; i++, p->part_count++)
+        if (PyObject_GetBuffer(PyList_GetItem(list, i), &p->parts[p->part_count], PyBUF_STRIDES) < 0)
+            return -1;
+    return 0;
+}
+
+/* dumps() of Python: lists of the pickle's pieces, and of the buffers. */
 static int pickle_any(struct packing *p, PyObject *object)
 {
     PyObject *of_call = p->kind == VALUE_CALL ? Py_True : Py_False;
-    PyObject *said = PyObject_CallFunctionObjArgs(core_python.dumps, object, of_call, NULL), *buffers;
+    PyObject *said = PyObject_CallFunctionObjArgs(core_python.dumps, object, of_call, NULL), *pieces, *buffers;
+    int rc = -1;
 
     if (said == NULL)
         return -1;
-    p->pickle = Py_NewRef(PyTuple_GetItem(said, 0));
+    pieces = PyTuple_GetItem(said, 0);
     buffers = PyTuple_GetItem(said, 1);
-    Py_ssize_t count = PyList_Size(buffers);
-    p->buffers = count > 0 ? PyMem_Calloc((size_t)count, sizeof *p->buffers) : NULL;
-    if (count > 0 && p->buffers == NULL) {
-        Py_DECREF(said);
-        return PyErr_NoMemory(), -1;
+    p->parts = PyMem_Calloc((size_t)(PyList_Size(pieces) + PyList_Size(buffers)), sizeof *p->parts);
+    if (p->parts == NULL)
+        PyErr_NoMemory();
+    else if (take_parts(p, pieces) == 0) {
+        p->pieces = p->part_count;
+        rc = take_parts(p, buffers);
     }
-    for (; p->buffer_count < count; p->buffer_count++)
-        if (PyObject_GetBuffer(PyList_GetItem(buffers, p->buffer_count), &p->buffers[p->buffer_count], PyBUF_ANY_CONTIGUOUS) < 0)
-            break;
     Py_DECREF(said);
-    return p->buffer_count == count ? 0 : -1;
+    return rc;
+}
+
+static int pickle_plain(struct packing *p, PyObject *object)
+{
+    PyObject *bytes = PyObject_CallFunction(core_python.plain_dumps, "Oi", object, 5);
+    int rc = bytes != NULL ? PyObject_GetBuffer(bytes, &p->one, PyBUF_SIMPLE) : -1;
+
+    Py_XDECREF(bytes);
+    if (rc < 0)
+        return -1;
+    p->parts = &p->one;
+    p->part_count = p->pieces = 1;
+    return 0;
 }
 
 static int pickle(struct packing *p, PyObject *object)
 {
     PyObject *outer_refs = packing_refs;
     bool outer = packing;
-    int rc = 0;
+    int rc;
 
     if (object == Py_None)
         return 0;
     packing = true;
     packing_refs = NULL;
-    if (!is_plain(object, 0))
-        rc = pickle_any(p, object);
-    else if ((p->pickle = PyObject_CallFunction(core_python.plain_dumps, "Oi", object, 5)) == NULL)
-        rc = -1;
+    rc = is_plain(object, 0) ? pickle_plain(p, object) : pickle_any(p, object);
     p->refs = packing_refs;
     packing_refs = outer_refs;
     packing = outer;
@@ -132,46 +152,87 @@ int core_pack(struct packing *p, enum value_kind kind, PyObject *object, struct 
         core_pack_fini(p);
         return -1;
     }
-    p->size = sizeof(struct value_head) + (size_t)p->buffer_count * sizeof(uint64_t);
-    p->size += (size_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0);
-    for (Py_ssize_t i = 0; i < p->buffer_count; i++)
-        p->size = value_aligned(p->size) + (size_t)p->buffers[i].len;
+    for (Py_ssize_t i = 0; i < p->pieces; i++)
+        p->pickle_size += (size_t)p->parts[i].len;
+    p->size = sizeof(struct value_head) + (size_t)(p->part_count - p->pieces) * sizeof(uint64_t) + p->pickle_size;
+    for (Py_ssize_t i = p->pieces; i < p->part_count; i++)
+        p->size = value_aligned(p->size) + (size_t)p->parts[i].len;
     return 0;
+}
+
+/* Runs of `size` bytes, which begin `step` bytes one after the other. */
+static char *copy_runs(char *to, const char *from, Py_ssize_t count, Py_ssize_t step, size_t size)
+{
+#define EACH(size_of_each) \
+    for (; count > 0; count--, from += step, to += (size_of_each)) \
+        memcpy(to, from, (size_of_each))
+    switch (size) {
+    case 1: EACH(1); break;
+    case 2: EACH(2); break;
+    case 4: EACH(4); break;
+    case 8: EACH(8); break;
+    default: EACH(size);
+    }
+#undef EACH
+    return to;
+}
+
+/* Dimensions `dim` to `last` of a part whose elements do not lie one after the other, but for those of the dimensions behind: runs. */
+static char *copy_strided(char *to, const char *from, const Py_buffer *part, int dim, int last, size_t run)
+{
+    if (dim == last)
+        return copy_runs(to, from, part->shape[dim], part->strides[dim], run);
+    for (Py_ssize_t i = 0; i < part->shape[dim]; i++)
+        to = copy_strided(to, from + i * part->strides[dim], part, dim + 1, last, run);
+    return to;
+}
+
+/* Its bytes, in the order of its elements if they do not lie one after the other. */
+static char *write_part(char *at, const Py_buffer *part)
+{
+    size_t run = (size_t)part->itemsize;
+    int last = part->ndim - 1;
+
+    if (PyBuffer_IsContiguous(part, 'A')) {
+        memcpy(at, part->buf, (size_t)part->len);
+        return at + part->len;
+    }
+    while (last > 0 && part->strides[last] == (Py_ssize_t)run)
+        run *= (size_t)part->shape[last--];
+    return copy_strided(at, part->buf, part, 0, last, run);
 }
 
 void core_pack_write(const struct packing *p, void *to)
 {
-    struct value_head head = { .kind = (uint8_t)p->kind, .returns = (uint16_t)p->call.returns, .buffers = (uint32_t)p->buffer_count,
-                         .pickle_size = (uint64_t)(p->pickle != NULL ? PyBytes_Size(p->pickle) : 0),
+    struct value_head head = { .kind = (uint8_t)p->kind, .returns = (uint16_t)p->call.returns,
+                         .buffers = (uint32_t)(p->part_count - p->pieces), .pickle_size = p->pickle_size,
                          .function = { p->call.function[0], p->call.function[1] } };
     uint64_t size;
     char *start = to, *at = memcpy(to, &head, sizeof head);
 
     at += sizeof head;
-    for (Py_ssize_t i = 0; i < p->buffer_count; i++, at += sizeof size) {
-        size = (uint64_t)p->buffers[i].len;
+    for (Py_ssize_t i = p->pieces; i < p->part_count; i++, at += sizeof size) {
+        size = (uint64_t)p->parts[i].len;
         memcpy(at, &size, sizeof size);
     }
-    if (head.pickle_size > 0)
-        memcpy(at, PyBytes_AsString(p->pickle), head.pickle_size);
-    at += head.pickle_size;
-    for (Py_ssize_t i = 0; i < p->buffer_count; i++) {
+    for (Py_ssize_t i = 0; i < p->pieces; i++)
+        at = write_part(at, &p->parts[i]);
+    for (Py_ssize_t i = p->pieces; i < p->part_count; i++) {
         char *from = at;
 
         at = start + value_aligned((size_t)(at - start));
         memset(from, 0, (size_t)(at - from));
-        memcpy(at, p->buffers[i].buf, (size_t)p->buffers[i].len);
-        at += p->buffers[i].len;
+        at = write_part(at, &p->parts[i]);
     }
 }
 
 void core_pack_fini(struct packing *p)
 {
-    for (Py_ssize_t i = 0; i < p->buffer_count; i++)
-        PyBuffer_Release(&p->buffers[i]);
-    PyMem_Free(p->buffers);
+    for (Py_ssize_t i = 0; i < p->part_count; i++)
+        PyBuffer_Release(&p->parts[i]);
+    if (p->parts != &p->one)
+        PyMem_Free(p->parts);
     PyMem_Free(p->carried);
-    Py_CLEAR(p->pickle);
     Py_CLEAR(p->refs);
 }
 

@@ -3,38 +3,28 @@
 
 The C extension pickles objects of plain built-in types by itself, and comes here for all others. What numpy, pandas and pyarrow have goes
 out of band by their own doing, but for numpy's dates, which have no buffer: here they go as the numbers that they are, those of pandas,
-too. torch's tensors and PIL's images pickle their bytes in band, several copies long, and are helped here.
+too. torch's tensors, PIL's images, array.array, numpy's subclasses, and parts of arrays whose elements do not lie one after the other
+pickle their bytes in band, several copies long, and are helped here.
 """
 
 import copyreg
 import inspect
-import io
 import pickle
 import sys
 
 import cloudpickle
 
-_FEW = 512                              # dates that stay in the pickle
-_SMALL = 4096                           # bytes of a tensor that stay in the pickle
+_SMALL = 4096                           # bytes of an array or a tensor that stay in the pickle
 _BAND = 1 << 19                         # bytes of an image at a time
 _DEPTH_MAX, _PARTS_MAX, _SHORT_MAX = 5, 1000, 120
 
 
 def dumps(value, call=False):
-    """(pickle, buffers): the buffers are contiguous ones that stand out of band, and are copied by the caller. call: the value is
-    the (args, kwargs, ...) of one."""
+    """(pieces of the pickle, buffers): large bytes objects of the value are pieces themselves, and the buffers stand out of band; both are
+    copied by the caller. call: the value is the (args, kwargs, ...) of one."""
     buffers = []
-
-    def take(buffer):
-        try:
-            buffer.raw()
-        except BufferError:
-            return True                     # not contiguous: pickle copies it
-        buffers.append(buffer)
-        return False
-
     try:
-        return _pickled(value, take), buffers
+        return _pickled(value, buffers), buffers
     except MemoryError:
         raise
     except Exception as e:
@@ -51,54 +41,133 @@ class Function:
         return tuple, ((self.function, self.name),)
 
 
+class _Pieces(list):
+    """A file for a pickler, which hands large bytes objects over as they are."""
+
+    write = list.append
+
+
 class _Pickler(cloudpickle.CloudPickler):
+    strided = {}                            # id of a PickleBuffer -> the array whose elements stand in its place, one after the other
+
     def reducer_override(self, value):
-        reduced = _reduce(value)
+        reduced = _reduce(value, self.strided)
         return super().reducer_override(value) if reduced is NotImplemented else reduced
 
 
-def _reduce(value):
+def _pickled(value, buffers):
+    strided = {}
+
+    def take(buffer):
+        buffers.append(strided.pop(id(buffer), buffer))
+        return False
+
+    pieces = _Pieces()
+    pickler = _Pickler(pieces, protocol=5, buffer_callback=take)
+    pickler.strided = strided
+    pickler.dump(value)
+    return pieces
+
+
+def _reduce(value, strided):
     """Of what libraries have that the program has loaded: without one there is no such value, either."""
-    numpy, torch, images = (sys.modules.get(name) for name in ("numpy", "torch", "PIL.Image"))
-    if numpy is not None and type(value) is numpy.ndarray:
-        return _reduce_dates(value, numpy)
+    numpy, torch, images, arrays = (sys.modules.get(name) for name in ("numpy", "torch", "PIL.Image", "array"))
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return _reduce_array(value, numpy, strided)
     if torch is not None and type(value) is getattr(torch, "Tensor", None):
         return _reduce_tensor(value, torch)
     if images is not None and isinstance(value, getattr(images, "Image", ())):
         return _reduce_image(value)
+    if arrays is not None and type(value) is arrays.array and len(value) * value.itemsize > _SMALL:
+        return _array, (value.typecode, pickle.PickleBuffer(value))
     return NotImplemented
 
 
-def _reduce_dates(array, numpy):
-    if array.dtype.kind not in "mM" or array.size <= _FEW:
+def _array(typecode, data):
+    import array
+    made = array.array(typecode)
+    made.frombytes(data)
+    return made
+
+
+# -- numpy's: what it does not put out of band by itself -----------------------------------------------------------------------------
+
+def _reduce_array(array, numpy, strided):
+    if array.dtype.hasobject or array.size * array.itemsize <= _SMALL:
         return NotImplemented
-    return _dates, (array.view(numpy.int64), array.dtype)
+    if type(array) is not numpy.ndarray:
+        return _reduce_kind_of_array(array, numpy)
+    if array.dtype.kind in "mM":
+        return _dates, (array.view(numpy.int64), array.dtype)
+    if array.flags.forc:
+        return NotImplemented
+    order = sorted(range(array.ndim), key=lambda i: abs(array.strides[i]), reverse=True)
+    back = [order.index(i) for i in range(array.ndim)]
+    dense = array.transpose(order)
+    if dense.flags.c_contiguous:
+        return _transposed, (dense, back)
+    buffer = pickle.PickleBuffer(b"")       # pickle refuses one of a part of something
+    strided[id(buffer)] = dense.view((numpy.void, array.itemsize))
+    return _elements, (buffer, array.dtype, dense.shape, back)
+
+
+def _transposed(dense, order):
+    return dense.transpose(order)
+
+
+def _elements(data, dtype, shape, order):
+    import numpy
+    return numpy.frombuffer(data, dtype).reshape(shape).transpose(order)
+
+
+def _reduce_kind_of_array(array, numpy):
+    """Of a subclass: masked ones, and those that numpy itself would pickle. They arrive as the reader's own."""
+    kind, base = type(array), numpy.ndarray
+    if kind is numpy.ma.MaskedArray and array.baseclass is base:
+        return _masked, (array.data, numpy.ma.getmaskarray(array), array._fill_value, array.hardmask)
+    if all(getattr(kind, name, None) is getattr(base, name) for name in ("__reduce__", "__reduce_ex__", "__setstate__")):
+        return _kind_of_array, (kind, array.view(base))
+    return NotImplemented
+
+
+def _masked(data, mask, fill_value, hard):
+    import numpy
+    made = numpy.ma.MaskedArray(numpy.array(data), mask=numpy.array(mask), hard_mask=hard)
+    made._fill_value = fill_value
+    return made
+
+
+def _kind_of_array(kind, array):
+    return array.copy(order="K").view(kind)
 
 
 def _dates(numbers, dtype):
     return numbers.view(dtype)
 
 
+# -- torch's and PIL's ---------------------------------------------------------------------------------------------------------------
+
 def _reduce_tensor(tensor, torch):
-    """A dense tensor of the CPU by its bytes, in the order in which they lie; the elements of a part of another one alone."""
+    """A dense tensor of the CPU by its elements, as numbers of their size, in the order in which they lie; those of a part of another one
+    alone."""
     if (tensor.device.type != "cpu" or tensor.layout is not torch.strided or tensor.numel() * tensor.element_size() <= _SMALL
             or tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.__dict__ or tensor._backward_hooks):
         return NotImplemented
-    order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
-    dense = tensor.detach().permute(order)
-    if not dense.is_contiguous():
-        order, dense = list(range(tensor.dim())), tensor.detach().contiguous()
-    data = pickle.PickleBuffer(dense.view(-1).view(torch.uint8).numpy())
-    return _tensor, (data, tensor.dtype, tuple(dense.shape), order, tensor.requires_grad)
+    return _tensor, (tensor.detach().view(_numbers(tensor, torch)).numpy(), tensor.dtype, tensor.requires_grad)
 
 
-def _tensor(data, dtype, shape, order, requires_grad):
+def _numbers(tensor, torch):
+    return {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}[tensor.element_size()]
+
+
+def _tensor(elements, dtype, requires_grad):
     """A tensor of its own memory: unlike numpy's arrays torch's have no way of being read-only."""
-    import numpy
     import torch
-    dense = torch.empty(shape, dtype=dtype)
-    dense.view(-1).view(torch.uint8).numpy()[:] = numpy.frombuffer(data, numpy.uint8)
-    return dense.permute([order.index(i) for i in range(len(order))]).requires_grad_(requires_grad)
+    order = sorted(range(elements.ndim), key=lambda i: elements.strides[i], reverse=True)
+    dense = torch.empty([elements.shape[i] for i in order], dtype=dtype)
+    tensor = dense.permute([order.index(i) for i in range(elements.ndim)])
+    tensor.view(_numbers(tensor, torch)).numpy()[...] = elements
+    return tensor.requires_grad_(requires_grad)
 
 
 def _reduce_image(image):
@@ -131,12 +200,6 @@ def _fill(image, pixels):
         decoder.decode(bytes(pixels[at:at + band]))
 
 
-def _pickled(value, take):
-    file = io.BytesIO()
-    _Pickler(file, protocol=5, buffer_callback=take).dump(value)
-    return file.getvalue()
-
-
 # -- what cannot be pickled ----------------------------------------------------------------------------------------------------
 
 def _why_not(value, call, error):
@@ -155,7 +218,7 @@ def _why_not(value, call, error):
 
 def _is_picklable(value):
     try:
-        _pickled(value, lambda buffer: False)
+        _pickled(value, [])
     except Exception:
         return False
     return True
@@ -191,6 +254,12 @@ def _short(value):
     except Exception:
         text = f"a {type(value).__name__}"
     return text if len(text) < _SHORT_MAX else text[:_SHORT_MAX] + "..."
+
+
+def flat(buffer):
+    """A buffer as it arrives."""
+    view = memoryview(buffer)
+    return view if view.contiguous else view.tobytes()
 
 
 plain_dumps, loads = pickle.dumps, pickle.loads

@@ -120,8 +120,8 @@ def _pack_error(exception):
     _flush()
     error = exceptions.of_task(exception, _context.task_name, _shown_pid(), _core.task_self()["ip"])
     try:
-        data, buffers = _serialization.dumps(error)
-        _serialization.loads(data, buffers=buffers)
+        pieces, buffers = _serialization.dumps(error)
+        _serialization.loads(b"".join(pieces), buffers=map(_serialization.flat, buffers))
     except Exception as e:
         text = f"{error.traceback_str}\nThe exception itself cannot be pickled, and arrives as its text alone: {e}"
         error = exceptions.RayTaskError(error.function_name, text, None, error.pid, error.ip)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of the libraries that people use with numpy: how torch's, PIL's, pandas's and pyarrow's travel, and how often they are copied."""
 
+import array
+import io
 import os
 import subprocess
 import sys
@@ -26,9 +28,10 @@ def same(value):
 
 
 def in_band(value):
-    """How many bytes of the value stand in its pickle, and how many beside it."""
-    pickled, buffers = _serialization.dumps(value)
-    return len(pickled), sum(buffer.raw().nbytes for buffer in buffers)
+    """How many bytes of the value stand in its pickle, and how many are copied but once: beside it, or as a piece of their own."""
+    pieces, buffers = _serialization.dumps(value)
+    own = [piece for piece in pieces if len(piece) >= 1 << 16]
+    return sum(map(len, pieces)) - sum(map(len, own)), sum(memoryview(buffer).nbytes for buffer in [*own, *buffers])
 
 
 class Tensors(unittest.TestCase):
@@ -69,6 +72,57 @@ class Tensors(unittest.TestCase):
     def test_one_tensor_twice_is_one(self):
         tensor = torch.zeros(1 << 18)
         one, other = ray.get(ray.put([tensor, tensor]))
+        self.assertIs(one, other)
+
+
+class Arrays(unittest.TestCase):
+    base = numpy.arange(120000.0).reshape(30, 40, 100)
+
+    def same(self, value):
+        for got in ray.get(ray.put(value)), ray.get(same.remote(value)):
+            self.assertIs(type(got), type(value))
+            self.assertEqual((got.dtype, got.shape), (value.dtype, value.shape))
+            self.assertTrue(numpy.array_equal(numpy.asarray(got), numpy.asarray(value)))
+        return got
+
+    def test_parts_are_copied_once_in_the_order_of_their_elements(self):
+        base, rows = self.base, numpy.zeros(9000, dtype=[("a", "i4"), ("b", "f8")])
+        rows["a"] = numpy.arange(9000)
+        for part in (base.transpose(2, 0, 1), base[:, ::2], base[::3, 5:20], base[1:, :, 3:], base[::-1], base[:, :, ::-1].T, rows["b"],
+                     rows[::2], numpy.broadcast_to(numpy.arange(3000.0), (4, 3000)), (base + 1j)[:, ::2], (base > 7)[::2],
+                     (base % 999).astype("f2")[:, ::3], base.astype(">f8")[:, ::2], numpy.array([f"w{i}" for i in range(9000)])[::2],
+                     numpy.arange(20000).astype("M8[s]")[::2]):
+            with self.subTest(str((part.dtype, part.shape, part.strides))):
+                self.assertFalse(self.same(part).flags.writeable)
+                pickled, beside = in_band(part)
+                self.assertLess(pickled, 500)
+                self.assertEqual(beside, part.nbytes)
+
+    def test_subclasses_arrive_as_ones_own(self):
+        path = f"/tmp/mobula-test-{os.getpid()}.array"
+        self.base.tofile(path)
+        self.addCleanup(os.unlink, path)
+        mapped = numpy.memmap(path, dtype="f8", shape=(300, 400))
+        records = numpy.zeros(5000, dtype=[("a", "i4"), ("b", "f8")]).view(numpy.recarray)
+        for array in mapped, mapped.T, records, numpy.ma.masked_array(self.base), numpy.ma.masked_array(self.base, self.base > 7, fill_value=3):
+            with self.subTest(type(array).__name__):
+                self.assertTrue(self.same(array).flags.writeable)
+                self.assertLess(in_band(array)[0], 500)
+        got = self.same(array)
+        self.assertEqual((got.fill_value, got.hardmask), (3, False))
+        self.assertTrue(numpy.array_equal(got.mask, array.mask))
+
+    def test_bytes_are_pieces_of_a_pickle(self):
+        text = os.urandom(1 << 20)
+        for value in text, bytearray(text), [text, {"a": bytearray(text)}], io.BytesIO(text), array.array("b", text), array.array("q", text):
+            with self.subTest(type(value).__name__):
+                got = ray.get(same.remote(value))
+                self.assertIs(type(got), type(value))
+                self.assertEqual(got.getvalue() if isinstance(got, io.BytesIO) else got, text if isinstance(got, io.BytesIO) else value)
+                pickled, alone = in_band(value)
+                self.assertLess(pickled, 200)
+                self.assertGreaterEqual(alone, 1 << 20)
+        one, other = ray.get(ray.put([text, text]))
         self.assertIs(one, other)
 
 
