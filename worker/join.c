@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -144,6 +145,21 @@ static int start_raylet(const struct mob_init_options *o, const char *head, cons
     return 0;
 }
 
+/* Without the loopback device nobody here reaches anybody, and each would try for a while. */
+static int check_loopback(struct mob_error *err)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int rc = fd >= 0 ? connect(fd, (struct sockaddr *)&to, sizeof to) : -1, why = errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (rc == 0)
+        return 0;
+    return mob_error_set(err, MOB_ERR_UNREACHABLE, "a private cluster is on 127.0.0.1, which this machine cannot reach: %s; bring its "
+                         "loopback device up, as by `ip link set lo up`", strerror(why));
+}
+
 static int start_private(const struct mob_init_options *o, const char *token_file, int end_fd, struct mob_launched *ret,
                          struct mob_error *err)
 {
@@ -151,7 +167,7 @@ static int start_private(const struct mob_init_options *o, const char *token_fil
     struct mob_launched head;
     char address[80], log[MOB_PATH_SIZE];
 
-    if (launch("mobula-head", options, end_fd, log, &head, err) < 0)
+    if (check_loopback(err) < 0 || launch("mobula-head", options, end_fd, log, &head, err) < 0)
         return -1;
     address_text(address, sizeof address, head.ip, head.port);
     if (start_raylet(o, address, "127.0.0.1", token_file, end_fd, false, ret, err) == 0) {

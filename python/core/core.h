@@ -32,7 +32,7 @@ extern DLL_LOCAL bool core_in_worker;
 struct core_python {
     PyObject *ref_type;                 /* ObjectRef, a subclass of Ref */
     PyObject *make_error;               /* (code, user_code, pid, attempt, function, node, text) -> exception */
-    PyObject *dumps;                    /* (object, is it the arguments of a call) -> ([pickle's pieces], [buffers]); for what is not plain */
+    PyObject *dumps;                    /* (object, is it the arguments of a call) -> ([pickle's pieces], [buffers]) of what is not plain */
     PyObject *plain_dumps, *loads;      /* of pickle */
     PyObject *raise_value;              /* of a value that is an error: (object) -> exception to raise */
     PyObject *items_type;               /* ObjectRefGenerator, a subclass of Items */
@@ -42,6 +42,8 @@ extern DLL_LOCAL struct core_python core_python;
 /* -- error.c: each sets the exception and returns NULL ----------------------------------------------------------------------- */
 
 DLL_LOCAL PyObject *core_raise(const struct mob_error *err);
+/* The same of a call that waited for values: its time is over, and no other's. */
+DLL_LOCAL PyObject *core_raise_late(const struct mob_error *err);
 
 /* -- ref.c ------------------------------------------------------------------------------------------------------------------- */
 

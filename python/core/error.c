@@ -2,13 +2,23 @@
 /* error.c -- an error of the library as an exception: which class, decides Python (mobula/exceptions.py). */
 #include "core.h"
 
-PyObject *core_raise(const struct mob_error *err)
+static PyObject *raise(const struct mob_error *err, int code)
 {
-    PyObject *e = PyObject_CallFunction(core_python.make_error, "iiiisss", (int)err->code, (int)err->user_code, (int)err->pid,
+    PyObject *e = PyObject_CallFunction(core_python.make_error, "iiiisss", code, (int)err->user_code, (int)err->pid,
                                         (int)err->attempt, err->function, err->node, err->text);
 
     if (e != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(e), e);
     Py_XDECREF(e);
     return NULL;
+}
+
+PyObject *core_raise(const struct mob_error *err)
+{
+    return raise(err, (int)err->code);
+}
+
+PyObject *core_raise_late(const struct mob_error *err)
+{
+    return raise(err, err->code == MOB_ERR_TIMEOUT ? MOB_OK : (int)err->code);
 }

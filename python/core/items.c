@@ -72,7 +72,7 @@ static PyObject *items_next(PyObject *self, PyObject *timeout)
         if (PyErr_CheckSignals() < 0)
             return NULL;
         if (last || err.code != MOB_ERR_TIMEOUT)
-            return core_raise(&err);
+            return core_raise_late(&err);
         left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
     }
 }

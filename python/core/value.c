@@ -5,7 +5,7 @@
  *
  * The buffers are those of pickle's protocol 5 that stand out of band: a numpy array's bytes are copied once, into the value, and are
  * looked at where they stand by whoever unpickles it. The pickle comes in pieces, among them the program's own large bytes objects: they,
- * too, are copied once, and once more by who unpickles them. References inside are carried beside the bytes (mob_put_refs()), and pickled as
+ * too, are copied once, and once more by who unpickles them. References inside are carried beside the bytes (mob_put_refs()), pickled as
  * their place among them. An object of plain built-in types is pickled by C alone; cloudpickle sees all others. */
 #include <string.h>
 

@@ -69,7 +69,7 @@ static PyObject *set_next(PyObject *self, PyObject *timeout)
     rc = mob_waitset_next(s->set, timeout_ms, &ref, &number, &err);
     Py_END_ALLOW_THREADS
     if (rc < 0)
-        return core_raise(&err);
+        return core_raise_late(&err);
     if (rc == 0)
         Py_RETURN_NONE;
     mob_ref_drop(ref);

@@ -12,7 +12,7 @@ exception type, with the traceback of both sides:
         ...
 
 All others are RayErrors; each text says what to do. Besides them a wrong argument raises TypeError or ValueError, a refused token
-PermissionError, a cluster that cannot be reached ConnectionError, another version of Mobula there RuntimeError.
+PermissionError, a cluster that cannot be reached ConnectionError, one that does not answer in time TimeoutError, another version of Mobula there RuntimeError.
 """
 
 import sys
@@ -113,9 +113,9 @@ def _both(cause):
     return _classes[cause]
 
 
-_INVALID, _TIMEOUT, _TASK, _CRASHED = 1, 2, 3, 5
+_LATE, _INVALID, _TIMEOUT, _TASK, _CRASHED = 0, 1, 2, 3, 5
 _BY_CODE = {
-    _INVALID: ValueError, _TIMEOUT: GetTimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
+    _INVALID: ValueError, _TIMEOUT: TimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
     7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: PermissionError,
     12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError, 16: OutOfMemoryError,
 }
@@ -129,8 +129,8 @@ _CRASHES = (
 
 
 def from_library(code: int, user_code: int, pid: int, attempt: int, function: str, node: str, text: str) -> Exception:
-    """The exception for an error of libmobula (enum mob_code of mobula.h)."""
-    if code == _TIMEOUT:
+    """The exception for an error of libmobula (enum mob_code of mobula.h). _LATE: a call that waits for values came back without."""
+    if code == _LATE:
         return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
     if code == _TASK:
         return RayTaskError(function, text, None, pid, node)

@@ -49,6 +49,9 @@ on h1 rm /tmp/mobula-0
 on h1 sh -c 'mkdir /tmp/closed && mount -t tmpfs -o ro none /tmp/closed'
 says "/tmp/closed/mobula: Read-only file system" on h1 env XDG_RUNTIME_DIR=/tmp/closed mobula start --address="$head_at"
 
+# A private cluster where there is no loopback device.
+says "bring its loopback device up" on h1 timeout 20 unshare -n bad_words
+
 # The head: nobody at its port, a host that does not answer, something else that listens, a name that is none.
 says "Connection refused" on h1 mobula start --address="$("$lab" ip h2):$port"
 says "Connection refused" on h1 env MOBULA_ADDRESS="$("$lab" ip h2):$port" bad_words
