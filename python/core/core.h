@@ -128,6 +128,8 @@ DLL_LOCAL PyObject *core_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
 DLL_LOCAL PyObject *core_cancel(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_work(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_cancelled(PyObject *self, PyObject *unused);
+DLL_LOCAL PyObject *core_function_named(PyObject *self, PyObject *name);
+DLL_LOCAL PyObject *core_function_name(PyObject *self, PyObject *unused);
 DLL_LOCAL PyObject *core_set_name(PyObject *self, PyObject *name);
 DLL_LOCAL PyObject *core_task_self(PyObject *self, PyObject *unused);
 DLL_LOCAL PyObject *core_template_say(PyObject *self, PyObject *args);

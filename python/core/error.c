@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* error.c -- an error of the library as an exception: which class, decides Python (mobula/exceptions.py). */
+#include <string.h>
+
 #include "core.h"
 
 static PyObject *raise(const struct mob_error *err, int code)
 {
-    PyObject *e = PyObject_CallFunction(core_python.make_error, "iiiisss", code, (int)err->user_code, (int)err->pid,
-                                        (int)err->attempt, err->function, err->node, err->text);
+    /* What a worker printed last may stand in it: any bytes. */
+    PyObject *text = PyUnicode_DecodeUTF8(err->text, (Py_ssize_t)strlen(err->text), "replace");
+    PyObject *e = text == NULL ? NULL : PyObject_CallFunction(core_python.make_error, "iiiissN", code, (int)err->user_code,
+                                                              (int)err->pid, (int)err->attempt, err->function, err->node, text);
 
     if (e != NULL)
         PyErr_SetObject((PyObject *)Py_TYPE(e), e);

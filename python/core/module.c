@@ -122,6 +122,8 @@ static PyMethodDef functions[] = {
     { "cancel", FAST(core_cancel), METH_FASTCALL, NULL },
     { "work", FAST(core_work), METH_FASTCALL, NULL },
     { "cancelled", core_cancelled, METH_NOARGS, NULL },
+    { "function_named", core_function_named, METH_O, NULL },
+    { "function_name", core_function_name, METH_NOARGS, NULL },
     { "set_name", core_set_name, METH_O, NULL },
     { "task_self", core_task_self, METH_NOARGS, NULL },
     { "template_say", core_template_say, METH_VARARGS, NULL },

@@ -14,9 +14,10 @@
 
 static PyThreadState *thread;           /* of the main thread, while the library has it */
 static PyObject *call_function;         /* (function, arguments or None, direct values, how many results) -> a list of them */
-static PyObject *pack_error;            /* (exception) -> what is pickled instead of it */
+static PyObject *pack_error;            /* (exception, is it an argument's) -> what is pickled instead of it */
 static PyObject *prepare;               /* () before the first of them; NULL: it was called */
-static PyObject *functions;             /* hash -> function */
+static PyObject *functions;             /* hash -> (function, its name) */
+static PyObject *function_name;         /* of what runs; NULL: it is not known yet */
 static struct mob_task *current;
 static int copies[3];                   /* of descriptors 0 to 2 */
 
@@ -174,22 +175,22 @@ static int return_object(struct mob_task *t, size_t i, enum value_kind kind, PyO
     return rc;
 }
 
-/* Every result is the error that Python is handling. */
+/* Every result is the error of an argument, or that which Python is handling. */
 static int return_error(struct mob_task *t, PyObject *error, unsigned returns)
 {
-    PyObject *type, *value, *trace, *packed = Py_XNewRef(error);
+    PyObject *type = NULL, *value = Py_XNewRef(error), *trace = NULL, *packed;
     int rc = 0;
 
-    if (packed == NULL) {
+    if (value == NULL) {
         PyErr_Fetch(&type, &value, &trace);
         PyErr_NormalizeException(&type, &value, &trace);
         if (trace != NULL)
             PyException_SetTraceback(value, trace);
-        packed = PyObject_CallFunctionObjArgs(pack_error, value, NULL);
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(trace);
     }
+    packed = PyObject_CallFunctionObjArgs(pack_error, value, error != NULL ? Py_True : Py_False, NULL);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
     mob_raised(t);
     for (unsigned i = 0; rc == 0 && i < returns; i++)
         rc = packed == NULL ? -1 : return_object(t, i, VALUE_ERROR, packed);
@@ -207,23 +208,65 @@ static bool prepared(void)
     return done != NULL;
 }
 
+/* -1: the exception is set. */
+static int print_as(PyObject *name)
+{
+    PyObject *bytes = PyUnicode_AsUTF8String(name);
+
+    if (bytes == NULL)
+        return -1;
+    if (current != NULL)
+        mob_task_set_name(current, PyBytes_AsString(bytes));
+    Py_DECREF(bytes);
+    return 0;
+}
+
+/* function_named(name): the name; it is that of what runs. A function's pickle calls it first, so that an error of the rest has a name. */
+PyObject *core_function_named(PyObject *self, PyObject *name)
+{
+    PyObject *before = function_name;
+
+    (void)self;
+    if (print_as(name) < 0)
+        return NULL;
+    function_name = Py_NewRef(name);
+    Py_XDECREF(before);
+    return Py_NewRef(name);
+}
+
+/* The function of a call and its name; what it prints, and an error of its arguments, are told under that. */
+static PyObject *begin(struct mob_task *t, struct mob_view *call, struct call_head *ret_head)
+{
+    PyObject *function, *name = NULL;
+    struct value_layout l;
+    struct mob_error err;
+
+    if (mob_arg(t, 0, call, &err) < 0)
+        return core_raise(&err);
+    if (!value_layout_read(&l, call->data, call->size) || l.head.kind != VALUE_CALL) {
+        PyErr_SetString(PyExc_ValueError, "the call is none that a Python program made");
+        return NULL;
+    }
+    *ret_head = (struct call_head){ l.head.returns, { l.head.function[0], l.head.function[1] } };
+    function = prepared() ? function_of(call, ret_head->function) : NULL;
+    if (function != NULL && (name = core_function_named(NULL, PyTuple_GetItem(function, 1))) == NULL)
+        Py_CLEAR(function);
+    Py_XDECREF(name);
+    return function;
+}
+
 /* Call the function of the task: a list of its results, or the generator of a stream. NULL: the exception, or *ret_error of an argument. */
 static PyObject *call(struct mob_task *t, struct call_head *ret_head, PyObject **ret_error)
 {
-    enum value_kind kind = VALUE_OBJECT;
-    PyObject *arguments, *function, *direct, *results = NULL;
-    struct mob_view view;
-    struct mob_error err;
+    struct mob_view view = { 0 };
+    PyObject *function = begin(t, &view, ret_head), *arguments = NULL, *direct = NULL, *results = NULL;
+    enum value_kind kind;
 
-    if (mob_arg(t, 0, &view, &err) < 0)
-        return core_raise(&err);
-    if ((arguments = core_unpack_as(&view, false, &kind, ret_head)) == NULL)
-        return NULL;
-    function = kind == VALUE_CALL && prepared() ? function_of(&view, ret_head->function) : NULL;
-    direct = function != NULL ? unpack_direct(t, ret_error) : NULL;
+    if (function != NULL && (arguments = core_unpack_as(&view, false, &kind, NULL)) != NULL)
+        direct = unpack_direct(t, ret_error);
     if (direct != NULL && *ret_error == NULL)
         results = PyObject_CallFunction(call_function, "OOOI", function, arguments, direct, ret_head->returns);
-    Py_DECREF(arguments);
+    Py_XDECREF(arguments);
     Py_XDECREF(function);
     Py_XDECREF(direct);
     return results;
@@ -257,6 +300,7 @@ static int run(struct mob_task *t, struct mob_error *err)
 
     PyEval_RestoreThread(thread);
     current = t;
+    Py_CLEAR(function_name);
     rc = run_in_python(t);
     current = NULL;
     restore_descriptors();
@@ -307,15 +351,18 @@ PyObject *core_cancelled(PyObject *self, PyObject *unused)
 /* set_name(name): what the running task prints is told under it. */
 PyObject *core_set_name(PyObject *self, PyObject *name)
 {
-    PyObject *bytes = PyUnicode_AsUTF8String(name);
-
     (void)self;
-    if (bytes == NULL)
+    if (print_as(name) < 0)
         return NULL;
-    if (current != NULL)
-        mob_task_set_name(current, PyBytes_AsString(bytes));
-    Py_DECREF(bytes);
     Py_RETURN_NONE;
+}
+
+/* function_name(): of what runs; None: no function does. */
+PyObject *core_function_name(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    return Py_NewRef(function_name != NULL ? function_name : Py_None);
 }
 
 /* What the running task knows of itself, as a dict; None: no task runs. */

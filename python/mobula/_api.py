@@ -77,7 +77,7 @@ class RemoteFunction(Generic[S]):
         functools.update_wrapper(self, function)
         self._function, self._options = function, options
         self._session, self._fn, self._pickle, self._hash = 0, None, None, None
-        self._retry = options.retry()
+        self._extra = options.extra()
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._function.__name__
@@ -112,8 +112,8 @@ class RemoteFunction(Generic[S]):
         if self._session != _session.current or self._fn is None:
             self._prepare()
         packed = direct = None
-        if args or kwargs or self._retry:
-            packed, direct = _pack_arguments(args, kwargs, self._retry)
+        if args or kwargs or self._extra:
+            packed, direct = _pack_arguments(args, kwargs, self._extra or (None, None))
         refs = _core.call(self._fn, self._hash, self._pickle, packed, direct)
         return refs if self._options.num_returns != 0 else None
 
@@ -121,16 +121,16 @@ class RemoteFunction(Generic[S]):
         return RemoteFunction, (self._function, self._options)
 
 
-def _pack_arguments(args, kwargs, retry):
-    """(args, kwargs, places, retry), with None in the places of references; and those."""
+def _pack_arguments(args, kwargs, extra):
+    """(args, kwargs, places, *extra), with None in the places of references; and those."""
     places = [i for i, arg in enumerate(args) if type(arg) is ObjectRef]
     names = [name for name, arg in kwargs.items() if type(arg) is ObjectRef] if kwargs else None
     if not places and not names:
-        return (args, kwargs, None, retry), None
+        return (args, kwargs, None, *extra), None
     direct = [args[i] for i in places] + [kwargs[name] for name in names or ()]
     args = tuple(None if type(arg) is ObjectRef else arg for arg in args)
     kwargs = {name: None if type(arg) is ObjectRef else arg for name, arg in kwargs.items()}
-    return (args, kwargs, places + (names or []), retry), direct
+    return (args, kwargs, places + (names or []), *extra), direct
 
 
 def _ship(function, name):

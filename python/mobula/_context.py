@@ -10,7 +10,7 @@ from mobula import _core
 
 _ASK_MS, _TIMELINE_MS = 10000, 120000
 _environment, _namespace = {}, None     # of this job
-task_name = None                        # a worker's: of the function that runs
+task_name = None                        # a worker's: of the task that runs
 
 
 def start(environment, namespace):
@@ -149,12 +149,12 @@ class RuntimeContext:
         return self._of_task("task_id")
 
     def get_task_name(self) -> str | None:
-        """The name of the running task's function; None in a driver."""
+        """The running task's name: its option, or that of its function; None in a driver."""
         return task_name if self._of_task("task_id") else None
 
     def get_task_function_name(self) -> str | None:
-        """The same as get_task_name()."""
-        return self.get_task_name()
+        """The name of the running task's function; None in a driver."""
+        return _core.function_name()
 
     def get_attempt_number(self) -> int | None:
         """0 for a task's first try, 1 for the next; None in a driver."""

@@ -133,12 +133,14 @@ class Options:
             return _core.STREAM if inspect.isgeneratorfunction(function) else 1
         return {"streaming": _core.STREAM, "dynamic": _core.DYNAMIC}.get(self.num_returns, self.num_returns)
 
-    def retry(self):
-        """(exceptions after which a task is tried again: True or a tuple of types, how often; -1: for ever), or None."""
-        if not self.retry_exceptions or self.max_retries == 0:
-            return None
-        which = self.retry_exceptions if self.retry_exceptions is True else tuple(self.retry_exceptions)
-        return which, 3 if self.max_retries is None else self.max_retries
+    def extra(self):
+        """What the worker needs to know: (retry, name); None: nothing. retry: None, or (exceptions after which a task is tried again: True or
+        a tuple of types, how often; -1: for ever). name: None, or the task's, if its function's is not meant."""
+        retry = None
+        if self.retry_exceptions and self.max_retries != 0:
+            which = self.retry_exceptions if self.retry_exceptions is True else tuple(self.retry_exceptions)
+            retry = which, 3 if self.max_retries is None else self.max_retries
+        return (retry, self.name) if retry or self.name else None
 
     def library_fn(self, function_name, function):
         """The library's object for calls of this function with these options."""

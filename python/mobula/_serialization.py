@@ -14,6 +14,8 @@ import sys
 
 import cloudpickle
 
+from mobula import _core
+
 _SMALL = 4096                           # bytes of an array or a tensor that stay in the pickle
 _BAND = 1 << 19                         # bytes of an image at a time
 _DEPTH_MAX, _PARTS_MAX, _SHORT_MAX = 5, 1000, 120
@@ -32,13 +34,25 @@ def dumps(value, call=False):
 
 
 class Function:
-    """A function and its name: they arrive as a tuple."""
+    """A function and its name: they arrive as a tuple. The name comes first, so that the worker knows it if the function does not arrive."""
 
     def __init__(self, function, name):
         self.function, self.name = function, name
 
     def __reduce__(self):
-        return tuple, ((self.function, self.name),)
+        return _function, (_Name(self.name), self.function)
+
+
+class _Name:
+    def __init__(self, name):
+        self.name = name
+
+    def __reduce__(self):
+        return _core.function_named, (self.name,)
+
+
+def _function(name, function):
+    return function, name
 
 
 class _Pieces(list):

@@ -24,10 +24,10 @@ def _prepare():
 
 
 def _arguments(packed, direct):
-    """(args, kwargs, retry) of a call, with the values of direct references in their places."""
+    """(args, kwargs, retry, the task's name if it has one) of a call, with the values of direct references in their places."""
     if packed is None:
-        return (), {}, None
-    args, kwargs, places, retry = packed
+        return (), {}, None, None
+    args, kwargs, places, retry, name = packed
     if places:
         args = list(args)
         for place, value in zip(places, direct):
@@ -35,7 +35,7 @@ def _arguments(packed, direct):
                 args[place] = value
             else:
                 kwargs[place] = value
-    return args, kwargs, retry
+    return args, kwargs, retry, name
 
 
 def _call_again(function, args, kwargs, retry):
@@ -70,7 +70,7 @@ def _items(function, args, kwargs, retry):
         while True:
             generator = function(*args, **kwargs)
             if not hasattr(generator, "__next__"):
-                raise TypeError(f"The function {_context.task_name} was called with num_returns=\"streaming\" or \"dynamic\" and must be a generator, but "
+                raise TypeError(f"The function {_core.function_name()} was called with num_returns=\"streaming\" or \"dynamic\" and must be a generator, but "
                                 f"it returned a {type(generator).__name__}.")
             try:
                 if not retry:
@@ -95,10 +95,11 @@ def _items(function, args, kwargs, retry):
 
 
 def _call_function(function, packed, direct, returns):
-    function, name = function
-    _context.task_name = name
-    _core.set_name(name)
-    args, kwargs, retry = _arguments(packed, direct)
+    function, own_name = function
+    args, kwargs, retry, name = _arguments(packed, direct)
+    _context.task_name = name or own_name
+    if name:
+        _core.set_name(name)
     if returns == _core.STREAM:
         return _items(function, args, kwargs, retry)
     if returns == _core.DYNAMIC:
@@ -115,10 +116,12 @@ def _call_function(function, packed, direct, returns):
     return results
 
 
-def _pack_error(exception):
-    """What stands for an exception of a task where its value is read; without the exception itself, if that cannot be pickled."""
+def _pack_error(exception, of_argument):
+    """What stands for an exception of a task, or of one whose result is an argument of it, where its value is read; without the exception
+    itself, if that cannot be pickled."""
     _flush()
-    error = exceptions.of_task(exception, _context.task_name, _shown_pid(), _core.task_self()["ip"])
+    make = exceptions.of_argument if of_argument else exceptions.of_task
+    error = make(exception, _core.function_name() or "?", _shown_pid(), _core.task_self()["ip"])
     try:
         pieces, buffers = _serialization.dumps(error)
         _serialization.loads(b"".join(pieces), buffers=map(_serialization.flat, buffers))

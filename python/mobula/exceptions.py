@@ -15,9 +15,13 @@ All others are RayErrors; each text says what to do. Besides them a wrong argume
 PermissionError, a cluster that cannot be reached ConnectionError, one that does not answer in time TimeoutError, another version of Mobula there RuntimeError.
 """
 
+import os
 import sys
 import traceback
 from typing import Any
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_CHAIN_MAX = 16384                      # of tasks whose arguments failed one after the other: the text does not grow beyond
 
 
 class RayError(Exception):
@@ -140,19 +144,35 @@ def from_library(code: int, user_code: int, pid: int, attempt: int, function: st
 
 
 def of_task(exception: BaseException, function_name: str, pid: int, ip: str) -> RayTaskError:
-    """What a worker sends of an exception that its task raised: a RayTaskError, which another task's stays."""
-    if isinstance(exception, RayTaskError):
-        return RayTaskError(exception.function_name, exception.traceback_str, exception.cause, exception.pid, exception.ip)
-    trace = exception.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("mobula."):
-        trace = trace.tb_next               # our own frames tell a user nothing
+    """What a worker sends of an exception that its task raised: a RayTaskError. Of another task's, the traceback of both."""
     if isinstance(exception, ModuleNotFoundError):
         exception.add_note(f"mobula sends the modules beside the driver's script; of {exception.name}, install it on node {ip} for "
                            f"{sys.executable}")
     if isinstance(exception, SystemExit):
         exception.add_note("mobula: a task ends by return, or by an exception; sys.exit() in it fails it, and ends no process")
-    text = "".join(traceback.format_exception(type(exception), exception, trace))
-    return RayTaskError(function_name, text, exception.with_traceback(None), pid, ip)
+    if isinstance(exception, RayTaskError):
+        return RayTaskError(function_name, _trace(exception, False), exception.cause, pid, ip)
+    return RayTaskError(function_name, _trace(exception, True), exception.with_traceback(None), pid, ip)
+
+
+def _trace(exception, chain):
+    """Its traceback as text, and of what led to it; without our own frames, which tell a user nothing."""
+    whole = traceback.TracebackException.from_exception(exception)
+    links, seen = [whole], set()
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        link.stack = traceback.StackSummary.from_list([frame for frame in link.stack if not frame.filename.startswith(_FOLDER)])
+        links += [link.__cause__, link.__context__]
+    return "".join(whole.format(chain=chain))
+
+
+def of_argument(error: RayTaskError, function_name: str, pid: int, ip: str) -> RayTaskError:
+    """The same of a task that could not run, as an argument of it is the result of one that failed by `error`."""
+    text = f"At least one of the input arguments for this task could not be computed:\n{error}"
+    return RayTaskError(function_name, text if len(text) < _CHAIN_MAX else error.traceback_str, error.cause, pid, ip)
 
 
 def to_raise(error: BaseException) -> BaseException:

@@ -104,6 +104,9 @@ class Ends(unittest.TestCase):
             run(function)
         self.assertEqual(ray.get(square.remote(3)), 9)
 
+    def test_last_words_of_any_bytes(self):
+        self.dies(lambda: (os.write(2, b"\xff\xfe last \xff words\n"), os._exit(3)), "(?s)exited with code 3.* last .* words")
+
     def test_exits(self):
         for code in 3, None, "words":
             with self.assertRaisesRegex(ray.exceptions.RayTaskError, "(?s)SystemExit.*a task ends by return") as caught:

@@ -43,6 +43,11 @@ def fail_with(error):
     raise error
 
 
+class Unloadable:
+    def __reduce__(self):
+        return exec, ("raise RuntimeError('it cannot be loaded')",)
+
+
 class Values(unittest.TestCase):
     def test_arguments_and_results_of_every_kind(self):
         kinds = [None, True, 0, -1, 2**100, 1.5, float("inf"), "text", "ü" * 1000, b"bytes", (), [], {}, (1, [2, {"3": 4}]),
@@ -178,8 +183,14 @@ class Errors(unittest.TestCase):
 
     def test_it_goes_through_what_depends_on_it(self):
         failed = fail_with.remote(KeyError("k"))
-        with self.assertRaises(KeyError):
+        said = r"mobula::square\(\) \(pid=\d+, ip=[\d.]+\)\nAt least one of the input arguments for this task could not be computed:\n"
+        with self.assertRaisesRegex(KeyError, f"^{said * 2}mobula::fail_with"):
             ray.get(square.remote(square.remote(failed)))
+        for _ in range(500):                            # and does not grow without end
+            failed = square.remote(failed)
+        with self.assertRaises(KeyError) as caught:
+            ray.get(failed)
+        self.assertLess(len(str(caught.exception)), 20000)
 
         @ray.remote
         def catch():
@@ -188,6 +199,22 @@ class Errors(unittest.TestCase):
             except KeyError as e:
                 return str(e.args)
         self.assertEqual(ray.get(catch.remote()), "('inner',)")
+
+        @ray.remote
+        def pass_on():
+            return ray.get(fail_with.remote(KeyError("inner")))
+        with self.assertRaisesRegex(KeyError, r"(?s)^mobula::[^ ]*pass_on\(\).*, in pass_on\n.*mobula::fail_with\(\).*, in fail_with\n") as caught:
+            ray.get(pass_on.remote())
+        self.assertNotIn("_api.py", str(caught.exception))
+
+    def test_what_is_not_unpickled_is_told_under_its_own_function(self):
+        @ray.remote(num_cpus=2)
+        def captures():
+            return unloadable
+        unloadable = Unloadable()
+        for name, call in ("square", lambda: square.options(num_cpus=2).remote(unloadable)), (r"[\w.<>]*captures", captures.remote):
+            with self.assertRaisesRegex(RuntimeError, rf"^mobula::{name}\(\) "):
+                ray.get(call())
 
 
 class Waiting(unittest.TestCase):
