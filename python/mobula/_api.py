@@ -186,8 +186,8 @@ def remote(*args: Any, **options: Any) -> Any:
     label_selector ({}): {key: value} that a node's labels must have.
     name: of the task, in logs and listings; None: the function's own.
 
-    Raises ValueError for an option that there is not, ValueError or TypeError for a value that it cannot have, TypeError for a class:
-    actors are not there yet.
+    Raises ValueError for an option that there is not, ValueError or TypeError for a value that it cannot have, ValueError for
+    an `async def`, TypeError for a class: actors are not there yet.
     """
     if len(args) == 1 and not options:
         return _make_remote(args[0], _options.Options())
@@ -204,6 +204,8 @@ def _make_remote(function, options):
                         "state is an argument and a result.")
     if not callable(function):
         raise TypeError("The @mobula.remote decorator must be applied to either a function or a class.")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueError("'async def' should not be used for remote tasks. You can wrap the async function with `asyncio.run(f())`.")
     return RemoteFunction(function, options)
 
 

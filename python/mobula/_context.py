@@ -156,6 +156,38 @@ class RuntimeContext:
         """The name of the running task's function; None in a driver."""
         return _core.function_name()
 
+    def get_actor_id(self) -> str | None:
+        """None: this is no actor."""
+        return None
+
+    def get_actor_name(self) -> str | None:
+        """None: this is no actor."""
+        return None
+
+    @property
+    def was_current_actor_reconstructed(self) -> bool:
+        """False: this is no actor."""
+        return False
+
+    @property
+    def current_actor(self) -> Any:
+        """Raises RuntimeError: this is no actor."""
+        raise RuntimeError("This method is only available in an actor.")
+
+    def get_placement_group_id(self) -> str | None:
+        """None: there are no placement groups yet."""
+        return None
+
+    @property
+    def current_placement_group_id(self) -> str | None:
+        """None: there are no placement groups yet."""
+        return None
+
+    @property
+    def should_capture_child_tasks_in_placement_group(self) -> bool:
+        """False: there are no placement groups yet."""
+        return False
+
     def get_attempt_number(self) -> int | None:
         """0 for a task's first try, 1 for the next; None in a driver."""
         return self._of_task("attempt")

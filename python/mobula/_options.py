@@ -2,6 +2,7 @@
 """Options of remote functions: which there are, what they may be, and their form for the library."""
 
 import inspect
+import re
 from dataclasses import dataclass
 
 from mobula import _core
@@ -22,7 +23,8 @@ _LATER = {
 }
 VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
 _NO_RETRY = -2147483648
-_SMALLEST = 0.0001
+_SMALLEST, _LARGEST = 0.0001, 1e14
+_LABEL = re.compile(r"[\w./-]*", re.ASCII)
 
 
 def check(options):
@@ -36,7 +38,7 @@ def check(options):
             raise ValueError(f"Invalid option keyword {key} for remote functions. Valid ones are {VALID}.")
         if key == "num_returns":
             _check_returns(value)
-        elif key == "max_retries" and not (value is None or (isinstance(value, int) and value >= -1)):
+        elif key == "max_retries" and not (value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= -1)):
             raise ValueError("The keyword 'max_retries' only accepts None, 0, -1 or a positive integer, where -1 represents infinity.")
         elif key == "retry_exceptions":
             _check_retry_exceptions(value)
@@ -48,6 +50,12 @@ def check(options):
             _check_quantity(key, value)
         elif key == "resources" and value is not None:
             _check_resources(value)
+        elif key == "name" and value is not None and not isinstance(value, str):
+            raise TypeError(f"The keyword 'name' must be a str, not {value!r}.")
+        elif key == "scheduling_strategy":
+            _strategy_text(value)
+        elif key == "label_selector" and value is not None:
+            _check_labels(value)
 
 
 def _check_returns(value):
@@ -73,6 +81,8 @@ def _check_retry_exceptions(value):
 def _check_quantity(name, value):
     if not isinstance(value, (int, float)) or isinstance(value, bool) or value != value:
         raise TypeError(f"The quantity of resource {name} must be a number, not {value!r}.")
+    if value > _LARGEST:
+        raise ValueError(f"The quantity of resource {name} cannot be over {_LARGEST:.0e}.")
     if value < 0:
         raise ValueError(f"The quantity of resource {name} cannot be negative.")
     if name in ("num_gpus", "GPU") and value > 1 and value != int(value):
@@ -88,6 +98,16 @@ def _check_resources(resources):
         raise ValueError("Use the 'num_cpus' and 'num_gpus' keyword instead of 'CPU' and 'GPU' in 'resources' keyword")
     for name, quantity in resources.items():
         _check_quantity(name, quantity)
+
+
+def _check_labels(labels):
+    if not isinstance(labels, dict) or not all(isinstance(word, str) for pair in labels.items() for word in pair):
+        raise TypeError(f"The keyword 'label_selector' must be a dict of label keys and values, which are text, not {labels!r}.")
+    for key, value in labels.items():
+        if value.startswith("!") or value.startswith("in("):
+            raise ValueError(f"label_selector {{{key!r}: {value!r}}}: conditions by ! and in() are not there yet, a value alone is.")
+        if not key or not _LABEL.fullmatch(key) or not _LABEL.fullmatch(value):
+            raise ValueError(f"label_selector {{{key!r}: {value!r}}}: keys and values are made of letters, digits, '.', '_', '-' and '/'.")
 
 
 def _quantity(value):

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mobula import _context, _core, _futures, _options, _program, _runtime_env
@@ -57,8 +58,8 @@ def init(address: str | None = None, *, num_cpus: float | None = None, num_gpus:
     include_dashboard, dashboard_host, dashboard_port: taken, without effect.
 
     Returns a Context, which ends the session at the end of a ``with`` statement. Raises RuntimeError if the process has a session, and
-    for an argument that there is not; ConnectionError if no head answers at the address; PermissionError if it refuses the token
-    (~/.mobula/token, or $MOBULA_TOKEN_FILE); ValueError or TypeError for a value that an argument cannot have.
+    for an argument that there is not; ConnectionError if no head answers at the address; exceptions.AuthenticationError if it
+    refuses the token (~/.mobula/token, or $MOBULA_TOKEN_FILE); ValueError or TypeError for a value that an argument cannot have.
     """
     global current, _count, _joined
     if unknown:
@@ -140,10 +141,10 @@ def _private_resources(address, num_cpus, num_gpus, resources, object_store_memo
     return _options.resources_text(len(os.sched_getaffinity(0)) if num_cpus is None else num_cpus, num_gpus, None, resources)
 
 
-def shutdown(_exiting_interpreter: bool = False) -> None:
+def shutdown(_exiting_interpreter: bool = False, wait_for_processes: bool = False) -> None:
     """Leave the cluster, and end it if it is private. References of the session are of no use afterwards; init() may be called again.
 
-    Silent, if there is no session. Called by itself when the interpreter ends.
+    Silent, if there is no session. Called by itself when the interpreter ends. wait_for_processes: taken, without effect: it always waits.
     """
     global current, _joined
     with lock:
@@ -154,11 +155,12 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
             atexit.unregister(shutdown)
 
 
-class Context:
+class Context(Mapping[str, Any]):
     """What init() returns: this process's place in the cluster.
 
-    address_info: a dict with "address" ("host:port" of the head), "node_ip_address", "node_id"; ``context["address"]`` looks there, too.
-    python_version, mobula_version: text. As a ``with`` statement's it calls shutdown() at the end.
+    address_info: a dict with "address" ("host:port" of the head), "node_ip_address", "node_id"; the context is a mapping with the same.
+    python_version, mobula_version: text; ray_version is the latter, ray_commit is empty. As a ``with`` statement's it calls shutdown() at
+    the end.
     """
 
     def __init__(self) -> None:
@@ -167,13 +169,17 @@ class Context:
                              "gcs_address": process["head"], "webui_url": None}
         self.dashboard_url = None
         self.python_version = ".".join(map(str, sys.version_info[:3]))
-        self.mobula_version = _core.version
+        self.mobula_version = self.ray_version = _core.version
+        self.ray_commit = ""
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Any:
         return self.address_info[key]
 
-    def __contains__(self, key):
-        return key in self.address_info
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.address_info)
+
+    def __len__(self) -> int:
+        return len(self.address_info)
 
     def __enter__(self) -> "Context":
         return self

@@ -11,8 +11,7 @@ exception type, with the traceback of both sides:
     except mobula.exceptions.WorkerCrashedError:        # its process died, more often than max_retries
         ...
 
-All others are RayErrors; each text says what to do. Besides them a wrong argument raises TypeError or ValueError, a refused token
-PermissionError, a cluster that cannot be reached ConnectionError, one that does not answer in time TimeoutError, another version of Mobula there RuntimeError.
+All others are RayErrors; each text says what to do. Besides them a wrong argument raises TypeError or ValueError, a cluster that cannot be reached ConnectionError, one that does not answer in time TimeoutError, another version of Mobula there RuntimeError.
 """
 
 import os
@@ -69,6 +68,109 @@ class RaySystemError(RayError):
     """The operating system or a peer refused; the text says why."""
 
 
+class AuthenticationError(RayError, PermissionError):
+    """The token is missing, is another cluster's, or others may read it; the text says which, and what to do."""
+
+
+# What a program may name in its `except`, and nothing raises yet: actors and placement groups are not there, and the others are told as one
+# of those above.
+
+class UserCodeException(RayError):
+    """Not raised: what a task raises is a RayTaskError, and its own type."""
+
+
+class UnserializableException(RayError):
+    """Not raised: an exception that cannot be unpickled arrives as a RayTaskError with its text."""
+
+
+class CrossLanguageError(RayError):
+    """Not raised: tasks are of the program's own language."""
+
+
+class LocalRayletDiedError(RayError):
+    """Not raised: NodeDiedError is."""
+
+
+class RayActorError(RayError):
+    """Not raised: there are no actors yet."""
+
+
+class ActorDiedError(RayActorError):
+    """Not raised: there are no actors yet."""
+
+
+class ActorUnavailableError(RayActorError):
+    """Not raised: there are no actors yet."""
+
+
+class ActorUnschedulableError(RayError):
+    """Not raised: there are no actors yet."""
+
+
+class ActorPlacementGroupRemoved(RayError):
+    """Not raised: there are no actors yet."""
+
+
+class TaskPlacementGroupRemoved(RayError):
+    """Not raised: there are no placement groups yet."""
+
+
+class PendingCallsLimitExceeded(RayError):
+    """Not raised: there are no actors yet."""
+
+
+class ActorAlreadyExistsError(ValueError, RayError):
+    """Not raised: there are no actors yet."""
+
+
+class ActorHandleNotFoundError(ValueError, RayError):
+    """Not raised: there are no actors yet."""
+
+
+class AsyncioActorExit(RayError):
+    """Not raised: there are no actors yet."""
+
+
+class PlasmaObjectNotAvailable(RayError):
+    """Not raised: GetTimeoutError is."""
+
+
+class OutOfDiskError(RayError):
+    """Not raised: ObjectStoreFullError is, and says that the disk is full."""
+
+
+class ObjectFetchTimedOutError(ObjectLostError):
+    """Not raised: an object that nobody has is lost at once."""
+
+
+class ObjectFreedError(ObjectLostError):
+    """Not raised: nothing frees an object that is in use."""
+
+
+class ReferenceCountingAssertionError(ObjectLostError, AssertionError):
+    """Not raised."""
+
+
+class ObjectReconstructionFailedError(ObjectLostError):
+    """Not raised: ObjectLostError is, and says why the object could not be made again."""
+
+
+class ObjectRefStreamEndOfStreamError(RayError):
+    """Not raised: StopIteration is."""
+
+
+class StreamingGeneratorReplayInconsistentError(RaySystemError):
+    """Not raised."""
+
+
+class RuntimeEnvSetupError(RayError):
+    """Not raised: init() says what is wrong with a runtime_env."""
+
+
+class RpcError(RayError):
+    """Not raised: RaySystemError is."""
+
+
 class RayTaskError(RayError):
     """An exception of a task.
 
@@ -120,7 +222,7 @@ def _both(cause):
 _LATE, _INVALID, _TIMEOUT, _TASK, _CRASHED = 0, 1, 2, 3, 5
 _BY_CODE = {
     _INVALID: ValueError, _TIMEOUT: TimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
-    7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: PermissionError,
+    7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: AuthenticationError,
     12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError, 16: OutOfMemoryError,
 }
 

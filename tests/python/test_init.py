@@ -135,6 +135,8 @@ class Knowing(Session):
         self.assertEqual(json.loads(context.get_runtime_env_string()), told["env"])
         self.assertEqual(told["ids"], {"job_id": told["job"], "node_id": told["node"], "namespace": "mine", "task_id": told["task"]})
         self.assertEqual((context.get_task_id(), context.get_task_name(), context.get_assigned_resources()), (None, None, {}))
+        self.assertEqual(ray.get(where.options(name="other").remote())["name"], "other")
+        self.assertEqual((context.get_actor_id(), context.get_placement_group_id(), context.was_current_actor_reconstructed), (None, None, False))
         self.assertEqual(context.get_worker_id(), context.job_id)       # a driver's
         self.assertNotEqual(told["worker"], context.worker_id)
 

@@ -63,6 +63,18 @@ class Public(unittest.TestCase):
                         self.check_types(full, of)
         self.assertGreater(count, 80)
 
+    def test_exceptions_have_rays_names_and_ancestors(self):
+        told = {"RayTaskError": "RayError", "TaskCancelledError": "RayError", "WorkerCrashedError": "RayError", "NodeDiedError": "RayError",
+                "OutOfMemoryError": "RayError", "RayActorError": "RayError", "ActorDiedError": "RayActorError", "RpcError": "RayError",
+                "ActorUnavailableError": "RayActorError", "ActorAlreadyExistsError": "ValueError RayError", "OutOfDiskError": "RayError",
+                "GetTimeoutError": "RayError TimeoutError", "ObjectLostError": "RayError", "OwnerDiedError": "ObjectLostError",
+                "ObjectFetchTimedOutError": "ObjectLostError", "ObjectReconstructionFailedError": "ObjectLostError",
+                "ReferenceCountingAssertionError": "ObjectLostError AssertionError", "RuntimeEnvSetupError": "RayError",
+                "AuthenticationError": "RayError PermissionError", "RaySystemError": "RayError", "TaskUnschedulableError": "RayError",
+                "StreamingGeneratorReplayInconsistentError": "RaySystemError", "LocalRayletDiedError": "RayError"}
+        for name, bases in told.items():
+            self.assertEqual(" ".join(base.__name__ for base in getattr(mobula.exceptions, name).__bases__), bases, name)
+
     def test_help_begins_with_a_program_that_runs(self):
         program = mobula.__doc__.split("\n\n    ", 1)[1].split("\n\nWhat")[0]
         said = []
