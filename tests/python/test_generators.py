@@ -63,7 +63,9 @@ def wait_for(condition):
 
 class Items(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.mkdtemp()
+        made = tempfile.TemporaryDirectory()
+        self.addCleanup(made.cleanup)
+        self.folder = made.name
 
     def test_a_generator_function_is_a_stream(self):
         generator = count.remote(5)
