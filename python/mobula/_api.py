@@ -54,6 +54,12 @@ class ObjectRef(_core.Ref, Generic[T_co]):
     def __class_getitem__(cls, item):
         return cls                          # ObjectRef[int], of type hints
 
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self                         # as of what holds it: dataclasses.asdict(), for one
+
     def __repr__(self):
         try:
             return f"ObjectRef({self.id()})"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remote functions, objects and references on one node, as a user of Ray writes them."""
 
+import copy
 import gc
 import os
 import sys
@@ -79,6 +80,7 @@ class Values(unittest.TestCase):
         self.assertEqual(inside, [ref])
         self.assertEqual(ray.get(inside), [5])
         self.assertEqual(ray.get(ray.get(ray.put({"a": ref}))["a"]), 5)
+        self.assertEqual((copy.copy(ref), copy.deepcopy([ref])), (ref, [ref]))
 
     def test_a_reference_in_a_result_outlives_its_task(self):
         @ray.remote
