@@ -105,8 +105,8 @@ struct mob_init_options {
                                  * one that runs */
     int fold_ms;                /* lines that several workers print within so many ms are printed once, and counted; 0: each is printed */
     const char *fold_not, *fold_away;   /* extended regular expressions of lines that are never folded, or not printed at all; NULL */
-    int (*stop)(void);          /* NULL, or asked ten times a second by a thread that waits for room in the store: not 0: its call fails with
-                                 * MOB_ERR_TIMEOUT, and leaves nothing behind */
+    int (*stop)(void);          /* NULL, or asked ten times a second by a thread that waits for room in the store; not 0: its call fails
+                                 * with MOB_ERR_TIMEOUT, and leaves nothing behind */
 };
 
 /* Join a cluster, or start a private one that ends with this process. Call it first in main(): in a worker process (the same
