@@ -6,8 +6,8 @@
 #include "cli/verbs.h"
 
 static const struct verb *const verbs[] = {
-    &verb_start, &verb_stop, &verb_status, &verb_memory, &verb_list, &verb_explain, &verb_wait, &verb_health,
-    &verb_logs, &verb_timeline, &verb_version,
+    &verb_start, &verb_stop, &verb_status, &verb_memory, &verb_list, &verb_explain, &verb_drain, &verb_wait,
+    &verb_health, &verb_logs, &verb_timeline, &verb_version,
 };
 
 static void usage(FILE *to)

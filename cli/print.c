@@ -115,20 +115,20 @@ void print_task_table(json_t *tasks)
 
 /* -- nodes --------------------------------------------------------------------------------------------------------------- */
 
-static bool is_dead(json_t *node)
+static bool is_gone(json_t *node)
 {
     const char *state = json_string_value(json_object_get(node, "state"));
 
-    return state != NULL && strcmp(state, "dead") == 0;
+    return state != NULL && (strcmp(state, "dead") == 0 || strcmp(state, "drained") == 0);
 }
 
-/* "used/total" of a resource of a node, from its objects "total" and "available". Nothing of a dead one is used or free. */
+/* "used/total" of a resource of a node, from its objects "total" and "available". Nothing of one that is gone is used or free. */
 static json_t *used_of(json_t *node, const char *resource)
 {
     double total = json_number_value(json_object_get(json_object_get(node, "total"), resource));
     double left = json_number_value(json_object_get(json_object_get(node, "available"), resource));
 
-    return is_dead(node) ? json_null() : json_sprintf("%.6g/%.6g", total - left, total);
+    return is_gone(node) ? json_null() : json_sprintf("%.6g/%.6g", total - left, total);
 }
 
 void print_node_table(json_t *nodes, const char *const *columns)
@@ -143,7 +143,7 @@ void print_node_table(json_t *nodes, const char *const *columns)
         print_amount("memory", json_number_value(json_object_get(node, "store_size")), size, sizeof size);
         json_object_set_new(node, "cpu", used_of(node, "CPU"));
         json_object_set_new(node, "gpu", used_of(node, "GPU"));
-        json_object_set_new(node, "store", is_dead(node) ? json_null() : json_sprintf("%s/%s", used, size));
+        json_object_set_new(node, "store", is_gone(node) ? json_null() : json_sprintf("%s/%s", used, size));
         for (size_t k = 0; k < sizeof amounts / sizeof amounts[0]; k++) {
             snprintf(key, sizeof key, "store_%s", amounts[k]);
             print_amount("memory", json_number_value(json_object_get(node, key)), used, sizeof used);

@@ -5,7 +5,7 @@
 
 #include "cli/args.h"
 
-extern const struct verb verb_start, verb_stop, verb_status, verb_memory, verb_list, verb_explain, verb_wait, verb_health,
-    verb_logs, verb_timeline, verb_version;
+extern const struct verb verb_start, verb_stop, verb_status, verb_memory, verb_list, verb_explain, verb_drain, verb_wait,
+    verb_health, verb_logs, verb_timeline, verb_version;
 
 #endif

@@ -78,6 +78,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_QUERY] = { { 0 }, "Query" },
     [MOBULA__ENVELOPE__BODY_REPLY] = { { 0 }, "Reply" },
     [MOBULA__ENVELOPE__BODY_UNFIT] = { { 0 }, "Unfit" },
+    [MOBULA__ENVELOPE__BODY_DRAIN] = { { 0 }, "Drain" },
 };
 
 static const void *pointer_at(const void *base, size_t offset)

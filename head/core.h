@@ -7,6 +7,7 @@
 #include "common/wire.h"
 #include "head/claim.h"
 #include "head/demand.h"
+#include "head/drain.h"
 #include "head/head.h"
 #include "head/job.h"
 #include "head/node.h"

@@ -177,7 +177,7 @@ static bool wants_gone_node(const struct mob_head *h, const struct mob_shape *as
 {
     const struct node *n = mob_head_node_find(h, ask->node);
 
-    return ask->strategy == MOB_NODE && (n == NULL || n->m.now == NODE_DEAD);
+    return ask->strategy == MOB_NODE && (n == NULL || node_is_gone(n));
 }
 
 /* A Demand as plain values. */
@@ -330,6 +330,20 @@ void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const
     if (!is_new)
         return;
     mob_info("node %u is left out for a program: %s", n->place.number, why);
+    t->generation++;
+    t->explain = true;
+}
+
+void mob_head_demand_drain(struct node *n, bool draining)
+{
+    struct demand_table *t = &n->head->demands;
+    struct kind *k;
+
+    for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;)
+        k->feasible -= serves(n, k);
+    n->place.draining = draining;
+    for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;)
+        k->feasible += serves(n, k);
     t->generation++;
     t->explain = true;
 }
@@ -567,7 +581,7 @@ void mob_head_demand_check(const struct mob_head *h)
         struct demand *d;
 
         mob_list_each(d, &k->waiting, struct demand, by_kind) {
-            assert(d->kind == k && d->count > 0 && d->origin->m.now == NODE_ALIVE);
+            assert(d->kind == k && d->count > 0 && d->origin->link != 0);
             assert(d->claim == NULL || d->claim->claim == d);
             waiting++;
         }

@@ -66,6 +66,8 @@ void mob_head_demand_drop_job(struct mob_head *h, struct mob_address job);
 /* A serving node joined; a node is dead. */
 void mob_head_demand_node_joined(struct node *n);
 void mob_head_demand_node_dead(struct node *n);
+/* It serves no more, or (as that could not be kept) it does again. */
+void mob_head_demand_drain(struct node *n, bool draining);
 /* A node cannot run a program: what it alone could have served ends, and is told why. */
 void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const char *why);
 /* Place what can be placed, tell what cannot. Returns when to come again (INT64_MAX: when something changed). */

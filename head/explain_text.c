@@ -343,13 +343,14 @@ static void print_node_state(FILE *out, const struct mob_head *h, const struct n
     mob_resources_print(&n->place.total, total, sizeof total);
     mob_resources_print(&n->place.free, left, sizeof left);
     fprintf(out, "node %u (%s, %s) ", n->place.number, n->place.ip, n->facts.host);
-    if (n->m.now == NODE_DEAD)
-        fprintf(out, "is dead: %s\n", n->reason);
+    if (node_is_gone(n))
+        fprintf(out, n->m.now == NODE_DEAD ? "is dead: %s\n" : "has left: %s\n", n->reason);
     else if (n->facts.driver_only)
         fprintf(out, "lends nothing: a driver started it for itself\n");
     else
-        fprintf(out, "%s; free {%s} of {%s}, heard of %.1f s ago\n", n->m.now == NODE_CUT ? "is cut off from the head" : "serves", left,
-                total, (double)(mob_head_lived_ns(h) - n->heard_ns) / 1e9);
+        fprintf(out, "%s; free {%s} of {%s}, heard of %.1f s ago\n",
+                n->m.now == NODE_CUT ? "is cut off from the head" : n->m.now == NODE_DRAINING ? "is draining" : "serves", left, total,
+                (double)(mob_head_lived_ns(h) - n->heard_ns) / 1e9);
 }
 
 char *mob_explain_node_text(struct mob_head *h, uint32_t number, json_t *answers)
@@ -372,7 +373,7 @@ char *mob_explain_node_text(struct mob_head *h, uint32_t number, json_t *answers
         fprintf(out, "  place %zu in its queue: %s, {%s} x %lld, for %.1f s%s\n", i + 1, text_of(row, "owner"), text_of(row, "resources"),
                 (long long)number_of(row, "leases"), seconds_of(row, "waited_ms"),
                 json_is_true(json_object_get(row, "first")) ? "; what comes free is kept for it" : "");
-    if (n != NULL && n->m.now != NODE_DEAD && node == NULL)
+    if (n != NULL && !node_is_gone(n) && node == NULL)
         fprintf(out, "  it does not answer\n");
     fclose(out);
     return text;

@@ -112,7 +112,7 @@ int mob_head_gather(struct mob_head *h, const struct asker *asker, const char *v
     out.verb = (char *)(uintptr_t)verb;
     out.argument = (char *)(uintptr_t)argument;
     for (size_t at = 0; (n = mob_map_next(&h->nodes.by_number, &at, NULL)) != NULL;) {
-        if (n->m.now != NODE_ALIVE)
+        if (n->link == 0)
             continue;
         g->parts[g->count++] = (struct part){ .node = n->place.number };
         mob_envelope_init(&e, (struct mob_address){ 0, 0 }, (struct mob_address){ n->place.number, 0 }, MOBULA__ENVELOPE__BODY_QUERY);

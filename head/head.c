@@ -116,7 +116,10 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
         if (n->named_link != n->link)
             mob_head_job_all_named(n);
         n->named_link = n->link;
-        return mob_head_view_report(n, e->report, err);
+        if (mob_head_view_report(n, e->report, err) < 0)
+            return -1;
+        mob_head_node_look(n);          /* it may be that it leaves */
+        return 0;
     case MOBULA__ENVELOPE__BODY_DEMAND:
         return mob_head_demand_state(n, e->demand, err);
     case MOBULA__ENVELOPE__BODY_UNFIT:

@@ -108,7 +108,7 @@ void mob_head_job_served(struct mob_head *h, struct mob_address driver)
         mob_list_append(&h->jobs.running, &j->in_list);
         h->jobs.running_count++;
     }
-    if (n == NULL || n->m.now == NODE_DEAD || (n->link != 0 && n->named_link == n->link && j->link != n->link))
+    if (n == NULL || node_is_gone(n) || (n->link != 0 && n->named_link == n->link && j->link != n->link))
         mob_head_job_over(h, driver);
 }
 
@@ -117,7 +117,7 @@ int mob_head_job_load(struct mob_head *h, const Mobula__JobRow *row)
 {
     struct mob_address driver = mob_wire_address(row->started->job);
     const struct node *n = mob_head_node_find(h, driver.node);
-    bool over = row->over || n == NULL || n->m.now == NODE_DEAD;
+    bool over = row->over || n == NULL || node_is_gone(n);
     struct job *j;
 
     if (driver.node == 0 || driver.process == 0 || mob_map_get(&h->jobs.by_driver, mob_address_key(driver)) != NULL)
@@ -170,7 +170,7 @@ bool mob_head_job_is_over(const struct mob_head *h, struct mob_address driver)
     const struct job *j = mob_map_get(&h->jobs.by_driver, mob_address_key(driver));
     const struct node *n = mob_head_node_find(h, driver.node);
 
-    return j != NULL ? j->over_ns != 0 : n == NULL || n->m.now == NODE_DEAD;
+    return j != NULL ? j->over_ns != 0 : n == NULL || node_is_gone(n);
 }
 
 void mob_head_job_all_named(struct node *n)

@@ -2,9 +2,12 @@
 /* node.c -- membership, one machine a node.
  *
  *   (Register) --> ALIVE <--> CUT
- *                    '---------'--> DEAD
+ *                    |         ^ '--> DEAD        (so do ALIVE and DRAINING)
+ *                    '--> DRAINING --> LEFT
  *
  *   ALIVE  has a link. Waits for its loss, or for dead_ms without a message (the raylet reports each beat_ms).
+ *   DRAINING  the same, but somebody wants it to leave (drain.c): nothing is placed there. Waits for its raylet to say that it may.
+ *   LEFT   it said so; everybody was told as of a death. Like DEAD, but its raylet does not come again.
  *   CUT    has none. Its port is dialed each beat: refused, and it is dead at once; answered, and it has until dead_ms of silence
  *          to dial us again with its number.
  *   DEAD   everybody was told, itself too if it can be reached. It stays here to be shown and to be recognised: the raylet that
@@ -28,14 +31,16 @@
 #define DEAD_KEPT 256
 #define SEQ_BITS 32                     /* of the numbers of what one head places at a node */
 
-static enum mob_next node_alive(struct mob_machine *m);
+static enum mob_next node_linked(struct mob_machine *m);
 static enum mob_next node_cut(struct mob_machine *m);
 static bool node_holds(const struct mob_machine *m);
 
 static const struct mob_state node_states[] = {
-    [NODE_ALIVE] = { "alive", node_alive, MOB_TO(NODE_CUT) | MOB_TO(NODE_DEAD) },
-    [NODE_CUT] = { "cut", node_cut, MOB_TO(NODE_ALIVE) | MOB_TO(NODE_DEAD) },
+    [NODE_ALIVE] = { "alive", node_linked, MOB_TO(NODE_DRAINING) | MOB_TO(NODE_CUT) | MOB_TO(NODE_DEAD) },
+    [NODE_DRAINING] = { "draining", node_linked, MOB_TO(NODE_CUT) | MOB_TO(NODE_DEAD) | MOB_TO(NODE_LEFT) },
+    [NODE_CUT] = { "cut", node_cut, MOB_TO(NODE_ALIVE) | MOB_TO(NODE_DRAINING) | MOB_TO(NODE_DEAD) },
     [NODE_DEAD] = { "dead", NULL, 0 },
+    [NODE_LEFT] = { "drained", NULL, 0 },
 };
 
 /* -- registration -------------------------------------------------------------------------------------------------------- */
@@ -137,11 +142,12 @@ static void tell_node_up(struct node *n)
 }
 
 /* To itself, as it stands here; a broadcast has other receivers. */
-static void put_node_down(struct mob_envelope *env, Mobula__NodeDown *m, uint32_t number, char *reason)
+static void put_node_down(struct mob_envelope *env, Mobula__NodeDown *m, uint32_t number, char *reason, bool left)
 {
     mobula__node_down__init(m);
     m->node = number;
     m->reason = reason;
+    m->left = left;
     mob_envelope_init(env, (struct mob_address){ 0, 0 }, (struct mob_address){ number, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     env->e.node_down = m;
 }
@@ -167,6 +173,7 @@ static struct node *node_create(struct mob_head *h, const struct registration *r
 {
     struct node *n = mob_new(struct node);
     struct node_table *t = &h->nodes;
+    bool gone = state == NODE_DEAD || state == NODE_LEFT;
 
     n->head = h;
     n->facts = reg->facts;
@@ -179,15 +186,15 @@ static struct node *node_create(struct mob_head *h, const struct registration *r
     mob_list_init(&n->places);
     mob_list_init(&n->by_cut);
     mob_list_init(&n->by_heard);
-    mob_list_append(state == NODE_DEAD ? &t->dead : &t->heard, &n->by_heard);
+    mob_list_append(gone ? &t->dead : &t->heard, &n->by_heard);
     if (state == NODE_CUT)
         mob_list_append(&t->cut, &n->by_cut);
     mob_map_set(&t->by_number, number, n);
     mob_map_set(&t->by_incarnation, incarnation_key(n->facts.incarnation), n);
     t->alive += state == NODE_ALIVE;
     t->cut_count += state == NODE_CUT;
-    t->dead_count += state == NODE_DEAD;
-    t->serving += state != NODE_DEAD && !n->facts.driver_only;
+    t->dead_count += gone;
+    t->serving += !gone && !n->facts.driver_only;
     if (number >= t->next)
         t->next = number + 1;
     mob_machine_init(&n->m, "node", number, node_states, state, node_holds);
@@ -256,6 +263,7 @@ static void come_back(struct node *n, struct link *l)
     mob_machine_run(&n->m);
     mob_info("node %u is back", n->place.number);
     tell_registered(n);
+    mob_head_drain_tell(n);
     mob_head_view_open(n);
     mob_head_job_tell(n);               /* after the places, which may be of such jobs */
 }
@@ -271,14 +279,15 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
         return;
     }
     n = mob_map_get(&h->nodes.by_incarnation, incarnation_key(reg.facts.incarnation));
-    if (n != NULL && n->m.now != NODE_DEAD) {
+    if (n != NULL && !node_is_gone(n)) {
         come_back(n, l);
     } else if (reg.node != 0) {
         struct mob_envelope env;
         Mobula__NodeDown down;
 
-        put_node_down(&env, &down, reg.node, n != NULL ? n->reason : (char *)"this head does not know the node");
-        mob_info("node %u is dead and came back: it is told to join as a new one", reg.node);
+        put_node_down(&env, &down, reg.node, n != NULL ? n->reason : (char *)"this head does not know the node",
+                      n != NULL && n->m.now == NODE_LEFT);
+        mob_info("node %u is gone and came back: it is told so", reg.node);
         mob_head_send(h, l->number, &env.e);
         mob_head_hang_up(h, l);
     } else {
@@ -316,8 +325,8 @@ static void record_end(const struct node *n)
         n->head->config.record(n->head->config.arg, &record, sizeof record, 0);
 }
 
-/* Everything that follows from a death, once: then nothing points to the node but the record of it. */
-static enum mob_next node_die(struct node *n, const char *reason)
+/* Everything that follows from a death, once: then nothing points to the node but the record of it. The same of one that leaves. */
+static enum mob_next node_end(struct node *n, enum node_state state, const char *reason)
 {
     struct mob_head *h = n->head;
     struct link *l = n->link != 0 ? mob_head_link(h, n->link) : NULL;
@@ -326,8 +335,11 @@ static enum mob_next node_die(struct node *n, const char *reason)
     struct mob_envelope env;
 
     mob_copy(n->reason, sizeof n->reason, reason);
-    mob_warn("node %u (%s) is dead: %s; its leases end, its tasks run elsewhere", n->place.number, n->place.ip, n->reason);
-    put_node_down(&env, &m, n->place.number, n->reason);
+    if (state == NODE_LEFT)
+        mob_info("node %u (%s) has left: %s", n->place.number, n->place.ip, n->reason);
+    else
+        mob_warn("node %u (%s) is dead: %s; its leases end, its tasks run elsewhere", n->place.number, n->place.ip, n->reason);
+    put_node_down(&env, &m, n->place.number, n->reason, state == NODE_LEFT);
     mob_head_broadcast(h, &env.e, NULL);        /* itself, too */
     if (l != NULL)
         mob_head_hang_up(h, l);
@@ -343,7 +355,7 @@ static enum mob_next node_die(struct node *n, const char *reason)
     h->nodes.alive -= !was_cut;
     h->nodes.cut_count -= was_cut;
     h->nodes.serving -= !n->facts.driver_only;
-    mob_machine_goto(&n->m, NODE_DEAD);
+    mob_machine_goto(&n->m, state);
     mob_head_state_changed(h, MOB_HEAD_NODE, n->place.number);
     mob_head_demand_drop_node(n);
     mob_head_job_node_dead(n);
@@ -353,13 +365,22 @@ static enum mob_next node_die(struct node *n, const char *reason)
     return MOB_WAIT;
 }
 
-static enum mob_next node_alive(struct mob_machine *m)
+static enum mob_next node_die(struct node *n, const char *reason)
+{
+    return node_end(n, NODE_DEAD, reason);
+}
+
+static enum mob_next node_linked(struct mob_machine *m)
 {
     struct node *n = MOB_CONTAINER(m, struct node, m);
     struct node_table *t = &n->head->nodes;
 
     if (n->link != 0 && silent_too_long(n))
         return node_die(n, "no sign of life for too long");
+    if (n->link != 0 && m->now == NODE_ALIVE && n->place.draining)
+        return mob_machine_goto(m, NODE_DRAINING);
+    if (n->link != 0 && m->now == NODE_DRAINING && n->drain.left.over)
+        return node_end(n, NODE_LEFT, n->drain.left.late ? "drained: the time that it was given is over" : "drained");
     if (n->link != 0)
         return MOB_WAIT;
     mob_head_view_close(n);
@@ -380,7 +401,7 @@ static enum mob_next node_cut(struct mob_machine *m)
         mob_list_remove(&n->by_cut);
         h->nodes.cut_count--;
         h->nodes.alive++;
-        return mob_machine_goto(m, NODE_ALIVE);
+        return mob_machine_goto(m, n->place.draining ? NODE_DRAINING : NODE_ALIVE);
     }
     if (n->refused)
         return node_die(n, "its raylet is gone: the port refuses");
@@ -402,8 +423,8 @@ static bool node_holds(const struct mob_machine *m)
 {
     const struct node *n = MOB_CONTAINER(m, const struct node, m);
 
-    if (m->now == NODE_ALIVE)
-        return n->link != 0;
+    if (m->now == NODE_ALIVE || m->now == NODE_DRAINING)
+        return n->link != 0 && (m->now == NODE_ALIVE || n->place.draining);
     if (m->now == NODE_CUT)
         return n->link == 0 && n->open == 0;
     return n->link == 0 && n->probe == 0 && n->open == 0 && mob_list_empty(&n->places);
@@ -411,9 +432,14 @@ static bool node_holds(const struct mob_machine *m)
 
 /* -- facts --------------------------------------------------------------------------------------------------------------- */
 
+void mob_head_node_look(struct node *n)
+{
+    mob_machine_run(&n->m);
+}
+
 void mob_head_node_heard(struct node *n)
 {
-    assert(n->m.now != NODE_DEAD);
+    assert(!node_is_gone(n));
     n->heard_ns = mob_head_lived_ns(n->head);
     mob_list_remove(&n->by_heard);
     mob_list_append(&n->head->nodes.heard, &n->by_heard);
@@ -421,7 +447,7 @@ void mob_head_node_heard(struct node *n)
 
 void mob_head_node_link_lost(struct node *n, bool refused)
 {
-    assert(n->m.now == NODE_ALIVE);
+    assert(n->link != 0);
     n->link = 0;
     n->refused = refused;
     mob_machine_run(&n->m);
@@ -480,8 +506,10 @@ int mob_head_node_load(struct mob_head *h, const Mobula__NodeRow *row)
 
     if (registration_unpack(&reg, row->registration, NULL) < 0 || row->node == 0 || mob_head_node_find(h, row->node) != NULL)
         return -1;
-    n = node_create(h, &reg, row->node, row->dead ? NODE_DEAD : NODE_CUT);
+    n = node_create(h, &reg, row->node, row->left ? NODE_LEFT : row->dead ? NODE_DEAD : NODE_CUT);
     mob_copy(n->reason, sizeof n->reason, row->reason);
+    if (row->drain != NULL && n->m.now == NODE_CUT)
+        mob_head_drain_load(n, row->drain);
     return 0;
 }
 
@@ -511,12 +539,12 @@ void mob_head_node_check(const struct mob_head *h)
     struct node *n;
 
     mob_list_each(n, &h->nodes.heard, struct node, by_heard) {
-        assert(n->m.now != NODE_DEAD && node_holds(&n->m));
+        assert(!node_is_gone(n) && node_holds(&n->m));
         assert(mob_head_node_find(h, n->place.number) == n && n->place.number < h->nodes.next);
         assert(n->heard_ns >= heard_ns);
         assert((n->m.now == NODE_CUT) == !mob_list_empty(&n->by_cut));
         heard_ns = n->heard_ns;
-        alive += n->m.now == NODE_ALIVE;
+        alive += n->link != 0;
         cut += n->m.now == NODE_CUT;
         serving += !n->facts.driver_only;
         open += n->open != 0;

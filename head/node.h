@@ -7,12 +7,13 @@
 #include "common/machine.h"
 #include "common/map.h"
 #include "common/wire.h"
+#include "head/drain.h"
 #include "head/placement.h"
 
 struct mob_head;
 struct link;
 
-enum node_state { NODE_ALIVE, NODE_CUT, NODE_DEAD };
+enum node_state { NODE_ALIVE, NODE_DRAINING, NODE_CUT, NODE_DEAD, NODE_LEFT };
 
 /* What a raylet said of itself when it registered. */
 struct node_facts {
@@ -36,7 +37,8 @@ struct node {
     struct placement_node place;        /* number, address, resources, labels */
     struct node_facts facts;
     struct node_load load;
-    char reason[256];                   /* why it is dead */
+    struct drain drain;
+    char reason[256];                   /* why it is dead, or has left */
 
     uint64_t link;                      /* 0: none */
     uint64_t probe;                     /* the dial under way while CUT; 0: none */
@@ -69,14 +71,19 @@ struct node_table {
     struct mob_map by_incarnation;
     struct mob_link heard;              /* alive and cut, longest silent first */
     struct mob_link cut;
-    struct mob_link dead;               /* oldest first */
+    struct mob_link dead;               /* and those that have left; oldest first */
     uint32_t next;                      /* number of the next one */
-    size_t alive, cut_count, dead_count;
-    size_t serving;                     /* alive, and not driver_only */
+    size_t alive, cut_count, dead_count;        /* alive: with a link */
+    size_t serving;                     /* alive or cut, and not driver_only */
 };
 
+static inline bool node_is_gone(const struct node *n)
+{
+    return n->m.now == NODE_DEAD || n->m.now == NODE_LEFT;
+}
+
 void mob_head_node_init(struct mob_head *h);
-/* One that a head before this one has kept: CUT or DEAD. -1: no such node can be. */
+/* One that a head before this one has kept: CUT, DEAD or LEFT. -1: no such node can be. */
 int mob_head_node_load(struct mob_head *h, const Mobula__NodeRow *row);
 void mob_head_node_fini(struct mob_head *h);
 struct node *mob_head_node_find(const struct mob_head *h, uint32_t number);     /* NULL: unknown, or dead and forgotten */
@@ -84,7 +91,8 @@ struct node *mob_head_node_find(const struct mob_head *h, uint32_t number);     
 /* A raylet says who it is: a new node, one that comes back, or one that was declared dead (it is told so). */
 void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Register *m);
 
-/* Facts. */
+/* Facts; n->drain is one, too: mob_head_node_look() after it changed. */
+void mob_head_node_look(struct node *n);
 void mob_head_node_heard(struct node *n);
 void mob_head_node_link_lost(struct node *n, bool refused);
 void mob_head_node_probe_up(struct node *n);

@@ -47,7 +47,7 @@ static bool is_large_enough(const struct placement_node *node, const struct mob_
 
 bool mob_placement_feasible(const struct placement_node *node, const struct mob_shape *ask)
 {
-    return is_large_enough(node, ask) && unfit(node, &ask->executable) == NULL;
+    return !node->draining && is_large_enough(node, ask) && unfit(node, &ask->executable) == NULL;
 }
 
 bool mob_placement_note_unfit(struct placement_node *node, const struct mob_hash *program, const char *why)
@@ -347,6 +347,10 @@ static void explain_node(FILE *out, const struct placement_node *node, const str
         row(out, node, "another node", number, "-", "-");
         return;
     }
+    if (node->draining) {
+        row(out, node, "is draining", "-", "-", "-");
+        return;
+    }
     if (unfit(node, &ask->executable) != NULL)
         row(out, node, "the program", "-", "-", unfit(node, &ask->executable));
     explain_labels(out, node, &ask->labels);
@@ -371,7 +375,7 @@ char *mob_placement_refusal(const struct mob_shape *ask, struct placement_node *
     for (size_t i = 0; i < n; i++) {
         const char *why = unfit(nodes[i], &ask->executable);
 
-        if (why != NULL && is_large_enough(nodes[i], ask) && count++ < REFUSALS_MAX)
+        if (why != NULL && !nodes[i]->draining && is_large_enough(nodes[i], ask) && count++ < REFUSALS_MAX)
             fprintf(out, "%s%s", count == 1 ? "" : "; ", why);
     }
     if (count > REFUSALS_MAX)

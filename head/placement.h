@@ -18,6 +18,7 @@ struct placement_node {
     struct mob_resources total;
     struct mob_resources free;          /* reported, less what was placed since */
     struct mob_labels labels;
+    bool draining;                      /* it is to leave: serves nothing any more */
     uint32_t unseen;                    /* leases placed there that its reports do not show yet */
     struct placement_unfit *unfit;      /* oldest first */
     size_t unfit_count;

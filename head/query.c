@@ -14,6 +14,7 @@
  *   stop     {"ok": true}; then the head ends
  *   memory   argument {"limit": N}: is gathered from the raylets (head/gather.c)
  *   explain  argument {"task": NAME} or {"node": N}: the same, in rounds (head/explain.c)
+ *   drain, draining   a node is to leave, and how far it is (head/drain.c)
  *   fits     argument {"resources", "labels", "strategy", "node"}: {"nodes": how many could serve it if they were idle, "why" none}
  *   tasks, timeline   go to the shell, which has the event file
  *
@@ -27,6 +28,7 @@
 #include <string.h>
 
 #include "head/core.h"
+#include "head/drain.h"
 #include "head/explain.h"
 
 #define REPLY_PART_MAX (256u << 10)
@@ -125,7 +127,7 @@ static json_t *node_json(const struct node *n)
         object = json_pack("{s:I, s:s}", "node", (json_int_t)n->place.number, "state", mob_machine_state(&n->m));
     json_object_set_new(object, "total", resources_json(&n->place.total));
     json_object_set_new(object, "labels", labels_json(&n->place.labels));
-    if (n->m.now == NODE_DEAD) {
+    if (node_is_gone(n)) {
         json_object_set_new(object, "reason", json_string(n->reason));
         return object;
     }
@@ -162,7 +164,7 @@ static json_t *rows_json(struct mob_head *h, bool dead_too)
     size_t count = 0, at = 0;
 
     while ((n = mob_map_next(&h->nodes.by_number, &at, NULL)) != NULL) {
-        if (dead_too || n->m.now != NODE_DEAD)
+        if (dead_too || !node_is_gone(n))
             list[count++] = n;
     }
     if (count > 1)
@@ -192,7 +194,8 @@ static json_t *sums_json(const struct mob_head *h, bool available)
     json_t *sums = json_object();
 
     for (size_t i = 0; i < h->view.open_count; i++)
-        add_amounts(sums, available ? &h->view.open[i]->free : &h->view.open[i]->total);
+        if (!h->view.open[i]->draining)
+            add_amounts(sums, available ? &h->view.open[i]->free : &h->view.open[i]->total);
     return sums;
 }
 
@@ -243,14 +246,14 @@ static json_t *status_json(struct mob_head *h)
         snprintf(cluster + 2 * i, 3, "%02x", h->config.cluster[i]);
     return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "cluster", cluster, "state_trouble", h->state.trouble,
                      "uptime_ms", (json_int_t)ms_since(h, h->started_ns), "nodes", rows_json(h, false),
-                     "serving", (json_int_t)h->view.open_count, "dead", (json_int_t)h->nodes.dead_count,
+                     "serving", (json_int_t)mob_head_view_serving(h), "dead", (json_int_t)h->nodes.dead_count,
                      "total", sums_json(h, false), "available", sums_json(h, true),
                      "jobs", (json_int_t)h->jobs.running_count, "waiting", (json_int_t)waiting, "demands", demands);
 }
 
 static json_t *health_json(struct mob_head *h)
 {
-    return json_pack("{s:b, s:I}", "ok", 1, "nodes", (json_int_t)h->view.open_count);
+    return json_pack("{s:b, s:I}", "ok", 1, "nodes", (json_int_t)mob_head_view_serving(h));
 }
 
 static json_t *job_json(const struct mob_head *h, const struct job *j)
@@ -329,6 +332,7 @@ static int wait_begin(struct mob_head *h, uint64_t link, struct mob_address from
 
 int64_t mob_head_query_tick(struct mob_head *h)
 {
+    size_t serving = mob_list_empty(&h->queries.waiting) ? 0 : mob_head_view_serving(h);
     int64_t due_ns = INT64_MAX;
     struct waiter *w;
 
@@ -336,12 +340,12 @@ int64_t mob_head_query_tick(struct mob_head *h)
         char text[64];
         struct mob_error err;
 
-        if (w->nodes <= h->view.open_count) {
-            snprintf(text, sizeof text, "{\"nodes\":%zu}", h->view.open_count);
+        if (w->nodes <= serving) {
+            snprintf(text, sizeof text, "{\"nodes\":%zu}", serving);
             mob_head_reply(h, w->link_number, w->query, w->from, text, strlen(text), NULL);
             waiter_end(h, w);
         } else if (w->end_ns <= h->now_ns) {
-            mob_error_set(&err, MOB_ERR_TIMEOUT, "%zu nodes serve, %zu were waited for", h->view.open_count, w->nodes);
+            mob_error_set(&err, MOB_ERR_TIMEOUT, "%zu nodes serve, %zu were waited for", serving, w->nodes);
             mob_head_reply(h, w->link_number, w->query, w->from, "", 0, &err);
             waiter_end(h, w);
         } else if (w->end_ns < due_ns) {
@@ -402,6 +406,12 @@ void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address f
             return;
     } else if (strcmp(m->verb, "fits") == 0) {
         if (mob_head_fits(h, &asker, m->argument, &err) == 0)
+            return;
+    } else if (strcmp(m->verb, "drain") == 0) {
+        if (mob_head_drain(h, &asker, m->argument, &err) == 0)
+            return;
+    } else if (strcmp(m->verb, "draining") == 0) {
+        if (mob_head_draining(h, &asker, m->argument, &err) == 0)
             return;
     } else if (strcmp(m->verb, "wait") == 0) {
         if (wait_begin(h, l->number, from, m->id, m->argument, &err) == 0)

@@ -46,6 +46,7 @@ static int keep_node(struct node *n, struct mob_error *err)
 {
     Mobula__NodeRow row = MOBULA__NODE_ROW__INIT;
     Mobula__Register r = MOBULA__REGISTER__INIT;
+    Mobula__Drain drain;
     Mobula__Resource resources[MOB_RESOURCES_MAX], *resource_list[MOB_RESOURCES_MAX];
     Mobula__Label labels[MOB_LABELS_MAX], *label_list[MOB_LABELS_MAX];
 
@@ -64,7 +65,12 @@ static int keep_node(struct node *n, struct mob_error *err)
     r.labels = label_list;
     row.node = n->place.number;
     row.registration = &r;
-    row.dead = n->m.now == NODE_DEAD;
+    row.dead = node_is_gone(n);
+    row.left = n->m.now == NODE_LEFT;
+    if (n->place.draining) {
+        mob_head_drain_put(n, &drain);
+        row.drain = &drain;
+    }
     row.reason = n->reason;
     return keep(n->head, MOB_HEAD_NODE, n->place.number, &row.base, err);
 }

@@ -162,6 +162,7 @@ int mob_head_view_report(struct node *n, const Mobula__Report *m, struct mob_err
     mob_copy(n->load.store_trouble, sizeof n->load.store_trouble, m->store_trouble);
     mob_copy(n->load.store_pages, sizeof n->load.store_pages, m->store_pages);
     mob_head_claim_over(n, m->claim_over);
+    mob_head_drain_report(n, m->draining);
     if (m->version < n->report_version)
         return 0;
     n->report_version = m->version;
@@ -218,6 +219,15 @@ void mob_head_view_close(struct node *n)
             n->changed = false;
         }
     }
+}
+
+size_t mob_head_view_serving(const struct mob_head *h)
+{
+    size_t serving = 0;
+
+    for (size_t i = 0; i < h->view.open_count; i++)
+        serving += !h->view.open[i]->draining;
+    return serving;
 }
 
 void mob_head_view_forget(struct node *n)

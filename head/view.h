@@ -34,6 +34,8 @@ void mob_head_view_forget(struct node *n);
 int mob_head_view_report(struct node *n, const Mobula__Report *m, struct mob_error *err);
 /* `count` leases of `d`, whose resources were taken from n's free already, go to n: tell it, and remember until it reports so. */
 void mob_head_view_place(struct node *n, const struct demand *d, uint32_t count);
+/* How many of those that are open may get work: the draining ones do not. */
+size_t mob_head_view_serving(const struct mob_head *h);
 /* Placement has looked at all that changed. */
 void mob_head_view_looked(struct mob_head *h);
 void mob_head_view_check(const struct node *n);

@@ -126,6 +126,9 @@ void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
 void mob_store_attempt_gone(struct mob_store *s, uint32_t worker, struct mob_address owner, uint64_t task, uint32_t told);
 /* A job is over: all that its processes made or brought here is freed. A repeat frees what came since. */
 void mob_store_job_over(struct mob_store *s, struct mob_address job);
+/* Objects whose bytes others would lose with this node: no copies, and of owners on other nodes. */
+typedef void mob_store_note(void *arg, const struct mob_object_id *id, uint64_t size, struct mob_address job);
+void mob_store_each_primary(const struct mob_store *s, mob_store_note *note, void *arg);
 void mob_store_disk_done(struct mob_store *s, struct mob_disk_job *job);        /* frees it */
 /* Now and then: frees what was pinned when its owner freed it, and no message has come since the pin went; serves, or at last
  * refuses, those who wait for room; gives memory back that was long not used. Returns when to come again; INT64_MAX: not by itself. */

@@ -15,6 +15,7 @@
 #include "raylet/claim.h"
 #include "raylet/death.h"
 #include "raylet/demand.h"
+#include "raylet/drain.h"
 #include "raylet/explain.h"
 #include "raylet/lease.h"
 #include "raylet/membership.h"
@@ -54,6 +55,7 @@ struct mob_raylet {
     struct pressure pressure;           /* memory of the node, and who is ended for it */
     struct recalls recalls;             /* leases asked back */
     struct claim claim;                 /* of a demand that waits at the head */
+    struct drain drain;                 /* the node is to leave */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
     struct stages stages;               /* arguments of tasks to come */
     struct mob_map questions;           /* to processes, on their way (question.c) */

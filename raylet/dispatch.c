@@ -78,6 +78,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_PLACED] = { .hear = mob_demand_on_placed, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_PLACE] = { .hear = mob_want_on_place, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_CLAIM] = { .hear = mob_claim_on_claim, .from = HEAD },
+    [MOBULA__ENVELOPE__BODY_DRAIN] = { .hear = mob_drain_on_drain, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_DECLINED] = { .hear = mob_demand_on_declined, .from = PEER },
     [MOBULA__ENVELOPE__BODY_WITHDRAW] = { .hear = mob_want_on_withdraw, .from = PEER },
 };

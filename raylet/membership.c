@@ -7,7 +7,8 @@
  * missed, is said again: drivers, jobs that ended, demands as full levels. If it is a new head on the old one's state (its generation is
  * another), what the old one had placed here and elsewhere is void: nobody knows any more which of it has arrived.
  *
- * After headless_ms without it the node gives up; a node that was declared dead gives up at once: its shell starts anew.
+ * After headless_ms without it the node gives up; a node that was declared dead gives up at once: its shell starts anew. One that has
+ * left (drain.c) hears of it in the same way, and ends.
  */
 #include "raylet/membership.h"
 
@@ -249,7 +250,10 @@ void mob_membership_on_node_down(struct mob_raylet *r, const struct arrival *a)
     struct peer *peer = mob_route_peer(r, m->node);
     struct mob_error why;
 
-    if (m->node == r->self.node) {
+    if (m->node == r->self.node && m->left) {
+        mob_error_set(&why, MOB_OK, "%s", m->reason);
+        mob_raylet_end(r, &why);
+    } else if (m->node == r->self.node) {
         mob_error_set(&why, MOB_ERR_NODE_DIED, "node %u was declared dead: %s", m->node, m->reason);
         mob_raylet_end(r, &why);
     } else if (peer != NULL && peer->is.alive) {

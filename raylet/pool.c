@@ -534,8 +534,7 @@ static int64_t retry(struct mob_raylet *r)
     return next;
 }
 
-/* Others would lose what it made, or what it called. */
-static bool is_needed(const struct worker *w)
+bool mob_pool_is_needed(const struct worker *w)
 {
     return w->process->page != NULL && atomic_load_explicit(&w->process->page->held, memory_order_relaxed) != 0;
 }
@@ -550,7 +549,7 @@ static int64_t retire_surplus(struct mob_raylet *r, uint32_t surplus, int64_t id
             return INT64_MAX;
         if (r->now - w->since < idle_ns)
             return w->since + idle_ns;
-        if (is_needed(w))
+        if (mob_pool_is_needed(w))
             continue;
         mob_pool_retire(r, w);
         surplus--;

@@ -102,6 +102,8 @@ void mob_pool_kill_all(struct mob_raylet *r);
 /* Start whom leases wait for, as far as the bounds allow. */
 void mob_pool_start_next(struct mob_raylet *r);
 
+/* Others would lose what it made, or what it called. */
+bool mob_pool_is_needed(const struct worker *w);
 /* Reap what is warm beyond need, kill what does not end or start. Returns when to come again. */
 int64_t mob_pool_tick(struct mob_raylet *r);
 

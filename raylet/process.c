@@ -105,6 +105,9 @@ int mob_raylet_process_up(struct mob_raylet *r, uint64_t link, const struct mob_
         return mob_error_set(err, MOB_ERR_UNREACHABLE, "this node has not joined its cluster yet");
     if (c == NULL || c->kind != MOB_LINK_LOCAL || c->process != NULL)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "a second Hello on one connection");
+    if (hello->driver && r->drain.on)
+        return mob_error_set(err, MOB_ERR_UNREACHABLE, "node %u (%s) is draining: it leaves the cluster, and takes no new driver; start it "
+                             "on another machine, or with another address", r->self.node, r->config.ip);
     p = hello->driver ? driver_up(r, hello) : expected_worker(r, hello, err);
     if (p == NULL)
         return -1;

@@ -27,6 +27,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     mob_membership_init(r);
     mob_routes_init(r);
     mob_wants_init(r);
+    mob_drain_init(r);
     mob_node_resources_init(&r->resources, config->driver_only ? &nothing : &config->resources, config->gpus);
     mob_leases_init(r);
     mob_pool_init(r);
@@ -61,7 +62,10 @@ void mob_raylet_end(struct mob_raylet *r, const struct mob_error *why)
     if (r->over)
         return;
     r->over = true;
-    mob_warn("this node ends: %s", why->text);
+    if (why->code == MOB_OK)
+        mob_info("this node has left: %s", why->text);
+    else
+        mob_warn("this node ends: %s", why->text);
     mob_pool_kill_all(r);
     if (r->config.over != NULL)
         r->config.over(r->config.arg, why);
@@ -176,6 +180,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_polls_tick(r));
     next = earlier(next, tick_store(r));
     mob_stages_tick(r);
+    next = earlier(next, mob_drain_tick(r));
     mob_demand_flush(r);
     return earlier(next, mob_report_tick(r));
 }

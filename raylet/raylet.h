@@ -37,7 +37,7 @@ struct mob_raylet_config {
     const char *session_dir;
     /* Facts for the shell. */
     void (*registered)(void *arg, uint32_t node, const uint8_t cluster[16]);
-    void (*over)(void *arg, const struct mob_error *why);       /* refused, declared dead, or headless too long: end */
+    void (*over)(void *arg, const struct mob_error *why);       /* refused, declared dead, headless too long, or (MOB_OK) drained: end */
     void (*lease_changed)(void *arg, uint32_t process, struct mob_address owner, struct mob_address job);  /* whose output a worker's is */
     void (*flush_output)(void *arg, struct mob_address job);    /* send what the job's workers have printed, now */
     void (*job_over)(void *arg, struct mob_address job);        /* nothing is started for it any more; process 0: for any of that node */

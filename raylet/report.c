@@ -29,6 +29,7 @@ static void say_report(struct mob_raylet *r)
     struct reporter *reporter = &r->reporter;
     struct mob_resources free_now = free_of(r);
     Mobula__Report m = MOBULA__REPORT__INIT;
+    Mobula__Draining draining;
     Mobula__Resource room[MOB_RESOURCES_MAX], *list[MOB_RESOURCES_MAX];
     struct mob_envelope e;
 
@@ -52,6 +53,10 @@ static void say_report(struct mob_raylet *r)
         m.store_asks = (uint32_t)usage.asks;
         m.store_trouble = (char *)usage.trouble;
         m.store_pages = (char *)usage.pages;
+    }
+    if (r->drain.on) {
+        mob_drain_put(r, &draining);
+        m.draining = &draining;
     }
     m.queued = r->wants.queued;
     m.claim_over = r->claim.over;

@@ -30,7 +30,7 @@ static void over(void *shell, const struct mob_error *why)
     struct mob_shell *s = shell;
 
     mob_session_refused(s, why);        /* the core has logged it */
-    mob_shell_end(s, why->code == MOB_ERR_NODE_DIED ? MOB_GUARD_AGAIN : 1);
+    mob_shell_end(s, why->code == MOB_OK ? 0 : why->code == MOB_ERR_NODE_DIED ? MOB_GUARD_AGAIN : 1);
 }
 
 static void lease_changed(void *shell, uint32_t process, struct mob_address owner, struct mob_address job)

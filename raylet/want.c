@@ -94,7 +94,7 @@ static struct want *add_want(struct mob_raylet *r, struct wanter *wanter, uint32
     w->since = r->now;
     w->kind = mob_pool_kind(r, shape->job, &shape->executable, shape->executable_node);
     w->kind->wants++;
-    w->feasible = !r->config.driver_only && w->kind->unfit == NULL
+    w->feasible = !r->config.driver_only && !r->drain.on && w->kind->unfit == NULL
         && mob_node_resources_feasible(&r->resources, &shape->resources) && mob_labels_match(&r->config.labels, &shape->labels);
     mob_list_init(&w->leases);
     mob_list_init(&w->demand.changed);

@@ -171,13 +171,13 @@ static const char *text_of(json_t *object, const char *key)
 static void fill_node(json_t *row, struct mob_node *ret)
 {
     struct mob_node n = { .size = ret->size };
-    const char *ip = text_of(row, "ip");
+    const char *ip = text_of(row, "ip"), *state = text_of(row, "state");
 
     snprintf(n.id, sizeof n.id, "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(row, "node")));
     mob_copy(n.host, sizeof n.host, text_of(row, "host"));
     snprintf(n.address, sizeof n.address, strchr(ip, ':') != NULL ? "[%s]:%d" : "%s:%d", ip,
              (int)json_integer_value(json_object_get(row, "port")));
-    n.alive = strcmp(text_of(row, "state"), "dead") != 0;
+    n.alive = strcmp(state, "dead") != 0 && strcmp(state, "drained") != 0;
     print_resources(json_object_get(row, "total"), n.resources, sizeof n.resources);
     print_resources(json_object_get(row, "available"), n.available, sizeof n.available);
     memcpy(ret, &n, n.size < sizeof n ? n.size : sizeof n);

@@ -48,12 +48,13 @@ def available_resources() -> dict[str, float]:
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes, those that died, too. Each is a dict:
+    """The nodes, those that died or left, too. Each is a dict:
 
     NodeID: text. Alive: bool. NodeManagerAddress: its IP address. NodeManagerHostname: its name. NodeManagerPort, ObjectManagerPort:
     int. Resources: {name: quantity}, memory in bytes. Labels: {key: value}. DeathReasonMessage: text; "" of one that is alive.
     """
-    return [{"NodeID": str(row["node"]), "Alive": row["state"] != "dead", "alive": row["state"] != "dead",
+    gone = ("dead", "drained")
+    return [{"NodeID": str(row["node"]), "Alive": row["state"] not in gone, "alive": row["state"] not in gone,
              "NodeManagerAddress": row["ip"], "NodeManagerHostname": row["host"], "NodeName": row["ip"],
              "NodeManagerPort": row["port"], "ObjectManagerPort": row["bulk_port"], "Resources": _quantities(row.get("total", {})),
              "Labels": row.get("labels", {}), "DeathReasonMessage": row.get("reason", "")}

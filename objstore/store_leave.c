@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store_leave.c -- when a node leaves: which objects others would lose with it. */
+#include "objstore/store_private.h"
+
+/* Neither a copy nor freed; and its owner does not end with this node. */
+static bool is_primary(const struct object *o)
+{
+    return !o->copy && o->id.node != o->store->config.node
+        && (o->m.now == OBJECT_SEALED || o->m.now == OBJECT_SPILLED || o->m.now == OBJECT_RESTORING);
+}
+
+void mob_store_each_primary(const struct mob_store *s, mob_store_note *note, void *arg)
+{
+    const struct object *o;
+
+    mob_list_each(o, &s->all, const struct object, all)
+        if (is_primary(o))
+            note(arg, &o->id, o->size, o->job);
+}
