@@ -79,6 +79,8 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_REPLY] = { { 0 }, "Reply" },
     [MOBULA__ENVELOPE__BODY_UNFIT] = { { 0 }, "Unfit" },
     [MOBULA__ENVELOPE__BODY_DRAIN] = { { 0 }, "Drain" },
+    [MOBULA__ENVELOPE__BODY_MOVE] = { { 0 }, "Move" },
+    [MOBULA__ENVELOPE__BODY_MOVED] = { { 0 }, "Moved" },
 };
 
 static const void *pointer_at(const void *base, size_t offset)
@@ -113,6 +115,9 @@ int mob_wire_check(const Mobula__Envelope *e, struct mob_error *err)
     for (size_t i = 0; e->body_case == MOBULA__ENVELOPE__BODY_STAGE && i < e->stage->n_items; i++)
         if (e->stage->items[i]->object == NULL)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "Stage has an item without an object");
+    for (size_t i = 0; e->body_case == MOBULA__ENVELOPE__BODY_MOVE && i < e->move->n_items; i++)
+        if (e->move->items[i]->object == NULL)
+            return mob_error_set(err, MOB_ERR_PROTOCOL, "Move has an item without an object");
     if (e->body_case == MOBULA__ENVELOPE__BODY_REFERENCES && !changes_are_whole(e->references))
         return mob_error_set(err, MOB_ERR_PROTOCOL, "References has a change that lacks a part it must have");
     return 0;

@@ -80,6 +80,8 @@ struct mob_store_config {
     enum mob_reach (*reach)(void *arg, uint32_t node);
     /* NULL, or: that node is dead; flights from there shall end now. */
     void (*forget)(void *arg, uint32_t node, const struct mob_error *why);
+    /* NULL, or: nobody who is known has it. Ask its owner where it is; mob_store_sought() follows, once, from the loop. */
+    void (*seek)(void *arg, const struct mob_object_id *id);
     /* NULL, or: after MOB_SERVE_LATER. err NULL: ask again now. */
     void (*restored)(void *arg, const struct mob_object_id *id, const struct mob_error *err);
     /* NULL, or: a message to an owner, here or elsewhere (Copies). `from` is to be filled in. */
@@ -117,6 +119,8 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process);
 /* Create, Seal, Abandon, Fetch, Free from `process` (0: from another node or the raylet, which only Fetch and Free). */
 void mob_store_receive(struct mob_store *s, uint32_t process, const Mobula__Envelope *e);
 void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mob_range_result *result);
+/* Its owner says that `node` has it; 0: that nobody has. Nobody may wait for it any more. */
+void mob_store_sought(struct mob_store *s, const struct mob_object_id *id, uint32_t node);
 void mob_store_node_died(struct mob_store *s, uint32_t node);
 /* A link to it broke, and what its processes said may be lost: they are told what is here of theirs. */
 void mob_store_link_lost(struct mob_store *s, uint32_t node);
@@ -129,6 +133,8 @@ void mob_store_job_over(struct mob_store *s, struct mob_address job);
 /* Objects whose bytes others would lose with this node: no copies, and of owners on other nodes. */
 typedef void mob_store_note(void *arg, const struct mob_object_id *id, uint64_t size, struct mob_address job);
 void mob_store_each_primary(const struct mob_store *s, mob_store_note *note, void *arg);
+/* It is here for good: a copy is no copy any more, as its node leaves; the owner is told that it is here. False: it is not. */
+bool mob_store_adopt(struct mob_store *s, const struct mob_object_id *id);
 void mob_store_disk_done(struct mob_store *s, struct mob_disk_job *job);        /* frees it */
 /* Now and then: frees what was pinned when its owner freed it, and no message has come since the pin went; serves, or at last
  * refuses, those who wait for room; gives memory back that was long not used. Returns when to come again; INT64_MAX: not by itself. */

@@ -62,7 +62,7 @@ static bool is_stale(const struct mob_store *s, const struct copy_news *news)
 {
     const struct object *o = mob_object_find(s, &news->id, OBJECT_SEALED, OBJECT_SEALED);
 
-    if (news->what == COPY_HAVE && o == NULL)
+    if ((news->what == COPY_HAVE || news->what == COPY_LAST) && o == NULL)
         o = mob_object_find(s, &news->id, OBJECT_SPILLED, OBJECT_RESTORING);
     return news->what == COPY_GONE ? o != NULL : o == NULL;
 }

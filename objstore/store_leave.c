@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_leave.c -- when a node leaves: which objects others would lose with it. */
+/* store_leave.c -- when a node leaves: which objects others would lose with it; and at who takes them: that a copy is one no more. */
 #include "objstore/store_private.h"
 
 /* Neither a copy nor freed; and its owner does not end with this node. */
@@ -16,4 +16,19 @@ void mob_store_each_primary(const struct mob_store *s, mob_store_note *note, voi
     mob_list_each(o, &s->all, const struct object, all)
         if (is_primary(o))
             note(arg, &o->id, o->size, o->job);
+}
+
+bool mob_store_adopt(struct mob_store *s, const struct mob_object_id *id)
+{
+    struct object *o = mob_object_find(s, id, OBJECT_SEALED, OBJECT_SEALED);
+
+    if (o != NULL && o->copy) {
+        o->copy = false;
+        mob_object_relist(o);
+    }
+    if (o == NULL && (o = mob_object_find(s, id, OBJECT_SPILLED, OBJECT_RESTORING)) == NULL)
+        return false;
+    mob_copies_note(o, COPY_LAST);
+    mob_store_settle(s);
+    return true;
 }

@@ -2,8 +2,8 @@
 /* store_private.h -- the parts of a store, for its own files: store.c (whole), store_object.c (one object's life), store_room.c (who must
  * go, who is pinned), store_loan.c (what is kept for who was told of it), store_wait.c (who waits for room), store_pages.c (which pages),
  * store_spill.c (to the disk and back), store_overflow.c (a place on the disk for who waits), store_fetch.c (who waits for an object),
- * store_pull.c (bringing it here), store_giver.c (who asks a node next), store_serve.c (giving it to others), store_copies.c (what owners
- * are told), store_receive.c (messages). */
+ * store_pull.c (bringing it here), store_source.c (from whom), store_giver.c (who asks a node next), store_serve.c (giving it to others),
+ * store_copies.c (what owners are told), store_leave.c (what goes elsewhere with its node), store_receive.c (messages). */
 #ifndef MOB_OBJSTORE_STORE_PRIVATE_H
 #define MOB_OBJSTORE_STORE_PRIVATE_H
 
@@ -136,6 +136,8 @@ struct pull {
     unsigned char *chunks;              /* CHUNK_x of each */
     uint64_t next, got;                 /* no chunk before `next` is missing; bytes that are here */
     unsigned flights;
+    bool sought;                        /* its owner was asked who else has it ... */
+    bool answered;                      /* ... and has answered */
     bool ends;                          /* fact: nobody wants it any more, or it cannot be had: `why` */
     struct mob_error why;
     struct berth *berth;                /* WAITING: in the overflow, on its way; NULL: none */
@@ -444,6 +446,20 @@ static inline bool mob_pulls_wait(const struct mob_store *s)
 {
     return s->pulls.waiting_count > 0 || !mob_list_empty(&s->pulls.seeking);
 }
+
+/* -- store_source.c ------------------------------------------------------------------------------------------------------ */
+
+struct pull_source *mob_source_of(struct pull *p, uint32_t node);
+/* NULL: there are too many, or it is this node. */
+struct pull_source *mob_source_add(struct pull *p, uint32_t node, bool referred);
+/* Sets p->from. False: nobody is left. */
+bool mob_source_choose(struct pull *p);
+void mob_source_fail(struct pull *p, struct pull_source *source, const struct mob_error *why, bool final);
+/* Of the one that is asked. */
+enum mob_reach mob_source_reach(const struct pull *p);
+bool mob_source_none_left(const struct pull *p);
+/* p ends: `why` is what each said. */
+void mob_source_sum_up(struct pull *p);
 
 /* -- store_giver.c ------------------------------------------------------------------------------------------------------- */
 

@@ -6,23 +6,24 @@
  *      |         |  '----------|--> OVER              larger one than the store, and at last others (store_wait.c)
  *      '---------'--> ENDING <-'     ^       MOVING   waits for its flights: ranges on their way here (mob_store_pulled)
  *                       |            |       SEEKING  waits for news of the node that it shall come from, at most SEEK_NS
- *                       '------------'       ENDING   those who waited have been told; waits for its flights, which still write
+ *                       '------------'       ASKING   (to and from MOVING, as SEEKING) waits for its owner's word (mob_store_sought), which
+ *                                                     comes whatever becomes of the owner
+ *                                            ENDING   those who waited have been told; waits for its flights, which still write
  *                                            OVER     all is here and sealed, or its bytes are free again
  *
  * A pull asks one node at a time, in ranges, a few at once. A node that fails is not asked again if it has nothing, lies or is silent,
- * else once more when the others have failed, too; what has come stays, the rest is asked elsewhere. When nobody is left, all who wait
- * hear what each node said. A node may refer us to another (store_serve.c); when that one fails, we ask the first again.
+ * else once more when the others have failed, too; what has come stays, the rest is asked elsewhere. When nobody is left, the owner is
+ * asked, once: it may have been moved meanwhile. If that does not help, all who wait hear what each node said. A node may refer us to
+ * another (store_serve.c); when that one fails, we ask the first again.
  *
  * How many flights there are from one node is limited; store_giver.c says who asks next, and for what.
  */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "objstore/store_private.h"
 
 #define CHUNK MOB_CHUNK
-#define TRIES_MAX 2                     /* of one node */
 #define REFERRALS_MAX 4                 /* then the first node shall give it itself */
 #define SEEK_NS INT64_C(5000000000)
 #define SAY_NS INT64_C(10000000000)     /* of waiting for room: then it is told */
@@ -30,15 +31,17 @@
 
 static enum mob_next pull_waiting(struct mob_machine *m);
 static enum mob_next pull_seeking(struct mob_machine *m);
+static enum mob_next pull_asking(struct mob_machine *m);
 static enum mob_next pull_moving(struct mob_machine *m);
 static enum mob_next pull_ending(struct mob_machine *m);
 
-enum { PULL_WAITING, PULL_SEEKING, PULL_MOVING, PULL_ENDING, PULL_OVER };
+enum { PULL_WAITING, PULL_SEEKING, PULL_ASKING, PULL_MOVING, PULL_ENDING, PULL_OVER };
 
 static const struct mob_state pull_states[] = {
     [PULL_WAITING] = { "waiting", pull_waiting, MOB_TO(PULL_MOVING) | MOB_TO(PULL_ENDING) },
     [PULL_SEEKING] = { "seeking", pull_seeking, MOB_TO(PULL_MOVING) | MOB_TO(PULL_ENDING) },
-    [PULL_MOVING]  = { "moving",  pull_moving,  MOB_TO(PULL_SEEKING) | MOB_TO(PULL_ENDING) | MOB_TO(PULL_OVER) },
+    [PULL_ASKING]  = { "asking",  pull_asking,  MOB_TO(PULL_MOVING) | MOB_TO(PULL_ENDING) },
+    [PULL_MOVING]  = { "moving",  pull_moving,  MOB_TO(PULL_SEEKING) | MOB_TO(PULL_ASKING) | MOB_TO(PULL_ENDING) | MOB_TO(PULL_OVER) },
     [PULL_ENDING]  = { "ending",  pull_ending,  MOB_TO(PULL_OVER) },
     [PULL_OVER]    = { "over",    NULL,         0 },
 };
@@ -51,6 +54,7 @@ static bool pull_holds(const struct mob_machine *m)
     case PULL_WAITING:
         return p->object == NULL && p->flights == 0;
     case PULL_SEEKING:
+    case PULL_ASKING:
     case PULL_MOVING:
         return p->object != NULL && p->object->pull == p && p->got <= p->size;
     case PULL_ENDING:
@@ -114,26 +118,6 @@ static void pull_run(struct pull *p)
         pull_free(p);
 }
 
-static struct pull_source *source_of(struct pull *p, uint32_t node)
-{
-    for (unsigned i = 0; i < p->source_count; i++)
-        if (p->sources[i].node == node)
-            return &p->sources[i];
-    return NULL;
-}
-
-/* NULL: there are too many, or it is this node. */
-static struct pull_source *source_add(struct pull *p, uint32_t node, bool referred)
-{
-    struct pull_source *known = source_of(p, node);
-
-    if (known != NULL || node == p->store->config.node || p->source_count == PULL_SOURCES_MAX)
-        return known;
-    known = &p->sources[p->source_count++];
-    *known = (struct pull_source){ .node = node, .referred = referred };
-    return known;
-}
-
 static struct mob_link *waiting_list(struct pull *p)
 {
     return &p->store->pulls.waiting[p->priority];
@@ -162,7 +146,7 @@ void mob_pull_join(struct pull *p, uint32_t process, const uint32_t *nodes, size
 {
     mob_fetch_wait(&p->waiters, process, false);
     for (size_t i = 0; i < count; i++)
-        source_add(p, nodes[i], false);
+        mob_source_add(p, nodes[i], false);
     if (priority > p->priority) {
         p->priority = priority;
         if (!mob_list_empty(&p->link) && p->m.now == PULL_WAITING) {
@@ -188,27 +172,10 @@ static enum mob_next give_up(struct pull *p)
     return mob_machine_goto(&p->m, PULL_ENDING);
 }
 
-/* What each node said. The code is that of the first, which the owner named. */
-static void sum_up(struct pull *p)
+/* Its owner may know more: when there is room for it. */
+static bool may_ask(const struct pull *p)
 {
-    char name[MOB_OBJECT_NAME_SIZE], all[sizeof p->why.text - 120];
-    size_t length = 0;
-
-    all[0] = '\0';
-    for (unsigned i = 0; i < p->source_count && length < sizeof all; i++)
-        length += (size_t)snprintf(all + length, sizeof all - length, "%snode %u: %s", i > 0 ? "; " : "", p->sources[i].node,
-                                   p->sources[i].why.text);
-    mob_error_set(&p->why, p->source_count > 0 ? p->sources[0].why.code : MOB_ERR_OBJECT_LOST, "%s cannot be brought here: %s",
-                  mob_object_id_name(&p->id, name), p->source_count > 0 ? all : "nobody is known to have it");
-    p->ends = true;
-}
-
-static bool is_hopeless(const struct pull *p)
-{
-    for (unsigned i = 0; i < p->source_count; i++)
-        if (!p->sources[i].out)
-            return false;
-    return true;
+    return !p->sought && p->store->config.seek != NULL;
 }
 
 /* A large one is overtaken by small ones that fit; but not by more bytes than it wants itself, so that it has its turn. */
@@ -252,8 +219,8 @@ static enum mob_next pull_waiting(struct mob_machine *m)
     struct pull *p = MOB_CONTAINER(m, struct pull, m);
     struct mob_store *s = p->store;
 
-    if (!p->ends && is_hopeless(p))
-        sum_up(p);
+    if (!p->ends && mob_source_none_left(p) && !may_ask(p))
+        mob_source_sum_up(p);
     if (p->ends) {
         s->pulls.waiting_count -= !mob_list_empty(&p->link);
         return give_up(p);
@@ -304,52 +271,12 @@ static enum mob_next seal(struct pull *p)
     return mob_machine_goto(&p->m, PULL_OVER);
 }
 
-/* The node with the fewest failures; of those, the one named first. */
-static bool choose(struct pull *p)
-{
-    p->round++;
-    for (unsigned i = 0; i < p->source_count; i++) {
-        struct pull_source *source = &p->sources[i];
-
-        if (!source->out && (p->from == NULL || source->tries < p->from->tries))
-            p->from = source;
-    }
-    if (p->from == NULL)
-        return false;
-    if (!p->from->referred && p->root != p->from->node) {
-        p->root = p->from->node;
-        p->position = 0;
-        p->placed = p->direct = false;
-        p->failed = p->referrals = 0;
-    }
-    return true;
-}
-
-static void fail_source(struct pull *p, struct pull_source *source, const struct mob_error *why, bool final)
-{
-    source->why = *why;
-    source->tries++;
-    source->out = final || source->referred || source->tries >= TRIES_MAX;
-    if (source != p->from)
-        return;
-    p->failed = source->referred ? source->node : 0;
-    p->from = NULL;
-    mob_list_remove(&p->link);
-}
-
-static enum mob_reach reach(const struct pull *p)
-{
-    const struct mob_store_config *c = &p->store->config;
-
-    return c->reach != NULL ? c->reach(c->arg, p->from->node) : MOB_REACH_UP;
-}
-
 static void fail_dead(struct pull *p, struct pull_source *source)
 {
     struct mob_error why;
 
     mob_error_set(&why, MOB_ERR_NODE_DIED, "it has died");
-    fail_source(p, source, &why, true);
+    mob_source_fail(p, source, &why, true);
 }
 
 static enum mob_next pull_moving(struct mob_machine *m)
@@ -360,11 +287,16 @@ static enum mob_next pull_moving(struct mob_machine *m)
         return give_up(p);
     if (p->got == p->size)
         return seal(p);
-    if (p->from == NULL && !choose(p)) {
-        sum_up(p);
+    if (p->from == NULL && !mob_source_choose(p) && may_ask(p)) {
+        p->sought = true;
+        p->store->config.seek(p->store->config.arg, &p->id);
+        return mob_machine_goto(m, PULL_ASKING);
+    }
+    if (p->from == NULL) {
+        mob_source_sum_up(p);
         return give_up(p);
     }
-    switch (reach(p)) {
+    switch (mob_source_reach(p)) {
     case MOB_REACH_DEAD:
         fail_dead(p, p->from);
         return MOB_AGAIN;
@@ -385,9 +317,20 @@ static enum mob_next pull_seeking(struct mob_machine *m)
 {
     struct pull *p = MOB_CONTAINER(m, struct pull, m);
 
-    if (!p->ends && p->from != NULL && reach(p) == MOB_REACH_NOT_YET)
+    if (!p->ends && p->from != NULL && mob_source_reach(p) == MOB_REACH_NOT_YET)
         return MOB_WAIT;
     mob_list_remove(&p->link);
+    return mob_machine_goto(m, PULL_MOVING);
+}
+
+static enum mob_next pull_asking(struct mob_machine *m)
+{
+    struct pull *p = MOB_CONTAINER(m, struct pull, m);
+
+    if (p->ends)
+        return give_up(p);
+    if (!p->answered && mob_source_none_left(p))
+        return MOB_WAIT;
     return mob_machine_goto(m, PULL_MOVING);
 }
 
@@ -414,7 +357,7 @@ static enum mob_next pull_ending(struct mob_machine *m)
 
 static void note_refer(struct pull *p, uint32_t node)
 {
-    struct pull_source *to = source_add(p, node, true);
+    struct pull_source *to = mob_source_add(p, node, true);
 
     if (++p->referrals > REFERRALS_MAX || to == NULL || to->out || to == p->from) {
         p->direct = true;
@@ -442,11 +385,11 @@ static void note_answer(struct pull *p, const struct mob_range_result *result)
     if (result->got > 0)
         p->from->tries = 0;             /* it is worth asking again */
     if (result->err != NULL)
-        fail_source(p, p->from, result->err, result->final);
+        mob_source_fail(p, p->from, result->err, result->final);
     else if (result->refer != 0 && !p->from->referred)
         note_refer(p, result->refer);
     else if (result->refer != 0)
-        fail_source(p, p->from, &refers_on, true);
+        mob_source_fail(p, p->from, &refers_on, true);
 }
 
 void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mob_range_result *result)
@@ -460,6 +403,19 @@ void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mo
     free(f);
     pull_run(p);
     mob_giver_pump(s, node);
+    mob_store_settle(s);
+}
+
+void mob_store_sought(struct mob_store *s, const struct mob_object_id *id, uint32_t node)
+{
+    struct pull *p = mob_pull_find(s, id);
+
+    if (p == NULL || !p->sought || p->answered)
+        return;
+    p->answered = true;
+    if (node != 0)
+        mob_source_add(p, node, false);
+    pull_run(p);
     mob_store_settle(s);
 }
 
@@ -488,7 +444,7 @@ void mob_pulls_node_died(struct mob_store *s, uint32_t node)
     struct pull *p;
 
     mob_list_each(p, &s->pulls.all, struct pull, all) {
-        struct pull_source *source = source_of(p, node);
+        struct pull_source *source = mob_source_of(p, node);
 
         if (source == NULL || source->out)
             continue;
@@ -566,7 +522,7 @@ void mob_pulls_tick(struct mob_store *s, int64_t now_ns)
             p->since = now_ns;
         if (p->from != NULL && now_ns - p->since >= SEEK_NS) {
             mob_error_set(&why, MOB_ERR_NODE_DIED, "it was not heard of in %d s", (int)(SEEK_NS / 1000000000));
-            fail_source(p, p->from, &why, true);
+            mob_source_fail(p, p->from, &why, true);
         }
         pull_run(p);
     }

@@ -24,6 +24,8 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/template.c
     ${CMAKE_CURRENT_LIST_DIR}/recall.c
     ${CMAKE_CURRENT_LIST_DIR}/drain.c
+    ${CMAKE_CURRENT_LIST_DIR}/move.c
+    ${CMAKE_CURRENT_LIST_DIR}/seek.c
     ${CMAKE_CURRENT_LIST_DIR}/borrowed.c
     ${CMAKE_CURRENT_LIST_DIR}/proxy.c
     ${CMAKE_CURRENT_LIST_DIR}/cancel.c

@@ -20,6 +20,7 @@
 #include "raylet/lease.h"
 #include "raylet/membership.h"
 #include "raylet/memory.h"
+#include "raylet/move.h"
 #include "raylet/node_resources.h"
 #include "raylet/poll.h"
 #include "raylet/pool.h"
@@ -31,6 +32,7 @@
 #include "raylet/recall.h"
 #include "raylet/report.h"
 #include "raylet/route.h"
+#include "raylet/seek.h"
 #include "raylet/stage.h"
 #include "raylet/want.h"
 
@@ -56,6 +58,8 @@ struct mob_raylet {
     struct recalls recalls;             /* leases asked back */
     struct claim claim;                 /* of a demand that waits at the head */
     struct drain drain;                 /* the node is to leave */
+    struct moves moves;                 /* objects that go to another node, as theirs leaves */
+    struct mob_link sought;             /* answers of owners on their way to the store: seek.c */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */
     struct stages stages;               /* arguments of tasks to come */
     struct mob_map questions;           /* to processes, on their way (question.c) */

@@ -54,7 +54,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_TAKEN] = { .passes = mob_borrowed_from_lender, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_OUTPUT] = { .passes = passes_output, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_WATCH] = { .passes = mob_question_watch, .pass_from = LOCAL | PEER },
-    [MOBULA__ENVELOPE__BODY_WATCHED] = { .passes = mob_question_watched, .pass_from = LOCAL | PEER },
+    [MOBULA__ENVELOPE__BODY_WATCHED] = { mob_seek_on_watched, mob_question_watched, LOCAL | PEER, LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_REFERENCES] = { .passes = mob_question_references, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_REFERENCES_DONE] = { .passes = mob_question_references_done, .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_MOURN] = { mob_question_on_mourn, mob_question_mourn, LOCAL | PEER, LOCAL },
@@ -79,6 +79,8 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_PLACE] = { .hear = mob_want_on_place, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_CLAIM] = { .hear = mob_claim_on_claim, .from = HEAD },
     [MOBULA__ENVELOPE__BODY_DRAIN] = { .hear = mob_drain_on_drain, .from = HEAD },
+    [MOBULA__ENVELOPE__BODY_MOVE] = { .hear = mob_move_on_move, .from = PEER },
+    [MOBULA__ENVELOPE__BODY_MOVED] = { .hear = mob_move_on_moved, .from = PEER },
     [MOBULA__ENVELOPE__BODY_DECLINED] = { .hear = mob_demand_on_declined, .from = PEER },
     [MOBULA__ENVELOPE__BODY_WITHDRAW] = { .hear = mob_want_on_withdraw, .from = PEER },
 };

@@ -5,9 +5,9 @@
  *   not needed --> Report says "over" --> NodeDown from the head, and the raylet ends
  *
  * Wants of this node's own processes go to the head, as those that this node can never serve. Leases end as any that are recalled: after
- * the running task. What cannot go elsewhere are the objects that a process here owns: a worker that is not idle, or is needed
- * (docs/protocol.md, References), is waited for, and so is a driver. When the deadline is over nothing is waited for: what still runs ends
- * with the node, and is retried elsewhere as after a node's death.
+ * the running task. Objects go to other nodes (move.c). What cannot go elsewhere are the objects that a process here owns: a worker that
+ * is not idle, or is needed (docs/protocol.md, References), is waited for, and so is a driver. When the deadline is over nothing is waited
+ * for: what still runs ends with the node, and is retried elsewhere as after a node's death.
  *
  * "Over" is said once and for all: nothing can come to a node without processes that do anything. It is said in each Report until the
  * head, or one that was started after it, answers.
@@ -16,7 +16,7 @@
 
 #include "raylet/core.h"
 
-#define LOOK_NS (20 * MS)
+#define LOOK_NS (50 * MS)
 #define IDLE_NS (100 * MS)              /* so long a worker is idle before what its page says of its owner counts */
 
 void mob_drain_init(struct mob_raylet *r)
@@ -59,6 +59,7 @@ void mob_drain_on_drain(struct mob_raylet *r, const struct arrival *a)
         d->deadline_at = m->limited && m->deadline_ms < (uint64_t)most_ms ? r->now + (int64_t)m->deadline_ms * MS : INT64_MAX;
         d->look_at = r->now;
     }
+    mob_moves_takers(r, m);
     if (d->on)
         return;
     d->on = true;
@@ -68,15 +69,6 @@ void mob_drain_on_drain(struct mob_raylet *r, const struct arrival *a)
 }
 
 /* -- what is left ---------------------------------------------------------------------------------------------------------- */
-
-static void add_object(void *arg, const struct mob_object_id *id, uint64_t size, struct mob_address job)
-{
-    struct drain_left *left = arg;
-
-    (void)id, (void)job;
-    left->objects++;
-    left->bytes += size;
-}
 
 /* Those that others need. Returns how many have not been idle long enough to say. */
 static uint32_t count_owners(const struct mob_raylet *r, struct drain_left *ret)
@@ -101,9 +93,10 @@ static struct drain_left count_left(struct mob_raylet *r)
     uint32_t fresh = count_owners(r, &left);
 
     if (r->config.store != NULL)
-        mob_store_each_primary(r->config.store, add_object, &left);
+        mob_moves_look(r, &left);
+    bool no_more = left.objects == 0 || (r->drain.force && r->moves.taker_count == 0);
     left.late = r->now >= r->drain.deadline_at;
-    left.over = left.late || left.tasks + left.owners + left.drivers + fresh + left.objects == 0;
+    left.over = left.late || (no_more && left.tasks + left.owners + left.drivers + fresh == 0);
     return left;
 }
 

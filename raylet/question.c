@@ -91,6 +91,7 @@ static struct mob_link *questions_to(struct mob_raylet *r, struct mob_address pr
 
 /* -- answers of ours ------------------------------------------------------------------------------------------------------- */
 
+/* What the store seeks has no other answer than a place. */
 static void answer_watch(struct mob_raylet *r, struct mob_address asker, const struct mob_object_id *object,
                          const struct mob_error *why)
 {
@@ -101,6 +102,10 @@ static void answer_watch(struct mob_raylet *r, struct mob_address asker, const s
     char name[MOB_OBJECT_NAME_SIZE];
     struct mob_envelope e;
 
+    if (mob_address_eq(asker, r->self)) {
+        mob_seek_answered(r, object, 0);
+        return;
+    }
     mob_error_set(&err, why->code, "object %s: %s", mob_object_id_name(object, name), why->text);
     mob_wire_put_error(&error, &err);
     mob_wire_put_object(&id, object);
@@ -222,6 +227,13 @@ bool mob_question_watch(struct mob_raylet *r, const struct arrival *a)
     struct subject s = of_object(a->e->watch->object);
 
     return asked(r, a->from, a->to, &s);
+}
+
+bool mob_question_seek(struct mob_raylet *r, const struct mob_object_id *id)
+{
+    struct subject s = { QUESTION_WATCH, *id };
+
+    return asked(r, r->self, (struct mob_address){ id->node, id->process }, &s);
 }
 
 bool mob_question_watched(struct mob_raylet *r, const struct arrival *a)

@@ -19,7 +19,9 @@ bool mob_question_watch(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_references(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_mourn(struct mob_raylet *r, const struct arrival *a);                 /* to another raylet */
 void mob_question_on_mourn(struct mob_raylet *r, const struct arrival *a);              /* to this one */
-/* An answer passes. True: send it on; false: nobody waits for it. */
+/* One of our own: a Watch of that object. True: send it. */
+bool mob_question_seek(struct mob_raylet *r, const struct mob_object_id *id);
+/* An answer passes, or is for us. True: send it on; false: nobody waits for it. */
 bool mob_question_watched(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_references_done(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_mourned(struct mob_raylet *r, const struct arrival *a);

@@ -28,6 +28,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     mob_routes_init(r);
     mob_wants_init(r);
     mob_drain_init(r);
+    mob_moves_init(r);
     mob_node_resources_init(&r->resources, config->driver_only ? &nothing : &config->resources, config->gpus);
     mob_leases_init(r);
     mob_pool_init(r);
@@ -36,6 +37,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     mob_stages_init(r);
     mob_polls_init(r);
     mob_list_init(&r->cancels);
+    mob_list_init(&r->sought);
     return r;
 }
 
@@ -45,6 +47,8 @@ void mob_raylet_destroy(struct mob_raylet *r)
         return;
     mob_proxies_fini(r);
     mob_stages_fini(r);
+    mob_moves_fini(r);
+    mob_seeks_fini(r);
     mob_polls_fini(r);
     mob_questions_fini(r);
     mob_leases_fini(r);
@@ -179,7 +183,9 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_near_tick(r));
     next = earlier(next, mob_polls_tick(r));
     next = earlier(next, tick_store(r));
+    mob_seeks_tick(r);
     mob_stages_tick(r);
+    mob_moves_tick(r);
     next = earlier(next, mob_drain_tick(r));
     mob_demand_flush(r);
     return earlier(next, mob_report_tick(r));
@@ -208,8 +214,10 @@ void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
 {
     struct mob_address to = mob_wire_address(e->to);
 
-    if (mob_address_eq(to, r->self) && e->body_case == MOBULA__ENVELOPE__BODY_FETCHED)
+    if (mob_address_eq(to, r->self) && e->body_case == MOBULA__ENVELOPE__BODY_FETCHED) {
         mob_stage_fetched(r, e->fetched);
-    else if (!r->over)
+        mob_move_fetched(r, e->fetched);
+    } else if (!r->over) {
         mob_route_send(r, e);
+    }
 }

@@ -272,6 +272,14 @@ static enum mob_reach reach(void *arg, uint32_t node)
     return peer->alive ? MOB_REACH_UP : MOB_REACH_DEAD;
 }
 
+static void seek(void *arg, const struct mob_object_id *id)
+{
+    struct mob_shell *s = arg;
+
+    mob_raylet_seek(s->core, id);
+    mob_shell_poke(s);
+}
+
 static void forget(void *arg, uint32_t node, const struct mob_error *why)
 {
     struct mob_shell *s = arg;
@@ -359,8 +367,8 @@ struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
     mob_list_init(&s->parked);
     return (struct mob_store_config){ .bytes = bytes, .behind = BEHIND, .overflow = OVERFLOWS * bytes, .answer = answer_client,
                                       .pull = pull, .incoming = incoming, .incoming_end = incoming_end, .reach = reach,
-                                      .forget = forget, .restored = restored, .tell = tell, .waits = say_waits, .bad = end_liar,
-                                      .disk = mob_spill_do, .arg = s };
+                                      .forget = forget, .seek = seek, .restored = restored, .tell = tell, .waits = say_waits,
+                                      .bad = end_liar, .disk = mob_spill_do, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */

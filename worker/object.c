@@ -318,15 +318,21 @@ static void copy_came(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
         mob_owner_copy_free(o, node, &id);
 }
 
+static void forget_copy(struct stored *s, uint32_t node)
+{
+    for (uint32_t i = 0; i < s->more_count; i++)
+        if (s->more[i] == node)
+            s->more[i--] = s->more[--s->more_count];
+}
+
 static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
 {
     struct mob_object_id id = mob_wire_object(said);
     struct object *b = mob_owner_object_find(o, &id);
     struct stored *s = b != NULL && b->state == MOB_OBJECT_STORED ? b->stored : NULL;
 
-    for (uint32_t i = 0; s != NULL && i < s->more_count; i++)
-        if (s->more[i] == node)
-            s->more[i--] = s->more[--s->more_count];
+    if (s != NULL)
+        forget_copy(s, node);
 }
 
 /* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard
@@ -342,6 +348,28 @@ static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId 
         mob_owner_copy_free(o, node, &id);
 }
 
+/* `node` leaves; what it has is at `to`, too. Who has not heard of that copy yet says nothing, and is told again. */
+static void copy_leaves(struct mob_owner *o, uint32_t node, uint32_t to, const Mobula__ObjectId *said)
+{
+    struct mob_object_id id = mob_wire_object(said);
+    struct object *b = mob_owner_object_find(o, &id);
+    struct stored *s = b != NULL && b->state == MOB_OBJECT_STORED ? b->stored : NULL;
+
+    if (s == NULL || !mob_object_id_eq(&s->id, &id) || !is_known_at(s, node)) {
+        node_has(o, node, said);
+        return;
+    }
+    if (to == node || !is_known_at(s, to))
+        return;
+    if (s->node == node) {
+        s->node = to;
+        forget_copy(s, to);
+    } else {
+        forget_copy(s, node);
+    }
+    mob_owner_copy_free(o, node, &id);
+}
+
 void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copies *m)
 {
     for (size_t i = 0; i < m->n_added; i++)
@@ -352,6 +380,8 @@ void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copie
         copy_came(o, node, m->last[i]);
     for (size_t i = 0; i < m->n_have; i++)
         node_has(o, node, m->have[i]);
+    for (size_t i = 0; i < m->n_leaving; i++)
+        copy_leaves(o, node, m->to, m->leaving[i]);
 }
 
 static void tell(struct mob_owner *o, struct object *b)

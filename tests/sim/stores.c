@@ -273,6 +273,14 @@ static enum mob_reach reach(void *arg, uint32_t node)
     return peer->alive ? MOB_REACH_UP : MOB_REACH_DEAD;
 }
 
+static void seek(void *arg, const struct mob_object_id *id)
+{
+    struct shelf *h = arg;
+
+    mob_raylet_seek(h->raylet->core, id);
+    actor_poke(&h->raylet->a);
+}
+
 static void forget(void *arg, uint32_t node, const struct mob_error *why)
 {
     struct shelf *h = arg;
@@ -323,8 +331,8 @@ struct shelf *shelf_create(struct raylet *r, uint64_t bytes)
 {
     struct shelf *h = mob_new(struct shelf);
     struct mob_store_config config = { .bytes = bytes, .answer = answer, .pull = pull, .incoming = incoming, .incoming_end = incoming_end,
-                                       .reach = reach, .forget = forget, .restored = restored, .tell = tell, .bad = bad, .disk = disk,
-                                       .arg = h };
+                                       .reach = reach, .forget = forget, .seek = seek, .restored = restored, .tell = tell, .bad = bad,
+                                       .disk = disk, .arg = h };
 
     h->raylet = r;
     mob_list_init(&h->parked);

@@ -45,6 +45,34 @@ static int survives(char **words)
     return 0;
 }
 
+/* outlasts FOLDER IP: values that only IP has, more than its memory takes; after "gone" all are read here, and the large ones again there
+ * where they are by then. */
+static int outlasts(char **words)
+{
+    enum { COUNT = 19, LARGE = 3 };
+    uint64_t size, sum[COUNT];
+    struct mob_ref *ref[COUNT];
+    struct mob_view view;
+    struct mob_error err;
+
+    for (int i = 0; i < COUNT; i++) {
+        size = i < LARGE ? SIZE + (uint64_t)i : 200000 + (uint64_t)i * 1000;
+        ref[i] = call_on(words[1], "blob_buffer", MOB_BYTES(&size, sizeof size));
+        sum[i] = take_u64(call_on(words[1], "checksum", MOB_REF(ref[i])));
+    }
+    make_file(words[0], "ready", "");
+    await_file(words[0], "gone", "");
+    for (int i = 0; i < LARGE; i++)
+        CHECK(take_u64(call("checksum", (struct mob_value[]){ MOB_REF(ref[i]) }, 1)) == sum[i]);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_OK(mob_get(ref[i], 20000, &view, &err), &err);
+        CHECK(checksum_of(view.data, view.size) == sum[i]);
+        mob_view_release(&view);
+        mob_ref_drop(ref[i]);
+    }
+    return 0;
+}
+
 /* fits IP: this node's store has room for one value and a half. One from IP goes to the overflow while another is read. */
 static int fits(char **words)
 {
@@ -181,6 +209,7 @@ static int near(char **words)
 
 const struct scene scenes_transfer[] = {
     { "survives", "FOLDER IP COPY", survives },
+    { "outlasts", "FOLDER IP", outlasts },
     { "fits", "IP", fits },
     { "shares", "FOLDER IP...", shares },
     { "near", "FOLDER IP IP", near },

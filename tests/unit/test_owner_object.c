@@ -185,6 +185,54 @@ START_TEST(test_raylets_tell_what_they_have_after_a_lost_link)
 }
 END_TEST
 
+static void tell_leaving(struct fake *f, uint32_t node, uint32_t to, const struct mob_object_id *leaving)
+{
+    Mobula__Copies m = MOBULA__COPIES__INIT;
+    Mobula__ObjectId id, *list[] = { &id };
+
+    mob_wire_put_object(&id, leaving);
+    m.leaving = list;
+    m.n_leaving = 1;
+    m.to = to;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
+    mob_owner_flush(f->o);
+}
+
+/* Its object is at another place from now on; a word that came too early, or names nothing that we know, changes nothing. */
+START_TEST(test_a_node_that_leaves)
+{
+    struct mob_object_id id;
+    struct fake f;
+
+    fake_init(&f);
+    uint64_t ref = mob_owner_put_begin(f.o, &id);
+
+    tell_leaving(&f, 3, 4, &id);                /* pending */
+    mob_owner_put_stored(f.o, ref, 3, 1000);
+    tell_leaving(&f, 3, 4, &id);                /* the other copy is not known yet */
+    tell_leaving(&f, 3, 3, &id);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 0);
+    ck_assert_uint_eq(fake_look(&f, ref).node, 3);
+    tell_copies(&f, 4, &id, NULL);
+    tell_copies(&f, 5, &id, NULL);
+    tell_leaving(&f, 3, 4, &id);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 3);
+    ck_assert_uint_eq(fake_look(&f, ref).node, 4);
+    ck_assert(fake_look(&f, ref).copy_count == 1 && fake_look(&f, ref).copies[0] == 5);
+    tell_leaving(&f, 5, 4, &id);                /* of one that is not the first */
+    ck_assert_uint_eq(fake_look(&f, ref).copy_count, 0);
+    tell_leaving(&f, 3, 4, &id);                /* a repeat: it is told again */
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 3);
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 4);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 4);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_pending_objects_may_be_dropped)
 {
     struct fake f;
@@ -383,6 +431,6 @@ START_TEST(test_argument_lost_after_it_was_ready_fails_the_task)
 END_TEST
 
 UNIT_MAIN("owner_object", test_dropped_refs_are_refused_by_name, test_waiters_are_told_once, test_free_goes_to_each_node_with_a_copy,
-          test_raylets_tell_of_copies, test_raylets_tell_what_they_have_after_a_lost_link,
+          test_raylets_tell_of_copies, test_raylets_tell_what_they_have_after_a_lost_link, test_a_node_that_leaves,
           test_pending_objects_may_be_dropped, test_returned_references_are_asked_for_once, test_watches_of_others_are_answered,
           test_lost_raylet_fails_all_that_is_pending, test_argument_lost_after_it_was_ready_fails_the_task)

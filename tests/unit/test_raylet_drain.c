@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_raylet_drain.c -- this node is to leave: nothing is lent any more, what is lent comes back after its task, and when nothing keeps
- * it, it says so and ends with the head's word. */
+ * it, it says so and ends with the head's word. Its objects go to others; and those of others come. */
 #include <string.h>
 
 #include "raylet_fake.h"
@@ -180,5 +180,258 @@ START_TEST(test_the_deadline)
 }
 END_TEST
 
+/* -- objects --------------------------------------------------------------------------------------------------------------- */
+
+static struct mob_store *store;
+static struct mob_flight *flight;
+static Mobula__Envelope__BodyCase told;
+static uint32_t created_at;
+
+static void answer(void *arg, uint32_t process, const Mobula__Envelope *e)
+{
+    struct mob_envelope to;
+    Mobula__Envelope addressed = *e;
+
+    (void)arg;
+    if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED)
+        created_at = e->created->entry;
+    mob_envelope_init(&to, fake_at(FAKE_NODE, 0), fake_at(FAKE_NODE, process), e->body_case);
+    addressed.from = &to.from;
+    addressed.to = &to.to;
+    if (process == 0)
+        mob_raylet_send(f.raylet, &addressed);
+}
+
+static void pull(void *arg, struct mob_flight *one)
+{
+    (void)arg;
+    flight = one;
+}
+
+static void tell(void *arg, struct mob_address owner, const Mobula__Envelope *e)
+{
+    (void)arg, (void)owner;
+    told = e->body_case;
+}
+
+static void seek(void *arg, const struct mob_object_id *id)
+{
+    (void)arg;
+    mob_raylet_seek(f.raylet, id);
+}
+
+static void open_with_store(void)
+{
+    struct mob_store_config config = { .bytes = 1 << 20, .node = FAKE_NODE, .answer = answer, .pull = pull, .tell = tell, .seek = seek };
+
+    fake_init(&f, "CPU=2");
+    store = f.config.store = mob_store_create(&config, true, NULL);
+    ck_assert_ptr_nonnull(store);
+    fake_start(&f);
+    fake_join(&f);
+    peer = fake_peer(&f, 3);
+    flight = NULL;
+    told = 0;
+}
+
+static void close_with_store(void)
+{
+    mob_store_check(store);
+    fake_fini(&f);
+    mob_store_destroy(store);
+}
+
+static Mobula__ObjectId *the_id(void)
+{
+    static Mobula__ObjectId id;
+
+    mob_wire_put_object(&id, &(struct mob_object_id){ .cluster = 9, .node = 4, .process = 7, .task = 1 });
+    return &id;
+}
+
+/* Some process here makes an object that is owned by 4.7. */
+static void make_object(void)
+{
+    Mobula__Create create = MOBULA__CREATE__INIT;
+    Mobula__Seal seal = MOBULA__SEAL__INIT;
+    int arena, meta, pins;
+    struct mob_envelope e;
+
+    ck_assert_int_eq(mob_store_client(store, 99, &arena, &meta, &pins, NULL), 0);
+    create.object = seal.object = the_id();
+    create.size = 5000;
+    mob_envelope_init(&e, fake_at(FAKE_NODE, 99), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CREATE);
+    e.e.create = &create;
+    mob_store_receive(store, 99, &e.e);
+    seal.entry = created_at;
+    mob_envelope_init(&e, fake_at(FAKE_NODE, 99), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_SEAL);
+    e.e.seal = &seal;
+    mob_store_receive(store, 99, &e.e);
+    mob_store_client_gone(store, 99);
+}
+
+static void say_takers(uint64_t number, bool force, uint32_t node)
+{
+    Mobula__Drain m = MOBULA__DRAIN__INIT;
+    Mobula__Drain__Taker taker = MOBULA__DRAIN__TAKER__INIT, *list[] = { &taker };
+
+    taker.node = node;
+    taker.room = 1 << 20;
+    m.number = number;
+    m.force = force;
+    m.takers = list;
+    m.n_takers = node != 0;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), DRAIN, &m);
+}
+
+static void say_moved(bool here)
+{
+    Mobula__Moved m = MOBULA__MOVED__INIT;
+    Mobula__ObjectId *list[] = { the_id() };
+
+    m.here = m.failed = list;
+    m.n_here = here;
+    m.n_failed = !here;
+    fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_MOVED, &m);
+}
+
+/* It is offered until it was taken, then its owner is told, until that frees it. */
+START_TEST(test_objects_go_to_another_node)
+{
+    uint64_t owner;
+    Mobula__Envelope *e;
+    Mobula__Free m = MOBULA__FREE__INIT;
+    Mobula__ObjectId *list[] = { the_id() };
+
+    open_with_store();
+    owner = fake_peer(&f, 4);
+    make_object();
+    say_takers(1, false, 3);
+    Mobula__Draining now = left();
+    ck_assert(now.objects == 1 && now.bytes == 5000 && !now.over);
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE);
+    ck_assert(e != NULL && e->move->n_items == 1 && e->move->items[0]->object->node == 4 && e->move->items[0]->size == 5000);
+    say_moved(false);
+    fake_pass(&f, 600);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE));
+    say_moved(true);
+    e = fake_take(&f, owner, MOBULA__ENVELOPE__BODY_COPIES);
+    ck_assert(e != NULL && e->copies->n_leaving == 1 && e->copies->to == 3);
+    fake_pass(&f, 300);                         /* it had not heard of the other copy */
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE));
+    say_moved(true);
+    ck_assert_ptr_nonnull(fake_take(&f, owner, MOBULA__ENVELOPE__BODY_COPIES));
+    m.objects = list;
+    m.n_objects = 1;
+    fake_say(&f, owner, fake_at(4, 7), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_FREE, &m);
+    ck_assert(left().over);
+    ck_assert_uint_eq(mob_store_usage(store).objects, 0);
+    close_with_store();
+}
+END_TEST
+
+/* Without a node that takes it: it is waited for, or (forced) left behind. */
+START_TEST(test_objects_that_nobody_takes)
+{
+    open_with_store();
+    make_object();
+    say_takers(1, false, 0);
+    ck_assert(!left().over);
+    say_takers(2, true, 0);
+    ck_assert(left().over);
+    close_with_store();
+}
+END_TEST
+
+static void say_move(void)
+{
+    Mobula__Move m = MOBULA__MOVE__INIT;
+    Mobula__Move__Item item = MOBULA__MOVE__ITEM__INIT, *list[] = { &item };
+
+    item.object = the_id();
+    item.size = 5000;
+    m.items = list;
+    m.n_items = 1;
+    fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_MOVE, &m);
+    fake_tick(&f);
+}
+
+/* Another node leaves: what it offers is brought, kept, told and answered; and is answered again at once when it is here. */
+START_TEST(test_objects_that_another_node_has)
+{
+    Mobula__Envelope *e;
+
+    open_with_store();
+    say_move();
+    say_move();
+    ck_assert(flight != NULL && flight->range.node == 3);
+    ck_assert_ptr_null(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
+    mob_store_pulled(store, flight, &(struct mob_range_result){ .got = 5000 });
+    fake_tick(&f);
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED);
+    ck_assert(e != NULL && e->moved->n_here == 1 && told == MOBULA__ENVELOPE__BODY_COPIES);
+    ck_assert_ptr_null(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
+    say_move();
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
+    say_takers(1, false, 0);
+    ck_assert_uint_eq(left().objects, 1);       /* and is as good as made here */
+    close_with_store();
+}
+END_TEST
+
+/* It cannot be had, as its owner says, too; or this node leaves itself. */
+START_TEST(test_objects_that_cannot_be_taken)
+{
+    struct mob_error err;
+    Mobula__Watched watched;
+    Mobula__Error none = MOBULA__ERROR__INIT;
+    uint64_t owner;
+    Mobula__Envelope *e;
+
+    open_with_store();
+    owner = fake_peer(&f, 4);
+    say_move();
+    mob_error_set(&err, MOB_ERR_OBJECT_LOST, "gone");
+    mob_store_pulled(store, flight, &(struct mob_range_result){ .err = &err, .final = true });
+    fake_tick(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, owner, MOBULA__ENVELOPE__BODY_WATCH));
+    ck_assert_ptr_null(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
+    mobula__watched__init(&watched);
+    watched.object = the_id();
+    watched.state_case = MOBULA__WATCHED__STATE_ERROR;
+    none.code = MOB_ERR_OBJECT_LOST;
+    watched.error = &none;
+    fake_say(&f, owner, fake_at(4, 7), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WATCHED, &watched);
+    fake_tick(&f);
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED);
+    ck_assert(e != NULL && e->moved->n_failed == 1);
+    say_takers(1, false, 3);
+    say_move();
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED);
+    ck_assert(e != NULL && e->moved->n_failed == 1);
+    close_with_store();
+}
+END_TEST
+
+/* The owner that was asked where an object is dies; one that is unknown is known to be gone at once. */
+START_TEST(test_owners_that_cannot_say)
+{
+    struct mob_error err;
+
+    open_with_store();
+    uint64_t owner = fake_peer(&f, 4);
+    say_move();
+    mob_error_set(&err, MOB_ERR_OBJECT_LOST, "gone");
+    mob_store_pulled(store, flight, &(struct mob_range_result){ .err = &err, .final = true });
+    fake_tick(&f);
+    fake_lose(&f, owner);
+    fake_tick(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
+    ck_assert_uint_eq(mob_store_usage(store).pulls, 0);
+    close_with_store();
+}
+END_TEST
+
 UNIT_MAIN("raylet_drain", test_what_is_lent_comes_back_and_it_leaves, test_nothing_is_lent_any_more, test_a_driver_is_waited_for,
-          test_an_owner_is_waited_for, test_the_deadline)
+          test_an_owner_is_waited_for, test_the_deadline, test_objects_go_to_another_node, test_objects_that_nobody_takes,
+          test_objects_that_another_node_has, test_objects_that_cannot_be_taken, test_owners_that_cannot_say)
