@@ -139,6 +139,7 @@ static void raylet_over(void *arg, const struct mob_error *why)
     struct raylet *r = arg;
 
     sim_trace(r->a.sim, "node %u ends: %s", r->node, why->text);
+    r->a.sim->left += why->code == MOB_OK;
     sim_after(r->a.sim, SIM_MS, NULL, run_end, r);
 }
 
@@ -575,6 +576,7 @@ struct sim *sim_create(const struct sim_config *config)
     for (unsigned i = 0; i < config->drivers; i++)
         program_create(s, &s->hosts[1 + i % config->nodes], i);
     faults_plan(s);
+    drains_plan(s);
     return s;
 }
 

@@ -20,6 +20,11 @@ static void run_let_go(struct event *e)
         user_drop_all(u);
 }
 
+void user_let_go(struct process *p)
+{
+    sim_after(p->a.sim, (int64_t)sim_below(p->a.sim, 100 * SIM_MS), &p->a, run_let_go, p);
+}
+
 /* All that its workers kept. */
 static void end_workers(struct user *u)
 {
@@ -29,7 +34,7 @@ static void end_workers(struct user *u)
     for (unsigned i = 1; i <= s->config.nodes; i++)
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host)
             if (p->state == PROCESS_UP && !p->driver && mob_address_eq(p->job, u->p->job))
-                sim_after(s, (int64_t)sim_below(s, 100 * SIM_MS), &p->a, run_let_go, p);
+                user_let_go(p);
 }
 
 static void run_end_program(struct event *e)

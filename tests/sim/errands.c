@@ -315,6 +315,7 @@ bool user_turn(struct process *p)
     if (u->running || !mob_executor_claim(p->executor, &run))
         return true;
     u->running = true;
+    assert(run.attempt == 0 || p->a.sim->misfortunes > 0);      /* nothing runs again that nothing befell */
     u->run = run;
     u->why = (struct mob_error){ 0 };
     u->arg = 0;

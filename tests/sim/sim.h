@@ -11,6 +11,7 @@
  *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
  *   streams.c  tasks that yield items, and their readers
  *   stores.h   nodes with object stores, and programs that use them
+ *   drains.c   nodes that are asked to leave
  *   places.c   what was placed at a node, and what it made of that
  *
  * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks: so the
@@ -35,6 +36,7 @@
 #define SIM_S INT64_C(1000000000)
 #define SIM_HOSTS_MAX 64
 #define SIM_HEAD_PORT 1u
+#define DRAINS_MAX 6u                   /* nodes that are asked to leave */
 #define SIM_GPUS 2                      /* of a host that has any */
 
 struct scene;
@@ -49,6 +51,7 @@ struct sim_config {
     bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
     bool cancels;                       /* tasks are cancelled, too */
     bool heads;                         /* the head is killed, too, and started again on its state */
+    bool drains;                        /* nodes are asked to leave */
     bool streams;                       /* some tasks yield items */
     bool overflow;                      /* they have one, of four times their bytes */
 };
@@ -135,6 +138,8 @@ struct sim {
     uint64_t passed_on;                 /* ranges asked of a node that still received the object itself */
     uint64_t items_sent, items_read;
     uint64_t cancelled, cancelled_staging;      /* tasks; of them such whose arguments were on their way */
+    uint32_t drained[DRAINS_MAX];       /* nodes that were asked to leave */
+    unsigned drained_count, left;       /* left: those that did */
     uint64_t functions_run, tasks_right, tasks_failed;
     uint32_t next_pid;
 };
@@ -233,6 +238,11 @@ void program_raylet_lost(struct program *p);
 void program_leave(struct program *p);                                  /* it has done what it wanted */
 void program_gone(struct program *p);                                   /* its process died under it */
 bool program_crash(struct sim *s);                                      /* some driver's; false: none, or the last */
+
+/* -- drains.c -------------------------------------------------------------------------------------------------------------- */
+
+void drains_plan(struct sim *s);
+void drains_check(const struct sim *s);                                 /* at the end */
 
 /* -- places.c -------------------------------------------------------------------------------------------------------------- */
 

@@ -84,6 +84,8 @@ void value_check(const void *data, size_t size, const struct mob_object_id *id);
 void user_create(struct process *p);
 void user_free(struct process *p);
 void user_begin(struct process *p);     /* a driver's program */
+/* It drops all that it keeps from task to task, soon and from now on. */
+void user_let_go(struct process *p);
 bool user_turn(struct process *p);      /* a worker's: claim and run. False: this process has none */
 const struct mob_executor_lease *user_running(const struct process *p);
 void user_say(const struct process *p); /* what it waits for */

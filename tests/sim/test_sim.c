@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads]. The seed is printed
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads] [--drains]. The seed is printed
  * before it runs, so that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
@@ -116,9 +116,12 @@ static int run(const struct sim_config *config)
         int64_t quiet = s->now > s->faults_until ? s->now : s->faults_until;
         run_until(s, quiet + SETTLE_NS, false);
         check_end(s);
+        drains_check(s);
         printf("seed %lu: %lu steps, %lu functions, %lu right, %lu failed, %.1f s\n", (unsigned long)config->seed,
                (unsigned long)s->steps, (unsigned long)s->functions_run, (unsigned long)s->tasks_right,
                (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
+        if (config->drains)
+            printf("  %u nodes were asked to leave, %u did\n", s->drained_count, s->left);
         if (config->streams)
             printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
         if (config->stores)
@@ -156,7 +159,7 @@ int main(int argc, char **argv)
         { "crash", no_argument, NULL, 'c' }, { "scenes", no_argument, NULL, 'm' }, { "stores", no_argument, NULL, 'o' },
         { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
-        { "heads", no_argument, NULL, 'h' },
+        { "heads", no_argument, NULL, 'h' }, { "drains", no_argument, NULL, 'D' },
         { "streams", no_argument, NULL, 'y' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
@@ -185,6 +188,7 @@ int main(int argc, char **argv)
         case 'y': config.streams = true; break;
         case 'v': config.overflow = true; break;
         case 'h': config.heads = true; break;
+        case 'D': config.drains = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }
