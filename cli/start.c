@@ -290,12 +290,46 @@ static size_t started(const struct plan *p, const struct mob_launched *raylet, s
     return n;
 }
 
-/* Stay until a signal comes, or one of the daemons ends; the others must not stay then. */
+/* Our raylet has ended: by `mobula drain`? */
+static bool was_drained(const struct plan *p, const struct mob_launched *raylet)
+{
+    struct mob_error err;
+    char argument[32];
+    json_t *row;
+    bool drained;
+
+    snprintf(argument, sizeof argument, "{\"node\":%u}", raylet->node);
+    if (ask_json(p->a, "draining", argument, HEAD_MS, &row, &err) < 0)
+        return false;
+    drained = strcmp(json_string_value(json_object_get(row, "state")) ?: "", "drained") == 0;
+    json_decref(row);
+    if (drained)
+        fprintf(stderr, "mobula: node %u has left the cluster: it was drained%s\n", raylet->node, p->head ? "; the head stays" : "");
+    return drained;
+}
+
+/* Until a signal comes (true), or not all of them live any more. */
+static bool stay_with(const struct mob_identity *daemons, size_t count, const sigset_t *ends)
+{
+    const struct timespec look = { .tv_nsec = 200000000 };
+    size_t alive = count;
+
+    fflush(stdout);
+    while (alive == count) {
+        if (sigtimedwait(ends, NULL, &look) > 0)
+            return true;
+        for (size_t i = alive = 0; i < count; i++)
+            alive += mob_identity_alive(&daemons[i]);
+    }
+    return false;
+}
+
+/* Stay until a signal comes, or one of the daemons ends; the others must not stay then. But a node that was drained leaves its head. */
 static int block(const struct plan *p, const struct mob_launched *raylet)
 {
-    const struct timespec look = { .tv_nsec = 200000000 }, round = { .tv_nsec = 5000000 };
+    const struct timespec round = { .tv_nsec = 5000000 };
     struct mob_identity daemons[2];
-    size_t count = started(p, raylet, daemons), alive = count;
+    size_t count = started(p, raylet, daemons), wanted = p->head ? 2 : 1;
     bool told = false;
     sigset_t ends;
 
@@ -304,12 +338,10 @@ static int block(const struct plan *p, const struct mob_launched *raylet)
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGHUP);
     sigprocmask(SIG_BLOCK, &ends, NULL);
-    fflush(stdout);
-    while (!told && count == (p->head ? 2 : 1) && alive == count) {
-        told = sigtimedwait(&ends, NULL, &look) > 0;
-        for (size_t i = alive = 0; i < count; i++)
-            alive += mob_identity_alive(&daemons[i]);
-    }
+    if (count == wanted)
+        told = stay_with(daemons, count, &ends);
+    if (!told && count == wanted && !mob_identity_alive(&daemons[0]) && was_drained(p, raylet))
+        told = !p->head || stay_with(daemons + 1, 1, &ends);
     if (!told)
         fprintf(stderr, "mobula: the node's %s has ended, so the node ends\n",
                 count > 0 && mob_identity_alive(&daemons[0]) ? "head" : "raylet");

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# 215-drain.sh -- a node is asked to leave: its tasks end, and nothing new starts there; then it is gone, with nothing left on its machine,
-# and nothing was rerun. What cannot be is refused by name.
+# 215-drain.sh -- a node is asked to leave: its tasks end, nothing new starts there, and what it has goes elsewhere; then it is gone, with
+# nothing left on its machine, and nothing was rerun. What cannot be is refused by name.
 . "$(dirname "$0")/tasks.sh"
 . "$(dirname "$0")/bad.sh"
 in_lab 3 "$@"
@@ -56,6 +56,42 @@ ends $driver
 wait $drained
 expect_eq $? 0 "status of mobula drain"
 expect_eq "$(cat "$first/g0" "$first/g1" | wc -l)" 2 "starts"
+has_gone
+
+# Objects that only this node has, in its store and on its disk: all of them are read after it has left, and no task was run again.
+node_start h1 --num-cpus 2 --object-store-memory=$((64 << 20)) >/dev/null
+wait_until 10 node_count_is 3
+meeting
+scene h0 outlasts "$meet" "$ip" & driver=$!
+appears ready
+expect drain "$ip"
+expect grep -q "has left: drained$" "$MOB_LAB/share/drain" || cat "$MOB_LAB/share/drain" >&2
+touch "$meet/gone"
+ends $driver
+has_gone
+expect_eq "$(on h0 mobula list tasks --limit 1000 --format json | jq '[.[].attempt] | max')" 0 "the last attempt of any task"
+
+# A deadline: what still runs then starts again elsewhere.
+back
+meeting
+scene h0 stands "$meet" gate 2 "node~=$ip" 0 0 >/dev/null & driver=$!
+appears ready
+expect drain "$ip" --deadline 200ms
+expect grep -q "has left: drained: the time that it was given is over$" "$MOB_LAB/share/drain" || cat "$MOB_LAB/share/drain" >&2
+wait_until 10 started_times g0 2
+wait_until 10 started_times g1 2
+expect_not grep -q "$ip" <(tail -qn 1 "$meet/g0" "$meet/g1")
+touch "$meet/open"
+ends $driver
+has_gone
+
+# In front: its front ends well, too.
+on h1 mobula start --address="$("$lab" ip h0):$port" --node-ip-address "$ip" --block >/dev/null 2>"$MOB_LAB/share/front" & front=$!
+wait_until 10 node_count_is 3
+expect drain "$ip"
+wait $front
+expect_eq $? 0 "status of the front"
+expect grep -q "has left the cluster: it was drained$" "$MOB_LAB/share/front" || cat "$MOB_LAB/share/front" >&2
 has_gone
 
 # What cannot be.
