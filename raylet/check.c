@@ -123,8 +123,18 @@ static void check_pool(const struct mob_raylet *r)
     assert(r->pool.starting_count <= mob_node_resources_cpus(&r->resources));
 }
 
+/* Nothing is lent any more. */
+static void check_drain(const struct mob_raylet *r)
+{
+    const struct want *w;
+
+    mob_list_each(w, &r->wants.all, const struct want, all)
+        assert(!r->drain.on || (!w->feasible && w->making == 0 && mob_list_empty(&w->queued)));
+}
+
 void mob_raylet_check(const struct mob_raylet *r)
 {
+    check_drain(r);
     check_resources(r);
     check_leases(r);
     check_wants(r);

@@ -26,6 +26,7 @@
 #include "raylet/core.h"
 
 #define MOVES_MAX 1024                  /* under way */
+#define COMING_MAX 4096                 /* taken at once */
 #define BATCH_MAX 256                   /* objects in one message */
 #define NEW_NS (100 * MS)
 #define ASKED_NS (5000 * MS)
@@ -400,7 +401,7 @@ static void take(struct mob_raylet *r, uint32_t from, const Mobula__Move__Item *
     struct mob_object_id id = mob_wire_object(item->object);
     struct coming *c;
 
-    if (r->config.store == NULL || r->drain.on) {
+    if (r->config.store == NULL || r->drain.on || r->moves.coming_count == COMING_MAX) {
         say_moved(r, from, &id, false);
         return;
     }
@@ -412,6 +413,7 @@ static void take(struct mob_raylet *r, uint32_t from, const Mobula__Move__Item *
     c->job = mob_wire_address(item->job);
     c->from = from;
     mob_list_append(&r->moves.coming, &c->link);
+    r->moves.coming_count++;
     fetch(r, c);
 }
 
@@ -450,6 +452,7 @@ static void look_at(struct mob_raylet *r, const struct fact *f)
             continue;
         }
         mob_list_remove(&c->link);
+        r->moves.coming_count--;
         free(c);
     }
 }

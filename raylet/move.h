@@ -27,6 +27,7 @@ struct moves {
     size_t taker_count;
     /* Others do. */
     struct mob_link coming, facts;
+    size_t coming_count;
 };
 
 void mob_moves_init(struct mob_raylet *r);

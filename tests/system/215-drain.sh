@@ -71,6 +71,19 @@ ends $driver
 has_gone
 expect_eq "$(on h0 mobula list tasks --limit 1000 --format json | jq '[.[].attempt] | max')" 0 "the last attempt of any task"
 
+# A worker that owns what a driver elsewhere holds: its node waits until that is dropped.
+back
+meeting
+scene h0 owned "$meet" "$ip" >/dev/null & driver=$!
+appears ready
+on h0 mobula drain "$ip" >"$MOB_LAB/share/drain" & drained=$!
+wait_until 10 grep -q "1 idle worker is needed, as others hold what it owns" "$MOB_LAB/share/drain"
+touch "$meet/look"
+ends $driver
+wait $drained
+expect_eq $? 0 "status of mobula drain"
+has_gone
+
 # A deadline: what still runs then starts again elsewhere.
 back
 meeting

@@ -73,6 +73,24 @@ static int outlasts(char **words)
     return 0;
 }
 
+/* owned FOLDER IP: a value that a worker of IP owns; after "look" it is read, and dropped. */
+static int owned(char **words)
+{
+    uint64_t size = 300000;
+    struct mob_ref *ref = call_on(words[1], "blob_sealed", MOB_BYTES(&size, sizeof size));
+    struct mob_view view;
+    struct mob_error err;
+
+    await(ref);
+    make_file(words[0], "ready", "");
+    await_file(words[0], "look", "");
+    CHECK_OK(mob_get(ref, 20000, &view, &err), &err);
+    CHECK(view.size == size);
+    mob_view_release(&view);
+    mob_ref_drop(ref);
+    return 0;
+}
+
 /* fits IP: this node's store has room for one value and a half. One from IP goes to the overflow while another is read. */
 static int fits(char **words)
 {
@@ -210,6 +228,7 @@ static int near(char **words)
 const struct scene scenes_transfer[] = {
     { "survives", "FOLDER IP COPY", survives },
     { "outlasts", "FOLDER IP", outlasts },
+    { "owned", "FOLDER IP", owned },
     { "fits", "IP", fits },
     { "shares", "FOLDER IP...", shares },
     { "near", "FOLDER IP IP", near },
