@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* faults.c -- how long it takes from a death to the next attempt of the task that ran there.
  *
- *     bench_faults worker FOLDER RESOURCES   a task that kills its worker, ten times: ms from the call of kill() to the next attempt's first line
- *     bench_faults stand FOLDER RESOURCES    when FOLDER/go is there a task is called; each attempt adds a line "ns ip" to FOLDER/starts, ns of
- *                                            CLOCK_BOOTTIME; it ends when FOLDER/open is there
+ *     bench_faults worker FOLDER RESOURCES  a task kills its worker, ten times: ms from the call of kill() to the next attempt's first line
+ *     bench_faults stand FOLDER RESOURCES    when FOLDER/go is there a task is called; each attempt adds a line "ns ip" to FOLDER/starts,
+ *                                            ns of CLOCK_BOOTTIME; it ends when FOLDER/open is there
  * All hosts see FOLDER. Cluster: $MOBULA_ADDRESS, else a private one */
 #include <fcntl.h>
 #include <inttypes.h>
