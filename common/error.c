@@ -67,3 +67,22 @@ const char *mob_code_name(int code)
         return "unknown code";
     return names[code];
 }
+
+const char *mob_killed_by_word(int killed_by)
+{
+    static const char *const words[] = {
+        [MOB_KILLED_BY_UNKNOWN] = "unknown",
+        [MOB_KILLED_BY_EXIT] = "exit",
+        [MOB_KILLED_BY_CRASH] = "crash",
+        [MOB_KILLED_BY_SIGNAL] = "signal",
+        [MOB_KILLED_BY_CANCEL] = "cancel",
+        [MOB_KILLED_BY_MEMORY] = "memory monitor",
+        [MOB_KILLED_BY_KERNEL_MEMORY] = "kernel memory",
+        [MOB_KILLED_BY_NODE] = "node lost",
+        [MOB_KILLED_BY_START] = "start",
+        [MOB_KILLED_BY_JOB] = "job over",
+        [MOB_KILLED_BY_RAYLET] = "raylet",
+    };
+
+    return killed_by < 0 || (size_t)killed_by >= MOB_COUNT(words) ? words[0] : words[killed_by];
+}

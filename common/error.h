@@ -15,5 +15,7 @@ int mob_error_errno(struct mob_error *err, const char *format, ...) __attribute_
 
 /* "MOB_ERR_TIMEOUT" ... for logs and JSON. */
 const char *mob_code_name(int code);
+/* "crash", "kernel memory" ... */
+const char *mob_killed_by_word(int killed_by);
 
 #endif

@@ -43,6 +43,10 @@ void mob_wire_put_object(Mobula__ObjectId *ret, const struct mob_object_id *o);
 void mob_wire_error(const Mobula__Error *e, struct mob_error *ret);     /* cuts what is too long */
 void mob_wire_put_error(Mobula__Error *ret, const struct mob_error *e); /* borrows e's text */
 
+#define MOB_DEATHS_MAX 4u                       /* certificates that an error has: of the last attempts */
+void mob_wire_death(const Mobula__Death *m, struct mob_death *ret);     /* cuts what is too long */
+void mob_wire_put_death(Mobula__Death *ret, const struct mob_death *d); /* borrows d's text */
+
 /* A shape as a plain value: sorted resources, checked. See resources.h. */
 int mob_wire_shape(const Mobula__Shape *s, struct mob_shape *ret, struct mob_error *err);
 /* Fills *ret, whose arrays stand in `room`, until room is reused. */

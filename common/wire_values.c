@@ -60,6 +60,45 @@ void mob_wire_put_error(Mobula__Error *ret, const struct mob_error *e)
     ret->text = (char *)e->text;
 }
 
+void mob_wire_death(const Mobula__Death *m, struct mob_death *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->size = sizeof(*ret);
+    ret->killed_by = m->killed_by;
+    ret->attempt = m->attempt;
+    ret->pid = m->pid;
+    ret->signal = m->signal;
+    ret->exit_code = m->exit_code;
+    mob_copy(ret->worker, sizeof(ret->worker), m->worker);
+    mob_copy(ret->node, sizeof(ret->node), m->node);
+    mob_copy(ret->ip, sizeof(ret->ip), m->ip);
+    mob_copy(ret->host, sizeof(ret->host), m->host);
+    ret->peak_memory = m->peak_memory;
+    ret->cpu_ns = m->cpu_ns;
+    ret->lived_ns = m->lived_ns;
+    mob_copy(ret->core, sizeof(ret->core), m->core);
+    mob_copy(ret->last_lines, sizeof(ret->last_lines), m->last_lines);
+}
+
+void mob_wire_put_death(Mobula__Death *ret, const struct mob_death *d)
+{
+    mobula__death__init(ret);
+    ret->killed_by = d->killed_by;
+    ret->attempt = d->attempt;
+    ret->pid = d->pid;
+    ret->signal = d->signal;
+    ret->exit_code = d->exit_code;
+    ret->worker = (char *)d->worker;
+    ret->node = (char *)d->node;
+    ret->ip = (char *)d->ip;
+    ret->host = (char *)d->host;
+    ret->peak_memory = d->peak_memory;
+    ret->cpu_ns = d->cpu_ns;
+    ret->lived_ns = d->lived_ns;
+    ret->core = (char *)d->core;
+    ret->last_lines = (char *)d->last_lines;
+}
+
 int mob_wire_resources(Mobula__Resource *const *list, size_t n, struct mob_resources *ret, struct mob_error *err)
 {
     struct mob_resources r = { 0 };

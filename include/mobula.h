@@ -50,6 +50,33 @@ struct mob_error {
     char function[64], node[64], text[880];
 };
 
+/* What ended a process in the middle of a task. Numbers are never given another meaning. */
+enum mob_killed_by {
+    MOB_KILLED_BY_UNKNOWN,
+    MOB_KILLED_BY_EXIT,         /* itself: it exited; exit_code */
+    MOB_KILLED_BY_CRASH,        /* itself: a fault, or abort(); signal */
+    MOB_KILLED_BY_SIGNAL,       /* a signal that Mobula did not send */
+    MOB_KILLED_BY_CANCEL,       /* the cancel of its task, forced or after the grace */
+    MOB_KILLED_BY_MEMORY,       /* the memory monitor of its node */
+    MOB_KILLED_BY_KERNEL_MEMORY,        /* the kernel, for want of memory */
+    MOB_KILLED_BY_NODE,         /* nobody knows: its node died, or cannot be reached */
+    MOB_KILLED_BY_START,        /* it could not be started */
+    MOB_KILLED_BY_JOB,          /* the end of its job, or of who had submitted its task */
+    MOB_KILLED_BY_RAYLET        /* its raylet: it broke its socket, or did not obey */
+};
+
+/* The death certificate of one attempt of a task, see mob_death(). Of a node that was lost only killed_by, attempt and the names are
+ * known; what is not known is 0 or "". */
+struct mob_death {
+    size_t size;
+    int32_t killed_by, attempt, pid;
+    int32_t signal, exit_code;  /* 0: none; -1: it did not exit */
+    char worker[40], node[40], ip[64], host[64];        /* "2.5", "2" */
+    int64_t peak_memory, cpu_ns, lived_ns;      /* bytes, at most; of user and system */
+    char core[512];             /* file of its core dump on that host; or "|program ..." that got it; "": none was written */
+    char last_lines[4097];      /* of its stderr, at most 20 */
+};
+
 /* Read-only bytes, valid until mob_view_release(); of a big object they are the node's shared memory itself. A value may carry
  * references beside its bytes: mob_view_ref() makes refs of them. */
 struct mob_view {
@@ -240,6 +267,11 @@ void mob_view_release(struct mob_view *view);               /* NULL, or one rele
 /* The i-th reference that the value carries: a ref of its own, yours to drop, which may outlive the view. Of an argument: on the task's
  * thread, before it returns; what is kept longer stays valid as long as it is kept. */
 struct mob_ref *mob_view_ref(const struct mob_view *view, size_t i, struct mob_error *err);
+
+/* How the attempts of the task of `ref` ended that a death ended, where its error says so; also of a task whose argument was such a ref.
+ * back: 0 is the last one, 1 the one before; four are kept. 1: filled; 0: there is none, or the value is there, or not yet; -1. */
+int mob_death(const struct mob_ref *ref, size_t back, struct mob_death *ret_death, struct mob_error *err);
+const char *mob_killed_by_name(int killed_by);              /* "crash", "kernel memory" ...: as `mobula` prints it; lives for ever */
 
 /* Wait until `wanted` of the refs are ready (a value or an error). ret_ready[i] becomes 1 or 0; it may be NULL, where the number
  * is enough. Returns how many are ready: fewer than wanted after the timeout; -1 on error. */

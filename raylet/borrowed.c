@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "raylet/certificate.h"
 #include "raylet/core.h"
 
 #define ARRIVED_NS (30000 * MS)         /* a stream is found broken after 15 s of silence (rpc.h): what is older has been read */
@@ -52,12 +53,20 @@ static void say_over(struct mob_raylet *r, struct mob_address to, const struct b
 {
     Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
     Mobula__Error cause = MOBULA__ERROR__INIT;
+    Mobula__Death death, *deaths = &death;
+    struct mob_death certificate;
     Mobula__Address worker;
     struct mob_error err;
     struct mob_envelope e;
 
     mob_error_set(&err, code, "%s", why);
     mob_wire_put_error(&cause, &err);
+    if (code == MOB_ERR_NODE_DIED) {
+        mob_certificate_of_lost(b->lender, b->worker, &certificate);
+        mob_wire_put_death(&death, &certificate);
+        cause.n_deaths = 1;
+        cause.deaths = &deaths;
+    }
     mob_wire_put_address(&worker, b->worker);
     m.lease = b->lease;
     m.worker = &worker;

@@ -29,6 +29,7 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/borrowed.c
     ${CMAKE_CURRENT_LIST_DIR}/proxy.c
     ${CMAKE_CURRENT_LIST_DIR}/cancel.c
+    ${CMAKE_CURRENT_LIST_DIR}/certificate.c
     ${CMAKE_CURRENT_LIST_DIR}/death.c
     ${CMAKE_CURRENT_LIST_DIR}/check.c)
 target_link_libraries(mob_raylet_core PUBLIC mob_common mob_store)

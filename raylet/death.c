@@ -14,59 +14,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 #include "common/event.h"
+#include "raylet/certificate.h"
 #include "raylet/core.h"
-
-/* -- the certificate ----------------------------------------------------------------------------------------------------- */
-
-static void describe_end(const struct mob_exit *exit, char *text, size_t size)
-{
-    const char *name;
-
-    if (exit->status == -1)
-        snprintf(text, size, "could not be started: %s", exit->why != NULL ? exit->why : "no reason is known");
-    else if (WIFSIGNALED(exit->status) && (name = sigabbrev_np(WTERMSIG(exit->status))) != NULL)
-        snprintf(text, size, "was ended by signal SIG%s", name);
-    else if (WIFSIGNALED(exit->status))
-        snprintf(text, size, "was ended by signal %d", WTERMSIG(exit->status));
-    else
-        snprintf(text, size, "exited with code %d in the middle of its work", WEXITSTATUS(exit->status));
-}
-
-/* The end of a text that fits into `room` bytes, from the start of a line if there is one. */
-static const char *tail(const char *text, size_t room)
-{
-    size_t size = strlen(text);
-    const char *cut, *line;
-
-    if (size <= room)
-        return text;
-    cut = text + size - room;
-    line = strchr(cut, '\n');
-    return line != NULL && line[1] != '\0' ? line + 1 : cut;
-}
-
-static void write_certificate(const struct mob_raylet *r, const struct process *p, const struct mob_exit *exit,
-                              enum mob_code code, struct mob_error *ret)
-{
-    const char *last = exit->last_lines != NULL ? exit->last_lines : "";
-    char end[256];
-    size_t used;
-
-    describe_end(exit, end, sizeof end);
-    mob_error_set(ret, code, "worker %u.%u (pid %u on %s, %s) %s; peak memory %.1f MiB, CPU time %.2f s%s",
-                  p->address.node, p->address.process, p->pid, r->config.host, r->config.ip, end,
-                  (double)exit->peak_rss_bytes / (1 << 20), (double)exit->cpu_ns / 1e9,
-                  last[0] != '\0' ? "; its last lines on stderr:\n" : "");
-    used = strlen(ret->text);
-    mob_copy(ret->text + used, sizeof ret->text - used, tail(last, sizeof ret->text - used - 1));
-    mob_copy(ret->node, sizeof ret->node, r->config.ip);
-    ret->pid = (int32_t)p->pid;
-    if (exit->status != -1 && WIFEXITED(exit->status))
-        ret->user_code = WEXITSTATUS(exit->status);
-}
 
 /* -- a worker ------------------------------------------------------------------------------------------------------------ */
 
@@ -75,17 +26,23 @@ static void say_lease_over(struct mob_raylet *r, const struct lease *l, const st
     const struct process *p = l->worker->process;
     Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
+    Mobula__Death death, *deaths = &death;
     Mobula__Address worker;
     struct mob_error cause = l->why;
+    struct mob_death certificate;
     struct mob_envelope e;
 
     m.claimed = mob_process_runs(p, l->epoch, &m.task, &m.attempt);
+    mob_certificate_write(r, l->worker, exit, mob_cancel_signalled(l->worker, m.task, m.attempt), &certificate);
+    certificate.attempt = (int32_t)m.attempt;
     if (cause.code == MOB_OK)
-        write_certificate(r, p, exit, mob_cancel_signalled(l->worker, m.task, m.attempt) ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED,
-                          &cause);
+        mob_certificate_say(&certificate, exit, &cause);
     cause.attempt = (int32_t)m.attempt;
     m.beyond_ask = l->beyond_ask;
     mob_wire_put_error(&error, &cause);
+    mob_wire_put_death(&death, &certificate);
+    error.n_deaths = 1;
+    error.deaths = &deaths;
     mob_wire_put_address(&worker, p->address);
     m.lease = l->number;
     m.worker = &worker;
@@ -131,7 +88,7 @@ static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob
     if (exit->unfit)
         mob_copy(why, sizeof why, exit->why);
     else
-        describe_end(exit, why, sizeof why);
+        mob_certificate_end(exit, why, sizeof why);
     if (w->machine.now != WORKER_STARTING && w->lease != NULL)
         bury_lease(r, w->lease, exit);
     mob_pool_worker_gone(r, w, why, exit->unfit);

@@ -15,6 +15,7 @@
 #include "common/mem.h"
 
 #define NAMESPACES_MAX 32               /* the kernel's bound */
+#define EXITING 4u                      /* PF_EXITING among the flags of a stat */
 
 struct pids {
     pid_t *list;
@@ -30,19 +31,37 @@ static void add(struct pids *p, pid_t pid)
 
 /* -- all processes --------------------------------------------------------------------------------------------------------------- */
 
-static pid_t parent_of(const char *pid_text)
+/* What its stat says after its name, which may hold anything; NULL: it is gone. */
+static const char *read_stat(const char *pid_text, char text[512])
 {
-    char path[64], text[512];
-    int parent = 0;
+    char path[64];
 
     snprintf(path, sizeof path, "/proc/%.20s/stat", pid_text);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, 511);
     if (fd >= 0)
         close(fd);
     text[n > 0 ? n : 0] = '\0';
-    const char *end = strrchr(text, ')');       /* the name before it may hold anything */
+    return strrchr(text, ')');
+}
+
+static pid_t parent_of(const char *pid_text)
+{
+    char text[512];
+    const char *end = read_stat(pid_text, text);
+    int parent = 0;
+
     return end != NULL && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+bool mob_family_is_ending(uint32_t shown_pid)
+{
+    char text[512], pid_text[16];
+    unsigned flags = 0;
+
+    snprintf(pid_text, sizeof pid_text, "%u", shown_pid);
+    const char *end = read_stat(pid_text, text);
+    return end == NULL || (sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & EXITING) != 0);
 }
 
 struct mob_relative *mob_family_list(size_t *ret_count)

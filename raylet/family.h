@@ -3,7 +3,9 @@
 #ifndef MOB_RAYLET_FAMILY_H
 #define MOB_RAYLET_FAMILY_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A process by the pids of /proc. */
@@ -13,6 +15,9 @@ struct mob_relative {
 
 /* All that /proc shows; the caller frees it. */
 struct mob_relative *mob_family_list(size_t *ret_count);
+
+/* Is it in its exit, or dead? By the pid that /proc shows. */
+bool mob_family_is_ending(uint32_t shown_pid);
 
 /* The children of this process, dead ones that were not reaped included, by the pids that it may signal; the caller frees them. None are
  * listed if there are no more than `known`: so much costs one file. */

@@ -272,6 +272,7 @@ void mob_lease_end(struct mob_raylet *r, struct lease *l, bool tell_owner, const
         l->tell_owner = tell_owner;
         if (why != NULL)
             l->why = *why;
+        mob_pool_doom(l->worker, tell_owner ? MOB_KILLED_BY_RAYLET : MOB_KILLED_BY_JOB);
     }
     if (!tell_owner)
         l->tell_owner = false;

@@ -192,7 +192,7 @@ static void start(struct mob_raylet *r, struct kind *k, struct lease *for_one)
     w->kind = k;
     w->lease = for_one;
     w->for_one = for_one != NULL;
-    w->since = r->now;
+    w->since = w->started_at = r->now;
     if (for_one != NULL)
         ask.gpu_count = mob_node_resources_gpus(&r->resources, &for_one->share, gpus);
     mob_machine_init(&w->machine, "worker", p->address.process, worker_states, WORKER_STARTING, worker_holds);
@@ -400,8 +400,15 @@ void mob_pool_kill(struct mob_raylet *r, struct worker *w)
     r->world->kill(r->world, w->process->address.process, SIGKILL);
 }
 
+void mob_pool_doom(struct worker *w, enum mob_killed_by why)
+{
+    if (w->doom == MOB_KILLED_BY_UNKNOWN)
+        w->doom = why;
+}
+
 void mob_pool_broken(struct mob_raylet *r, struct worker *w)
 {
+    mob_pool_doom(w, MOB_KILLED_BY_RAYLET);
     if (w->machine.now == WORKER_LENT || w->machine.now == WORKER_BLOCKED)
         mob_lease_end(r, w->lease, true, NULL);
     else if (w->machine.now != WORKER_ENDING)
@@ -479,13 +486,15 @@ void mob_pool_end_job(struct mob_raylet *r, struct mob_address job)
     k->over = true;
     while (!mob_list_empty(&k->waiting))
         mob_lease_unmake(r, mob_list_first(&k->waiting, struct lease, in_line));
-    mob_list_each(w, &k->workers, struct worker, of_kind)
+    mob_list_each(w, &k->workers, struct worker, of_kind) {
+        mob_pool_doom(w, MOB_KILLED_BY_JOB);
         if (w->machine.now == WORKER_STARTING && w->lease != NULL)
             mob_lease_unmake(r, w->lease);
         else if (w->machine.now == WORKER_LENT || w->machine.now == WORKER_BLOCKED)
             mob_lease_end(r, w->lease, true, NULL);
         else
             mob_pool_kill(r, w);
+    }
     mob_pool_kind_release(r, k);        /* none was ever started */
 }
 

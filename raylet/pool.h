@@ -25,6 +25,8 @@ struct worker {
     bool for_one;                       /* has GPUs: serves one lease and is ended after it */
     uint32_t epoch;
     int64_t since;                      /* ns; in this state */
+    int64_t started_at;                 /* ns; asked for */
+    enum mob_killed_by doom;            /* not UNKNOWN: why this raylet is about to kill it, or did */
     int64_t cpu_lent;                   /* BLOCKED: its CPU, lent to others meanwhile */
     uint32_t owners[CHANNELS_OF_WORKER];        /* processes of this node with a channel to it, newest replaces oldest */
     unsigned owners_next;
@@ -92,6 +94,8 @@ void mob_pool_worker_up(struct mob_raylet *r, struct worker *w);
 /* Ask it to end; kill it if it does not. */
 void mob_pool_retire(struct mob_raylet *r, struct worker *w);
 void mob_pool_kill(struct mob_raylet *r, struct worker *w);
+/* Say why before it is killed: its death certificate will. The first word counts. */
+void mob_pool_doom(struct worker *w, enum mob_killed_by why);
 /* Its socket broke, or it broke the rules: kill it; whoever has it on lease is told. */
 void mob_pool_broken(struct mob_raylet *r, struct worker *w);
 /* It was reaped, and its lease is over. `why`: for one that never came up. `unfit`: nor will any other of its program. */

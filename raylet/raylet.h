@@ -70,6 +70,7 @@ int mob_raylet_process_up(struct mob_raylet *r, uint64_t link, const struct mob_
 struct mob_exit {
     int status;                         /* as of waitpid(); -1: never started, `why` says the reason */
     bool unfit;                         /* ... and this node can never run the program */
+    bool late;                          /* it was ending already when world->kill() was called first */
     int64_t peak_rss_bytes, cpu_ns;
     const char *why;
     const char *last_lines;             /* of its stderr, or "" */

@@ -45,6 +45,7 @@ static void bury(struct mob_resident *r)
     assert(reaped == r->pid);
     exit.peak_rss_bytes = (int64_t)use.ru_maxrss * 1024;
     exit.cpu_ns = cpu_ns(&use);
+    exit.late = r->late;
     mob_debug("worker %u (pid %u) ended with status 0x%x", r->number, r->shown_pid, (unsigned)exit.status);
     mob_map_remove(&r->shell->residents_by_pid, (uint64_t)r->pid);
     r->pid = 0;

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "raylet/family.h"
+
 static const struct mob_state resident_states[] = {
     [MOB_RESIDENT_PREPARING] = { "preparing", NULL, MOB_TO(MOB_RESIDENT_ASKED) | MOB_TO(MOB_RESIDENT_STARTED) | MOB_TO(MOB_RESIDENT_OVER) },
     [MOB_RESIDENT_ASKED]     = { "asked",     NULL,
@@ -116,6 +118,10 @@ void mob_resident_kill(struct mob_resident *r, int signal)
         mob_error_set(&why, MOB_ERR_CANCELLED, "it was ended before it started");
         mob_spawn_give_up(r, &why);
     } else if (r->pid != 0) {           /* 0: it is being buried, and its last frames made the core say so */
+        if (signal == SIGKILL && !r->killed) {
+            r->killed = true;
+            r->late = mob_family_is_ending(r->shown_pid);
+        }
         /* A signal with a meaning is the worker's own; the end is for all that it started. */
         kill(signal == SIGKILL ? -r->pid : r->pid, signal);
     }

@@ -24,6 +24,7 @@ struct mob_resident {
 
     /* a worker's */
     pid_t pid;                          /* as we see it; 0: not started, or reaped */
+    bool killed, late;                  /* by SIGKILL of ours; it was ending already when that was sent first */
     uint64_t nonce;
     bool forked;                        /* from its job's template */
     struct mob_weight weight;

@@ -280,7 +280,7 @@ static void cancelled_there(struct mob_owner *o, struct task *t, const struct le
     struct mob_error where = { .pid = (int32_t)l->pid };
 
     mob_copy(where.node, sizeof where.node, l->ip);
-    mob_owner_task_fail_cancelled(o, t, &where, started_ns);
+    mob_owner_task_fail_cancelled(o, t, &where, NULL, started_ns);
 }
 
 /* An item of a stream. A worker that sends rubbish, or out of turn, gets no more tasks. */

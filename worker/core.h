@@ -6,6 +6,7 @@
 #include "common/wire.h"
 #include "worker/backoff.h"
 #include "worker/borrow.h"
+#include "worker/certificate.h"
 #include "worker/event.h"
 #include "worker/hold.h"
 #include "worker/kind.h"

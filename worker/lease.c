@@ -249,10 +249,13 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
 {
     struct lease *l = mob_owner_lease_find(o, m->worker->node, m->lease);
     struct mob_error cause;
+    struct mob_death death;
 
     if (l == NULL)
         return;
     mob_wire_error(m->cause, &cause);
+    if (m->cause->n_deaths > 0)
+        mob_wire_death(m->cause->deaths[m->cause->n_deaths - 1], &death);
     if (l->channel != NULL)
         mob_owner_channel_drain(o, l->channel, SIZE_MAX);   /* what it answered before it died, counts */
     struct task *claimed = claimed_task(l, m);
@@ -272,7 +275,7 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
 
         mob_owner_lease_forget(o, l, t);
         if (t == claimed)
-            mob_owner_task_killed(o, t, l, &cause, m->beyond_ask);
+            mob_owner_task_killed(o, t, l, &cause, m->cause->n_deaths > 0 ? &death : NULL, m->beyond_ask);
         else
             mob_owner_task_unpushed(o, t);
     }

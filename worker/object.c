@@ -143,26 +143,36 @@ struct mob_object_id mob_owner_object_id(const struct mob_owner *o, const struct
 
 /* -- values -------------------------------------------------------------------------------------------------------------- */
 
-struct fault *mob_owner_fault(struct mob_owner *o, const struct mob_error *error)
+struct fault *mob_owner_fault_of(struct mob_owner *o, const struct mob_error *error, struct deaths *deaths)
 {
     struct fault *last = o->objects.last_fault;
 
-    if (last == NULL || memcmp(&last->error, error, sizeof *error) != 0) {
+    if (last == NULL || last->deaths != deaths || memcmp(&last->error, error, sizeof *error) != 0) {
         if (last != NULL)
             mob_owner_fault_drop(last);
         o->objects.last_fault = last = mob_new(struct fault);
         last->uses = 1;
         last->error = *error;
+        last->deaths = deaths;
+        if (deaths != NULL)
+            deaths->uses++;
     }
     last->uses++;
     return last;
 }
 
+struct fault *mob_owner_fault(struct mob_owner *o, const struct mob_error *error)
+{
+    return mob_owner_fault_of(o, error, NULL);
+}
+
 void mob_owner_fault_drop(struct fault *f)
 {
     assert(f->uses > 0);
-    if (--f->uses == 0)
-        free(f);
+    if (--f->uses > 0)
+        return;
+    mob_owner_deaths_drop(f->deaths);
+    free(f);
 }
 
 /* The copies are ours to free if the bytes bear our name; else their owner does it. */

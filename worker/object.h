@@ -9,12 +9,14 @@
 #include "worker/owner.h"
 #include "worker/slab.h"
 
+struct deaths;
 struct stream;
 struct task;
 
 /* An error that many objects may share. */
 struct fault {
     uint32_t uses;
+    struct deaths *deaths;              /* that it is of; or NULL */
     bool chained;                       /* says already whose argument failed */
     struct mob_error error;
 };
@@ -156,6 +158,7 @@ typedef void mob_owner_note(void *arg, uint64_t number);
 void mob_owner_contents_tally(const struct mob_owner *o, mob_owner_note *note, void *arg);
 
 struct fault *mob_owner_fault(struct mob_owner *o, const struct mob_error *error);      /* one use is the caller's */
+struct fault *mob_owner_fault_of(struct mob_owner *o, const struct mob_error *error, struct deaths *deaths);    /* keeps them; or NULL */
 void mob_owner_fault_drop(struct fault *f);
 
 /* Aborts if an invariant of the objects is broken. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/certificate.h"
 #include "worker/value.h"
 
 /* -- put --------------------------------------------------------------------------------------------------------------------- */
@@ -291,4 +292,31 @@ int mob_ref_id(const struct mob_ref *ref, char *ret_id, size_t size, struct mob_
     if (rc == 0)
         mob_copy(ret_id, size, mob_object_id_name(&id, text));
     return rc;
+}
+
+int mob_death(const struct mob_ref *ref, size_t back, struct mob_death *ret_death, struct mob_error *err)
+{
+    struct mob_object_info info;
+    struct mob_death death;
+    struct mob_runtime *r;
+    int rc;
+
+    if (ret_death == NULL || ret_death->size < sizeof ret_death->size)
+        return mob_error_set(err, MOB_ERR_INVALID, "struct mob_death: set .size = sizeof(struct mob_death)");
+    if ((r = mob_enter(err)) == NULL)
+        return -1;
+    rc = mob_owner_look(r->owner, mob_ref_number(ref), &info, err);
+    if (rc == 0 && info.state == MOB_OBJECT_ERROR)
+        rc = mob_owner_deaths_at(info.deaths, back, &death);
+    mob_leave(r);
+    if (rc == 1) {
+        death.size = ret_death->size;
+        memcpy(ret_death, &death, death.size < sizeof death ? death.size : sizeof death);
+    }
+    return rc;
+}
+
+const char *mob_killed_by_name(int killed_by)
+{
+    return mob_killed_by_word(killed_by);
 }

@@ -47,7 +47,7 @@ static void free_pending(struct mob_owner *o)
 
         if (t == NULL)
             continue;
-        free(t->history);
+        mob_owner_task_history_free(t);
         if (t->body != t->small)
             mob_owner_body_give(&o->bodies, t->body, t->body_size);
     }
@@ -216,7 +216,7 @@ int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *re
     if (b->state == MOB_OBJECT_STORED)
         look_at_stored(b->stored, ret);
     if (b->state == MOB_OBJECT_ERROR)
-        ret->error = &b->fault->error;
+        ret->error = &b->fault->error, ret->deaths = b->fault->deaths;
     return 0;
 }
 

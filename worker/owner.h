@@ -127,6 +127,7 @@ struct mob_object_info {
     uint32_t copies[MOB_COPIES_SAID];   /* STORED: some of those that hold copies */
     uint32_t copy_count;
     const struct mob_error *error;      /* ERROR */
+    const struct deaths *deaths;        /* ERROR: that it is of; or NULL */
 };
 int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *ret, struct mob_error *err);
 /* A copy of a stored object was found lost (its node died, its store has it no more): the object becomes this error. */

@@ -169,7 +169,7 @@ static void fail_by_argument(struct mob_owner *o, struct task *t, const struct o
     } else {
         memset(e.text, 0, sizeof e.text);       /* equal errors are compared as bytes */
         say(&e, "an argument of '%s' failed: %s", t->kind->text, f->error.text);
-        f = mob_owner_fault(o, &e);
+        f = mob_owner_fault_of(o, &e, f->deaths);
         f->chained = true;
     }
     for (uint32_t i = 0; i < t->returns; i++)
@@ -253,7 +253,25 @@ void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
         mob_owner_stream_pushed(o, t);
 }
 
-void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, int64_t started_ns)
+static void fail(struct mob_owner *o, struct task *t, const struct mob_error *why, struct deaths *deaths, int64_t started_ns)
+{
+    struct fault *f = mob_owner_fault_of(o, why, deaths);
+
+    if (why->code != MOB_ERR_CANCELLED || t->told != EVENT_UNTOLD)
+        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, why, started_ns);
+    for (uint32_t i = 0; i < t->returns; i++)
+        mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
+    mob_owner_fault_drop(f);
+    mob_owner_task_end(o, t);
+}
+
+void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns)
+{
+    fail(o, t, why, NULL, started_ns);
+}
+
+void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, struct deaths *deaths,
+                                   int64_t started_ns)
 {
     struct mob_error e = error_of(t, MOB_ERR_CANCELLED);
 
@@ -265,14 +283,14 @@ void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const st
         mob_copy(e.node, sizeof e.node, cause->node);
         say(&e, "the task '%s' was cancelled while it ran%s%s", t->kind->text, cause->text[0] != '\0' ? ": " : "", cause->text);
     }
-    mob_owner_task_fail(o, t, &e, started_ns);
+    fail(o, t, &e, deaths, started_ns);
 }
 
 void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
 {
     assert(t->state == TASK_PUSHED);
     if (t->cancelled) {
-        mob_owner_task_fail_cancelled(o, t, NULL, 0);
+        mob_owner_task_fail_cancelled(o, t, NULL, NULL, 0);
         return;
     }
     t->lease = NULL;
@@ -294,6 +312,29 @@ static bool is_poison(struct task *t, struct mob_address worker)
     if (h->killed_count < TASK_KILLS_TOLD)
         h->killed[h->killed_count++] = worker;
     return h->killed_count == TASK_KILLS_TOLD;
+}
+
+/* What the lender knew of its end, and we know besides. */
+static struct deaths *note_death(struct task *t, const struct lease *l, struct mob_death *death)
+{
+    struct history *h;
+
+    if (death == NULL)
+        return NULL;
+    h = mob_owner_task_history(t);
+    death->attempt = t->attempt;
+    if (death->pid == 0)
+        death->pid = (int32_t)l->pid;
+    if (death->ip[0] == '\0')
+        mob_copy(death->ip, sizeof death->ip, l->ip);
+    return h->deaths = mob_owner_deaths_add(h->deaths, death);
+}
+
+void mob_owner_task_history_free(struct task *t)
+{
+    if (t->history != NULL)
+        mob_owner_deaths_drop(t->history->deaths);
+    free(t->history);
 }
 
 /* It is tried again, now or after a pause. */
@@ -318,16 +359,18 @@ void mob_owner_task_rested(struct mob_owner *o, struct task *t)
     mob_owner_shape_add_front(o, t);
 }
 
-void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause, bool charged)
+void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause,
+                           struct mob_death *death, bool charged)
 {
     bool passed_on = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED || cause->code == MOB_ERR_OUT_OF_MEMORY;
     enum mob_code code = passed_on ? cause->code : MOB_ERR_WORKER_CRASHED;
     int64_t started_ns = mob_owner_event_claimed_ns(t);
     bool starved = code == MOB_ERR_OUT_OF_MEMORY && !charged, poison = code == MOB_ERR_WORKER_CRASHED && is_poison(t, l->worker);
+    struct deaths *deaths = note_death(t, l, death);
 
     assert(t->state == TASK_PUSHED);
     if (t->cancelled) {
-        mob_owner_task_fail_cancelled(o, t, cause, started_ns);
+        mob_owner_task_fail_cancelled(o, t, cause, deaths, started_ns);
         return;
     }
     struct mob_error e = error_of(t, code);
@@ -338,22 +381,10 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
     if ((starved ? !t->once : t->retries != 0) && code != MOB_ERR_CANCELLED)
         repeat(o, t, &e, starved, started_ns);
     else
-        mob_owner_task_fail(o, t, &e, started_ns);
+        fail(o, t, &e, deaths, started_ns);
 }
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------- */
-
-void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns)
-{
-    struct fault *f = mob_owner_fault(o, why);
-
-    if (why->code != MOB_ERR_CANCELLED || t->told != EVENT_UNTOLD)
-        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, why, started_ns);
-    for (uint32_t i = 0; i < t->returns; i++)
-        mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
-    mob_owner_fault_drop(f);
-    mob_owner_task_end(o, t);
-}
 
 void mob_owner_task_end(struct mob_owner *o, struct task *t)
 {
@@ -370,7 +401,7 @@ void mob_owner_task_end(struct mob_owner *o, struct task *t)
         mob_owner_body_unpin(o, t);
     if (t->body != t->small)
         mob_owner_body_give(&o->bodies, t->body, t->body_size);
-    free(t->history);
+    mob_owner_task_history_free(t);
     mob_owner_stage_end(o, t);
     t->lease = NULL;
     if (t->waiting == 0)
@@ -396,7 +427,7 @@ static void cancel(struct mob_owner *o, struct task *t, int how)
         mob_owner_stage_leave(o, t);
     if (t->state == TASK_RESTING)
         mob_owner_backoff_leave(o, t);
-    mob_owner_task_fail_cancelled(o, t, NULL, 0);
+    mob_owner_task_fail_cancelled(o, t, NULL, NULL, 0);
 }
 
 int mob_owner_cancel(struct mob_owner *o, uint64_t ref, int how, struct mob_error *err)

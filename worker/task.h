@@ -20,6 +20,7 @@ enum task_state { TASK_WAITING, TASK_QUEUED, TASK_STAGING, TASK_PUSHED, TASK_RES
 #define TASK_KILLS_TOLD 3u
 /* What came of earlier attempts of a task. */
 struct history {
+    struct deaths *deaths;              /* how workers ended under it; NULL: none did, or nobody said */
     uint32_t killed_count;
     struct mob_address killed[TASK_KILLS_TOLD];             /* workers that it killed: different ones */
     uint32_t starved;                   /* attempts that were ended for want of memory */
@@ -78,14 +79,18 @@ void mob_owner_task_unstaged(struct mob_owner *o, struct task *t);
 void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l);
 /* Out of its lease (which forgot it) without an answer: QUEUED again, in front; or over, if it was cancelled. */
 void mob_owner_task_unpushed(struct mob_owner *o, struct task *t);
-/* Its worker died under it: charged an attempt, unless it was ended for want of memory and `charged` does not say that it is to blame. */
-void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause, bool charged);
+/* Its worker died under it: charged an attempt, unless it was ended for want of memory and `charged` does not say that it is to blame.
+ * death: how; NULL: nobody said. */
+void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause,
+                           struct mob_death *death, bool charged);
+void mob_owner_task_history_free(struct task *t);
 /* RESTING, and it is time: QUEUED again, in front. */
 void mob_owner_task_rested(struct mob_owner *o, struct task *t);
 /* It is over, and its returns are not set: all become this error. */
 void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns /* 0: it did not run */);
-/* The same of a cancelled one. `cause`: how its worker ended for it, or NULL. */
-void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, int64_t started_ns);
+/* The same of a cancelled one. `cause`: how its worker ended for it, or NULL; `deaths`: if that was a death, or NULL. */
+void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const struct mob_error *cause, struct deaths *deaths,
+                                   int64_t started_ns);
 /* It is over, and its returns are set. */
 void mob_owner_task_end(struct mob_owner *o, struct task *t);
 struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index);

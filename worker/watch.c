@@ -42,9 +42,9 @@ void mob_owner_watch(struct mob_owner *o, struct object *b, const struct mob_obj
     mob_owner_send(o, (struct mob_address){ id->node, id->process }, MOBULA__ENVELOPE__BODY_WATCH, &m);
 }
 
-static void fail(struct mob_owner *o, struct object *b, const struct mob_error *why)
+static void fail(struct mob_owner *o, struct object *b, const struct mob_error *why, struct deaths *deaths)
 {
-    struct fault *f = mob_owner_fault(o, why);
+    struct fault *f = mob_owner_fault_of(o, why, deaths);
 
     mob_owner_object_set_fault(o, b, f);
     mob_owner_fault_drop(f);
@@ -53,6 +53,7 @@ static void fail(struct mob_owner *o, struct object *b, const struct mob_error *
 static void take_value(struct mob_owner *o, struct object *b, const struct mob_object_id *id, const Mobula__Watched *m)
 {
     struct mob_error err = { 0 };
+    struct deaths *deaths = NULL;
 
     if (m->state_case == MOBULA__WATCHED__STATE_PLACE) {
         struct mob_object_id stored = m->place->object != NULL ? mob_wire_object(m->place->object) : *id;
@@ -71,10 +72,12 @@ static void take_value(struct mob_owner *o, struct object *b, const struct mob_o
             mob_error_set(&err, MOB_ERR_NO_SPACE, "no memory for a value of %zu bytes", m->value.len);
     } else if (m->state_case == MOBULA__WATCHED__STATE_ERROR && m->error->code != MOB_OK) {
         mob_wire_error(m->error, &err);
+        deaths = mob_owner_deaths_of(m->error);
     } else {
         mob_error_set(&err, MOB_ERR_PROTOCOL, "the owner of a returned reference answered neither a value nor an error");
     }
-    fail(o, b, &err);
+    fail(o, b, &err, deaths);
+    mob_owner_deaths_drop(deaths);
 }
 
 void mob_owner_watched(struct mob_owner *o, const Mobula__Watched *m)
@@ -107,7 +110,7 @@ void mob_owner_watches_fail(struct mob_owner *o, const struct mob_error *why)
     while ((w = mob_map_next(&o->watches.by_hash, &at, NULL)) != NULL)
         for (; w != NULL; w = next) {
             next = w->next;
-            fail(o, w->object, why);
+            fail(o, w->object, why, NULL);
             object_unpin(o, w->object);
             free(w);
         }
@@ -186,7 +189,9 @@ void mob_owner_watched_tell(struct mob_owner *o, struct object *b, struct mob_ad
         assert(b->state == MOB_OBJECT_ERROR);
         watched.state_case = MOBULA__WATCHED__STATE_ERROR;
         mob_wire_put_error(&error, &b->fault->error);
+        mob_owner_deaths_put(b->fault->deaths, &error);
         watched.error = &error;
     }
     mob_owner_send(o, asker, MOBULA__ENVELOPE__BODY_WATCHED, &watched);
+    mob_owner_deaths_sent(&error);
 }

@@ -20,7 +20,7 @@ mob_fuzz_library(fuzzed_events ${events} common/loop.c)
 mob_fuzz_test(events 4096 fuzzed_events fuzzed_common)
 mob_fuzz_library(fuzzed_stream raylet/stream.c worker/socket.c common/loop.c)
 mob_fuzz_test(stream 4096 fuzzed_stream fuzzed_common)
-mob_fuzz_library(fuzzed_hello raylet/hello.c raylet/resident.c raylet/stream.c common/loop.c common/doorbell.c)
+mob_fuzz_library(fuzzed_hello raylet/hello.c raylet/resident.c raylet/family.c raylet/stream.c common/loop.c common/doorbell.c)
 target_link_libraries(fuzzed_hello PRIVATE mob_grpc)     # its headers
 mob_fuzz_test(hello 4096 fuzzed_hello fuzzed_common)
 mob_fuzz_library(fuzzed_store ${store})

@@ -92,4 +92,26 @@ START_TEST(test_children_in_a_namespace)
 }
 END_TEST
 
-UNIT_MAIN("family", test_children, test_children_in_a_namespace)
+/* From the moment that others can see it: its descriptors are closed. */
+START_TEST(test_is_ending)
+{
+    int ends[2];
+    char byte;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    close(ends[1]);
+    ck_assert(!mob_family_is_ending((uint32_t)pid));
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(read(ends[0], &byte, 1), 0);
+    ck_assert(mob_family_is_ending((uint32_t)pid));
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert(mob_family_is_ending((uint32_t)pid));
+    close(ends[0]);
+}
+END_TEST
+
+UNIT_MAIN("family", test_is_ending, test_children, test_children_in_a_namespace)

@@ -19,9 +19,21 @@ static uint32_t driver_with_lease(struct fake_grant *g)
 }
 
 /* How it ended; running a task then?; what its owner is told. */
-static const struct { int status; uint64_t task; const char *text; } deaths[] = {
-    { SIGSEGV, 5, "signal SIGSEGV" }, { SIGKILL, 0, "signal SIGKILL" }, { 3 << 8, 7, "code 3" },
+static const struct { int status; uint64_t task; const char *text; int killed_by, signal, exit_code; } deaths[] = {
+    { SIGSEGV, 5, "signal SIGSEGV", MOB_KILLED_BY_CRASH, SIGSEGV, -1 },
+    { SIGABRT | 0x80, 5, "signal SIGABRT", MOB_KILLED_BY_CRASH, SIGABRT, -1 },
+    { SIGKILL, 0, "signal SIGKILL", MOB_KILLED_BY_SIGNAL, SIGKILL, -1 },
+    { SIGTERM, 3, "signal SIGTERM", MOB_KILLED_BY_SIGNAL, SIGTERM, -1 },
+    { 3 << 8, 7, "code 3", MOB_KILLED_BY_EXIT, 0, 3 },
+    { 0, 7, "code 0", MOB_KILLED_BY_EXIT, 0, 0 },
 };
+
+/* The one certificate of an error. */
+static const Mobula__Death *death_of(const Mobula__Error *e)
+{
+    ck_assert_uint_eq(e->n_deaths, 1);
+    return e->deaths[0];
+}
 
 START_TEST(test_certificate)
 {
@@ -38,6 +50,14 @@ START_TEST(test_certificate)
     ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, deaths[_i].text));
     ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "3.0 MiB"));
     ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "last words"));
+    const Mobula__Death *d = death_of(e->lease_over->cause);
+    ck_assert_int_eq(d->killed_by, deaths[_i].killed_by);
+    ck_assert_int_eq(d->signal, deaths[_i].signal);
+    ck_assert_int_eq(d->exit_code, deaths[_i].exit_code);
+    ck_assert_int_eq(d->peak_memory, 3 << 20);
+    ck_assert_int_eq(d->cpu_ns, 20 * FAKE_MS);
+    ck_assert_str_eq(d->last_lines, "one line\nlast words");
+    ck_assert_int_eq(d->attempt, e->lease_over->task != 0 ? 2 : 0);
     ck_assert_int_eq(fake_free(&f, "CPU"), 2 * MOB_UNITS);
     fake_fini(&f);
 }
@@ -81,7 +101,9 @@ START_TEST(test_worker_with_broken_socket)
     ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
     ck_assert_ptr_null(fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER));
     fake_reap(&f);
-    ck_assert_ptr_nonnull(fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER));
+    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, MOB_KILLED_BY_RAYLET);
     fake_fini(&f);
 }
 END_TEST
@@ -167,6 +189,9 @@ START_TEST(test_lender_is_lost)
     ck_assert_ptr_nonnull(e);
     ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_NODE_DIED);
     ck_assert_uint_eq(e->lease_over->worker->node, 3);
+    ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, MOB_KILLED_BY_NODE);
+    ck_assert_str_eq(death_of(e->lease_over->cause)->node, "3");
+    ck_assert_str_ne(death_of(e->lease_over->cause)->ip, "");
     e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_WATCHED);
     ck_assert_ptr_nonnull(e);
     ck_assert_int_eq(e->watched->error->code, MOB_ERR_OWNER_DIED);
@@ -221,6 +246,7 @@ START_TEST(test_cancel_by_steps)
     fake_exit(&f, g.worker, SIGKILL);
     Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_CANCELLED);
+    ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, MOB_KILLED_BY_CANCEL);
     fake_fini(&f);
 }
 END_TEST

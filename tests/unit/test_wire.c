@@ -162,6 +162,32 @@ START_TEST(test_errors_survive_the_wire)
 }
 END_TEST
 
+START_TEST(test_deaths_survive_the_wire)
+{
+    struct mob_death death = { .size = sizeof death, .killed_by = MOB_KILLED_BY_CRASH, .attempt = 2, .pid = 7, .signal = 11,
+                               .exit_code = -1, .worker = "2.5", .node = "2", .ip = "10.0.0.2", .host = "h", .peak_memory = 1 << 20,
+                               .cpu_ns = 5, .lived_ns = 6, .core = "|/bin/program %p", .last_lines = "a\nb" }, back;
+    Mobula__Death m, *read;
+    uint8_t bytes[1024];
+    char *text = mob_alloc(5000);
+
+    mob_wire_put_death(&m, &death);
+    read = mobula__death__unpack(NULL, mobula__death__pack(&m, bytes), bytes);
+    ck_assert_ptr_nonnull(read);
+    mob_wire_death(read, &back);
+    ck_assert_mem_eq(&death, &back, sizeof(death));
+    mobula__death__free_unpacked(read, NULL);
+    memset(text, 'x', 4999);
+    text[4999] = '\0';
+    m.last_lines = m.core = m.worker = m.node = m.ip = m.host = text;
+    mob_wire_death(&m, &back);
+    ck_assert_uint_eq(strlen(back.last_lines), sizeof(back.last_lines) - 1);
+    ck_assert_uint_eq(strlen(back.host), sizeof(back.host) - 1);
+    ck_assert_uint_eq(strlen(back.core), sizeof(back.core) - 1);
+    free(text);
+}
+END_TEST
+
 /* Twice in one envelope, a field stands as it came last: to who routes, and to who unpacks. */
 START_TEST(test_addresses_that_come_twice)
 {
@@ -189,4 +215,4 @@ START_TEST(test_addresses_that_come_twice)
 END_TEST
 
 UNIT_MAIN("wire", test_addresses_that_come_twice, test_want_there_and_back, test_what_lacks_a_part_is_refused, test_garbage_and_size,
-          test_resource_lists_are_checked, test_errors_survive_the_wire)
+          test_resource_lists_are_checked, test_errors_survive_the_wire, test_deaths_survive_the_wire)

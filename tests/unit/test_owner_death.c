@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_owner_death.c -- death certificates in an owner: from LeaseOver to whoever sees the error. */
+#include <stdio.h>
+
+#include "tests/unit/owner_fake.h"
+#include "tests/unit/unit.h"
+#include "worker/certificate.h"
+
+/* Worker i, which runs the task, is gone; so the lender says it. */
+static void dies(struct fake *f, uint64_t lease, unsigned i, const struct mob_task_frame *t, const struct mob_death *death)
+{
+    Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
+    Mobula__Error cause = MOBULA__ERROR__INIT;
+    Mobula__Death said, *list = &said;
+    Mobula__Address worker;
+
+    mob_wire_put_address(&worker, (struct mob_address){ FAKE_NODE, 100 + i });
+    mob_wire_put_death(&said, death);
+    cause.code = MOB_ERR_WORKER_CRASHED;
+    cause.text = (char *)"it died";
+    cause.n_deaths = 1;
+    cause.deaths = &list;
+    m.lease = lease;
+    m.worker = &worker;
+    m.cause = &cause;
+    m.claimed = true;
+    m.task = t->task;
+    m.attempt = t->attempt;
+    fake_tell(f, FAKE_NODE, MOBULA__ENVELOPE__BODY_LEASE_OVER, &m);
+}
+
+/* So many attempts of the one task die; each with its number as exit code. */
+static void die_often(struct fake *f, uint32_t shape, unsigned times, struct mob_death death)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    for (unsigned i = 0; i < times; i++) {
+        if (i > 0) {
+            fake_open(f, i);
+            fake_grant(f, shape, 1 + i, i);
+        }
+        mob_owner_flush(f->o);
+        ck_assert(fake_claim(f, i, &t, &body));
+        death.exit_code = (int32_t)i;
+        dies(f, 1 + i, i, &t, &death);
+        mob_owner_check(f->o);
+    }
+}
+
+START_TEST(test_the_last_attempts_are_kept)
+{
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t ref = fake_submit(&f, shape, 5, NULL, 0);
+    struct mob_arg arg = { .ref = ref };
+    uint64_t after = fake_submit(&f, shape, 3, &arg, 1);
+    struct mob_death d, death = { .killed_by = MOB_KILLED_BY_EXIT, .worker = "2.7", .node = "2", .host = "h", .core = "/tmp/core",
+                                  .peak_memory = 5 << 20, .cpu_ns = 3, .lived_ns = 4, .last_lines = "a\nb" };
+
+    die_often(&f, shape, 6, death);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_ERROR);
+    for (unsigned i = 0; i < MOB_DEATHS_MAX; i++) {
+        ck_assert(mob_owner_deaths_at(fake_look(&f, ref).deaths, i, &d));
+        ck_assert_int_eq(d.attempt, 5 - (int)i);
+        ck_assert_int_eq(d.exit_code, 5 - (int)i);
+    }
+    ck_assert(!mob_owner_deaths_at(fake_look(&f, ref).deaths, MOB_DEATHS_MAX, &d));
+    ck_assert_int_eq(fake_look(&f, after).state, MOB_OBJECT_ERROR);     /* its argument failed: it says how */
+    ck_assert(mob_owner_deaths_at(fake_look(&f, after).deaths, 0, &d));
+    ck_assert_int_ne(d.pid, 0);                             /* what the lender left out, the lease knows */
+    ck_assert_str_ne(d.ip, "");
+    death.size = sizeof death;
+    death.attempt = death.exit_code = 5;
+    death.pid = d.pid;
+    mob_copy(death.ip, sizeof death.ip, d.ip);
+    ck_assert_mem_eq(&d, &death, sizeof d);
+    fake_finish(&f);
+}
+END_TEST
+
+START_TEST(test_what_the_task_says_itself_is_no_death)
+{
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    struct mob_error why = { .code = MOB_ERR_TASK, .text = "no" };
+    uint64_t ref = fake_submit(&f, shape, 3, NULL, 0), last = fake_submit(&f, shape, 0, NULL, 0);
+    struct mob_task_frame t;
+    const void *body;
+
+    die_often(&f, shape, 1, (struct mob_death){ .killed_by = MOB_KILLED_BY_CRASH });
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 1, &t, &body));
+    fake_reply(&f, 1, &t, why.code, &why, sizeof why, 1000);
+    fake_drain(&f);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_TASK);
+    ck_assert_ptr_null(fake_look(&f, ref).deaths);
+    mob_owner_cancel(f.o, last, true, NULL);
+    ck_assert_ptr_null(fake_look(&f, last).deaths);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A borrower asks, and another owner hears the answer; what that owner is told next is too long. */
+START_TEST(test_others_are_told)
+{
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t ref = fake_submit(&f, shape, 1, NULL, 0);
+    struct mob_object_id id;
+    struct mob_death d, before;
+    Mobula__ObjectId object;
+    Mobula__Watch m = MOBULA__WATCH__INIT;
+    Mobula__Error *told;
+    struct deaths *heard;
+    char *text = mob_alloc(100001);
+
+    die_often(&f, shape, 2, (struct mob_death){ .killed_by = MOB_KILLED_BY_SIGNAL, .signal = 9, .last_lines = "last words" });
+    ck_assert_int_eq(mob_owner_name(f.o, ref, &id, NULL), 0);
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_WATCH, &m);
+    told = f.last[MOBULA__ENVELOPE__BODY_WATCHED]->watched->error;
+    ck_assert_uint_eq(told->n_deaths, 2);
+    heard = mob_owner_deaths_of(told);
+    ck_assert(mob_owner_deaths_at(fake_look(&f, ref).deaths, 1, &before));
+    ck_assert(mob_owner_deaths_at(heard, 1, &d));
+    ck_assert_mem_eq(&d, &before, sizeof d);
+    mob_owner_deaths_drop(heard);
+
+    char *short_text = told->deaths[1]->last_lines;
+    memset(text, 'x', 100000);
+    text[100000] = '\0';
+    told->deaths[1]->last_lines = text;
+    heard = mob_owner_deaths_of(told);
+    ck_assert(mob_owner_deaths_at(heard, 0, &d));
+    ck_assert_uint_eq(strlen(d.last_lines), sizeof d.last_lines - 1);
+    told->deaths[1]->last_lines = short_text;
+    mob_owner_deaths_drop(heard);
+    free(text);
+    fake_finish(&f);
+}
+END_TEST
+
+UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_what_the_task_says_itself_is_no_death, test_others_are_told)

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* certificate.c -- death certificates: from the LeaseOver of a lender into the task (task.c), from there into the error of its returns
+ * (struct fault), and with that into errors of tasks whose argument it was, to who asks by Watch, and to who asks by mob_death().
+ */
+#include "worker/certificate.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+struct deaths *mob_owner_deaths_add(struct deaths *d, const struct mob_death *death)
+{
+    Mobula__Death m;
+
+    if (d == NULL) {
+        d = mob_new(struct deaths);
+        d->uses = 1;
+    }
+    assert(d->uses == 1);
+    if (d->count == MOB_DEATHS_MAX) {
+        free(d->of[0].bytes);
+        memmove(&d->of[0], &d->of[1], --d->count * sizeof d->of[0]);
+    }
+    mob_wire_put_death(&m, death);
+    d->of[d->count].size = mobula__death__get_packed_size(&m);
+    d->of[d->count].bytes = mob_alloc(d->of[d->count].size + 1);
+    mobula__death__pack(&m, d->of[d->count].bytes);
+    d->count++;
+    return d;
+}
+
+void mob_owner_deaths_drop(struct deaths *d)
+{
+    if (d == NULL || --d->uses > 0)
+        return;
+    for (uint32_t i = 0; i < d->count; i++)
+        free(d->of[i].bytes);
+    free(d);
+}
+
+/* We packed it ourselves. */
+static Mobula__Death *unpack(const struct deaths *d, uint32_t i)
+{
+    Mobula__Death *m = mobula__death__unpack(NULL, d->of[i].size, d->of[i].bytes);
+
+    assert(m != NULL);
+    return m;
+}
+
+bool mob_owner_deaths_at(const struct deaths *d, size_t back, struct mob_death *ret)
+{
+    if (d == NULL || back >= d->count)
+        return false;
+    Mobula__Death *m = unpack(d, d->count - 1 - (uint32_t)back);
+
+    mob_wire_death(m, ret);
+    mobula__death__free_unpacked(m, NULL);
+    return true;
+}
+
+struct deaths *mob_owner_deaths_of(const Mobula__Error *e)
+{
+    struct deaths *d = NULL;
+    struct mob_death death;
+
+    for (size_t i = e->n_deaths > MOB_DEATHS_MAX ? e->n_deaths - MOB_DEATHS_MAX : 0; i < e->n_deaths; i++) {
+        mob_wire_death(e->deaths[i], &death);
+        d = mob_owner_deaths_add(d, &death);
+    }
+    return d;
+}
+
+void mob_owner_deaths_put(const struct deaths *d, Mobula__Error *ret)
+{
+    if (d == NULL)
+        return;
+    ret->deaths = mob_alloc(d->count * sizeof *ret->deaths);
+    ret->n_deaths = d->count;
+    for (uint32_t i = 0; i < d->count; i++)
+        ret->deaths[i] = unpack(d, i);
+}
+
+void mob_owner_deaths_sent(Mobula__Error *e)
+{
+    for (size_t i = 0; i < e->n_deaths; i++)
+        mobula__death__free_unpacked(e->deaths[i], NULL);
+    free(e->deaths);
+    e->deaths = NULL;
+    e->n_deaths = 0;
+}
