@@ -31,7 +31,7 @@ extern DLL_LOCAL bool core_in_worker;
 /* What Python gave to setup(): the classes and functions that C calls. */
 struct core_python {
     PyObject *ref_type;                 /* ObjectRef, a subclass of Ref */
-    PyObject *make_error;               /* (code, user_code, pid, attempt, function, node, text) -> exception */
+    PyObject *make_error;               /* (code, user_code, pid, attempt, function, node, text, deaths) -> exception */
     PyObject *dumps;                    /* (object, is it the arguments of a call) -> ([pickle's pieces], [buffers]) of what is not plain */
     PyObject *plain_dumps, *loads;      /* of pickle */
     PyObject *raise_value;              /* of a value that is an error: (object) -> exception to raise */
@@ -42,7 +42,9 @@ extern DLL_LOCAL struct core_python core_python;
 /* -- error.c: each sets the exception and returns NULL ----------------------------------------------------------------------- */
 
 DLL_LOCAL PyObject *core_raise(const struct mob_error *err);
-/* The same of a call that waited for values: its time is over, and no other's. */
+/* That of a get of these, with the death certificates that it has. That its time is over is no other's, and no other's is its own. */
+DLL_LOCAL PyObject *core_raise_of(const struct mob_error *err, struct mob_ref *const *refs, Py_ssize_t count);
+/* The same without any. */
 DLL_LOCAL PyObject *core_raise_late(const struct mob_error *err);
 
 /* -- ref.c ------------------------------------------------------------------------------------------------------------------- */

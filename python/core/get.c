@@ -114,7 +114,7 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
         if (PyErr_CheckSignals() < 0)
             break;
         if (last || err.code != MOB_ERR_TIMEOUT) {
-            core_raise_late(&err);
+            core_raise_of(&err, refs, n);
             break;
         }
         left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;

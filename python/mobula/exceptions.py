@@ -11,20 +11,69 @@ exception type, with the traceback of both sides:
     except mobula.exceptions.WorkerCrashedError:        # its process died, more often than max_retries
         ...
 
-All others are RayErrors; each text says what to do. Besides them a wrong argument raises TypeError or ValueError, a cluster that cannot be reached ConnectionError, one that does not answer in time TimeoutError, another version of Mobula there RuntimeError.
+All others are RayErrors; each text says what to do. One that the death of a process or node is behind has its certificate, as data:
+
+    except mobula.exceptions.WorkerCrashedError as e:
+        if e.death.killed_by == "memory monitor" or e.death.peak_memory > 2**30:
+            ...
+
+Besides them a wrong argument raises TypeError or ValueError, a cluster that cannot be reached ConnectionError, one that does not answer in
+time TimeoutError, another version of Mobula there RuntimeError.
 """
 
+import functools
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Death(NamedTuple):
+    """How the process of one attempt of a task ended. Of a node that was lost only the names are known.
+
+    killed_by: what ended it; "exit": it exited itself, with exit_code; "crash": a fault of its own, or abort(), signal says which;
+        "signal": a signal that Mobula did not send; "cancel": a forced cancel, or one that it did not heed; "memory monitor": of its
+        node; "kernel memory": the kernel, for want of memory; "node lost": its node died or cannot be reached; "start": it could not be
+        started; "job over": who had submitted the task is gone; "raylet": it had closed its socket, or broken the rules; "unknown".
+    attempt: of the task, from 0. node, ip, host: where; worker: its number in the cluster; pid: there.
+    signal: 0: none. exit_code: -1: it did not exit.
+    peak_memory: bytes. cpu_time, lived: seconds, since its start: it may have run other tasks before.
+    core: the file of its core dump on that host, or "|program ..." that got it; "": none.
+    last_lines: the last 20 of its stderr, at most 4 KiB.
+    """
+
+    killed_by: str
+    attempt: int
+    node: str
+    ip: str
+    host: str
+    worker: str
+    pid: int
+    signal: int
+    exit_code: int
+    peak_memory: int
+    cpu_time: float
+    lived: float
+    core: str
+    last_lines: str
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _CHAIN_MAX = 16384                      # of tasks whose arguments failed one after the other: the text does not grow beyond
 
 
 class RayError(Exception):
-    """Whatever Mobula itself raises; what all of these are."""
+    """Whatever Mobula itself raises; what all of these are.
+
+    deaths: of the attempts of its task that a death ended, the last four, the last one last. attempt: of the task, from 0: the last one.
+    """
+
+    deaths: tuple[Death, ...] = ()
+    attempt: int = 0
+
+    @functools.cached_property          # no property: an attribute of that name of a task's own exception goes before it
+    def death(self) -> Death | None:
+        """The last one of ``deaths``; None: no death is behind this."""
+        return self.deaths[-1] if self.deaths else None
 
 
 class GetTimeoutError(RayError, TimeoutError):
@@ -234,8 +283,16 @@ _CRASHES = (
 )
 
 
-def from_library(code: int, user_code: int, pid: int, attempt: int, function: str, node: str, text: str) -> Exception:
+def from_library(code: int, user_code: int, pid: int, attempt: int, function: str, node: str, text: str,
+                 deaths: list[tuple]) -> Exception:
     """The exception for an error of libmobula (enum mob_code of mobula.h). _LATE: a call that waits for values came back without."""
+    error = _by_code(code, pid, function, node, text)
+    if isinstance(error, RayError):
+        error.attempt, error.deaths = attempt, tuple(Death(*d) for d in deaths)
+    return error
+
+
+def _by_code(code: int, pid: int, function: str, node: str, text: str) -> Exception:
     if code == _LATE:
         return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
     if code == _TASK:

@@ -67,3 +67,7 @@ try:
     ray.get(ref)
 except ray.exceptions.RayTaskError as error:
     print(error.function_name, error.cause)
+except ray.exceptions.RayError as error:
+    lives: list[float] = [death.lived for death in error.deaths]
+    if error.death is not None:
+        print(error.death.killed_by + error.death.core, error.death.peak_memory // 2**20, error.attempt + 1, lives)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 200-worker-death.sh -- a worker is killed in the middle of its task: the task starts again as often as it may, then its error says
-# what killed which process where. Here and on another node; a stopped worker holds up nothing but its own task.
+# what killed which process where, in words and as data. Here and on another node; a stopped worker holds up nothing but its own task.
 . "$(dirname "$0")/tasks.sh"
 in_lab 2 "$@"
 
@@ -19,10 +19,12 @@ dies_twice() {
     appears ready && kill_worker g0
     wait_until 10 started_times g0 2
     read -r pid _ < <(worker_of g0)
+    first=$(head -n 1 "$meet/g0" | cut -d' ' -f1)
     kill_worker g0
     ends $driver
     expect_eq "$(starts g0)" 2 "starts"
-    for word in "SIGKILL" "on $ip, pid $pid, attempt 1" "of gate"; do
+    for word in "SIGKILL" "on $ip, pid $pid, attempt 1" "of gate" "^death of attempt 1: signal, signal 9, code -1, .* on $ip, pid $pid, [1-9]" \
+        "^death of attempt 0: signal, signal 9, code -1, .* on $ip, pid $first, [1-9]"; do
         expect grep -q "$word" "$meet/said" || cat "$meet/said" >&2
     done
 }

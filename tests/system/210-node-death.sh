@@ -28,6 +28,7 @@ fails() {
     "$@"
     ends $driver
     expect grep -q "of gate on $ip" "$meet/said" || cat "$meet/said" >&2
+    expect grep -q "^death of attempt 0: node lost, signal 0, code -1, worker .* on $ip, pid $(cut -d' ' -f1 "$meet/g0"), 0 bytes" "$meet/said" || cat "$meet/said" >&2
 }
 forgets() {
     meeting

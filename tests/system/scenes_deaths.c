@@ -20,6 +20,21 @@ static void resolve(const char *strategy, char *ret, size_t size)
     snprintf(ret, size, "%.*s=%s", (int)(ip - strategy), strategy, node);
 }
 
+/* What its certificates say, the last one first. */
+static void print_deaths(const struct mob_ref *ref)
+{
+    struct mob_death d = { .size = sizeof d };
+    struct mob_error err;
+    int rc;
+
+    for (size_t back = 0; (rc = mob_death(ref, back, &d, &err)) == 1; back++)
+        printf("death of attempt %d: %s, signal %d, code %d, worker %s on %s, pid %d, %lld bytes, %s\n", d.attempt,
+               mob_killed_by_name(d.killed_by), d.signal, d.exit_code, d.worker, d.ip, d.pid, (long long)d.peak_memory,
+               d.core[0] != '\0' ? d.core : "no core");
+    if (rc < 0)
+        fail_at(__FILE__, __LINE__, "mob_death", &err);
+}
+
 /* stands FOLDER FUNCTION COUNT STRATEGY RETRIES CODE: tasks g0, g1 ... stand at the gate; "ready" says that all have started. Each
  * must end with CODE (0: passed); what an error says is printed. */
 static int stands(char **words)
@@ -49,6 +64,7 @@ static int stands(char **words)
         if (rc < 0)
             printf("error %d of %s on %s, pid %d, attempt %d: %s\n", err.code, err.function, err.node, err.pid, err.attempt,
                    err.text);
+        print_deaths(refs[i]);
         if (err.code != code)
             fail_at(__FILE__, __LINE__, "ended otherwise", &err);
         if (rc == 0)
