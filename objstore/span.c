@@ -36,6 +36,7 @@ int mob_span_map(void *at, int fd, uint64_t size, int protection, struct mob_err
     if (mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
         return mob_error_errno(err, "mapping %llu bytes of the object store", (unsigned long long)size);
     madvise(at, size, MADV_DONTFORK);
+    madvise(at, size, MADV_DONTDUMP);   /* a core dump would read, and so commit, the whole arena, twice */
     return 0;
 }
 
