@@ -37,7 +37,7 @@ static enum mob_killed_by killed_by(const struct worker *w, const struct mob_exi
         return MOB_KILLED_BY_CRASH;
     if (WTERMSIG(exit->status) == SIGKILL && !exit->late && w->doom != MOB_KILLED_BY_UNKNOWN)
         return w->doom;
-    return MOB_KILLED_BY_SIGNAL;
+    return WTERMSIG(exit->status) == SIGKILL && exit->out_of_memory ? MOB_KILLED_BY_KERNEL_MEMORY : MOB_KILLED_BY_SIGNAL;
 }
 
 void mob_certificate_write(const struct mob_raylet *r, const struct worker *w, const struct mob_exit *exit, bool cancelled,
@@ -58,6 +58,7 @@ void mob_certificate_write(const struct mob_raylet *r, const struct worker *w, c
     ret->peak_memory = exit->peak_rss_bytes;
     ret->cpu_ns = exit->cpu_ns;
     ret->lived_ns = r->now - w->started_at;
+    mob_copy(ret->core, sizeof ret->core, exit->core != NULL ? exit->core : "");
     mob_copy(ret->last_lines, sizeof ret->last_lines, exit->last_lines != NULL ? exit->last_lines : "");
 }
 
@@ -120,9 +121,9 @@ void mob_certificate_say(const struct mob_death *d, const struct mob_exit *exit,
 
     mob_certificate_end(exit, end, sizeof end);
     mob_error_set(ret, d->killed_by == MOB_KILLED_BY_CANCEL ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED,
-                  "worker %s (pid %d on %s, %s) %s%s; peak memory %.1f MiB, CPU time %.2f s%s", d->worker, d->pid, d->host, d->ip,
+                  "worker %s (pid %d on %s, %s) %s%s; peak memory %.1f MiB, CPU time %.2f s%s%s%s", d->worker, d->pid, d->host, d->ip,
                   end, by(d->killed_by), (double)d->peak_memory / (1 << 20), (double)d->cpu_ns / 1e9,
-                  d->last_lines[0] != '\0' ? "; its last lines on stderr:\n" : "");
+                  d->core[0] != '\0' ? "; its core: " : "", d->core, d->last_lines[0] != '\0' ? "; its last lines on stderr:\n" : "");
     used = strlen(ret->text);
     mob_copy(ret->text + used, sizeof ret->text - used, tail(d->last_lines, sizeof ret->text - used - 1));
     mob_copy(ret->node, sizeof ret->node, d->ip);

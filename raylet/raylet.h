@@ -71,6 +71,8 @@ struct mob_exit {
     int status;                         /* as of waitpid(); -1: never started, `why` says the reason */
     bool unfit;                         /* ... and this node can never run the program */
     bool late;                          /* it was ending already when world->kill() was called first */
+    bool out_of_memory;                 /* the kernel has just killed a process for that */
+    const char *core;                   /* where its core dump is, see struct mob_death; NULL: there is none */
     int64_t peak_rss_bytes, cpu_ns;
     const char *why;
     const char *last_lines;             /* of its stderr, or "" */

@@ -34,10 +34,24 @@ static int64_t cpu_ns(const struct rusage *use)
          + (use->ru_utime.tv_usec + use->ru_stime.tv_usec) * INT64_C(1000);
 }
 
+/* What its status does not say. */
+static void look_closer(struct mob_resident *r, struct mob_exit *exit, char *core, size_t size)
+{
+    if (!WIFSIGNALED(exit->status))
+        return;
+    if (WTERMSIG(exit->status) == SIGKILL && (!r->killed || r->late))
+        exit->out_of_memory = mob_coroner_out_of_memory(&r->shell->coroner);
+    if (WCOREDUMP(exit->status)) {
+        mob_coroner_core("", r->pid, WTERMSIG(exit->status), core, size);
+        exit->core = core;
+    }
+}
+
 static void bury(struct mob_resident *r)
 {
-    struct mob_exit exit = { 0 };
+    struct mob_exit exit = { .late = r->late };
     struct rusage use;
+    char core[512];
 
     kill(-r->pid, SIGKILL);             /* what it started goes with it */
     exit.last_lines = mob_output_finish(r->output);
@@ -45,7 +59,7 @@ static void bury(struct mob_resident *r)
     assert(reaped == r->pid);
     exit.peak_rss_bytes = (int64_t)use.ru_maxrss * 1024;
     exit.cpu_ns = cpu_ns(&use);
-    exit.late = r->late;
+    look_closer(r, &exit, core, sizeof core);
     mob_debug("worker %u (pid %u) ended with status 0x%x", r->number, r->shown_pid, (unsigned)exit.status);
     mob_map_remove(&r->shell->residents_by_pid, (uint64_t)r->pid);
     r->pid = 0;
@@ -141,6 +155,7 @@ static void on_child(uv_signal_t *signal, int number)
 
 void mob_reap_start(struct mob_shell *s)
 {
+    mob_coroner_init(&s->coroner, "");
     prctl(PR_SET_CHILD_SUBREAPER, 1);   /* as process 1 it is one anyway */
     s->reaping.run = reap_again;
     mob_list_init(&s->reaping.link);

@@ -10,6 +10,7 @@
 #include "objstore/store.h"
 #include "raylet/channels.h"
 #include "raylet/gauge.h"
+#include "raylet/coroner.h"
 #include "raylet/guard.h"
 #include "raylet/local.h"
 #include "raylet/logs.h"
@@ -43,6 +44,7 @@ struct mob_shell {
     struct mob_raylet_config config;
     struct mob_raylet *core;
     struct mob_ticker *ticker;
+    struct mob_coroner coroner;         /* what else the kernel knows of the dead: reap.c */
     uv_signal_t child_signal, term_signal, int_signal;
     bool strangers_wait;                /* they were not looked for while somebody was forked */
     bool frozen;                        /* all that are no workers are stopped, until the last stranger is gone: reap.c */

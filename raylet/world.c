@@ -177,6 +177,7 @@ int64_t mob_world_tick(void *shell)
     int64_t next = mob_raylet_tick(s->core), fork = mob_forks_tick(s->forks);
 
     mob_local_flush(s->local);
+    mob_coroner_look(&s->coroner, mob_now_ns());
     return fork < next ? fork : next;
 }
 

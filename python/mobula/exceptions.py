@@ -279,6 +279,8 @@ _BY_CODE = {
 _CRASHES = (
     ("exited with code", "\nThe task, or a library that it uses, called os._exit() or exec: a task ends by return, or by an exception."),
     ("SIGSEGV", "\nA C extension that the task uses crashed, or calls within calls overflowed the stack of C."),
+    ("for want of memory", "\nAsk for it by memory=, so that fewer run at once."),
+    ("its socket was closed", "\nThe task, or a library that it uses, closed descriptors that were not its own."),
     ("SIGKILL", "\nSomebody killed it: often the kernel, for want of memory. Ask for it by memory=, so that fewer run at once."),
 )
 

@@ -2,10 +2,13 @@
 """How a task's process or node ended, as data on the exception: wherever that is seen, and whoever sees it."""
 
 import ctypes
+import glob
 import os
 import pickle
+import resource
 import signal
 import sys
+import tempfile
 import unittest
 
 import mobula as ray
@@ -94,6 +97,25 @@ class Deaths(unittest.TestCase):
         lines = self.error_of(die.remote(os._exit, 1)).death.last_lines.split("\n")
         self.assertEqual(lines, [f"line {i}" for i in range(10, 30)])
         self.assertEqual(self.error_of(die.remote(lambda: (os.write(2, b"\xff\n"), os._exit(1)))).death.last_lines[-1], "\ufffd")
+
+    def test_core(self):
+        with open("/proc/sys/kernel/core_pattern") as file:
+            pattern = file.read().strip()
+        if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 or pattern[0] not in "c|":
+            self.skipTest("no core may be written here, or not there")
+
+        def dumps(folder):
+            os.chdir(folder)
+            resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+            os.abort()
+        with tempfile.TemporaryDirectory() as folder:
+            error = self.error_of(die.remote(dumps, folder))
+            if pattern[0] == "|":
+                self.assertIn(error.death.core, ("", pattern.split()[0]))
+            else:
+                self.assertNotEqual(glob.glob(os.path.join(folder, error.death.core)), [], error.death.core)
+                self.assertIn(f"its core: {error.death.core};", str(error))
+        self.assertEqual(self.error_of(die.remote(os.abort)).death.core, "")
 
     def test_each_attempt(self):
         error = self.error_of(die.options(max_retries=5).remote(os._exit, 3))

@@ -429,7 +429,8 @@ void fake_exit(struct fake *f, uint32_t process, int status)
     f->process[process].gone = true;
     if (f->process[process].link != 0)
         mob_raylet_link_lost(f->raylet, f->process[process].link, NULL);
-    mob_raylet_process_exited(f->raylet, process, &(struct mob_exit){ .status = status, .late = late, .peak_rss_bytes = 3 << 20,
+    mob_raylet_process_exited(f->raylet, process, &(struct mob_exit){ .status = status, .late = late, .out_of_memory = f->out_of_memory,
+        .core = f->core, .peak_rss_bytes = 3 << 20,
         .cpu_ns = 20 * FAKE_MS, .why = "no reason", .last_lines = "one line\nlast words" });
     mob_raylet_check(f->raylet);
 }

@@ -47,6 +47,8 @@ struct fake {
     uint64_t slow;                      /* a link on which slow_queued bytes wait */
     size_t slow_queued;
     uint64_t mark_task, places, claims;
+    bool out_of_memory;                 /* what fake_exit() says besides */
+    const char *core;
     uint64_t generation;                /* of the head, as Registered says */
     uint64_t forgot_seq;                /* what peers say in their PeerHello */
     struct mob_address flushed;         /* whose output was asked for last */

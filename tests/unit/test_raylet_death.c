@@ -91,6 +91,23 @@ START_TEST(test_end_of_an_owner_is_recorded)
 }
 END_TEST
 
+START_TEST(test_kernel_kills)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+
+    f.out_of_memory = true;
+    f.core = "/tmp/core.1";
+    fake_exit(&f, g.worker, _i == 0 ? SIGKILL : SIGSEGV | 0x80);
+    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
+    ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, _i == 0 ? MOB_KILLED_BY_KERNEL_MEMORY : MOB_KILLED_BY_CRASH);
+    ck_assert_int_eq(strstr(e->lease_over->cause->text, "by the kernel, for want of memory") != NULL, _i == 0);
+    ck_assert_str_eq(death_of(e->lease_over->cause)->core, "/tmp/core.1");
+    ck_assert_ptr_nonnull(strstr(e->lease_over->cause->text, "; its core: /tmp/core.1;"));
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_worker_with_broken_socket)
 {
     struct fake_grant g;
@@ -326,6 +343,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_certificate, 0, (int)MOB_COUNT(deaths));
     tcase_add_loop_test(tcase, test_end_of_an_owner_is_recorded, 0, 2);
+    tcase_add_loop_test(tcase, test_kernel_kills, 0, 2);
     tcase_add_test(tcase, test_worker_with_broken_socket);
     tcase_add_test(tcase, test_driver_dies);
     tcase_add_test(tcase, test_driver_dies_without_head);
