@@ -37,7 +37,8 @@ struct mob_event {              /* 96 bytes */
     int64_t pushed_ns;
     int64_t started_ns, ended_ns;
     uint32_t job_node, job_process;
-    uint32_t waiting, zero;
+    uint32_t waiting;
+    uint32_t killed_by;         /* enum mob_killed_by: what ended the worker of an attempt that failed by that; else 0 */
 };
 _Static_assert(sizeof(struct mob_event) == 96, "event");
 

@@ -3,11 +3,12 @@
  *
  *   tasks     argument {"limit": N, "filter": {column: value, ...}}: the newest N tasks (100) whose columns are all as asked:
  *             {"tasks": [{"task", "name", "state", "node", "pid", "attempt", "wait_ms", "run_ms", "submitted_ns", "started_ns",
- *              "ended_ns", "error", "error_text"}], "counts": {"submitted", "finished", "failed", "cancelled", "retried"},
+ *              "ended_ns", "error", "error_text", "killed_by"}], "counts": {"submitted", "finished", "failed", "cancelled", "retried"},
  *              "dropped", "dropped_why": {"rate": tasks, "slow_disk": records, "disk": records, "disk_error"}}
  *             state, as Ray names them: PENDING_ARGS_AVAIL waits for arguments, PENDING_NODE_ASSIGNMENT for a worker (also for
  *             its next attempt; error says why the last one failed), SUBMITTED_TO_WORKER stands behind others, RUNNING, FINISHED,
- *             FAILED, CANCELLED. counts: since the head started; dropped: the sum.
+ *             FAILED, CANCELLED. killed_by: what ended the worker, where that is the error. counts: since the head started; dropped: the
+ *             sum.
  *   timeline  a Chrome trace: one complete event for each attempt that ran, pid = node, tid = worker's pid
  *
  * The record is read backwards for tasks (the newest word on a task is the first that is met, all others are skipped), forwards for
@@ -180,13 +181,14 @@ static json_t *row_of(const struct event_query *q, struct mob_event e, const cha
         e.ended_ns = later_ns(over->wall_ns, later_ns(e.submitted_ns, e.started_ns));   /* clocks of two machines */
     }
     mob_task_name((struct mob_address){ e.owner_node, e.owner_process }, e.task, task);
-    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "task", task, "name", name_json(q, &e),
+    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o, s:s}", "task", task, "name", name_json(q, &e),
                      "state", state_of(&e), "node", (json_int_t)e.node, "pid", (json_int_t)e.pid,
                      "attempt", (json_int_t)e.attempt,
                      "wait_ms", ms_between(e.submitted_ns, e.started_ns > 0 ? e.started_ns : e.pushed_ns),
                      "run_ms", ms_between(e.started_ns, e.ended_ns), "submitted_ns", (json_int_t)e.submitted_ns,
                      "started_ns", (json_int_t)e.started_ns, "ended_ns", (json_int_t)e.ended_ns,
-                     "error", e.status == MOB_OK ? "" : mob_code_name(e.status), "error_text", text_json(text));
+                     "error", e.status == MOB_OK ? "" : mob_code_name(e.status), "error_text", text_json(text),
+                     "killed_by", e.killed_by != 0 ? mob_killed_by_word((int)e.killed_by) : "");
 }
 
 /* -- tasks --------------------------------------------------------------------------------------------------------------- */

@@ -93,6 +93,7 @@ static void put_peer(Mobula__Peer *ret, struct node *n)
     ret->ip = n->place.ip;
     ret->port = n->facts.port;
     ret->bulk_port = n->facts.bulk_port;
+    ret->host = n->facts.host;
 }
 
 /* Its number, and all that live but itself. */

@@ -71,6 +71,7 @@ void mob_certificate_of_lost(const struct peer *lender, struct mob_address worke
     snprintf(ret->worker, sizeof ret->worker, "%u.%u", worker.node, worker.process);
     snprintf(ret->node, sizeof ret->node, "%u", worker.node);
     mob_copy(ret->ip, sizeof ret->ip, lender->is.ip);
+    mob_copy(ret->host, sizeof ret->host, lender->is.host);
 }
 
 /* -- in words ------------------------------------------------------------------------------------------------------------ */

@@ -265,6 +265,7 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
     }
     if (said->port != 0) {
         mob_copy(peer->is.ip, sizeof peer->is.ip, said->ip);
+        mob_copy(peer->is.host, sizeof peer->is.host, said->host);
         peer->is.port = said->port;
         peer->is.bulk_port = said->bulk_port;
     }

@@ -271,7 +271,7 @@ static void note_end(struct mob_owner *o, struct task *t, const struct mob_answe
         return;
     }
     mob_error_set(&why, MOB_ERR_TASK, "it raised an exception, which a get of its result tells");
-    mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &why, ran.started_ns);
+    mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &why, NULL, ran.started_ns);
 }
 
 /* Cancelled while a worker had it: it may have heeded the flag, or failed, or ended just then. */

@@ -23,6 +23,7 @@ struct deaths *mob_owner_deaths_add(struct deaths *d, const struct mob_death *de
         free(d->of[0].bytes);
         memmove(&d->of[0], &d->of[1], --d->count * sizeof d->of[0]);
     }
+    d->killed_by = death->killed_by;
     mob_wire_put_death(&m, death);
     d->of[d->count].size = mobula__death__get_packed_size(&m);
     d->of[d->count].bytes = mob_alloc(d->of[d->count].size + 1);

@@ -8,6 +8,7 @@
 /* Those of the last MOB_DEATHS_MAX attempts, oldest first. Shared like the errors that have them, and then never changed. */
 struct deaths {
     uint32_t uses, count;
+    int32_t killed_by;                  /* the last one */
     struct {
         size_t size;
         uint8_t *bytes;                 /* a packed Death: few are full, and most are only passed on */

@@ -117,13 +117,13 @@ void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t sta
 }
 
 void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struct task *t, const struct mob_error *why,
-                            int64_t started_ns)
+                            const struct deaths *deaths, int64_t started_ns)
 {
     struct mob_event *e;
 
     if (o->events.count + 2 > EVENTS_MAX)       /* the two records stay together */
         send_batch(o);
-    add(o, kind, t, why->code, started_ns, o->now_ns);
+    add(o, kind, t, why->code, started_ns, o->now_ns)->killed_by = deaths != NULL ? (uint32_t)deaths->killed_by : 0;
     if (kind == MOB_EVENT_FAILED_ATTEMPT)
         t->told = EVENT_TOLD;
     if (why->text[0] == '\0')

@@ -10,6 +10,7 @@
 struct mob_error;
 struct mob_owner;
 struct task;
+struct deaths;
 struct kind;
 
 #define EVENTS_MAX 4096u                /* records in a batch */
@@ -36,9 +37,10 @@ void mob_owner_event_name(struct mob_owner *o, const struct kind *k);
 void mob_owner_event_submitted(struct mob_owner *o, struct task *t);            /* decides whether it is recorded */
 void mob_owner_event_queued(struct mob_owner *o, struct task *t);
 void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t started_ns, int64_t ended_ns);
-/* A failure (ENDED or FAILED_ATTEMPT), now: always recorded, but for cancelled tasks and those that an argument failed. */
+/* A failure (ENDED or FAILED_ATTEMPT), now: always recorded, but for cancelled tasks and those that an argument failed. deaths: if the
+ * last of them is it. */
 void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struct task *t, const struct mob_error *why,
-                            int64_t started_ns);
+                            const struct deaths *deaths, int64_t started_ns);
 /* PUSHED, the first of its lease: since when it runs. */
 int64_t mob_owner_event_claimed_ns(const struct task *t);
 /* Send what is due. Returns when to come again. */

@@ -175,7 +175,7 @@ static void fail_by_argument(struct mob_owner *o, struct task *t, const struct o
     for (uint32_t i = 0; i < t->returns; i++)
         mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
     if (t->told != EVENT_UNTOLD)
-        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &f->error, 0);
+        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &f->error, NULL, 0);
     mob_owner_fault_drop(f);
     mob_owner_task_end(o, t);
 }
@@ -258,7 +258,7 @@ static void fail(struct mob_owner *o, struct task *t, const struct mob_error *wh
     struct fault *f = mob_owner_fault_of(o, why, deaths);
 
     if (why->code != MOB_ERR_CANCELLED || t->told != EVENT_UNTOLD)
-        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, why, started_ns);
+        mob_owner_event_failed(o, MOB_EVENT_ENDED, t, why, deaths, started_ns);
     for (uint32_t i = 0; i < t->returns; i++)
         mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
     mob_owner_fault_drop(f);
@@ -338,9 +338,10 @@ void mob_owner_task_history_free(struct task *t)
 }
 
 /* It is tried again, now or after a pause. */
-static void repeat(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved, int64_t started_ns)
+static void repeat(struct mob_owner *o, struct task *t, const struct mob_error *why, const struct deaths *deaths, bool starved,
+                   int64_t started_ns)
 {
-    mob_owner_event_failed(o, MOB_EVENT_FAILED_ATTEMPT, t, why, started_ns);
+    mob_owner_event_failed(o, MOB_EVENT_FAILED_ATTEMPT, t, why, deaths, started_ns);
     if (!starved)
         t->retries -= t->retries > 0;
     t->attempt++;
@@ -379,7 +380,7 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
     mob_copy(e.node, sizeof e.node, cause->node[0] != '\0' ? cause->node : l->ip);
     say(&e, "%s%s", cause->text, poison ? "; this task has now killed 3 different workers: look at the task" : "");
     if ((starved ? !t->once : t->retries != 0) && code != MOB_ERR_CANCELLED)
-        repeat(o, t, &e, starved, started_ns);
+        repeat(o, t, &e, deaths, starved, started_ns);
     else
         fail(o, t, &e, deaths, started_ns);
 }

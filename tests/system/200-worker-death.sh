@@ -27,7 +27,9 @@ dies_twice() {
         "^death of attempt 0: signal, signal 9, code -1, .* on $ip, pid $first, [1-9]"; do
         expect grep -q "$word" "$meet/said" || cat "$meet/said" >&2
     done
+    wait_until 5 recorded
 }
+recorded() { on h0 mobula list tasks --format json | jq -e '[.[] | select(.state == "FAILED")][0].killed_by == "signal"' >/dev/null; }
 
 cluster_start 2 --num-cpus 2 >/dev/null
 for host in h0 h1; do

@@ -260,6 +260,7 @@ void fake_join(struct fake *f)
     for (uint32_t i = 0; i < 2; i++) {
         peer[i].node = 3 + i;
         peer[i].ip = "127.0.0.1";
+        peer[i].host = "there";
         peer[i].port = 100 + i;
     }
     m.n_nodes = 2;
@@ -290,6 +291,7 @@ static void fill_peer(Mobula__Peer *ret, uint32_t node)
     mobula__peer__init(ret);
     ret->node = node;
     ret->ip = "127.0.0.1";
+    ret->host = "there";
     ret->port = 100;
 }
 

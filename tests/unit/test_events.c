@@ -110,6 +110,7 @@ static void add_failure(struct answers *a, uint32_t kind, uint64_t task, int sta
 {
     struct mob_event e[2] = { event(kind, task, status), { .kind = MOB_EVENT_WHY, .task = task, .owner_node = 1, .owner_process = 2 } };
 
+    e[0].killed_by = status == MOB_ERR_WORKER_CRASHED ? MOB_KILLED_BY_CRASH : 0;
     mob_copy((char *)&e[1] + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, text);
     mob_events_add(a->events, e, sizeof e, 0);
 }
@@ -315,6 +316,8 @@ START_TEST(test_states)
     ck_assert_str_eq(text_of(row, "state"), "PENDING_NODE_ASSIGNMENT");
     ck_assert_str_eq(text_of(row, "error"), "MOB_ERR_WORKER_CRASHED");
     ck_assert_str_eq(text_of(row, "error_text"), "killed by \xc3\xa4");
+    ck_assert_str_eq(text_of(row, "killed_by"), "crash");
+    ck_assert_str_eq(text_of(json_array_get(rows, 1), "killed_by"), "");
     ck_assert_int_eq(json_integer_value(json_object_get(row, "attempt")), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(row, "pid")), 0);
     ck_assert_int_eq(json_integer_value(json_object_get(row, "started_ns")), 0);

@@ -20,6 +20,7 @@ START_TEST(test_join_is_told_to_all)
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->node_up->node->node, 2);
     ck_assert_str_eq(e->node_up->node->ip, "10.0.0.1");
+    ck_assert_str_eq(e->node_up->node->host, "test");
     ck_assert_ptr_null(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_NODE_UP));
     fake_fini(&f);
 }

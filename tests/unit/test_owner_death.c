@@ -2,6 +2,7 @@
 /* test_owner_death.c -- death certificates in an owner: from LeaseOver to whoever sees the error. */
 #include <stdio.h>
 
+#include "common/event.h"
 #include "tests/unit/owner_fake.h"
 #include "tests/unit/unit.h"
 #include "worker/certificate.h"
@@ -48,6 +49,22 @@ static void die_often(struct fake *f, uint32_t shape, unsigned times, struct mob
     }
 }
 
+/* Each of so many attempts failed by a death; nothing else did. */
+static void check_record(const Mobula__Events *m, uint64_t task, unsigned attempts)
+{
+    struct mob_event e;
+    unsigned died = 0;
+
+    for (size_t i = 0; i < m->records.len; i += sizeof e) {
+        memcpy(&e, m->records.data + i, sizeof e);
+        if (e.kind != MOB_EVENT_FAILED_ATTEMPT && e.kind != MOB_EVENT_ENDED)
+            continue;
+        ck_assert_uint_eq(e.killed_by, e.task == task ? MOB_KILLED_BY_EXIT : MOB_KILLED_BY_UNKNOWN);
+        died += e.task == task;
+    }
+    ck_assert_uint_eq(died, attempts);
+}
+
 START_TEST(test_the_last_attempts_are_kept)
 {
     struct fake f;
@@ -75,6 +92,9 @@ START_TEST(test_the_last_attempts_are_kept)
     death.pid = d.pid;
     mob_copy(death.ip, sizeof death.ip, d.ip);
     ck_assert_mem_eq(&d, &death, sizeof d);
+    f.now_ns += 200 * FAKE_MS;
+    mob_owner_flush(f.o);
+    check_record(f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events, ref, 6);
     fake_finish(&f);
 }
 END_TEST

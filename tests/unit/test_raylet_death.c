@@ -209,6 +209,7 @@ START_TEST(test_lender_is_lost)
     ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, MOB_KILLED_BY_NODE);
     ck_assert_str_eq(death_of(e->lease_over->cause)->node, "3");
     ck_assert_str_ne(death_of(e->lease_over->cause)->ip, "");
+    ck_assert_str_eq(death_of(e->lease_over->cause)->host, "there");
     e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_WATCHED);
     ck_assert_ptr_nonnull(e);
     ck_assert_int_eq(e->watched->error->code, MOB_ERR_OWNER_DIED);
