@@ -104,16 +104,15 @@ void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a)
     c->task = m->task;
     c->attempt = m->attempt;
     c->force = m->force;
+    if (m->force && still_runs(w)) {
+        step(r, w);                     /* without a word before, which it might answer by ending the task itself */
+        return;
+    }
     c->marked = true;
     r->world->cancel_mark(r->world, w->process->address.process, m->task, m->attempt);
     if (!m->force)
         tell_worker(r, w, m);
-    if (!m->force)
-        wait_until(r, w, r->now + r->config.cancel_grace_ms * MS);
-    else if (still_runs(w))
-        step(r, w);
-    else
-        wait_until(r, w, r->now + LOOK_AGAIN_NS);
+    wait_until(r, w, r->now + (m->force ? LOOK_AGAIN_NS : r->config.cancel_grace_ms * MS));
 }
 
 int64_t mob_cancel_tick(struct mob_raylet *r)
