@@ -275,6 +275,7 @@ static void end_worker(struct mob_raylet *r, const struct looked *all, size_t vi
         return;
     }
     w->lease->beyond_ask = all->candidates[victim].class == VICTIM_BEYOND;
+    mob_pool_doom(w, MOB_KILLED_BY_MEMORY);
     mob_lease_end(r, w->lease, true, &why);
 }
 

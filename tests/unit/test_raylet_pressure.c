@@ -78,6 +78,8 @@ START_TEST(test_machine)
     const Mobula__LeaseOver *m = over(driver);
     ck_assert_ptr_nonnull(m);
     ck_assert_int_eq(m->cause->code, MOB_ERR_OUT_OF_MEMORY);
+    ck_assert_uint_eq(m->cause->n_deaths, 1);
+    ck_assert_int_eq(m->cause->deaths[0]->killed_by, MOB_KILLED_BY_MEMORY);
     ck_assert(m->claimed && m->task == 12 && m->attempt == 1 && !m->beyond_ask);
     expect_words(m->cause->text, WORDS("was ended with 4.39 GiB, as memory ran short: 15.32 GiB of the machine's 16.00 GiB are in use; most "
                                        "have 'leak' (pid ", ") 4.39 GiB, 'leak' (pid ", ") 3.91 GiB, 'work' (pid ", ") 300 MiB",
