@@ -62,7 +62,7 @@ class _Pieces(list):
 
 
 class _Pickler(cloudpickle.CloudPickler):
-    strided = {}                            # id of a PickleBuffer -> the array whose elements stand in its place, one after the other
+    strided: dict = {}                      # id of a PickleBuffer -> the array whose elements stand in its place, one after the other
 
     def reducer_override(self, value):
         reduced = _reduce(value, self.strided)
