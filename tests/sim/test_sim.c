@@ -57,6 +57,14 @@
  *   items of a cancelled task are not freed (--cancels)   4 of 60   shelf_check_empty(): the store has a value
  *   their tickets are not given back (--cancels)          3 of 60   check_no_objects(): objects and holds
  *   a retry sends all its items again (--faults)          6 of 60   on_warn(): an item out of turn
+ * and with --stores --drains --nodes 5 --tasks 300 --store-bytes 700000 --large 60000, in how many seeds of how many:
+ *   a draining node keeps its objects                    10 of 30   an illegal error, NODE_DIED
+ *   nobody asks the owner where an object is now         1 of 150   an illegal error, OBJECT_LOST
+ *   what was adopted is a copy, and goes                  2 of 60   an illegal error, NODE_DIED
+ *   a draining node lends on                             10 of 36   check_drain()
+ *   leases are not waited for                            10 of 39   user_turn(): a second attempt
+ *   owners are not waited for                            10 of 57   an illegal error, OWNER_DIED
+ *   ... but at once after their tasks                    10 of 94   an illegal error, OBJECT_LOST
  * Not to be seen from here: claiming frames of older epochs only. No owner returns a lease before it took back what it pushed. Reserving
  * what a blocked worker holds: its children are deeper, and its siblings do not wait for each other here (test_raylet_claim.c).
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
