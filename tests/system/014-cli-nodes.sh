@@ -25,6 +25,7 @@ helps stop --all --force --address=HOST:PORT
 helps status --format= --address=HOST:PORT --token-file=FILE
 helps list "nodes|tasks" --format= --limit=N --address=HOST:PORT --token-file=FILE
 helps wait --nodes=N --timeout=SECONDS --address=HOST:PORT --token-file=FILE
+helps drain NODE --deadline=TIME --force --no-wait --address=HOST:PORT --token-file=FILE
 helps health --address=HOST:PORT --token-file=FILE
 helps logs "[PATTERN]" "worker-*.err"
 helps timeline --output=FILE "-o FILE" --address=HOST:PORT --token-file=FILE
