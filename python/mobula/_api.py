@@ -305,8 +305,9 @@ def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) 
     """Stop the task that makes ``ref``; get() of it raises TaskCancelledError then. No-op if it has ended.
 
     A task that has not started never does. In a running one KeyboardInterrupt is raised; if it has not ended 10 s later, as one in a
-    long call of C, its process is killed. force: kill it at once. recursive: the tasks that it called and that have not ended are
-    cancelled, too, and those that they called; False: these run on, unless their caller is killed.
+    long call of C, its process is killed. force: kill it at once; what earlier tasks of that process have put goes with it. recursive:
+    the tasks that it called and that have not ended are cancelled, too, and those that they called; False: these run on, unless their
+    caller is killed.
     Raises TypeError for what is no reference.
     """
     _core.cancel(ref.completed() if isinstance(ref, _generators.ObjectRefGenerator) else ref, force, recursive)

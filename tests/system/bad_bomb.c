@@ -80,7 +80,7 @@ int main(int argc, char **argv)
         if (bad_failures > 0)
             return 1;
     }
-    WORKS(mob_cancel(ref, 1, &err));
+    WORKS(mob_cancel(ref, MOB_CANCEL_FORCE, &err));
     REFUSED(mob_get(ref, PATIENCE_MS, &view, &err), MOB_ERR_CANCELLED, "SIGKILL");
     mob_ref_drop(ref);
     for (int i = 0; i < 20 && bad_failures == 0; i++) {

@@ -314,7 +314,7 @@ static int finish_idle(struct child *c, uint64_t *ret_value, struct mob_error *e
 {
     struct mob_view view;
 
-    if (mob_cancel(c->ref, mix(c->order.seed, 8) % 2 == 0, err) < 0)
+    if (mob_cancel(c->ref, mix(c->order.seed, 8) % 2 == 0 ? MOB_CANCEL_FORCE : 0, err) < 0)
         return -1;
     if (mob_get(c->ref, MOB_FOREVER, &view, err) == 0)
         return mob_fail(err, 1, "a task that was cancelled has a value");
