@@ -8,6 +8,7 @@ pickle their bytes in band, several copies long, and are helped here.
 """
 
 import copyreg
+import dataclasses
 import inspect
 import pickle
 import sys
@@ -18,6 +19,9 @@ from mobula import _core
 
 _SMALL = 4096                           # bytes of an array or a tensor that stay in the pickle
 _BAND = 1 << 19                         # bytes of an image at a time
+# By which dataclasses tells what a field is: a class of __main__ that comes back has to find them again.
+_SENTINELS = {id(getattr(dataclasses, name)): name for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR",
+                                                                "_HAS_DEFAULT_FACTORY") if hasattr(dataclasses, name)}
 _DEPTH_MAX, _PARTS_MAX, _SHORT_MAX = 5, 1000, 120
 
 
@@ -85,6 +89,8 @@ def _pickled(value, buffers):
 
 def _reduce(value, strided):
     """Of what libraries have that the program has loaded: without one there is no such value, either."""
+    if id(value) in _SENTINELS:
+        return _SENTINELS[id(value)]        # its name: there is one of it
     numpy, torch, images, arrays = (sys.modules.get(name) for name in ("numpy", "torch", "PIL.Image", "array"))
     if numpy is not None and isinstance(value, numpy.ndarray):
         return _reduce_array(value, numpy, strided)

@@ -2,6 +2,7 @@
 """Remote functions, objects and references on one node, as a user of Ray writes them."""
 
 import copy
+import dataclasses
 import gc
 import os
 import sys
@@ -44,6 +45,12 @@ def fail_with(error):
     raise error
 
 
+@dataclasses.dataclass
+class Point:
+    x: int
+    more: list = dataclasses.field(default_factory=list)
+
+
 class Unloadable:
     def __reduce__(self):
         return exec, ("raise RuntimeError('it cannot be loaded')",)
@@ -58,6 +65,16 @@ class Values(unittest.TestCase):
             with self.subTest(str(value)[:40]):
                 self.assertEqual(ray.get(same.remote(value, key=value)), ((value,), {"key": value}))
                 self.assertEqual(ray.get(ray.put(value)), value)
+
+    def test_a_dataclass_that_has_been_away_is_one(self):
+        @ray.remote
+        def grow(point):
+            return dataclasses.asdict(point), dataclasses.replace(point, x=point.x + 1)
+        there, point = ray.get(grow.remote(Point(1)))
+        self.assertEqual((there, dataclasses.asdict(point)), ({"x": 1, "more": []}, {"x": 2, "more": []}))
+        self.assertIs(type(point), Point)
+        self.assertEqual(dataclasses.asdict(Point(5, [6])), {"x": 5, "more": [6]})
+        self.assertIs(dataclasses.fields(Point)[0].default, dataclasses.MISSING)
 
     def test_functions_and_closures(self):
         factor = 7
