@@ -85,7 +85,7 @@ class RemoteFunction(Generic[S]):
         self._session, self._fn, self._pickle, self._hash = 0, None, None, None
         self._extra = options.extra()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._function.__name__
         raise TypeError(f"Remote functions cannot be called directly. Instead of running '{name}()', try '{name}.remote()'.")
 
@@ -108,7 +108,7 @@ class RemoteFunction(Generic[S]):
             self._fn = self._options.library_fn(name, self._function)
             self._session = _session.current
 
-    def remote(self, *args: Any, **kwargs: Any) -> S:
+    def remote(self, /, *args: Any, **kwargs: Any) -> S:
         """Submit a task, and return at once: an ObjectRef of its result; with num_returns=N a list of N; with 0 None.
 
         An ObjectRef that is an argument itself is replaced by its value before the function runs; one inside a list or another value stays

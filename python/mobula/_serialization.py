@@ -9,6 +9,7 @@ pickle their bytes in band, several copies long, and are helped here.
 
 import copyreg
 import dataclasses
+import functools
 import inspect
 import pickle
 import sys
@@ -22,6 +23,7 @@ _BAND = 1 << 19                         # bytes of an image at a time
 # By which dataclasses tells what a field is: a class of __main__ that comes back has to find them again.
 _SENTINELS = {id(getattr(dataclasses, name)): name for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR",
                                                                 "_HAS_DEFAULT_FACTORY") if hasattr(dataclasses, name)}
+_CACHED = type(functools.lru_cache(id))
 _DEPTH_MAX, _PARTS_MAX, _SHORT_MAX = 5, 1000, 120
 
 
@@ -100,7 +102,21 @@ def _reduce(value, strided):
         return _reduce_image(value)
     if arrays is not None and type(value) is arrays.array and len(value) * value.itemsize > _SMALL:
         return _array, (value.typecode, pickle.PickleBuffer(value))
+    if type(value) is functools.cached_property:
+        return _cached_property, (value.func, value.attrname)           # without its lock
+    if type(value) is _CACHED and (value.__module__ == "__main__" or "<locals>" in value.__qualname__):
+        return _cached, (value.__wrapped__, value.cache_parameters())   # without what it remembers
     return NotImplemented
+
+
+def _cached_property(function, name):
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+def _cached(function, parameters):
+    return functools.lru_cache(**parameters)(function)
 
 
 def _array(typecode, data):

@@ -3,6 +3,7 @@
 
 import copy
 import dataclasses
+import functools
 import gc
 import os
 import sys
@@ -45,6 +46,20 @@ def fail_with(error):
     raise error
 
 
+@functools.lru_cache(maxsize=3)
+def doubled(x):
+    return 2 * x
+
+
+class Text:
+    def __init__(self, text):
+        self.text = text
+
+    @functools.cached_property
+    def size(self):
+        return len(self.text)
+
+
 @dataclasses.dataclass
 class Point:
     x: int
@@ -75,6 +90,15 @@ class Values(unittest.TestCase):
         self.assertIs(type(point), Point)
         self.assertEqual(dataclasses.asdict(Point(5, [6])), {"x": 5, "more": [6]})
         self.assertIs(dataclasses.fields(Point)[0].default, dataclasses.MISSING)
+
+    def test_functions_and_properties_that_remember(self):
+        self.assertEqual(ray.get(ray.remote(doubled).remote(4)), 8)
+        self.assertEqual(ray.get(ray.remote(lambda text: Text(text).size).remote("abc")), 3)
+        self.assertEqual(ray.get(same.remote(Text("abc")))[0][0].size, 3)
+
+    def test_arguments_of_any_name(self):
+        names = {"self": 1, "args": 2, "kwargs": 3, "function": 4, "name": 5, "retry": 6, "num_cpus": 7}
+        self.assertEqual(ray.get(same.remote(0, **names)), ((0,), names))
 
     def test_functions_and_closures(self):
         factor = 7
