@@ -24,6 +24,7 @@ _BAND = 1 << 19                         # bytes of an image at a time
 _SENTINELS = {id(getattr(dataclasses, name)): name for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR",
                                                                 "_HAS_DEFAULT_FACTORY") if hasattr(dataclasses, name)}
 _CACHED = type(functools.lru_cache(id))
+registered: dict = {}                    # class -> (what makes something else of it, what makes it of that): the user's
 _DEPTH_MAX, _PARTS_MAX, _SHORT_MAX = 5, 1000, 120
 
 
@@ -91,6 +92,9 @@ def _pickled(value, buffers):
 
 def _reduce(value, strided):
     """Of what libraries have that the program has loaded: without one there is no such value, either."""
+    if type(value) in registered:
+        to, back = registered[type(value)]
+        return _restored, (back, to(value))
     if id(value) in _SENTINELS:
         return _SENTINELS[id(value)]        # its name: there is one of it
     numpy, torch, images, arrays = (sys.modules.get(name) for name in ("numpy", "torch", "PIL.Image", "array"))
@@ -107,6 +111,10 @@ def _reduce(value, strided):
     if type(value) is _CACHED and (value.__module__ == "__main__" or "<locals>" in value.__qualname__):
         return _cached, (value.__wrapped__, value.cache_parameters())   # without what it remembers
     return NotImplemented
+
+
+def _restored(back, reduced):
+    return back(reduced)
 
 
 def _cached_property(function, name):

@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import unittest.mock
@@ -37,6 +38,29 @@ def seen_at_once(folder, i):
         time.sleep(0.002)
     os.unlink(path)
     return most
+
+
+class Locked:
+    def __init__(self, word):
+        self.word, self.lock = word, threading.Lock()
+
+
+class Serializers(unittest.TestCase):
+    def test_of_a_class_that_pickle_cannot_take(self):
+        back = ray.remote(lambda value: value.word)
+        ray.util.register_serializer(Locked, serializer=lambda value: value.word, deserializer=Locked)
+        self.assertEqual(ray.get(back.remote(Locked("a"))), "a")
+        self.assertEqual(ray.get(ray.put([Locked("b")]))[0].word, "b")
+        ray.util.deregister_serializer(Locked)
+        ray.util.deregister_serializer(Locked)
+        with self.assertRaisesRegex(TypeError, "Could not serialize the argument 0"):
+            back.remote(Locked("a"))
+
+    def test_refuses_what_is_none(self):
+        with self.assertRaisesRegex(TypeError, "takes a class"):
+            ray.util.register_serializer(Locked("a"), serializer=str, deserializer=str)
+        with self.assertRaisesRegex(TypeError, "takes two functions"):
+            ray.util.register_serializer(Locked, serializer=5, deserializer=str)
 
 
 class References(unittest.TestCase):

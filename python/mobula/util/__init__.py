@@ -4,6 +4,8 @@
     as_completed, map_unordered       values one by one, in the order in which they are ready
     progress                          a bar, until all references are ready
     get_node_ip_address               of the node that this process runs on
+    register_serializer,              how objects of a class travel that pickle cannot take
+      deregister_serializer
     executor.Executor                 the interface of concurrent.futures
     multiprocessing.Pool              the interface of multiprocessing.Pool
     joblib.register_ray               a backend of joblib
@@ -11,15 +13,15 @@
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import mobula
-from mobula import _core
+from mobula import _core, _serialization
 
 _LOOK_S = 0.2                           # a bar moves so often
 
-__all__ = ["as_completed", "get_node_ip_address", "map_unordered", "progress"]
+__all__ = ["as_completed", "deregister_serializer", "get_node_ip_address", "map_unordered", "progress", "register_serializer"]
 
 
 def as_completed(refs: Iterable[Any], *, chunk_size: int = 10, yield_obj_refs: bool = False) -> Iterator[Any]:
@@ -105,3 +107,24 @@ def get_node_ip_address() -> str:
     """The address of the node that this process runs on, such as "10.0.0.7". Joins or starts a cluster, as init(), if there is none."""
     mobula.get_runtime_context()            # there is a session
     return _core.process()["ip"]
+
+
+def register_serializer(cls: type[Any], *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]) -> None:
+    """From now on, in this process, objects of that class, and of no subclass, travel as ``serializer(object)``, of which ``deserializer``
+    makes them again where they arrive.
+
+        register_serializer(Connection, serializer=lambda c: c.address, deserializer=Connection)
+
+    It is for objects that pickle cannot take, because they hold a lock or a file; not for the built-in types. A task that returns such
+    objects registers it, too. Raises TypeError for what is no class or no function.
+    """
+    if not isinstance(cls, type):
+        raise TypeError(f"register_serializer() takes a class, not {cls!r}")
+    if not callable(serializer) or not callable(deserializer):
+        raise TypeError("register_serializer() takes two functions, serializer= and deserializer=")
+    _serialization.registered[cls] = serializer, deserializer
+
+
+def deregister_serializer(cls: type[Any]) -> None:
+    """Objects of that class travel as any others again. No-op if no serializer was registered for it."""
+    _serialization.registered.pop(cls, None)
