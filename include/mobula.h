@@ -202,6 +202,9 @@ struct mob_options {
     const char *infeasible;     /* of what no node could serve, not even an idle one: NULL, "wait": one line says so, and it waits for a
                                  * node that can; "fail": the call fails, MOB_ERR_INFEASIBLE, and so do tasks that wait when the last such
                                  * node is gone. The text says what each node lacks */
+    const int32_t *retry_codes; /* user codes of mob_fail(): after these the task is tried again, too, as one of its max_retries */
+    size_t retry_code_count;    /* of them; retry_codes NULL and not 0 here: after any */
+    int64_t retry_delay_ms;     /* before it is tried again: doubled each time, to 60 s, a quarter less or more by chance; 0: at once */
 };
 
 /* A function with options, checked once. Threads may share it. Destroy it when no call needs it any more; running tasks do not. */

@@ -242,7 +242,7 @@ static void take_error(struct mob_owner *o, struct task *t, const struct lease *
         mob_copy(e.node, sizeof e.node, l->ip);
         mob_copy(e.text, sizeof e.text, "the answer of the worker is malformed: are worker and driver of one version?");
     }
-    mob_owner_task_fail(o, t, &e, started_ns);
+    mob_owner_task_failed(o, t, &e, started_ns);
 }
 
 struct ran {

@@ -4,6 +4,9 @@
  * A task whose attempt was ended because the node ran short of memory would find it as short at once: it rests 1 s, twice as long each
  * time it happens again, 60 s at most. That costs it none of its retries, as it need not be the one that took too much.
  *
+ * Other attempts are repeated at once, unless the rule of its function has a delay; the same rule says after which failures of its own a
+ * task is tried again at all. Those take from its retries.
+ *
  * Each pause is up to a quarter shorter or longer, by chance: tasks that were ended together do not come back together.
  *
  * A heap by the time that is due: cancel takes a task out of its middle, so its place stands in the task's history.
@@ -11,11 +14,62 @@
 #include "worker/backoff.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "worker/core.h"
 
 #define STARVED_NS INT64_C(1000000000)
 #define REST_MAX_NS INT64_C(60000000000)
+
+/* -- rules ------------------------------------------------------------------------------------------------------------------ */
+
+static bool is_same(const struct retry_rule *a, const struct mob_retry *b)
+{
+    if (a->delay_ns != b->delay_ns || a->any != (b->codes == NULL && b->code_count > 0))
+        return false;
+    if (a->any || b->codes == NULL)
+        return a->any || a->code_count == 0;
+    return a->code_count == b->code_count && memcmp(a->codes, b->codes, a->code_count * sizeof a->codes[0]) == 0;
+}
+
+int mob_owner_retry(struct mob_owner *o, const struct mob_retry *retry, uint16_t *ret_number, struct mob_error *err)
+{
+    struct backoffs *b = &o->backoffs;
+    size_t codes = retry->codes != NULL ? retry->code_count : 0, i = 0;
+
+    while (i < b->rule_count && !is_same(b->rules[i], retry))
+        i++;
+    if (i == UINT16_MAX)
+        return mob_error_set(err, MOB_ERR_NO_SPACE, "functions with %zu different rules for retries: let some have the same", i);
+    if (i == b->rule_count) {
+        struct retry_rule *rule = mob_alloc(sizeof *rule + codes * sizeof rule->codes[0]);
+
+        *rule = (struct retry_rule){ .delay_ns = retry->delay_ns, .any = codes == 0 && retry->code_count > 0, .code_count = codes };
+        for (size_t k = 0; k < codes; k++)
+            rule->codes[k] = retry->codes[k];
+        b->rules = mob_realloc(b->rules, (b->rule_count + 1) * sizeof(struct retry_rule *));
+        b->rules[b->rule_count++] = rule;
+    }
+    *ret_number = (uint16_t)(i + 1);
+    return 0;
+}
+
+static const struct retry_rule *rule_of(const struct mob_owner *o, const struct task *t)
+{
+    static const struct retry_rule none = { 0 };
+
+    return t->retry > 0 ? o->backoffs.rules[t->retry - 1] : &none;
+}
+
+bool mob_owner_retry_names(const struct mob_owner *o, const struct task *t, int32_t user_code)
+{
+    const struct retry_rule *rule = rule_of(o, t);
+    bool named = rule->any;
+
+    for (size_t i = 0; !named && i < rule->code_count; i++)
+        named = rule->codes[i] == user_code;
+    return named;
+}
 
 struct history *mob_owner_task_history(struct task *t)
 {
@@ -96,12 +150,13 @@ static int64_t pause_ns(struct mob_owner *o, int64_t first_ns, uint32_t n)
 
 bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved)
 {
+    int64_t delay_ns = starved ? STARVED_NS : rule_of(o, t)->delay_ns;
     struct history *h;
 
-    if (!starved)
+    if (delay_ns == 0)
         return false;
     h = mob_owner_task_history(t);
-    h->due_ns = o->now_ns + pause_ns(o, STARVED_NS, h->starved++);
+    h->due_ns = o->now_ns + pause_ns(o, delay_ns, starved ? h->starved++ : h->rested++);
     h->why = why->code;
     mob_copy(h->node, sizeof h->node, why->node);
     add(&o->backoffs, t);
@@ -133,6 +188,9 @@ void mob_owner_backoffs_fail(struct mob_owner *o, const struct mob_error *why)
 
 void mob_owner_backoffs_fini(struct mob_owner *o)
 {
+    for (size_t i = 0; i < o->backoffs.rule_count; i++)
+        free(o->backoffs.rules[i]);
+    free(o->backoffs.rules);
     free(o->backoffs.heap);
 }
 

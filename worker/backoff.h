@@ -8,13 +8,25 @@
 struct history;
 struct task;
 
+/* A struct mob_retry, kept. */
+struct retry_rule {
+    int64_t delay_ns;
+    bool any;
+    size_t code_count;
+    int32_t codes[];
+};
+
 struct backoffs {
+    struct retry_rule **rules;          /* number i at i - 1 */
+    size_t rule_count;
     struct task **heap;                 /* RESTING, the one that is due first before all */
     size_t count, room;
 };
 
 struct history *mob_owner_task_history(struct task *t);
 
+/* Is it tried again after a failure of its own with that code? */
+bool mob_owner_retry_names(const struct mob_owner *o, const struct task *t, int32_t user_code);
 /* Its attempt was ended by `why`; `starved`: for want of memory, which is nobody's fault. True: it is in the heap until its pause is over,
  * and the caller moves it to RESTING. False: there is none. */
 bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved);

@@ -5,6 +5,7 @@
  * argument of more than MOB_INLINE_MAX bytes, and whatever no longer fits MOB_ARGS_INLINE_MAX, is put in the store first and
  * passed as a ref. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "worker/value.h"
 
 #define RETRIES_DEFAULT 3
+#define RETRY_DELAY_MAX 60000            /* ms */
 #define FITS_NS INT64_C(1000000000)
 #define FEW 16                          /* args or refs that need no memory of their own */
 
@@ -19,6 +21,7 @@ struct mob_fn {
     uint64_t era;
     uint32_t shape, returns, unread_max;
     int32_t max_retries;
+    uint16_t retry;
     uint64_t function;
     char *name;
     char *fits;                         /* what the head is asked: could any node serve it? NULL: it is not */
@@ -88,6 +91,8 @@ static int parse_shape(const struct mob_options *o, struct mob_shape *ret, struc
     if (o->max_retries < -1 && o->max_retries != MOB_NO_RETRY)
         return mob_error_set(err, MOB_ERR_INVALID, "max_retries %d: give a number of retries, 0 for the default (%d), -1 for no "
                              "limit, or MOB_NO_RETRY", o->max_retries, RETRIES_DEFAULT);
+    if (o->retry_delay_ms < 0 || o->retry_delay_ms > RETRY_DELAY_MAX)
+        return mob_error_set(err, MOB_ERR_INVALID, "retry_delay_ms %" PRId64 ": give 0 to %d", o->retry_delay_ms, RETRY_DELAY_MAX);
     if (o->infeasible != NULL && strcmp(o->infeasible, "wait") != 0 && strcmp(o->infeasible, "fail") != 0)
         return mob_error_set(err, MOB_ERR_INVALID, "infeasible \"%s\" is neither \"wait\" nor \"fail\"", o->infeasible);
     return parse_strategy(o->strategy, ret, err);
@@ -104,6 +109,14 @@ static const struct mob_function *find_function(const char *name, struct mob_err
     return f;
 }
 
+static int keep_retry(struct mob_runtime *r, const struct mob_options *o, uint16_t *ret, struct mob_error *err)
+{
+    struct mob_retry retry = { .delay_ns = o->retry_delay_ms * 1000000, .codes = o->retry_codes, .code_count = o->retry_code_count };
+
+    *ret = 0;
+    return retry.delay_ns > 0 || retry.code_count > 0 ? mob_owner_retry(r->owner, &retry, ret, err) : 0;
+}
+
 struct mob_fn *mob_fn(const char *name, const struct mob_options *opt, struct mob_error *err)
 {
     const struct mob_function *f;
@@ -111,12 +124,18 @@ struct mob_fn *mob_fn(const char *name, const struct mob_options *opt, struct mo
     struct mob_shape shape;
     struct mob_runtime *r;
     struct mob_fn *fn;
+    uint16_t retry;
 
     if ((f = find_function(name, err)) == NULL || read_options(opt, &o, err) < 0 || parse_shape(&o, &shape, err) < 0)
         return NULL;
     if ((r = mob_enter(err)) == NULL)
         return NULL;
+    if (keep_retry(r, &o, &retry, err) < 0) {
+        mob_leave(r);
+        return NULL;
+    }
     fn = mob_new(struct mob_fn);
+    fn->retry = retry;
     fn->era = r->era;
     fn->function = f->hash;
     fn->name = mob_strdup(o.name != NULL ? o.name : name);
@@ -197,7 +216,8 @@ static int submit(struct mob_runtime *r, const struct mob_fn *fn, bool streams, 
 {
     struct mob_submit s = {
         .shape = fn->shape, .depth = r->depth, .run = r->run, .function = fn->function, .name = fn->name, .returns = fn->returns,
-        .max_retries = fn->max_retries, .streams = streams, .unread_max = fn->unread_max, .args = args, .arg_count = count,
+        .max_retries = fn->max_retries, .retry = fn->retry, .streams = streams, .unread_max = fn->unread_max, .args = args,
+        .arg_count = count,
     };
 
     return mob_owner_submit(r->owner, &s, ret_refs, err);

@@ -42,6 +42,15 @@ uint32_t mob_owner_shape(struct mob_owner *o, const struct mob_shape *shape);
 /* One whose tasks fail when no node could ever serve them. */
 uint32_t mob_owner_shape_failing(struct mob_owner *o, const struct mob_shape *shape);
 
+/* When tasks are tried again besides after deaths, and how soon. */
+struct mob_retry {
+    int64_t delay_ns;                   /* before the first retry, doubled with each; 0: none */
+    const int32_t *codes;               /* user codes of failures of their own after which they are; NULL and a count: after any */
+    size_t code_count;
+};
+/* Its number, the same for equal ones; -1: there are too many different ones. */
+int mob_owner_retry(struct mob_owner *o, const struct mob_retry *retry, uint16_t *ret_number, struct mob_error *err);
+
 struct mob_arg {
     const void *data;                   /* at most MOB_INLINE_MAX bytes; copied */
     size_t size;
@@ -57,6 +66,7 @@ struct mob_submit {
     const char *name;                   /* for people; borrowed for the call */
     uint32_t returns;                   /* 1..MOB_RETURNS_MAX */
     int32_t max_retries;                /* -1 for ever */
+    uint16_t retry;                     /* what mob_owner_retry() said; 0: at once, and only after deaths */
     bool streams;                       /* it yields items: its one return is the end of a stream, its ref the reader's until close */
     uint32_t unread_max;                /* items that may wait to be read; 0: 64 MiB of them */
     const struct mob_arg *args;

@@ -109,6 +109,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->retries = s->max_retries;
     t->run = s->run;
     t->attempt = 0;
+    t->retry = s->retry;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
     t->cancelled = t->carries = t->has_stored = t->staged = false;
@@ -383,6 +384,14 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
         repeat(o, t, &e, deaths, starved, started_ns);
     else
         fail(o, t, &e, deaths, started_ns);
+}
+
+void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns)
+{
+    if (t->retries != 0 && why->code == MOB_ERR_TASK && mob_owner_retry_names(o, t, why->user_code))
+        repeat(o, t, why, NULL, false, started_ns);
+    else
+        mob_owner_task_fail(o, t, why, started_ns);
 }
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------- */

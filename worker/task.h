@@ -48,14 +48,15 @@ struct task {
     int32_t retries;                    /* left; -1: no end */
     uint32_t run;                       /* of the task that called it, in this process; 0: none did */
     uint16_t attempt, returns;
+    uint16_t retry;                     /* of the owner's rules for it: backoff.c */
     uint8_t state;                      /* enum task_state */
     bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
     uint8_t told;                       /* enum event_told */
-    bool carries;                       /* some arguments carry references */
-    bool has_stored;                    /* QUEUED: some arguments are in the store: see near.c */
     bool staged;                        /* there is a struct stage of it: see stage.c */
-    bool streams;                       /* it yields items: see stream.c */
-    bool once;                          /* it is never tried again, whatever ended it */
+    bool carries : 1;                   /* some arguments carry references */
+    bool has_stored : 1;                /* QUEUED: some arguments are in the store: see near.c */
+    bool streams : 1;                   /* it yields items: see stream.c */
+    bool once : 1;                      /* it is never tried again, whatever ended it */
     uint8_t small[64];
 };
 _Static_assert(sizeof(struct task) + sizeof(struct object) <= 300, "memory per queued task");
@@ -86,6 +87,8 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
 void mob_owner_task_history_free(struct task *t);
 /* RESTING, and it is time: QUEUED again, in front. */
 void mob_owner_task_rested(struct mob_owner *o, struct task *t);
+/* Its function said that it failed: over, unless it is tried again after such a failure. */
+void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns);
 /* It is over, and its returns are not set: all become this error. */
 void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns /* 0: it did not run */);
 /* The same of a cancelled one. `cause`: how its worker ended for it, or NULL; `deaths`: if that was a death, or NULL. */

@@ -7,7 +7,7 @@ in_lab 4 "$@"
 # Each line of it is a scene of mobula-tasks; a scene that meets with files gets a folder of its own.
 all_scenes() {
     local run=$1 host=$2 verb
-    for verb in results returns arguments nested big threads forks clones errors leaves knows-itself; do
+    for verb in results returns arguments nested big threads forks clones errors leaves retries knows-itself; do
         expect "$run" "$host" "$verb" >/dev/null
     done
     for verb in waits crashes; do

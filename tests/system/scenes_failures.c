@@ -71,6 +71,49 @@ static int leaves(char **words)
     return 0;
 }
 
+/* Argument: a code. Fails with it, but for its third attempt, whose number is its value. */
+static int third_time(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_task_self self = { .size = sizeof self };
+    uint64_t code, attempt;
+
+    if (mob_arg_copy(t, 0, &code, sizeof code, err) < 0 || mob_task_self(t, &self, err) < 0)
+        return -1;
+    if (self.attempt < 2)
+        return mob_fail(err, (int)code, "attempt %d", self.attempt);
+    attempt = (uint64_t)self.attempt;
+    return mob_return(t, 0, MOB_BYTES(&attempt, sizeof attempt), err);
+}
+MOB_TASK(third_time)
+
+/* Tasks that fail by themselves are tried again after the codes that their options name, and no others. */
+static int retries(char **words)
+{
+    static const int32_t codes[] = { 7, 8 };
+    struct mob_options named = { .size = sizeof named, .retry_codes = codes, .retry_code_count = 2, .retry_delay_ms = 1 };
+    struct mob_options any = { .size = sizeof any, .retry_code_count = 1 };
+    struct mob_options few = { .size = sizeof few, .retry_code_count = 1, .max_retries = 1 };
+    struct mob_options bad = { .size = sizeof bad, .retry_delay_ms = 60001 };
+    uint64_t good = 8, other = 9;
+    struct mob_error err;
+    struct mob_ref *ref;
+
+    (void)words;
+    CHECK(take_u64(call_with("third_time", &named, &MOB_BYTES(&good, sizeof good), 1)) == 2);
+    CHECK(take_u64(call_with("third_time", &any, &MOB_BYTES(&other, sizeof other), 1)) == 2);
+    refused(ref = call_with("third_time", &named, &MOB_BYTES(&other, sizeof other), 1), &err);
+    CHECK(err.code == MOB_ERR_TASK && err.user_code == 9 && err.attempt == 0 && strcmp(err.text, "attempt 0") == 0);
+    mob_ref_drop(ref);
+    refused(ref = call_with("third_time", &few, &MOB_BYTES(&good, sizeof good), 1), &err);
+    CHECK(err.user_code == 8 && err.attempt == 1);
+    mob_ref_drop(ref);
+    refused(ref = call_with("third_time", NULL, &MOB_BYTES(&good, sizeof good), 1), &err);
+    CHECK(err.attempt == 0);
+    mob_ref_drop(ref);
+    CHECK(mob_fn("third_time", &bad, &err) == NULL && strstr(err.text, "retry_delay_ms 60001") != NULL);
+    return 0;
+}
+
 /* crashes FOLDER: killed by a signal at each of 1 + max_retries starts, and not one more. */
 static int crashes(char **words)
 {
@@ -115,6 +158,7 @@ static int speaks(char **words)
 const struct scene scenes_failures[] = {
     { "errors", "", errors },
     { "leaves", "", leaves },
+    { "retries", "", retries },
     { "crashes", "FOLDER", crashes },
     { "speaks", "FOLDER LINES STRATEGY", speaks },
     { 0 },

@@ -36,6 +36,7 @@ struct fake {
     bool hung_up;
     bool forget;                        /* keep no envelopes (bench) */
     uint64_t chance;                    /* what world->random() says */
+    uint16_t retry;                     /* of what is submitted */
     bool beyond_ask;                    /* what the next LeaseOver says */
 };
 
@@ -244,7 +245,7 @@ static inline void fake_drain(struct fake *f)
 /* Submit one task with these arguments. */
 static inline uint64_t fake_submit(struct fake *f, uint32_t shape, int retries, const struct mob_arg *args, size_t count)
 {
-    struct mob_submit s = { .shape = shape, .function = 42, .name = "work", .returns = 1, .max_retries = retries, .args = args,
+    struct mob_submit s = { .shape = shape, .function = 42, .name = "work", .returns = 1, .max_retries = retries, .retry = f->retry, .args = args,
                             .arg_count = count };
     struct mob_error err;
     uint64_t ref = 0;

@@ -141,6 +141,122 @@ START_TEST(test_raylet_is_lost_while_they_rest)
 }
 END_TEST
 
+/* The task fails by itself, with this code. */
+static void answer_failed(const struct mob_task_frame *t, int code)
+{
+    struct mob_error why = { .code = MOB_ERR_TASK, .user_code = code, .text = "it did not work" };
+
+    fake_reply(&f, (leases - 1) % FAKE_WORKERS, t, why.code, &why, sizeof why, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+/* After failures of its own a task is tried again if its rule names their codes, and as often as it has retries; in which deaths count,
+ * too. */
+START_TEST(test_own_failures)
+{
+    static const int32_t codes[] = { 11, 4 };
+    struct mob_retry rule = { .codes = codes, .code_count = 2 }, any = { .code_count = 1 }, slow = { .delay_ns = 1 }, same = rule;
+    uint16_t number, other;
+    uint64_t ref;
+
+    open_owner();
+    ck_assert_int_eq(mob_owner_retry(f.o, &rule, &f.retry, NULL), 0);
+    ck_assert_int_eq(mob_owner_retry(f.o, &any, &number, NULL), 0);
+    ck_assert_int_eq(mob_owner_retry(f.o, &slow, &other, NULL), 0);
+    ck_assert(f.retry != 0 && number != 0 && other != 0 && f.retry != number && number != other && other != f.retry);
+    ck_assert_int_eq(mob_owner_retry(f.o, &same, &other, NULL), 0);
+    ck_assert_uint_eq(other, f.retry);
+    ref = fake_submit(&f, shape, 2, NULL, 0);
+    struct mob_task_frame t = begin();
+    answer_failed(&t, 4);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    const void *body;
+    ck_assert(fake_claim(&f, 0, &t, &body));            /* at once, where it was */
+    ck_assert_uint_eq(t.attempt, 1);
+    end(&t, MOB_ERR_WORKER_CRASHED);
+    t = begin();
+    answer_failed(&t, 11);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_TASK);
+    ck_assert_int_eq(fake_look(&f, ref).error->user_code, 11);
+    ck_assert_int_eq(fake_look(&f, ref).error->attempt, 2);
+    ref = fake_submit(&f, shape, 2, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, leases - 1, &t, &body));
+    answer_failed(&t, 5);                                        /* another one */
+    ck_assert_int_eq(fake_look(&f, ref).error->user_code, 5);
+    f.retry = number;
+    ref = fake_submit(&f, shape, 1, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, leases - 1, &t, &body));
+    answer_failed(&t, 5);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    fake_finish(&f);
+}
+END_TEST
+
+/* A delay of its own, after failures and deaths alike; it doubles by itself, whatever memory did. */
+START_TEST(test_delay)
+{
+    static const struct { int how; int64_t ms; } steps[] = {
+        { MOB_ERR_TASK, 200 }, { MOB_ERR_WORKER_CRASHED, 400 }, { MOB_ERR_OUT_OF_MEMORY, 1000 }, { MOB_ERR_NODE_DIED, 800 },
+    };
+    struct mob_retry rule = { .delay_ns = 200 * FAKE_MS, .code_count = 1 };
+
+    open_owner();
+    ck_assert_int_eq(mob_owner_retry(f.o, &rule, &f.retry, NULL), 0);
+    fake_submit(&f, shape, -1, NULL, 0);
+    for (size_t i = 0; i < MOB_COUNT(steps); i++) {
+        struct mob_task_frame t = begin();
+        f.chance = (uint64_t)(steps[i].ms * FAKE_MS / 4);
+        if (steps[i].how == MOB_ERR_TASK)
+            answer_failed(&t, 1);
+        else
+            end(&t, steps[i].how);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+        f.now_ns += steps[i].ms * FAKE_MS - 1;
+        mob_owner_flush(f.o);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+        f.now_ns += 1;
+        mob_owner_flush(f.o);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+        if (steps[i].how == MOB_ERR_TASK)
+            fake_over(&f, leases, (leases - 1) % FAKE_WORKERS, FAKE_NODE, MOB_ERR_WORKER_CRASHED, NULL);
+    }
+    fake_finish(&f);
+}
+END_TEST
+
+/* A node had many tasks when it died: one message asks for what they need; and of a rule with a delay the one that ran alone rests. */
+START_TEST(test_many_at_once)
+{
+    enum { N = 2000 };
+    struct mob_retry rule = { .delay_ns = 100 * FAKE_MS };
+    uint64_t random = 3;
+    struct mob_task_frame t;
+    const void *body;
+    unsigned wants;
+
+    open_owner();
+    if (_i == 1)
+        mob_owner_retry(f.o, &rule, &f.retry, NULL);
+    fake_open(&f, 0);
+    for (int i = 0; i < N; i++)
+        fake_submit(&f, shape, 3, NULL, 0);
+    fake_grant(&f, shape, 1, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    wants = f.sent[MOBULA__ENVELOPE__BODY_WANT];
+    f.chance = unit_random(&random);
+    fake_over(&f, 1, 0, FAKE_NODE, MOB_ERR_NODE_DIED, &t);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).queued, N - (unsigned)_i);
+    ck_assert_uint_le(f.sent[MOBULA__ENVELOPE__BODY_WANT] - wants, 1);
+    fake_finish(&f);
+}
+END_TEST
+
 START_TEST(test_explained)
 {
     char name[MOB_OBJECT_NAME_SIZE];
@@ -170,6 +286,9 @@ int main(void)
     tcase_add_loop_test(tcase, test_starved_for_good, 0, 3);
     tcase_add_test(tcase, test_cancelled_while_they_rest);
     tcase_add_test(tcase, test_raylet_is_lost_while_they_rest);
+    tcase_add_test(tcase, test_own_failures);
+    tcase_add_test(tcase, test_delay);
+    tcase_add_loop_test(tcase, test_many_at_once, 0, 2);
     tcase_add_test(tcase, test_explained);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
