@@ -241,6 +241,7 @@ static void world_kill(struct mob_world *w, uint32_t number, int signal)
 
     if (p == NULL || (signal == SIGTERM && survives_sigterm(p)))
         return;
+    s->ended_for_memory += signal == SIGKILL && r->a.host->short_until > s->now;
     sim_trace(s, "node %u sends signal %d to process %u", r->node, signal, number);
     if (p->driver)
         r->a.world.hang_up(w, p->raylet_link);
@@ -346,6 +347,8 @@ void raylet_start(struct host *h)
     actor_init(s, &r->a, ACTOR_RAYLET, h);
     r->a.world.send = raylet_send;
     r->a.world.spawn = world_spawn;
+    r->a.world.memory = s->config.memory ? faults_memory : NULL;
+    r->a.world.resident = faults_resident;
     r->a.world.prepare = world_prepare;
     r->a.world.kill = world_kill;
     r->a.world.connect = world_connect;
@@ -369,6 +372,7 @@ void raylet_start(struct host *h)
     c->headless_ms = 60000;
     c->idle_worker_ms = 1000;
     c->cancel_grace_ms = 500;
+    c->memory_reserve = MOB_MEMORY_RESERVE;
     c->session_dir = "";
     c->registered = raylet_registered;
     c->over = raylet_over;

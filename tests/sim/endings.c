@@ -55,7 +55,7 @@ static bool is_busy(const struct process *p)
     if (p->state != PROCESS_UP || !p->a.alive)
         return false;
     c = mob_owner_counts(p->owner);
-    return (p->driver && !p->user->ended) || p->user->running || c.waiting + c.queued + c.staging + c.pushed > 0;
+    return (p->driver && !p->user->ended) || p->user->running || c.waiting + c.queued + c.staging + c.pushed + c.resting > 0;
 }
 
 static bool all_have_ended(const struct sim *s)
@@ -69,7 +69,7 @@ static bool all_have_ended(const struct sim *s)
                 return false;
             drivers += p->driver && p->state == PROCESS_UP;
         }
-    return drivers == s->programs_running && s->now >= s->faults_until;
+    return drivers == s->programs_running && s->now >= s->faults_until && s->now >= s->memory_until;
 }
 
 /* All programs have ended: what is left of their objects? */
@@ -91,7 +91,7 @@ static void run_all_ended(struct event *e)
         return;
     }
     end_workers(u);
-    user_after(u, s->config.faults ? 20 * SIM_S : 3 * SIM_S, run_nothing_left);
+    user_after(u, s->config.faults || s->config.memory ? 20 * SIM_S : 3 * SIM_S, run_nothing_left);
 }
 
 static void end_got(struct user *u, const struct mob_error *err)

@@ -98,6 +98,36 @@ static void run_fault(struct event *e)
         sim_after(s, (int64_t)sim_below(s, 300 * SIM_MS), NULL, run_fault, s);
 }
 
+/* -- memory ---------------------------------------------------------------------------------------------------------------- */
+
+bool faults_memory(struct mob_world *w, struct mob_memory *ret)
+{
+    const struct actor *a = MOB_CONTAINER(w, struct actor, world);
+
+    *ret = (struct mob_memory){ .limit = UINT64_C(1) << 30, .of = "the host's" };
+    ret->used = a->host->short_until > a->sim->now ? ret->limit : 0;
+    return true;
+}
+
+/* Some have so little that they are not worth their end. */
+uint64_t faults_resident(struct mob_world *w, uint32_t process)
+{
+    (void)w;
+    return (8 + process * UINT64_C(7919) % 64) << 20;
+}
+
+static void run_short(struct event *e)
+{
+    struct sim *s = e->arg;
+    struct host *h = some_host(s);
+
+    s->misfortunes++;
+    h->short_until = s->now + (int64_t)sim_below(s, 600 * SIM_MS);
+    sim_trace(s, "memory of host %u is short for %ld ms", h->index, (long)((h->short_until - s->now) / SIM_MS));
+    if (s->now < s->memory_until)
+        sim_after(s, (int64_t)sim_below(s, 400 * SIM_MS), NULL, run_short, s);
+}
+
 /* -- the worst moments ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t body_of(const void *frame, size_t size)
@@ -197,6 +227,10 @@ void faults_plan(struct sim *s)
 {
     if (s->config.crash)
         sim_after(s, SIM_S / 2 + (int64_t)sim_below(s, 2 * SIM_S), NULL, run_crash, s);
+    if (s->config.memory) {
+        s->memory_until = s->now + 6 * SIM_S;
+        sim_after(s, SIM_S / 4, NULL, run_short, s);
+    }
     if (!s->config.faults)
         return;
     s->faults_until = s->now + 6 * SIM_S;

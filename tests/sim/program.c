@@ -60,6 +60,8 @@ static bool error_is_legal(const struct record *r, const struct mob_error *e)
         return true;
     if (e->code == MOB_ERR_WORKER_CRASHED && strstr(e->text, "3 different workers") != NULL)
         return faults;
+    if (e->code == MOB_ERR_OUT_OF_MEMORY)
+        return r->program->sim->config.memory && r->max_retries == 0;      /* all others rest, and come through */
     if (r->max_retries < 0)
         return false;
     if (r->call.function == FUNCTION_CRASH && r->max_retries == 0)
@@ -73,6 +75,8 @@ static void judge_runs(const struct record *r)
     uint64_t runs = call_runs(r->program->sim, r->call.seed);
 
     if (r->program->sim->config.faults || r->program->forced)
+        return;
+    if (r->program->sim->config.memory && r->max_retries != 0)
         return;
     assert(runs <= (r->call.function == FUNCTION_CRASH ? 2 : 1));
     assert(runs >= 1 || r->failed);

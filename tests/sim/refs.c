@@ -137,6 +137,8 @@ void user_judge(const struct user *u, const struct mob_error *e)
         return;                         /* what leaves a node fills the stores of the others */
     if (e->code == MOB_ERR_INVALID && s->config.streams && strstr(e->text, "the one after") != NULL)
         return;
+    if (e->code == MOB_ERR_OUT_OF_MEMORY && s->config.memory)
+        return;
     if (s->misfortunes > 0 && (e->code == MOB_ERR_WORKER_CRASHED || e->code == MOB_ERR_NODE_DIED || e->code == MOB_ERR_OWNER_DIED
                                || e->code == MOB_ERR_OBJECT_LOST || e->code == MOB_ERR_UNREACHABLE || e->code == MOB_ERR_TIMEOUT
                                || e->code == MOB_ERR_NO_SPACE || e->code == MOB_ERR_CANCELLED))

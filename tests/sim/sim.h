@@ -50,6 +50,7 @@ struct sim_config {
     bool tight;                         /* they may be full of what is in use */
     bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
     bool cancels;                       /* tasks are cancelled, too */
+    bool memory;                        /* that of a host runs short now and then */
     bool heads;                         /* the head is killed, too, and started again on its state */
     bool drains;                        /* nodes are asked to leave */
     bool streams;                       /* some tasks yield items */
@@ -104,7 +105,7 @@ struct host {
     unsigned index;                     /* 0: the head's */
     char ip[32];
     bool off;                           /* the machine is dead: nothing comes back from it, not even a refusal */
-    int64_t frozen_until, slow_until;
+    int64_t frozen_until, slow_until, short_until;          /* short: of memory */
     struct raylet *raylet;              /* NULL: none runs */
     unsigned starts;                    /* of raylets here */
     struct mob_link processes;
@@ -131,7 +132,7 @@ struct sim {
     unsigned programs_running;
     struct mob_map unknown;             /* check.c: leases that their lender does not have -> since when, in ms (as a pointer) */
     struct mob_map runs;                /* seed of a call -> how often it began (as a pointer) */
-    int64_t faults_until;               /* nothing new goes wrong after this */
+    int64_t faults_until, memory_until; /* nothing new goes wrong after this */
     uint64_t misfortunes;               /* that may cost objects: so far */
     struct mob_link transfers;          /* stores.c */
     uint64_t landed, spilled, read_back, overflowed;    /* ranges of objects, objects, berths; so far */
@@ -141,6 +142,7 @@ struct sim {
     uint32_t drained[DRAINS_MAX];       /* nodes that were asked to leave */
     unsigned drained_count, left;       /* left: those that did */
     uint64_t functions_run, tasks_right, tasks_failed;
+    uint64_t ended_for_memory;          /* workers */
     uint32_t next_pid;
 };
 
@@ -254,6 +256,9 @@ void places_fini(struct raylet *r);
 /* -- faults.c, check.c ----------------------------------------------------------------------------------------------------- */
 
 void faults_plan(struct sim *s);
+/* What a raylet sees of its host's memory, and of a process's. */
+bool faults_memory(struct mob_world *w, struct mob_memory *ret);
+uint64_t faults_resident(struct mob_world *w, uint32_t process);
 /* A node passes on what it still receives: the best moment to lose it. */
 void faults_middle(struct host *h);
 /* A raylet has just said that. */

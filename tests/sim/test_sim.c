@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: test_sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads] [--drains]. The seed is printed
- * before it runs, so that a run that aborts names it.
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads] [--drains] [--memory].
+ * The seed is printed before it runs, so that a run that aborts names it.
  *
  * It can fail. Broken on purpose, one at a time, and what said so within 60 seeds:
  *   an owner ignores that it lost the compare-and-swap of a take-back        judge_runs(): a call ran twice
@@ -65,6 +65,10 @@
  *   leases are not waited for                            10 of 39   user_turn(): a second attempt
  *   owners are not waited for                            10 of 57   an illegal error, OWNER_DIED
  *   ... but at once after their tasks                    10 of 94   an illegal error, OBJECT_LOST
+ * and with --memory, in how many of 60 seeds:
+ *   want of memory is charged as a death is                     1   an illegal error, OUT_OF_MEMORY
+ *   what may run but once is repeated after it                  4   judge_runs(): a call ran twice
+ *   who rests is never queued again                          most   the program does not end
  * Not to be seen from here: claiming frames of older epochs only. No owner returns a lease before it took back what it pushed. Reserving
  * what a blocked worker holds: its children are deeper, and its siblings do not wait for each other here (test_raylet_claim.c).
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
@@ -98,9 +102,9 @@ static void say_stuck(struct sim *s)
             if (!p->a.alive || p->owner == NULL)
                 continue;
             c = mob_owner_counts(p->owner);
-            fprintf(stderr, "  %u.%u on host %u%s: %lu tasks wait, %lu are queued, %lu staged, %lu pushed; %lu leases, %lu objects; %s\n",
+            fprintf(stderr, "  %u.%u on host %u%s: %lu tasks wait, %lu are queued, %lu staged, %lu pushed, %lu rest; %lu leases, %lu objects; %s\n",
                     p->self.node, p->self.process, i, p->driver ? ", a driver" : "", (unsigned long)c.waiting,
-                    (unsigned long)c.queued, (unsigned long)c.staging, (unsigned long)c.pushed, (unsigned long)c.leases, (unsigned long)c.objects,
+                    (unsigned long)c.queued, (unsigned long)c.staging, (unsigned long)c.pushed, (unsigned long)c.resting, (unsigned long)c.leases, (unsigned long)c.objects,
                     p->work != NULL ? "runs a function" : "idle");
             if (p->user != NULL)
                 user_say(p);
@@ -122,6 +126,7 @@ static int run(const struct sim_config *config)
         result = 1;
     } else {
         int64_t quiet = s->now > s->faults_until ? s->now : s->faults_until;
+        quiet = quiet > s->memory_until ? quiet : s->memory_until;
         run_until(s, quiet + SETTLE_NS, false);
         check_end(s);
         drains_check(s);
@@ -130,6 +135,8 @@ static int run(const struct sim_config *config)
                (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
         if (config->drains)
             printf("  %u nodes were asked to leave, %u did\n", s->drained_count, s->left);
+        if (config->memory)
+            printf("  %lu workers ended for memory\n", (unsigned long)s->ended_for_memory);
         if (config->streams)
             printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
         if (config->stores)
@@ -168,6 +175,7 @@ int main(int argc, char **argv)
         { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
         { "heads", no_argument, NULL, 'h' }, { "drains", no_argument, NULL, 'D' },
+        { "memory", no_argument, NULL, 'e' },
         { "streams", no_argument, NULL, 'y' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
@@ -197,6 +205,7 @@ int main(int argc, char **argv)
         case 'v': config.overflow = true; break;
         case 'h': config.heads = true; break;
         case 'D': config.drains = true; break;
+        case 'e': config.memory = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }
