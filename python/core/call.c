@@ -23,16 +23,17 @@ static PyObject *fn_new(PyTypeObject *type, PyObject *args, PyObject *named)
     struct mob_options o = { .size = sizeof o };
     struct mob_error err;
     unsigned returns, unread_max;
-    int max_retries;
+    int max_retries, retry_delay_ms;
     struct fn *f;
 
     (void)named;
-    if (!PyArg_ParseTuple(args, "zzzzIiIz:Fn", &o.resources, &o.strategy, &o.labels, &o.name, &returns, &max_retries, &unread_max,
-                          &o.infeasible))
+    if (!PyArg_ParseTuple(args, "zzzzIiIzi:Fn", &o.resources, &o.strategy, &o.labels, &o.name, &returns, &max_retries, &unread_max,
+                          &o.infeasible, &retry_delay_ms))
         return NULL;
     o.returns = returns == RETURNS_STREAM || returns == RETURNS_DYNAMIC ? 1 : returns;
     o.unread_max = unread_max;
     o.max_retries = max_retries;
+    o.retry_delay_ms = retry_delay_ms;
     f = (struct fn *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (f == NULL)
         return NULL;
@@ -54,8 +55,8 @@ static void fn_dealloc(PyObject *self)
 }
 
 static PyType_Slot fn_slots[] = { { Py_tp_new, fn_new }, { Py_tp_dealloc, fn_dealloc },
-    { Py_tp_doc, (void *)"Fn(resources, strategy, labels, name, returns, max_retries, unread_max, infeasible): the options of calls, "
-                                                                 "checked." },
+    { Py_tp_doc, (void *)"Fn(resources, strategy, labels, name, returns, max_retries, unread_max, infeasible, retry_delay_ms): the "
+                                                                 "options of calls, checked." },
     { 0, NULL } };
 static PyType_Spec fn_spec = { "mobula._core.Fn", sizeof(struct fn), 0, Py_TPFLAGS_DEFAULT, fn_slots };
 

@@ -187,7 +187,9 @@ def remote(*args: Any, **options: Any) -> Any:
     max_retries (3): how often a task is tried again after its worker or node died; -1: for ever; 0: it runs at most once. So it may start
         more than once, and what it does to the world outside must bear that. When a node runs short of memory and its worker is ended for
         that, it is tried again after a pause of 1 s, which doubles each time to 60 s, without end; of 0 retries: not at all.
-    retry_exceptions (False): True, or a list of exception types: try again after these, too, as often.
+    retry_exceptions (False): True, or a list of exception types: try again after these, too, as often. The same worker does, and keeps what
+        the task asked for during a delay.
+    retry_delay (0): seconds before it is tried again, doubled each time, 60 at most; a quarter less or more by chance.
     scheduling_strategy ("DEFAULT"): "SPREAD" over the nodes, or a mobula.util.scheduling_strategies.NodeAffinitySchedulingStrategy.
     label_selector ({}): {key: value} that a node's labels must have.
     name: of the task, in logs and listings; None: the function's own.

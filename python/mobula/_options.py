@@ -12,7 +12,7 @@ from mobula.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 _WITHOUT_EFFECT = {"enable_task_events", "_metadata", "_labels"}
 _DEFAULTS = {
     "num_cpus": None, "num_gpus": None, "resources": None, "memory": None, "num_returns": None, "max_retries": 3, "name": None,
-    "scheduling_strategy": None, "label_selector": None, "retry_exceptions": False,
+    "scheduling_strategy": None, "label_selector": None, "retry_exceptions": False, "retry_delay": 0,
     "_generator_backpressure_num_objects": None, "infeasible": None,
 }
 # Of the others, those that a program may well name; nothing or 0 is what is done already.
@@ -25,6 +25,7 @@ VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
 _NO_RETRY = -2147483648
 _SMALLEST, _LARGEST = 0.0001, 1e14
 _LABEL = re.compile(r"[\w./-]*", re.ASCII)
+RETRY_DELAY_MAX = 60                    # seconds
 
 
 def check(options):
@@ -42,6 +43,8 @@ def check(options):
             raise ValueError("The keyword 'max_retries' only accepts None, 0, -1 or a positive integer, where -1 represents infinity.")
         elif key == "retry_exceptions":
             _check_retry_exceptions(value)
+        elif key == "retry_delay" and not (isinstance(value, (int, float)) and 0 <= value <= RETRY_DELAY_MAX):
+            raise ValueError(f"The keyword 'retry_delay' is a number of seconds from 0 to {RETRY_DELAY_MAX}, not {value!r}.")
         elif key == "_generator_backpressure_num_objects":
             _check_backpressure(value)
         elif key == "infeasible" and value not in (None, "wait", "fail"):
@@ -144,6 +147,7 @@ class Options:
     scheduling_strategy: object = None
     label_selector: dict | None = None
     retry_exceptions: bool | list = False
+    retry_delay: float = 0
     _generator_backpressure_num_objects: int | None = None
     infeasible: str | None = None
 
@@ -155,11 +159,11 @@ class Options:
 
     def extra(self):
         """What the worker needs to know: (retry, name); None: nothing. retry: None, or (exceptions after which a task is tried again: True or
-        a tuple of types, how often; -1: for ever). name: None, or the task's, if its function's is not meant."""
+        a tuple of types, how often; -1: for ever, the first pause). name: None, or the task's, if its function's is not meant."""
         retry = None
         if self.retry_exceptions and self.max_retries != 0:
             which = self.retry_exceptions if self.retry_exceptions is True else tuple(self.retry_exceptions)
-            retry = which, 3 if self.max_retries is None else self.max_retries
+            retry = which, 3 if self.max_retries is None else self.max_retries, self.retry_delay
         return (retry, self.name) if retry or self.name else None
 
     def library_fn(self, function_name, function):
@@ -169,7 +173,7 @@ class Options:
         return _core.Fn(resources_text(self.num_cpus, self.num_gpus, self.memory, self.resources),
                         _strategy_text(self.scheduling_strategy), labels, self.name or function_name, self.returns(function),
                         _NO_RETRY if retries == 0 else retries, max(0, self._generator_backpressure_num_objects or 0),
-                        self.infeasible)
+                        self.infeasible, int(self.retry_delay * 1000))
 
 
 def make(changes, base=None):

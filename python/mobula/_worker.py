@@ -5,9 +5,10 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 import traceback
 
-from mobula import _api, _context, _core, _generators, _runtime_env, _serialization, _session, exceptions
+from mobula import _api, _context, _core, _generators, _options, _runtime_env, _serialization, _session, exceptions
 
 _forked = False                         # this worker, from a template (_template.py)
 _is_child = False                       # this is a child that a task's function made by fork()
@@ -40,7 +41,7 @@ def _arguments(packed, direct):
 
 def _call_again(function, args, kwargs, retry):
     """The call, tried again after the exceptions that its options name."""
-    which, left = retry
+    which, left, delay = retry
     while True:
         try:
             return function(*args, **kwargs)
@@ -48,6 +49,14 @@ def _call_again(function, args, kwargs, retry):
             if left == 0 or not (which is True or isinstance(e, which)):
                 raise
             left -= 1
+        delay = _pause(delay)
+
+
+def _pause(delay):
+    """Wait so long, a quarter less or more by chance: what failed together is not to come back together. The next delay."""
+    if delay > 0:
+        time.sleep(delay * (0.75 + int.from_bytes(os.urandom(2), "little") / 131072))
+    return min(2 * delay, _options.RETRY_DELAY_MAX)
 
 
 def _call(function, args, kwargs, retry):
@@ -64,7 +73,7 @@ def _call(function, args, kwargs, retry):
 
 def _items(function, args, kwargs, retry):
     """What the function yields; tried again after the exceptions that its options name, it goes on after what it has yielded."""
-    which, left = retry or ((), 0)
+    which, left, delay = retry or ((), 0, 0)
     yielded, exception = 0, None
     try:
         while True:
@@ -85,6 +94,7 @@ def _items(function, args, kwargs, retry):
                 if left == 0 or not (which is True or isinstance(e, which)):
                     raise
                 left -= 1
+            delay = _pause(delay)
     except BaseException as e:
         exception = e
         raise

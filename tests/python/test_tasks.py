@@ -459,6 +459,19 @@ class Retries(unittest.TestCase):
         self.assertEqual(self.tries(KeyError(), retry_exceptions=True, max_retries=0), (1, "KeyError"))
         self.assertEqual(self.tries(KeyError(), retry_exceptions=True, max_retries=-1), (3, "done"))
 
+    def test_delay(self):
+        begins = []
+
+        @ray.remote(retry_exceptions=True, retry_delay=0.04)
+        def work():
+            begins.append(time.monotonic())
+            if len(begins) < 3:
+                raise KeyError
+            return begins
+        first, second, third = ray.get(work.remote())
+        self.assertGreaterEqual(second - first, 0.03)   # at least three quarters of it; then it doubles
+        self.assertGreaterEqual(third - second, 0.06)
+
 
 class Environment(unittest.TestCase):
     def test_of_the_workers(self):
@@ -480,6 +493,8 @@ class BadWords(unittest.TestCase):
         self.refused(ValueError, "Use the 'num_cpus' and 'num_gpus' keyword", lambda: square.options(resources={"CPU": 1}))
         self.refused(TypeError, "retry_exceptions", lambda: square.options(retry_exceptions=[1]))
         self.refused(ValueError, "max_retries", lambda: square.options(max_retries=-2))
+        self.refused(ValueError, "retry_delay", lambda: square.options(retry_delay=-1))
+        self.refused(ValueError, "retry_delay", lambda: square.options(retry_delay="1"))
         self.refused(ValueError, "num_returns", lambda: square.options(num_returns=-1))
         self.refused(ValueError, "scheduling_strategy must be", lambda: square.options(scheduling_strategy="FAR"))
 
