@@ -43,6 +43,7 @@ START_TEST(test_machine)
     ck_assert_uint_eq(memory.used, 7 * GIB);
     ck_assert_str_eq(memory.of, "the machine's");
     unit_folder_remove(root);
+    gauge.root = "/nowhere";
     ck_assert(!mob_gauge_read(&gauge, S, &memory));
 }
 END_TEST
