@@ -177,6 +177,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_machine);
     tcase_add_loop_test(tcase, test_cgroups, 0, 3);
     tcase_add_test(tcase, test_stalled);

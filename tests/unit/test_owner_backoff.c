@@ -282,6 +282,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, test_starved, 0, 2);
     tcase_add_loop_test(tcase, test_starved_for_good, 0, 3);
     tcase_add_test(tcase, test_cancelled_while_they_rest);

@@ -313,6 +313,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_machine);
     tcase_add_test(tcase, test_victim_that_stays);
     tcase_add_test(tcase, test_stalled);

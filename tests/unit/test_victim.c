@@ -46,6 +46,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, test_choice, 0, (int)MOB_COUNT(cases));
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
