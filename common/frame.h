@@ -74,6 +74,7 @@ struct mob_answer_frame {
 
 #define MOB_ANSWER_RAISED INT32_MIN     /* the values are there, and say themselves that the task failed */
 #define MOB_ANSWER_ITEM (INT32_MIN + 1) /* no end of the attempt: an item of a stream, one value, the return `item` + 1 of its task */
+#define MOB_ANSWER_LOST (INT32_MIN + 2) /* it did not run: an argument could not be had. Body: its name as in the task frame; the error */
 static inline bool mob_answer_has_values(const struct mob_answer_frame *f)
 {
     return f->status == 0 || f->status == MOB_ANSWER_RAISED || f->status == MOB_ANSWER_ITEM;

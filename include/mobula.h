@@ -43,6 +43,19 @@ enum mob_code {
     MOB_ERR_OUT_OF_MEMORY       /* the worker was ended because its node ran short of memory; the text says who had how much */
 };
 
+/* user_code of MOB_ERR_OBJECT_LOST: why the object was not made again by running its task again. */
+enum mob_lost {
+    MOB_LOST_UNKNOWN,
+    MOB_LOST_PUT,               /* no task made it: it was put */
+    MOB_LOST_MAX_ATTEMPTS,      /* its task ran as often as its max_retries allows */
+    MOB_LOST_RETRIES_DISABLED,  /* its task's max_retries is 0 */
+    MOB_LOST_LINEAGE_EVICTED,   /* what was kept of its task had to make room (MOBULA_LINEAGE_BYTES) */
+    MOB_LOST_LINEAGE_DISABLED,  /* nothing is kept: MOBULA_LINEAGE_BYTES is 0 */
+    MOB_LOST_TASK_CANCELLED,
+    MOB_LOST_REF_NOT_FOUND,     /* its owner knows it no more: nobody held a reference to it */
+    MOB_LOST_STREAM             /* it is an item of a stream */
+};
+
 /* 1 KiB for ever, on the caller's stack. text is a sentence that says what to do. function, node, pid and attempt are set when
  * the error is a task's: where it ran last. */
 struct mob_error {

@@ -171,6 +171,11 @@ void mob_store_client_close(struct mob_store_client *c)
 }
 
 /* In the arena, or else in the overflow. */
+uint64_t mob_store_client_size(const struct mob_store_client *c)
+{
+    return c->arena_size;
+}
+
 static bool within(const struct mob_store_client *c, uint64_t offset, uint64_t size)
 {
     uint64_t behind = offset - c->overflow_at;

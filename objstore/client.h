@@ -18,6 +18,7 @@ struct mob_store_client *mob_store_client_open(const struct mob_store_fds *fds, 
 /* The same on a store made in memory (the simulator; tests, as TSan knows bytes by one address only): borrows all, maps nothing. */
 struct mob_store_client *mob_store_client_on_memory(void *arena, const struct mob_store_meta *meta, struct mob_pin_page *pins);
 void mob_store_client_close(struct mob_store_client *c);
+uint64_t mob_store_client_size(const struct mob_store_client *c);      /* bytes of the arena */
 
 /* Where Created said the object lies, for writing. NULL: offset and size are not within the arena. Any thread. */
 void *mob_store_client_write(struct mob_store_client *c, uint64_t offset, uint64_t size);

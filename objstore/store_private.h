@@ -48,7 +48,7 @@ struct waiter {                 /* a Fetch without answer yet */
 struct ask {                    /* waits for room */
     struct mob_link link;       /* in store->asks, the oldest first */
     struct object *object;      /* to be restored; NULL: a Create, of the following */
-    uint32_t process;
+    uint32_t process, attempt;
     struct mob_object_id id;
     uint64_t size;
     uint64_t overtaken;         /* bytes that younger asks got meanwhile */
@@ -72,6 +72,7 @@ struct object {
     struct mob_extent *extent;          /* NULL: no bytes, or they are SPILLED */
     uint64_t size;
     uint32_t maker;                     /* who writes a CREATED one; 0: pulled */
+    uint32_t attempt;                   /* of the task that made it; 0: pulled, too */
     struct mob_address job;             /* of the maker, or of who asked first for a pulled one */
     bool copy;                          /* pulled: the object is elsewhere, too */
     struct spill_file *file;            /* has a good record of it, at file_at; NULL: none */
@@ -322,7 +323,7 @@ void mob_loans_tick(struct mob_store *s, int64_t now_ns);
 /* -- store_wait.c -------------------------------------------------------------------------------------------------------- */
 
 /* Room for a Create, now or later: Created follows. */
-void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, uint64_t behind);
+void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const Mobula__Create *m);
 /* The same for a SPILLED object somebody waits for. */
 void mob_wait_restore(struct object *o);
 void mob_wait_cancel(struct object *o);

@@ -55,7 +55,7 @@ static void on_create(struct mob_store *s, uint32_t process, const Mobula__Creat
         bad(s, process, "Create", &id, "more stands behind the value than it has bytes in all");
         return;
     }
-    mob_wait_create(s, process, &id, m->size, m->behind);
+    mob_wait_create(s, process, &id, m);
 }
 
 /* The object that `process` writes at `entry`, or NULL after saying what is wrong. */
@@ -134,7 +134,7 @@ static void on_free(struct mob_store *s, uint32_t process, const Mobula__Free *m
         o = mob_map_get(&s->by_id, mob_object_id_hash(&id));
         for (; o != NULL; o = next) {
             next = o->next_same;
-            if (!mob_object_id_eq(&o->id, &id) || (m->maker != 0 && o->maker != m->maker))
+            if (!mob_object_id_eq(&o->id, &id) || (m->maker != 0 && o->maker != m->maker) || (m->before != 0 && o->attempt >= m->before))
                 continue;
             if (!owner && o->maker != process) {
                 bad(s, process, "Free", &id, "it is not its own");

@@ -69,6 +69,7 @@ static bool try(struct mob_store *s, const struct ask *a, bool evict)
         || (o = mob_object_try(s, &a->id, a->size, OBJECT_CREATED, a->process, evict)) == NULL)
         return false;
     o->job = mob_client_job(s, a->process);
+    o->attempt = a->attempt;
     mob_answer_created(s, a->process, &a->id, o, NULL);
     return true;
 }
@@ -151,17 +152,17 @@ static void ask(struct mob_store *s, struct ask *a)
     s->asks.count++;
 }
 
-void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, uint64_t size, uint64_t behind)
+void mob_wait_create(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const Mobula__Create *m)
 {
     struct mob_error err;
     struct ask *a;
 
-    if (mob_room_check(s, id, size, behind, &err) < 0) {
+    if (mob_room_check(s, id, m->size, m->behind, &err) < 0) {
         mob_answer_created(s, process, id, NULL, &err);
         return;
     }
     a = mob_new(struct ask);
-    *a = (struct ask){ .process = process, .id = *id, .size = size };
+    *a = (struct ask){ .process = process, .attempt = m->attempt, .id = *id, .size = m->size };
     mob_list_init(&a->link);
     ask(s, a);
 }

@@ -171,6 +171,16 @@ static void set_value(struct mob_owner *o, struct object *b, const struct value 
     }
 }
 
+/* Of a task that ran again, for another return: this one, b or NULL, has its value, or nobody needs it. In a store that had the old one the
+ * new one took its place. */
+static void discard_value(struct mob_owner *o, const struct task *t, const struct object *b, const struct value *v,
+                          struct mob_address worker)
+{
+    if (v->kind == MOB_VALUE_STORED && (b == NULL || b->state != MOB_OBJECT_STORED || !mob_owner_object_is_at(b, v->stored.node)))
+        mob_owner_copy_free(o, v->stored.node, &v->stored.object, t->attempt + 1u);
+    drop_lent(o, v, worker);
+}
+
 static void take_values(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
                         const uint8_t *body)
 {
@@ -181,7 +191,12 @@ static void take_values(struct mob_owner *o, struct task *t, const struct lease 
         struct mob_object_id id = id_of(o, t, i);
 
         next_value(&values, &id, &v);
-        set_value(o, mob_owner_task_return(o, t, i), &v, l->worker);
+        struct object *b = mob_owner_task_pending(o, t, i);
+
+        if (b != NULL)
+            set_value(o, b, &v, l->worker);
+        else
+            discard_value(o, t, mob_owner_task_return(o, t, i), &v, l->worker);
     }
     mob_owner_task_end(o, t);
 }
@@ -200,7 +215,7 @@ static void discard_values(struct mob_owner *o, const struct lease *l, const str
         id.index = f->item + 1;
     for (uint32_t n = 0; n < f->returns && mob_answer_has_values(f) && next_value(&values, &id, &v) == 0; n++, id.index++) {
         if (v.kind == MOB_VALUE_STORED && !stale)
-            mob_owner_copy_free(o, v.stored.node, &v.stored.object);
+            mob_owner_copy_free(o, v.stored.node, &v.stored.object, 0);
         drop_lent(o, &v, l->worker);
     }
 }
@@ -208,10 +223,12 @@ static void discard_values(struct mob_owner *o, const struct lease *l, const str
 /* An error as a worker told it: the end of its text may be cut off. */
 static bool read_error(const struct mob_answer_frame *f, const uint8_t *body, struct mob_error *ret)
 {
-    if (mob_answer_has_values(f) || f->body_size <= offsetof(struct mob_error, text) || f->body_size > sizeof *ret)
+    size_t before = f->status == MOB_ANSWER_LOST ? sizeof(struct mob_object_id) : 0, size = f->body_size - before;
+
+    if (mob_answer_has_values(f) || f->body_size <= before + offsetof(struct mob_error, text) || size > sizeof *ret)
         return false;
     memset(ret, 0, sizeof *ret);
-    memcpy(ret, body, f->body_size);
+    memcpy(ret, body + before, size);
     ret->function[sizeof ret->function - 1] = ret->node[sizeof ret->node - 1] = ret->text[sizeof ret->text - 1] = '\0';
     return true;
 }
@@ -223,7 +240,7 @@ static void take_error(struct mob_owner *o, struct task *t, const struct lease *
     size_t used = 0;
 
     if (read_error(f, body, &told)) {
-        e.code = told.code != MOB_OK ? told.code : f->status;
+        e.code = told.code != MOB_OK ? told.code : f->status > 0 ? f->status : MOB_ERR_PROTOCOL;
         e.user_code = told.user_code;
         if (told.pid != 0)
             e.pid = told.pid;
@@ -301,13 +318,32 @@ static void take_item(struct mob_owner *o, struct task *t, struct lease *l, cons
     }
     if (t->cancelled || b == NULL) {            /* nobody will read it */
         if (v.kind == MOB_VALUE_STORED)
-            mob_owner_copy_free(o, v.stored.node, &v.stored.object);
+            mob_owner_copy_free(o, v.stored.node, &v.stored.object, 0);
         drop_lent(o, &v, l->worker);
         return;
     }
     set_value(o, b, &v, l->worker);
     mob_owner_stream_came(o, t, b);
     mob_owner_objects_tell(o);
+}
+
+/* An argument could not be had: unless that is an end of it, the task waits for it, and runs then. False: it is an end. */
+static bool take_lost(struct mob_owner *o, struct task *t, const struct mob_answer_frame *f, const uint8_t *body)
+{
+    struct mob_object_id id;
+    struct mob_error why;
+    struct object *b;
+
+    if (!read_error(f, body, &why))
+        return false;
+    memcpy(&id, body, sizeof id);
+    if ((b = mob_owner_body_named(o, t, &id)) == NULL)
+        return false;
+    if (b->state == MOB_OBJECT_STORED && b->stored->since <= t->pushed_losses && !mob_owner_object_lost(o, b, 1, &why)
+        && b->state == MOB_OBJECT_STORED)
+        return false;
+    mob_owner_task_unfed(o, t);
+    return true;
 }
 
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
@@ -324,7 +360,7 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
         take_item(o, t, l, f, body);
         return;
     }
-    ran = measure(o, t, l, f);
+    ran = f->status == MOB_ANSWER_LOST ? (struct ran){ 0 } : measure(o, t, l, f);
     l->answered_ns = o->now_ns;
     mob_owner_lease_forget(o, l, t);
     mob_owner_lease_answered(o, l);
@@ -336,7 +372,8 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
         if (t->streams && f->status == MOB_ANSWER_RAISED)
             mob_owner_stream_raised(o, t);
         take_values(o, t, l, f, body);
-    } else {
+    } else if (f->status != MOB_ANSWER_LOST || !take_lost(o, t, f, body)) {
         take_error(o, t, l, f, body, ran.started_ns);
     }
+    mob_owner_objects_tell(o);
 }

@@ -75,8 +75,9 @@ static uint8_t *put_carried(struct mob_owner *o, struct task *t, const struct mo
     return put(at, ARG_CARRIED, a->carried, a->carried_count * sizeof a->carried[0]);
 }
 
-void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s)
+uint32_t mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s)
 {
+    uint32_t pending = 0;
     uint8_t *at = t->body;
 
     for (size_t i = 0; i < s->arg_count; i++) {
@@ -93,11 +94,9 @@ void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_s
         at = put(at, ARG_REF, &a->ref, sizeof a->ref);
         b->pins++;
         t->refs++;
-        if (b->state == MOB_OBJECT_PENDING) {
-            mob_owner_object_follow(o, b, t, (struct mob_address){ 0, 0 });
-            t->waiting++;
-        }
+        pending += b->state == MOB_OBJECT_PENDING;
     }
+    return pending;
 }
 
 /* The next argument of a body as submitted: its head and bytes, the object if it is a reference, and the numbers it carries. */
@@ -289,14 +288,47 @@ uint32_t mob_owner_body_near(const struct mob_owner *o, const struct task *t)
     return best.node;
 }
 
-const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t)
+const struct object *mob_owner_body_unready(const struct mob_owner *o, const struct task *t)
 {
+    const struct object *pending = NULL;
     const uint8_t *at = t->body;
 
-    for (uint32_t i = 0; i < t->args && t->refs > 0; i++) {
+    for (uint32_t i = 0; i < t->args; i++) {
         struct arg a = next_arg(o, &at);
 
         if (a.object != NULL && a.object->state == MOB_OBJECT_ERROR)
+            return a.object;
+        if (a.object != NULL && a.object->state == MOB_OBJECT_PENDING)
+            pending = a.object;
+    }
+    return pending;
+}
+
+void mob_owner_body_follow(struct mob_owner *o, struct task *t)
+{
+    const uint8_t *at = t->body;
+
+    for (uint32_t i = 0; i < t->args; i++) {
+        struct arg a = next_arg(o, &at);
+
+        if (a.object != NULL && a.object->state == MOB_OBJECT_PENDING)
+            t->waiting += mob_owner_object_follow(o, a.object, t, (struct mob_address){ 0, 0 });
+    }
+}
+
+struct object *mob_owner_body_named(const struct mob_owner *o, const struct task *t, const struct mob_object_id *id)
+{
+    const uint8_t *at = t->body;
+
+    for (uint32_t i = 0; i < t->args; i++) {
+        struct arg a = next_arg(o, &at);
+        struct mob_object_id stored, name;
+
+        if (a.object == NULL)
+            continue;
+        stored = mob_owner_object_id(o, a.object);
+        name = mob_owner_object_name(o, a.object);
+        if (mob_object_id_eq(&stored, id) || mob_object_id_eq(&name, id))
             return a.object;
     }
     return NULL;

@@ -320,6 +320,7 @@ static uint64_t own(struct mob_owner *o, const struct mob_object_id *id)
     }
     b = mob_owner_object_create(o, NULL);
     mob_error_set(&why, MOB_ERR_OBJECT_LOST, "the object was dropped by this process, its owner");
+    why.user_code = MOB_LOST_REF_NOT_FOUND;
     struct fault *f = mob_owner_fault(o, &why);
 
     mob_owner_object_set_fault(o, b, f);
@@ -395,6 +396,13 @@ const struct mob_object_id *mob_owner_borrow_name(const struct mob_owner *o, con
     const struct borrow *w = borrow_of(o, b);
 
     return w != NULL && !w->alias ? &w->id : NULL;
+}
+
+const struct mob_object_id *mob_owner_borrow_id(const struct mob_owner *o, const struct object *b)
+{
+    const struct borrow *w = borrow_of(o, b);
+
+    return w != NULL ? &w->id : NULL;
 }
 
 void mob_owner_ticket_drop(struct mob_owner *o, const struct mob_object_id *id, struct mob_address issuer, uint64_t ticket)

@@ -31,6 +31,8 @@ void mob_owner_borrow_as(struct mob_owner *o, struct object *b, const struct mob
 void mob_owner_borrow_want(struct mob_owner *o, struct object *b);
 /* The name it was borrowed under, or NULL: others know it by its own name. */
 const struct mob_object_id *mob_owner_borrow_name(const struct mob_owner *o, const struct object *b);
+/* What its owner calls it, alias or not; NULL: it is not borrowed. */
+const struct mob_object_id *mob_owner_borrow_id(const struct mob_owner *o, const struct object *b);
 /* b ends here: its owner is told. */
 void mob_owner_borrow_end(struct mob_owner *o, struct object *b);
 /* A ticket that came for us, and is of no use. */

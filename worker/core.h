@@ -11,6 +11,7 @@
 #include "worker/hold.h"
 #include "worker/kind.h"
 #include "worker/lease.h"
+#include "worker/lineage.h"
 #include "worker/local.h"
 #include "worker/object.h"
 #include "worker/owner.h"
@@ -38,6 +39,7 @@ struct mob_owner {
     struct kinds kinds;                 /* functions by name, how long they take */
     struct tasks tasks;
     struct backoffs backoffs;           /* those that wait until they are tried again */
+    struct lineage lineage;             /* those that are done, and can make again what is lost */
     struct shapes shapes;               /* the backlog */
     struct stages stages;               /* tasks whose arguments are brought to their node */
     struct leases leases;

@@ -91,11 +91,11 @@ static bool is_wanted(struct mob_owner *o, const struct task *t)
     return ((t->number >> 32) * UINT64_C(0x9e3779b1) + (uint32_t)t->number) % MOB_EVENTS_SAMPLE == 0;
 }
 
-void mob_owner_event_submitted(struct mob_owner *o, struct task *t)
+void mob_owner_event_submitted(struct mob_owner *o, struct task *t, uint32_t waiting)
 {
     if (is_wanted(o, t)) {
         t->told = EVENT_TOLD;
-        add(o, MOB_EVENT_SUBMITTED, t, MOB_OK, 0, 0)->waiting = t->waiting;
+        add(o, MOB_EVENT_SUBMITTED, t, MOB_OK, 0, 0)->waiting = waiting;
     } else {
         t->told = EVENT_UNTOLD;
         o->events.dropped++;

@@ -34,7 +34,8 @@ struct event_log {
 void mob_owner_events_fini(struct mob_owner *o);
 void mob_owner_event_name(struct mob_owner *o, const struct kind *k);
 /* These record nothing of a task that is not in the record; times are CLOCK_BOOTTIME of this machine, 0: unknown. */
-void mob_owner_event_submitted(struct mob_owner *o, struct task *t);            /* decides whether it is recorded */
+/* Decides whether it is recorded. `waiting`: for so many arguments. */
+void mob_owner_event_submitted(struct mob_owner *o, struct task *t, uint32_t waiting);
 void mob_owner_event_queued(struct mob_owner *o, struct task *t);
 void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t started_ns, int64_t ended_ns);
 /* A failure (ENDED or FAILED_ATTEMPT), now: always recorded, but for cancelled tasks and those that an argument failed. deaths: if the

@@ -443,28 +443,39 @@ bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, cons
     return true;
 }
 
-void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why)
+/* `object`: of an argument that was lost, or NULL. */
+static void fail_with(struct mob_executor *e, const struct mob_run *run, const struct mob_object_id *object, const struct mob_error *why)
 {
     struct mob_error cut = *why;
     struct mob_answer_frame *a;
-    size_t size = mob_channel_reply_room(e->channel) < sizeof cut ? MOB_ANSWER_KEPT : sizeof cut;
+    size_t before = object != NULL ? sizeof *object : 0, size = sizeof cut;
     void *body;
 
     assert(e->running && e->channel != NULL);
-    _Static_assert(offsetof(struct mob_error, text) < MOB_ANSWER_KEPT, "an error fits");
-    cut.text[size - offsetof(struct mob_error, text) - 1] = '\0';
-    a = answer_begin(e, run, size, &body);
-    if (a == NULL && size > MOB_ANSWER_KEPT) {
-        size = MOB_ANSWER_KEPT;
-        cut.text[size - offsetof(struct mob_error, text) - 1] = '\0';
-        a = answer_begin(e, run, size, &body);
+    _Static_assert(sizeof *object + offsetof(struct mob_error, text) < MOB_ANSWER_KEPT, "an error fits");
+    if (mob_channel_reply_room(e->channel) < before + size || (a = answer_begin(e, run, before + size, &body)) == NULL) {
+        size = MOB_ANSWER_KEPT - before;
+        a = answer_begin(e, run, before + size, &body);
     }
+    cut.text[size - offsetof(struct mob_error, text) - 1] = '\0';
     if (a != NULL) {
-        a->status = cut.code;
-        memcpy(body, &cut, size);
+        a->status = object != NULL ? MOB_ANSWER_LOST : cut.code;
+        if (object != NULL)
+            memcpy(body, object, sizeof *object);
+        memcpy((char *)body + before, &cut, size);
         mob_channel_reply_commit(e->channel);
     }
     run_end(e);
+}
+
+void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why)
+{
+    fail_with(e, run, NULL, why);
+}
+
+void mob_executor_lost(struct mob_executor *e, const struct mob_run *run, const struct mob_object_id *object, const struct mob_error *why)
+{
+    fail_with(e, run, object, why);
 }
 
 /* -- items ------------------------------------------------------------------------------------------------------------------- */

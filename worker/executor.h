@@ -94,6 +94,8 @@ bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, cons
 size_t mob_executor_answer_size(const struct mob_run *run, const struct mob_result *results);
 /* Answer with an error; always fits (its text is cut to what the ring keeps free for each task). */
 void mob_executor_fail(struct mob_executor *e, const struct mob_run *run, const struct mob_error *why);
+/* The same of one that did not run, as an argument, which its frame names `object`, could not be had: its owner may have it made again. */
+void mob_executor_lost(struct mob_executor *e, const struct mob_run *run, const struct mob_object_id *object, const struct mob_error *why);
 
 /* -- the items of a stream --------------------------------------------------------------------------------------------------- */
 

@@ -62,7 +62,7 @@ static json_int_t place_in(const struct mob_link *list, const struct task *task)
 
 static void put_state(const struct mob_owner *o, json_t *row, const struct task *t)
 {
-    static const char *const names[TASK_STATES] = { "WAITING", "QUEUED", "STAGING", "PUSHED", "RESTING", "DONE" };
+    static const char *const names[TASK_STATES] = { "WAITING", "QUEUED", "STAGING", "PUSHED", "RESTING", "KEPT", "DONE" };
     struct waits w = { .owner = o };
 
     json_object_set_new(row, "state", json_string(names[t->state]));
@@ -120,7 +120,7 @@ static const char *state_of(const struct object *b)
 {
     if (b == NULL)
         return "GONE";
-    return b->state == MOB_OBJECT_ERROR ? "FAILED" : b->state == MOB_OBJECT_PENDING ? "PUT" : "READY";
+    return b->state == MOB_OBJECT_ERROR ? "FAILED" : b->state != MOB_OBJECT_PENDING ? "READY" : b->made ? "LOST" : "PUT";
 }
 
 static json_t *over_row(const struct mob_owner *o, const struct object *b, uint64_t number)
@@ -166,8 +166,8 @@ char *mob_owner_explain(const struct mob_owner *o, const char *argument)
             || !mob_address_eq(owner, o->config.self))
             continue;
         b = mob_owner_object_at(o, number);
-        json_array_append_new(rows, b != NULL && b->state == MOB_OBJECT_PENDING && b->maker != NULL ? task_row(o, b->maker)
-                                                                                                    : over_row(o, b, number));
+        json_array_append_new(rows, b != NULL && b->state == MOB_OBJECT_PENDING && b->maker != NULL && b->maker->state != TASK_KEPT
+                                        ? task_row(o, b->maker) : over_row(o, b, number));
     }
     json_array_append_new(rows, waits_row(o));
     text = json_dumps(rows, JSON_COMPACT);

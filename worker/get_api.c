@@ -133,23 +133,29 @@ int mob_wait_ended(const struct mob_runtime *r, const char *what, struct mob_err
     return mob_error_set(err, MOB_ERR_TIMEOUT, "%s", what);
 }
 
+/* 1: it was ready, and its value was lost since: wait again. */
 static int look_ready(struct mob_runtime *r, uint64_t ref, struct mob_object_info *ret, struct mob_error *err)
 {
     if (mob_owner_look(r->owner, ref, ret, err) < 0)
         return -1;
     if (ret->state != MOB_OBJECT_ERROR)
-        return 0;
+        return ret->state == MOB_OBJECT_PENDING;
     if (err != NULL)
         *err = *ret->error;
     return -1;
 }
 
-static int fetch_failed(struct mob_runtime *r, uint64_t ref, const struct mob_error *why, struct mob_error *err)
+/* 1: wait again, as it is elsewhere, too, or is made again. */
+static int fetch_failed(struct mob_runtime *r, uint64_t ref, const struct mob_fetch *f, struct mob_error *err)
 {
-    if (why->code == MOB_ERR_OBJECT_LOST || why->code == MOB_ERR_NODE_DIED || why->code == MOB_ERR_OWNER_DIED)
-        mob_owner_lost(r->owner, ref, why);
+    struct mob_object_info info;
+
+    if (mob_owner_lost(r->owner, ref, f->since, &f->why))
+        return 1;
+    if (look_ready(r, ref, &info, err) < 0)
+        return -1;
     if (err != NULL)
-        *err = *why;
+        *err = f->why;
     return -1;
 }
 
@@ -171,26 +177,28 @@ static int64_t until_asked(const struct mob_runtime *r, const struct mob_fetch *
     return asked_ns;
 }
 
-/* Bring the stored ones of `refs` (all ready) here; fetches[i] is used only for these. */
+/* Bring the stored ones of `refs` (all ready) here; fetches[i] is used only for these. 1: not all are ready any more. */
 static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_fetch *fetches,
                       struct mob_error *err)
 {
     struct mob_object_info info;
     struct mob_wait wait;
     size_t left = 1;                    /* ours, so that it is not done while we still start some */
+    int rc;
 
     mob_wait_init(&wait);
     wait.keeps_ns = MOB_KEEPS_CPU_NS;
     wait.heeds = true;
     for (size_t i = 0; i < count; i++) {
         mob_list_init(&fetches[i].link);
-        if (look_ready(r, refs[i], &info, err) < 0)
-            return -1;
+        if ((rc = look_ready(r, refs[i], &info, err)) != 0)
+            return rc;
         if (info.state != MOB_OBJECT_STORED)
             continue;
         fetches[i].id = info.id;
         fetches[i].size = info.size;
         fetches[i].node = info.node;
+        fetches[i].since = info.since;
         fetches[i].copy_count = info.copy_count;
         memcpy(fetches[i].copies, info.copies, sizeof info.copies);
         fetches[i].get = true;
@@ -200,7 +208,7 @@ static int fetch_refs(struct mob_runtime *r, const uint64_t *refs, size_t count,
         return mob_wait_ended(r, "the objects are ready, but did not arrive on this node in time", err);
     for (size_t i = 0; i < count; i++) {
         if (fetches[i].over && fetches[i].data == NULL)
-            return fetch_failed(r, refs[i], &fetches[i].why, err);
+            return fetch_failed(r, refs[i], &fetches[i], err);
         if (fetches[i].over && fetches[i].node != r->self.node)
             mob_owner_copied(r->owner, refs[i], r->self.node);
     }
@@ -211,10 +219,11 @@ static int make_views(struct mob_runtime *r, const uint64_t *refs, size_t count,
                       struct mob_view *ret_views, struct mob_error *err)
 {
     struct mob_object_info info;
+    int rc;
 
     for (size_t i = 0; i < count; i++)  /* while we fetched, one may have been lost */
-        if (look_ready(r, refs[i], &info, err) < 0)
-            return -1;
+        if ((rc = look_ready(r, refs[i], &info, err)) != 0)
+            return rc;
     for (size_t i = 0; i < count; i++) {
         if (fetches != NULL && fetches[i].data != NULL) {
             view_of_stored(r, refs[i], &fetches[i], &ret_views[i]);
@@ -259,21 +268,33 @@ static bool wait_and_tell(struct mob_runtime *r, const uint64_t *refs, size_t co
     return mob_wait_refs(r, refs, count, count, deadline_ns);
 }
 
-/* All refs are cloned by the caller. */
-static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_view *ret_views,
-                     struct mob_error *err)
+/* 1: not all are ready any more. */
+static int get_once(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_view *ret_views,
+                    struct mob_error *err)
 {
     struct mob_object_info info;
     bool stored = false;
+    int rc;
 
     if (!wait_and_tell(r, refs, count, deadline_ns))
         return mob_wait_ended(r, "the value was not ready in time", err);
     for (size_t i = 0; i < count; i++) {
-        if (look_ready(r, refs[i], &info, err) < 0)
-            return -1;
+        if ((rc = look_ready(r, refs[i], &info, err)) != 0)
+            return rc;
         stored |= info.state == MOB_OBJECT_STORED;
     }
     return stored ? get_stored(r, refs, count, deadline_ns, ret_views, err) : make_views(r, refs, count, NULL, ret_views, err);
+}
+
+/* All refs are cloned by the caller. What was lost is waited for again; each time one less attempt of its task is left, or one place. */
+static int get_ready(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t deadline_ns, struct mob_view *ret_views,
+                     struct mob_error *err)
+{
+    int rc;
+
+    while ((rc = get_once(r, refs, count, deadline_ns, ret_views, err)) > 0)
+        ;
+    return rc;
 }
 
 static int get_locked(struct mob_runtime *r, const uint64_t *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views,

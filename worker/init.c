@@ -24,6 +24,7 @@
 
 #define WELCOME_MS 30000
 #define EXPLAIN_SECONDS 30
+#define LINEAGE_BYTES (UINT64_C(1) << 30)
 #define WORKER_LINGER_NS 2000000        /* nested tasks wait in line for the CPU of a lease that idles */
 #define RAYLET_LINK 1                   /* the cores know links by number; we have one */
 
@@ -168,12 +169,23 @@ static int64_t wall_offset_ns(void)
     return (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec - mob_runtime_now();
 }
 
+/* For owner.lineage_bytes. What is kept may be values in the store, which has other things to do. */
+static uint64_t lineage_bytes(const struct mob_runtime *r)
+{
+    const char *said = getenv("MOBULA_LINEAGE_BYTES");
+    uint64_t half = mob_store_client_size(r->store) / 2, bytes = said != NULL ? strtoull(said, NULL, 10) : LINEAGE_BYTES;
+
+    if (said != NULL)
+        return bytes > 0 ? bytes : 1;
+    return half < bytes ? half : bytes;
+}
+
 static void make_cores(struct mob_runtime *r)
 {
     struct mob_owner_config owner = {
         .cluster = r->cluster, .self = r->self, .job = r->job, .executable = r->executable, .raylet = RAYLET_LINK,
         .wall_offset_ns = wall_offset_ns(), .generation = r->generation,
-        .linger_ns = r->worker ? WORKER_LINGER_NS : 0, .warn = warn_user, .arg = r,
+        .lineage_bytes = lineage_bytes(r), .linger_ns = r->worker ? WORKER_LINGER_NS : 0, .warn = warn_user, .arg = r,
     };
     struct mob_executor_config executor = { .cluster = r->cluster, .self = r->self, .raylet = RAYLET_LINK, .page = r->bell.page };
 

@@ -223,6 +223,12 @@ static struct task *claimed_task(const struct lease *l, const Mobula__LeaseOver 
     return started ? mob_list_first(&l->tasks, struct task, link) : NULL;
 }
 
+/* Results that the worker, in vain, may have sealed under names that have no value. */
+static bool may_be_made(const struct mob_owner *o, const struct task *t, uint32_t index)
+{
+    return index >= t->returns || mob_owner_task_pending(o, t, index) != NULL;
+}
+
 /* Results that the worker sealed and we never heard of, which its raylet cannot know: on this node we read the answers ourselves, and of
  * one elsewhere they may have been lost with a link. */
 static void free_made(struct mob_owner *o, const struct lease *l, const struct task *t)
@@ -235,9 +241,11 @@ static void free_made(struct mob_owner *o, const struct lease *l, const struct t
         struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
                                     .task = t->number, .index = i < t->returns ? i : first + i - t->returns };
 
-        mob_wire_put_object(list[i] = &ids[i], &id);
+        if (!may_be_made(o, t, i))
+            continue;
+        mob_wire_put_object(list[m.n_objects] = &ids[i], &id);
+        m.n_objects++;
     }
-    m.n_objects = count;
     m.objects = list;
     m.maker = l->worker.process;
     mob_owner_send(o, (struct mob_address){ l->worker.node, 0 }, MOBULA__ENVELOPE__BODY_FREE, &m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* object.c -- an owned object, from its number to its last count.
  *
- *   PENDING --> INLINE | STORED | ERROR          (STORED --> ERROR: its copy was lost)
+ *   PENDING --> INLINE | STORED | ERROR          (STORED --> PENDING | ERROR: its last copy was lost, or let go; see lineage.c)
  *
  *   PENDING   waits for its task's answer, for the put that writes it, or for another owner's Watched; whoever makes it pins it
  *   ready     until refs (the user's) and pins (ours) are both 0: then the slot's generation rises, and its number is gone for
@@ -18,8 +18,6 @@
 #include <string.h>
 
 #include "worker/core.h"
-
-#define FREE_BATCH 4096u                /* objects in one Free message */
 
 void mob_owner_objects_init(struct mob_owner *o)
 {
@@ -76,7 +74,9 @@ struct object *mob_owner_object_create(struct mob_owner *o, struct task *maker)
     b->pins = maker != NULL;
     b->index = 0;
     b->state = MOB_OBJECT_PENDING;
-    b->borrowed = b->told = b->packed = b->contains = b->streams = false;
+    b->borrowed = b->told = b->packed = b->contains = b->streams = b->rests = false;
+    b->made = maker != NULL;
+    b->lineages = 0;
     b->task = object_number(b);
     b->maker = maker;
     b->group = NULL;
@@ -175,16 +175,29 @@ void mob_owner_fault_drop(struct fault *f)
     free(f);
 }
 
-/* The copies are ours to free if the bytes bear our name; else their owner does it. */
-static void free_stored(struct mob_owner *o, struct object *b)
+bool mob_owner_object_is_own(const struct mob_owner *o, const struct object *b)
 {
     struct mob_object_id own = own_name(o, b);
+
+    return b->state == MOB_OBJECT_STORED && mob_object_id_eq(&b->stored->id, &own);
+}
+
+bool mob_owner_object_streams(const struct mob_owner *o, const struct object *b)
+{
+    const struct object *first = b->index > 0 ? mob_owner_object_at(o, b->task) : b;
+
+    return first != NULL && first->streams;
+}
+
+/* The copies are ours to free if the bytes bear our name; else their owner does it. */
+static void free_stored(struct mob_owner *o, struct object *b, uint32_t before)
+{
     struct stored *s = b->stored;
 
-    if (mob_object_id_eq(&s->id, &own)) {
-        mob_owner_copy_free(o, s->node, &s->id);
+    if (mob_owner_object_is_own(o, b)) {
+        mob_owner_copy_free(o, s->node, &s->id, before);
         for (uint32_t i = 0; i < s->more_count; i++)
-            mob_owner_copy_free(o, s->more[i], &s->id);
+            mob_owner_copy_free(o, s->more[i], &s->id, before);
     }
     free(s->more);
     slab_give(&o->objects.stored, s);
@@ -195,7 +208,7 @@ static void free_value(struct mob_owner *o, struct object *b)
     if (b->state == MOB_OBJECT_INLINE && b->size > sizeof b->small)
         mob_owner_body_give(&o->bodies, (void *)b->data, b->size);
     else if (b->state == MOB_OBJECT_STORED)
-        free_stored(o, b);
+        free_stored(o, b, 0);
     else if (b->state == MOB_OBJECT_ERROR)
         mob_owner_fault_drop(b->fault);
 }
@@ -211,11 +224,17 @@ static void free_names(struct object *first)
 void mob_owner_object_release(struct mob_owner *o, struct object *b)
 {
     struct objects *os = &o->objects;
+    struct task *maker;
 
-    if ((b->refs | b->pins) != 0)
+    if ((b->refs | b->pins) != 0) {
+        if (b->lineages != 0 && b->refs == 0 && b->pins == b->lineages)
+            mob_owner_lineage_rest(o, b);
         return;
-    assert(b->state != MOB_OBJECT_PENDING || b->borrowed);
+    }
+    maker = b->maker != NULL && mob_owner_lineage_counts(o, b) ? b->maker : NULL;
+    assert(b->state != MOB_OBJECT_PENDING || b->borrowed || maker != NULL);
     assert(b->followers == NULL);
+    mob_owner_lineage_unrest(o, b);
     free_value(o, b);
     if (b->borrowed)
         mob_owner_borrow_end(o, b);
@@ -230,11 +249,14 @@ void mob_owner_object_release(struct mob_owner *o, struct object *b)
     else
         free_names(b);
     b->group = NULL;
+    b->maker = NULL;
     os->count--;
     if (++b->generation != 0) {                 /* 0: all numbers of this slot were used; it rests for ever */
         b->next_free = os->free;
         os->free = b;
     }
+    if (maker != NULL)
+        mob_owner_lineage_forget(o, maker);
     if (first != NULL)
         object_unpin(o, first);
 }
@@ -276,7 +298,7 @@ void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const st
 {
     struct stored *s = slab_take(&o->objects.stored);
 
-    *s = (struct stored){ .id = *id, .node = node };
+    *s = (struct stored){ .id = *id, .node = node, .since = o->lineage.losses, .making = o->lineage.losses };
     b->stored = s;
     b->size = size;
     became_ready(o, b, MOB_OBJECT_STORED);
@@ -289,109 +311,40 @@ void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fa
     became_ready(o, b, MOB_OBJECT_ERROR);
 }
 
-void mob_owner_object_lose(struct mob_owner *o, struct object *b, const struct mob_error *why)
+static void free_lost(struct mob_owner *o, struct object *b, uint32_t before)
 {
-    assert(b->state == MOB_OBJECT_STORED);
-    free_stored(o, b);
+    assert(b->state != MOB_OBJECT_PENDING && b->state != MOB_OBJECT_ERROR);
+    mob_owner_lineage_unrest(o, b);
+    if (b->state == MOB_OBJECT_STORED)
+        free_stored(o, b, before);
+    else
+        free_value(o, b);
+    b->size = 0;
+    b->packed = false;
+}
+
+void mob_owner_object_unset(struct mob_owner *o, struct object *b, uint32_t before)
+{
+    free_lost(o, b, before);
+    b->state = MOB_OBJECT_PENDING;
+    b->data = NULL;
+    if (b->contains)
+        mob_owner_contents_end(o, b);
+}
+
+void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why)
+{
+    struct task *maker = b->maker != NULL && mob_owner_lineage_counts(o, b) ? b->maker : NULL;
+
+    free_lost(o, b, 0);
     b->fault = mob_owner_fault(o, why);
     b->state = MOB_OBJECT_ERROR;
-    b->size = 0;
-}
-
-static bool is_known_at(const struct stored *s, uint32_t node)
-{
-    bool known = s->node == node;
-
-    for (uint32_t i = 0; i < s->more_count && !known; i++)
-        known = s->more[i] == node;
-    return known;
-}
-
-void mob_owner_object_copied(struct object *b, uint32_t node)
-{
-    struct stored *s = b->stored;
-
-    if (is_known_at(s, node))
-        return;
-    s->more = mob_realloc(s->more, (s->more_count + 1) * sizeof *s->more);
-    s->more[s->more_count++] = node;
-}
-
-static void copy_came(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
-{
-    struct mob_object_id id = mob_wire_object(said);
-    struct object *b = mob_owner_object_find(o, &id);
-
-    if (b != NULL && b->state == MOB_OBJECT_STORED && mob_object_id_eq(&b->stored->id, &id))
-        mob_owner_object_copied(b, node);
-    else
-        mob_owner_copy_free(o, node, &id);
-}
-
-static void forget_copy(struct stored *s, uint32_t node)
-{
-    for (uint32_t i = 0; i < s->more_count; i++)
-        if (s->more[i] == node)
-            s->more[i--] = s->more[--s->more_count];
-}
-
-static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
-{
-    struct mob_object_id id = mob_wire_object(said);
-    struct object *b = mob_owner_object_find(o, &id);
-    struct stored *s = b != NULL && b->state == MOB_OBJECT_STORED ? b->stored : NULL;
-
-    if (s != NULL)
-        forget_copy(s, node);
-}
-
-/* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard
- * of. */
-static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
-{
-    struct mob_object_id id = mob_wire_object(said);
-    const struct object *b = mob_owner_object_find(o, &id), *end = id.index > 0 ? mob_owner_object_at(o, id.task) : NULL;
-
-    if (b != NULL ? b->state == MOB_OBJECT_PENDING : end != NULL && end->streams && mob_owner_stream_may_come(end, id.index))
-        return;
-    if (b == NULL || b->state != MOB_OBJECT_STORED || !mob_object_id_eq(&b->stored->id, &id) || !is_known_at(b->stored, node))
-        mob_owner_copy_free(o, node, &id);
-}
-
-/* `node` leaves; what it has is at `to`, too. Who has not heard of that copy yet says nothing, and is told again. */
-static void copy_leaves(struct mob_owner *o, uint32_t node, uint32_t to, const Mobula__ObjectId *said)
-{
-    struct mob_object_id id = mob_wire_object(said);
-    struct object *b = mob_owner_object_find(o, &id);
-    struct stored *s = b != NULL && b->state == MOB_OBJECT_STORED ? b->stored : NULL;
-
-    if (s == NULL || !mob_object_id_eq(&s->id, &id) || !is_known_at(s, node)) {
-        node_has(o, node, said);
-        return;
-    }
-    if (to == node || !is_known_at(s, to))
-        return;
-    if (s->node == node) {
-        s->node = to;
-        forget_copy(s, to);
-    } else {
-        forget_copy(s, node);
-    }
-    mob_owner_copy_free(o, node, &id);
-}
-
-void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copies *m)
-{
-    for (size_t i = 0; i < m->n_added; i++)
-        copy_came(o, node, m->added[i]);
-    for (size_t i = 0; i < m->n_gone; i++)
-        copy_went(o, node, m->gone[i]);
-    for (size_t i = 0; i < m->n_last; i++)
-        copy_came(o, node, m->last[i]);
-    for (size_t i = 0; i < m->n_have; i++)
-        node_has(o, node, m->have[i]);
-    for (size_t i = 0; i < m->n_leaving; i++)
-        copy_leaves(o, node, m->to, m->leaving[i]);
+    if (b->index > 0)
+        b->maker = NULL;
+    if (b->contains)
+        mob_owner_contents_end(o, b);
+    if (maker != NULL)
+        mob_owner_lineage_forget(o, maker);
 }
 
 static void tell(struct mob_owner *o, struct object *b)
@@ -438,71 +391,26 @@ void mob_owner_objects_tell(struct mob_owner *o)
     os->telling = false;
 }
 
-void mob_owner_object_wanted(struct mob_owner *o, struct object *b)
+bool mob_owner_object_wanted(struct mob_owner *o, struct object *b)
 {
     if (b->streams)
         mob_owner_stream_want_end(o, b);
     mob_owner_borrow_want(o, b);
+    mob_owner_lineage_want(o, b);
+    return b->state == MOB_OBJECT_PENDING;
 }
 
-void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker)
+bool mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker)
 {
-    struct follower *f = slab_take(&o->objects.followers);
+    struct follower *f;
 
     assert(b->state == MOB_OBJECT_PENDING);
-    mob_owner_object_wanted(o, b);
+    if (!mob_owner_object_wanted(o, b))
+        return false;
+    f = slab_take(&o->objects.followers);
     *f = (struct follower){ .next = b->followers, .task = task, .asker = asker };
     b->followers = f;
-}
-
-/* -- freeing copies ------------------------------------------------------------------------------------------------------- */
-
-void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_object_id *id)
-{
-    struct objects *os = &o->objects;
-
-    if (o->lost)
-        return;
-    if (os->copy_count == os->copy_room)
-        os->copies = mob_realloc(os->copies, (os->copy_room = 2 * os->copy_room + 64) * sizeof *os->copies);
-    os->copies[os->copy_count++] = (struct free_copy){ node, *id };
-}
-
-static int by_node(const void *a, const void *b)
-{
-    uint32_t x = ((const struct free_copy *)a)->node, y = ((const struct free_copy *)b)->node;
-
-    return (x > y) - (x < y);
-}
-
-static void send_free(struct mob_owner *o, const struct free_copy *copies, size_t n)
-{
-    Mobula__Free m = MOBULA__FREE__INIT;
-    Mobula__ObjectId *ids = mob_alloc(n * sizeof *ids), **list = mob_alloc(n * sizeof *list);
-
-    for (size_t i = 0; i < n; i++) {
-        mob_wire_put_object(list[i] = &ids[i], &copies[i].id);
-    }
-    m.n_objects = n;
-    m.objects = list;
-    mob_owner_send(o, (struct mob_address){ copies->node, 0 }, MOBULA__ENVELOPE__BODY_FREE, &m);
-    free(ids);
-    free(list);
-}
-
-void mob_owner_objects_flush(struct mob_owner *o)
-{
-    struct objects *os = &o->objects;
-
-    if (os->copy_count == 0)
-        return;
-    qsort(os->copies, os->copy_count, sizeof *os->copies, by_node);
-    for (size_t i = 0, n; i < os->copy_count; i += n) {
-        for (n = 1; i + n < os->copy_count && n < FREE_BATCH && os->copies[i + n].node == os->copies[i].node;)
-            n++;
-        send_free(o, &os->copies[i], n);
-    }
-    os->copy_count = 0;
+    return true;
 }
 
 /* -- the end, and the check ----------------------------------------------------------------------------------------------- */
@@ -543,8 +451,9 @@ void mob_owner_objects_check(const struct mob_owner *o)
         if ((b->refs | b->pins) == 0)
             continue;
         alive++;
-        assert(b->state == MOB_OBJECT_PENDING || b->maker == NULL);
-        assert(b->state != MOB_OBJECT_PENDING || b->pins > 0 || b->borrowed);
+        assert(b->state == MOB_OBJECT_PENDING || b->maker == NULL || b->maker->state == TASK_KEPT || b->pins > 0);
+        assert(b->state != MOB_OBJECT_PENDING || b->pins > 0 || b->borrowed || (b->maker != NULL && b->maker->state == TASK_KEPT));
+        assert(b->lineages <= b->pins && (!b->rests || (b->lineages > 0 && b->state != MOB_OBJECT_PENDING)));
         assert(b->state == MOB_OBJECT_PENDING || b->followers == NULL || b->told);
         if (b->streams)
             mob_owner_stream_check(o, b);

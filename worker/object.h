@@ -26,6 +26,8 @@ struct stored {
     uint32_t node;
     uint32_t more_count;
     uint32_t *more;                     /* nodes that fetched copies */
+    uint32_t since;                     /* losses that there had been when it came to these places: see lineage.c */
+    uint32_t making;                    /* its owner's word for the same, if the value is another owner's */
 };
 
 /* Who is told when the object is ready: a task of ours that takes it, or another process that sent Watch. */
@@ -45,7 +47,8 @@ struct group {
 struct object {
     uint32_t generation, slot;          /* its number, as a ref and on the wire */
     uint32_t refs;                      /* the user's */
-    uint32_t pins;                      /* ours: its task, tasks that take it, puts, Watches, the first's siblings or items */
+    uint32_t pins;                      /* ours: its task, tasks that take it, puts, Watches, the first's siblings or items, and: */
+    uint32_t lineages;                  /* tasks that are KEPT and took it: see lineage.c */
     uint32_t index;                     /* return of its task */
     uint8_t state;                      /* enum mob_object_state */
     bool borrowed;                      /* stands for another owner's object: see borrow.c */
@@ -53,8 +56,10 @@ struct object {
     bool packed;                        /* INLINE: the bytes carry references (common/packed.h) */
     bool contains;                      /* keeps other objects alive: see contents.c */
     bool streams;                       /* the end of a stream: see stream.c */
+    bool made;                          /* by a task of ours; else put, or another owner's */
+    bool rests;                         /* nobody has it but tasks that are KEPT, and its value is counted as theirs */
     uint64_t task;                      /* number of its task: of its own number, if it is the first return */
-    struct task *maker;                 /* that task, while it is pending; NULL: a put, or another owner's object */
+    struct task *maker;                 /* that task, while it is pending, or can make it again; NULL: a put, another owner's ... */
     union {
         struct group *group;
         struct stream *stream;          /* if it `streams` */
@@ -74,7 +79,7 @@ struct object {
 #define OBJECT_CHUNK 1024u
 
 struct free_copy {
-    uint32_t node;
+    uint32_t node, before;
     struct mob_object_id id;
 };
 
@@ -120,6 +125,12 @@ static inline uint64_t object_number(const struct object *b)
     return (uint64_t)b->generation << 32 | b->slot;
 }
 
+/* Is it its task that b waits for, and not another owner, whose object it stands for? */
+static inline bool object_is_unmade(const struct object *b)
+{
+    return b->state == MOB_OBJECT_PENDING && b->maker != NULL && !b->borrowed;
+}
+
 /* Free it if nobody has it any more. */
 void mob_owner_object_release(struct mob_owner *o, struct object *b);
 static inline void object_unpin(struct mob_owner *o, struct object *b)
@@ -134,8 +145,18 @@ int mob_owner_object_set_inline(struct mob_owner *o, struct object *b, const voi
 void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const struct mob_object_id *id, uint32_t node,
                                  uint64_t size);
 void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fault *fault);
-/* A stored one whose copy is gone becomes an error; the others are freed. */
-void mob_owner_object_lose(struct mob_owner *o, struct object *b, const struct mob_error *why);
+/* Is b STORED under its own name? */
+bool mob_owner_object_is_own(const struct mob_owner *o, const struct object *b);
+/* Is it of a stream: an item, or the end? */
+bool mob_owner_object_streams(const struct mob_owner *o, const struct object *b);
+/* A stored one is PENDING again, or an error; what is left of its copies is freed, of those of its own name what attempts before `before`
+ * made (0: all). */
+void mob_owner_object_unset(struct mob_owner *o, struct object *b, uint32_t before);
+void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why);
+/* It is not at its first `count` places, but has others. */
+void mob_owner_object_forget_places(struct mob_owner *o, struct object *b, size_t count, uint32_t before);
+/* STORED: is a copy of it known at this node? */
+bool mob_owner_object_is_at(const struct object *b, uint32_t node);
 /* A node has a copy, too. */
 void mob_owner_object_copied(struct object *b, uint32_t node);
 /* A node says what copies of our objects it has, or has no more. Those of objects that are gone are freed. */
@@ -143,12 +164,13 @@ void mob_owner_on_copies(struct mob_owner *o, uint32_t node, const Mobula__Copie
 /* Tell whoever waits for the objects that became ready since. No-op inside itself. */
 void mob_owner_objects_tell(struct mob_owner *o);
 
-/* Somebody waits for b, which is pending. */
-void mob_owner_object_wanted(struct mob_owner *o, struct object *b);
-void mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker);
+/* Somebody waits for b, which is pending. False: it is no more, as it cannot be made again. */
+bool mob_owner_object_wanted(struct mob_owner *o, struct object *b);
+bool mob_owner_object_follow(struct mob_owner *o, struct object *b, struct task *task, struct mob_address asker);
 /* Say Free to the nodes with copies of what was freed. */
 void mob_owner_objects_flush(struct mob_owner *o);
-void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_object_id *id);
+/* `before`: 0, or only what attempts before this one made. */
+void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_object_id *id, uint32_t before);
 
 /* contents.c: b ends, and what it kept alive may end with it. */
 void mob_owner_contents_end(struct mob_owner *o, struct object *b);

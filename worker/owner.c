@@ -3,8 +3,8 @@
  *
  * The journey of a task through the files: task.c (submit; waits for arguments) -> body.c (its bytes) -> shape.c (backlog,
  * Want) -> push.c (which lease) -> local.c or remote.c (ring or batch) ... answer.c (values) -> object.c (who waits is told;
- * last count). lease.c has the leases' life, backoff.c the pauses of tasks, watch.c other owners, event.c what
- * the head records, kind.c names and durations.
+ * last count). lease.c has the leases' life, backoff.c the pauses of tasks, lineage.c what is made again, watch.c other owners, event.c
+ * what the head records, kind.c names and durations.
  */
 #include "worker/owner.h"
 
@@ -31,6 +31,7 @@ struct mob_owner *mob_owner_create(struct mob_world *w, const struct mob_owner_c
     o->leases.check_ns = INT64_MAX;
     mob_owner_holds_init(o);
     mob_owner_borrows_init(o);
+    mob_owner_lineage_init(o);
     mob_list_init(&o->channels.all);
     mob_list_init(&o->channels.pushed);
     o->events.due_ns = INT64_MAX;
@@ -43,13 +44,14 @@ static void free_pending(struct mob_owner *o)
 {
     for (uint32_t i = 0; i < o->objects.slots; i++) {
         struct object *b = mob_owner_object_of_slot(o, i);
-        struct task *t = b->state == MOB_OBJECT_PENDING && b->pins > 0 && b->index == 0 ? b->maker : NULL;
+        struct task *t = (b->refs | b->pins) != 0 ? b->maker : NULL;
 
         if (t == NULL)
             continue;
-        mob_owner_task_history_free(t);
+        mob_owner_task_history_free(t);         /* another return may have it, too */
         if (t->body != t->small)
             mob_owner_body_give(&o->bodies, t->body, t->body_size);
+        t->body = t->small;
     }
 }
 
@@ -193,6 +195,7 @@ int mob_owner_drop(struct mob_owner *o, uint64_t ref, struct mob_error *err)
 static void look_at_stored(const struct stored *s, struct mob_object_info *ret)
 {
     ret->node = s->node;
+    ret->since = s->since;
     while (ret->copy_count < MOB_COPIES_SAID && ret->copy_count < s->more_count) {
         ret->copies[ret->copy_count] = s->more[ret->copy_count];
         ret->copy_count++;
@@ -237,14 +240,6 @@ int mob_owner_name(struct mob_owner *o, uint64_t ref, struct mob_object_id *ret,
     return 0;
 }
 
-void mob_owner_lost(struct mob_owner *o, uint64_t ref, const struct mob_error *why)
-{
-    struct object *b = mob_owner_object_at(o, ref);
-
-    if (b != NULL && b->state == MOB_OBJECT_STORED)
-        mob_owner_object_lose(o, b, why);
-}
-
 void mob_owner_copied(struct mob_owner *o, uint64_t ref, uint32_t node)
 {
     struct object *b = mob_owner_object_at(o, ref);
@@ -257,9 +252,8 @@ bool mob_owner_wait(struct mob_owner *o, uint64_t ref, struct mob_waiter *w)
 {
     struct object *b = mob_owner_object_ref(o, ref, NULL);
 
-    if (b == NULL || b->state != MOB_OBJECT_PENDING)
+    if (b == NULL || b->state != MOB_OBJECT_PENDING || !mob_owner_object_wanted(o, b))
         return false;
-    mob_owner_object_wanted(o, b);
     mob_list_append(&b->waiters, &w->link);
     return true;
 }
@@ -369,6 +363,7 @@ void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
     mob_copy(o->lost_why.node, sizeof o->lost_why.node, why->node);
     o->lost = true;
     o->now_ns = o->world->now_ns(o->world);
+    mob_owner_lineage_fail(o, &o->lost_why);
     mob_owner_leases_fail(o, &o->lost_why);
     for (uint32_t i = 0; i < o->shapes.count; i++)
         mob_owner_shape_fail(o, o->shapes.of[i], &o->lost_why);
@@ -392,6 +387,8 @@ int64_t mob_owner_flush(struct mob_owner *o)
     if (o->lost)
         return INT64_MAX;
     o->now_ns = o->world->now_ns(o->world);
+    mob_owner_objects_flush(o);                 /* Free, before what is made again is pushed */
+    mob_owner_lineage_trim(o);
     mob_owner_leases_check_stalled(o);
     next[6] = mob_owner_backoffs_flush(o);
     mob_owner_shapes_flush(o);
@@ -416,8 +413,9 @@ struct mob_owner_counts mob_owner_counts(const struct mob_owner *o)
     return (struct mob_owner_counts){
         .waiting = o->tasks.in_state[TASK_WAITING], .queued = o->tasks.in_state[TASK_QUEUED],
         .staging = o->tasks.in_state[TASK_STAGING], .pushed = o->tasks.in_state[TASK_PUSHED],
-        .resting = o->tasks.in_state[TASK_RESTING], .done = o->tasks.in_state[TASK_DONE],
+        .resting = o->tasks.in_state[TASK_RESTING], .done = o->tasks.in_state[TASK_DONE] + o->tasks.in_state[TASK_KEPT],
         .objects = o->objects.count, .leases = o->leases.by_number.count, .held = o->holds.count,
+        .kept = o->lineage.count, .kept_bytes = o->lineage.bytes, .evicted = o->lineage.evicted, .again = o->lineage.again_count,
     };
 }
 
@@ -438,4 +436,5 @@ void mob_owner_check(const struct mob_owner *o)
     mob_owner_holds_check(o);
     mob_owner_stages_check(o);
     mob_owner_borrows_check(o);
+    mob_owner_lineage_check(o);
 }

@@ -26,6 +26,7 @@ struct mob_owner_config {
     uint64_t raylet;                    /* the link to the own raylet */
     int64_t wall_offset_ns;             /* CLOCK_REALTIME - CLOCK_BOOTTIME here: task events carry wall times */
     uint32_t generation;                /* of the first refs: an earlier owner's of this process are all below; 0: 1 */
+    uint64_t lineage_bytes;             /* keep so much of finished tasks for their results' sake (lineage.c); 0: 1 GiB, 1: nothing */
     int64_t linger_ns;                  /* keep a lease without tasks so long; 0: 100 ms. Inside tasks short: others wait for its CPU */
     void (*warn)(void *arg, const char *text);          /* to tell the user: a shape that fits no node, ... */
     void *arg;
@@ -133,15 +134,18 @@ struct mob_object_info {
     const void *data;                   /* INLINE: lives as long as the ref */
     struct mob_packed packed;           /* INLINE: the references that it carries */
     uint64_t size;                      /* of the value; STORED: with what it carries */
-    uint32_t node;                      /* STORED: holds it */
+    uint32_t node, since;               /* STORED: holds it; for mob_owner_lost() */
     uint32_t copies[MOB_COPIES_SAID];   /* STORED: some of those that hold copies */
     uint32_t copy_count;
     const struct mob_error *error;      /* ERROR */
     const struct deaths *deaths;        /* ERROR: that it is of; or NULL */
 };
 int mob_owner_look(struct mob_owner *o, uint64_t ref, struct mob_object_info *ret, struct mob_error *err);
-/* A copy of a stored object was found lost (its node died, its store has it no more): the object becomes this error. */
-void mob_owner_lost(struct mob_owner *o, uint64_t ref, const struct mob_error *why);
+/* A stored object could not be had where look() said that it is, `since`. True: look again, and wait: there are other copies, or it is made
+ * again (lineage.c), or its owner is asked what became of it. False: it cannot; if the object is an error now, that says why. */
+bool mob_owner_lost(struct mob_owner *o, uint64_t ref, uint32_t since, const struct mob_error *why);
+/* Does an error of a fetch say that the object is lost, or that it may be? */
+bool mob_owner_is_loss(const struct mob_error *why);
 /* This node fetched a copy: Free goes there, too. */
 void mob_owner_copied(struct mob_owner *o, uint64_t ref, uint32_t node);
 
@@ -182,7 +186,11 @@ void mob_owner_hurry(struct mob_owner *o);
 
 /* Is an answer to be expected within `ns` (a task under way whose kind has taken less so far)? For spinning. */
 bool mob_owner_soon(const struct mob_owner *o, int64_t ns);
-struct mob_owner_counts { uint64_t waiting, queued, staging, pushed, resting, objects, leases, done, held; };    /* held: by others */
+struct mob_owner_counts {
+    uint64_t waiting, queued, staging, pushed, resting, objects, leases, done;
+    uint64_t held;                      /* objects, by other processes */
+    uint64_t kept, kept_bytes, evicted, again;  /* lineage.c: tasks, what they cost, those that had to go, runs of them; of all: so far */
+};
 struct mob_owner_counts mob_owner_counts(const struct mob_owner *o);
 /* Its end would cost others something: they hold objects of ours, tasks of ours are not over, or workers are lent to us (who are ended
  * with us). For the page's `held`. */

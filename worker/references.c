@@ -57,7 +57,7 @@ static size_t walk(const struct mob_owner *o, struct tallies *ts, const struct o
 
         if (b->refs + b->pins == 0)
             continue;                   /* a free slot */
-        if (b->state == MOB_OBJECT_PENDING && b->maker != NULL && b->index == 0)
+        if (b->state == MOB_OBJECT_PENDING && b->maker != NULL && b->maker->state != TASK_KEPT && b->index == 0)
             mob_owner_body_tally(o, b->maker, note_task, ts);
         else if (b->state == MOB_OBJECT_STORED && !b->borrowed)
             ret[count++] = b;

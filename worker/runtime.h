@@ -80,6 +80,7 @@ struct mob_runtime {
     int64_t due_ns;                     /* when the owner core, or a full socket, wants to be flushed again */
     uint32_t depth;                     /* of what is submitted now */
     uint32_t run;                       /* mob_run's number of the task that submits it; 0: none runs */
+    uint32_t attempt;                   /* of the task that runs, or did last */
     bool running;                       /* a worker's: inside a task */
     bool cancelled;                     /* ... which is cancelled */
     struct mob_link store_calls, fetches, queries;      /* asked, not answered */

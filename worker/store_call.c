@@ -37,6 +37,7 @@ static void send_create(struct mob_runtime *r, const struct mob_room *room, uint
     create.object = &object;
     create.size = room->size;
     create.behind = behind;
+    create.attempt = r->attempt;
     mob_envelope_init(&out, r->self, mob_runtime_raylet(r), MOBULA__ENVELOPE__BODY_CREATE);
     out.e.create = &create;
     mob_runtime_send(r, &out.e);

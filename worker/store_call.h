@@ -34,7 +34,7 @@ struct mob_fetch {
     struct mob_link link;               /* in r->fetches while the raylet is asked */
     struct mob_object_id id;
     uint64_t size;
-    uint32_t node;                      /* holds it */
+    uint32_t node, since;               /* holds it; of the owner core, for get */
     uint32_t copies[MOB_COPIES_SAID];   /* hold copies */
     uint32_t copy_count;
     bool get;                           /* somebody waits for the bytes: before arguments of tasks */

@@ -88,6 +88,7 @@ static struct object *item_create(struct mob_owner *o, struct object *end, uint3
 
     b->index = index;
     b->task = end->task;
+    b->made = true;
     end->pins++;                        /* it has our name */
     mob_map_set(&end->stream->items, index, b);
     return b;

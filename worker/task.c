@@ -6,6 +6,9 @@
  *      |           ^---- RESTING <---'        ^
  *      '-----------'--------'-----------------'    an argument failed, cancelled, infeasible, the raylet is gone
  *
+ *      from QUEUED, STAGING, PUSHED: --> WAITING  an argument is pending again, as its value was lost
+ *      PUSHED --> KEPT --> WAITING | DONE         it left something in a store: see lineage.c
+ *
  *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes
  *             them always ends.
  *   QUEUED    in its shape's backlog, until a lease has room (lease.c). For ever, as long as the shape may become placeable.
@@ -13,10 +16,11 @@
  *             there any more
  *   PUSHED    with a lease, until its answer, a take-back, or the death of its worker; then QUEUED again while it has retries
  *   RESTING   after an attempt that must not be repeated at once, until its pause is over (backoff.c); then QUEUED
+ *   KEPT      its returns are set, and it can make some of them again (lineage.c)
  *   DONE      its returns are set; the memory is free when no pending argument knows the task any more
  *
- * The task owns its body, pins its arguments until DONE (an attempt may be repeated), and pins its returns: dropping them stops
- * nothing. One byte of state and a table of moves instead of a struct mob_machine: a million of these wait in a queue.
+ * The task owns its body, pins its arguments until DONE or KEPT (an attempt may be repeated), and until then pins its returns: dropping
+ * them stops nothing. One byte of state and a table of moves instead of a struct mob_machine: a million of these wait in a queue.
  */
 #include "worker/task.h"
 
@@ -28,11 +32,12 @@
 #include "worker/core.h"
 
 static const uint32_t moves[TASK_STATES] = {
-    [TASK_WAITING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
-    [TASK_QUEUED] = MOB_TO(TASK_STAGING) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
-    [TASK_STAGING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_DONE),
-    [TASK_PUSHED] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_RESTING) | MOB_TO(TASK_DONE),
-    [TASK_RESTING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_DONE),
+    [TASK_WAITING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
+    [TASK_QUEUED] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_STAGING) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
+    [TASK_STAGING] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_QUEUED) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
+    [TASK_PUSHED] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_QUEUED) | MOB_TO(TASK_RESTING) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
+    [TASK_RESTING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
+    [TASK_KEPT] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_DONE),
     [TASK_DONE] = 0,
 };
 
@@ -50,6 +55,13 @@ struct object *mob_owner_task_return(const struct mob_owner *o, const struct tas
 
     assert(first != NULL && index < t->returns);
     return index == 0 ? first : mob_owner_object_of_slot(o, first->group->slots[index]);
+}
+
+struct object *mob_owner_task_pending(const struct mob_owner *o, const struct task *t, uint32_t index)
+{
+    struct object *b = mob_owner_task_return(o, t, index);
+
+    return b != NULL && b->maker == t && object_is_unmade(b) ? b : NULL;
 }
 
 bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t)
@@ -159,6 +171,17 @@ static void say(struct mob_error *e, const char *format, ...)
     va_end(args);
 }
 
+/* All that it is to set. */
+static void set_faults(struct mob_owner *o, const struct task *t, struct fault *f)
+{
+    for (uint32_t i = 0; i < t->returns; i++) {
+        struct object *b = mob_owner_task_pending(o, t, i);
+
+        if (b != NULL)
+            mob_owner_object_set_fault(o, b, f);
+    }
+}
+
 /* The error of an argument, said once more with whose argument it was. */
 static void fail_by_argument(struct mob_owner *o, struct task *t, const struct object *arg)
 {
@@ -173,21 +196,43 @@ static void fail_by_argument(struct mob_owner *o, struct task *t, const struct o
         f = mob_owner_fault_of(o, &e, f->deaths);
         f->chained = true;
     }
-    for (uint32_t i = 0; i < t->returns; i++)
-        mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
+    set_faults(o, t, f);
     if (t->told != EVENT_UNTOLD)
         mob_owner_event_failed(o, MOB_EVENT_ENDED, t, &f->error, NULL, 0);
     mob_owner_fault_drop(f);
     mob_owner_task_end(o, t);
 }
 
+/* One wait less. True: it is over, and perhaps free. */
+static bool waited(struct mob_owner *o, struct task *t)
+{
+    assert(t->waiting > 0);
+    t->waiting--;
+    if (t->state == TASK_DONE && t->waiting == 0)
+        slab_give(&o->tasks.slab, t);
+    return t->state == TASK_DONE || t->state == TASK_KEPT;
+}
+
+/* One that is followed may fail at once, and others with it, this one included: so it waits for us, too. */
 bool mob_owner_task_lost_argument(struct mob_owner *o, struct task *t)
 {
-    const struct object *failed = t->refs > 0 ? mob_owner_body_failed(o, t) : NULL;
+    const struct object *b;
 
-    if (failed != NULL)
-        fail_by_argument(o, t, failed);
-    return failed != NULL;
+    while ((b = t->refs > 0 ? mob_owner_body_unready(o, t) : NULL) != NULL) {
+        if (b->state == MOB_OBJECT_ERROR) {
+            fail_by_argument(o, t, b);
+            return true;
+        }
+        if (t->state != TASK_WAITING) {
+            mob_owner_stage_end(o, t);
+            task_goto(o, t, TASK_WAITING);
+        }
+        t->waiting++;
+        mob_owner_body_follow(o, t);
+        if (waited(o, t) || t->waiting > 0)
+            return true;
+    }
+    return false;
 }
 
 static void arguments_are_ready(struct mob_owner *o, struct task *t)
@@ -198,6 +243,7 @@ static void arguments_are_ready(struct mob_owner *o, struct task *t)
 
 int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *ret_refs, struct mob_error *err)
 {
+    uint32_t pending = 0;
     size_t body_size;
     struct task *t;
 
@@ -210,8 +256,8 @@ int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *
         mob_owner_stream_create(o, mob_owner_object_at(o, ret_refs[0]), s->unread_max);
     t->shape->depth = s->depth;
     if (s->arg_count > 0)
-        mob_owner_body_fill(o, t, s);
-    mob_owner_event_submitted(o, t);
+        pending = mob_owner_body_fill(o, t, s);
+    mob_owner_event_submitted(o, t, pending);
     if (!mob_owner_task_lost_argument(o, t) && t->waiting == 0)
         arguments_are_ready(o, t);
     return 0;
@@ -219,11 +265,9 @@ int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *
 
 void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object *arg)
 {
-    assert(t->waiting > 0 && (t->state == TASK_WAITING || t->state == TASK_DONE));
-    t->waiting--;
-    if (t->state == TASK_DONE) {
-        if (t->waiting == 0)
-            slab_give(&o->tasks.slab, t);
+    assert(t->state == TASK_WAITING || t->state == TASK_KEPT || t->state == TASK_DONE);
+    if (waited(o, t)) {
+        return;
     } else if (arg->state == MOB_OBJECT_ERROR) {
         fail_by_argument(o, t, arg);
     } else if (t->waiting == 0 && !mob_owner_task_lost_argument(o, t)) {
@@ -250,6 +294,7 @@ void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
     task_goto(o, t, TASK_PUSHED);
     t->lease = l;
     t->pushed_ns = o->now_ns;
+    t->pushed_losses = o->lineage.losses;
     if (t->streams)
         mob_owner_stream_pushed(o, t);
 }
@@ -260,8 +305,7 @@ static void fail(struct mob_owner *o, struct task *t, const struct mob_error *wh
 
     if (why->code != MOB_ERR_CANCELLED || t->told != EVENT_UNTOLD)
         mob_owner_event_failed(o, MOB_EVENT_ENDED, t, why, deaths, started_ns);
-    for (uint32_t i = 0; i < t->returns; i++)
-        mob_owner_object_set_fault(o, mob_owner_task_return(o, t, i), f);
+    set_faults(o, t, f);
     mob_owner_fault_drop(f);
     mob_owner_task_end(o, t);
 }
@@ -302,6 +346,21 @@ void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
     mob_owner_shape_add_front(o, t);
 }
 
+void mob_owner_task_unfed(struct mob_owner *o, struct task *t)
+{
+    t->attempt++;
+    if (t->cancelled) {
+        mob_owner_task_unpushed(o, t);
+        return;
+    }
+    t->lease = NULL;
+    mob_owner_stage_end(o, t);
+    if (mob_owner_task_lost_argument(o, t))
+        return;
+    task_goto(o, t, TASK_QUEUED);
+    mob_owner_shape_add_front(o, t);
+}
+
 /* Remember whom it killed. True when these are three different workers: then it is the task, not the machine. */
 static bool is_poison(struct task *t, struct mob_address worker)
 {
@@ -336,6 +395,7 @@ void mob_owner_task_history_free(struct task *t)
     if (t->history != NULL)
         mob_owner_deaths_drop(t->history->deaths);
     free(t->history);
+    t->history = NULL;
 }
 
 /* It is tried again, now or after a pause. */
@@ -396,27 +456,68 @@ void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------- */
 
-void mob_owner_task_end(struct mob_owner *o, struct task *t)
+static void give_body(struct mob_owner *o, struct task *t)
 {
-    task_goto(o, t, TASK_DONE);
-    if (t->streams)
-        mob_owner_stream_end(o, t, mob_owner_task_return(o, t, 0));
+    if (t->body != t->small)
+        mob_owner_body_give(&o->bodies, t->body, t->body_size);
+    if (t->waiting == 0)
+        slab_give(&o->tasks.slab, t);
+}
+
+/* What it can make again stays its own. */
+static void let_returns_go(struct mob_owner *o, const struct task *t)
+{
     for (uint32_t i = t->returns; i-- > 0;) {   /* the first last: it has the names of the others */
         struct object *b = mob_owner_task_return(o, t, i);
 
-        b->maker = NULL;
+        if (b == NULL || b->maker != t)
+            continue;
+        if (t->state != TASK_KEPT || (i > 0 && !mob_owner_object_is_own(o, b)))
+            b->maker = NULL;
         object_unpin(o, b);
     }
-    if (t->refs > 0 || t->carries)
-        mob_owner_body_unpin(o, t);
-    if (t->body != t->small)
-        mob_owner_body_give(&o->bodies, t->body, t->body_size);
+}
+
+void mob_owner_task_end(struct mob_owner *o, struct task *t)
+{
+    bool kept = mob_owner_lineage_is_due(o, t);
+
+    if (t->streams)
+        mob_owner_stream_end(o, t, mob_owner_task_return(o, t, 0));
     mob_owner_task_history_free(t);
     mob_owner_stage_end(o, t);
     t->lease = NULL;
-    if (t->waiting == 0)
-        slab_give(&o->tasks.slab, t);
+    task_goto(o, t, kept ? TASK_KEPT : TASK_DONE);
+    if (kept)
+        mob_owner_lineage_keep(o, t);
+    let_returns_go(o, t);
+    if (kept) {
+        mob_owner_lineage_settle(o, t);
+    } else {
+        if (t->refs > 0 || t->carries)
+            mob_owner_body_unpin(o, t);
+        give_body(o, t);
+    }
     mob_owner_objects_tell(o);
+}
+
+void mob_owner_task_again(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_WAITING);
+    t->expected_ns = 0;
+    t->waiting++;                       /* for task_looked() */
+}
+
+void mob_owner_task_looked(struct mob_owner *o, struct task *t)
+{
+    if (!waited(o, t) && !mob_owner_task_lost_argument(o, t) && t->waiting == 0)
+        arguments_are_ready(o, t);
+}
+
+void mob_owner_task_unkept(struct mob_owner *o, struct task *t)
+{
+    task_goto(o, t, TASK_DONE);
+    give_body(o, t);
 }
 
 /* -- cancel ------------------------------------------------------------------------------------------------------------------ */
@@ -424,8 +525,8 @@ void mob_owner_task_end(struct mob_owner *o, struct task *t)
 /* PUSHED: taken back if it has not started, else it ends by its worker's answer or death. */
 static void cancel(struct mob_owner *o, struct task *t, int how)
 {
+    t->cancelled = true;
     if (t->state == TASK_PUSHED) {
-        t->cancelled = true;
         if (t->streams)
             mob_owner_stream_stop(o, t);
         mob_owner_lease_cancel(o, t, how);
@@ -446,17 +547,17 @@ int mob_owner_cancel(struct mob_owner *o, uint64_t ref, int how, struct mob_erro
 
     if (b == NULL)
         return -1;
-    if (b->state == MOB_OBJECT_PENDING && b->maker != NULL)
+    if (object_is_unmade(b) && b->maker->state != TASK_KEPT)    /* that is over, though its value was lost */
         cancel(o, b->maker, how);
     return 0;
 }
 
-/* The task that pends in a slot and was called by that run. */
+/* The task whose first return this slot is, if it is under way and was called by that run. */
 static struct task *called_by(const struct mob_owner *o, uint32_t slot, uint32_t run)
 {
     const struct object *b = mob_owner_object_of_slot(o, slot);
 
-    return b->refs + b->pins > 0 && b->state == MOB_OBJECT_PENDING && b->index == 0 && b->maker != NULL && b->maker->run == run
+    return b->refs + b->pins > 0 && b->index == 0 && b->maker != NULL && b->maker->state != TASK_KEPT && b->maker->run == run
         ? b->maker : NULL;
 }
 

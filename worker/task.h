@@ -15,7 +15,7 @@ struct kind;
 struct lease;
 struct shape;
 
-enum task_state { TASK_WAITING, TASK_QUEUED, TASK_STAGING, TASK_PUSHED, TASK_RESTING, TASK_DONE, TASK_STATES };
+enum task_state { TASK_WAITING, TASK_QUEUED, TASK_STAGING, TASK_PUSHED, TASK_RESTING, TASK_KEPT, TASK_DONE, TASK_STATES };
 
 #define TASK_KILLS_TOLD 3u
 /* What came of earlier attempts of a task. */
@@ -32,7 +32,8 @@ struct history {
 };
 
 struct task {
-    struct mob_link link;               /* QUEUED: in its shape's queue; STAGING: in its staging; PUSHED: in its lease's tasks */
+    struct mob_link link;               /* QUEUED: in its shape's queue; STAGING: in its staging; PUSHED: in its lease's tasks;
+                                           KEPT: see lineage.c */
     uint64_t number;                    /* of its first return */
     struct kind *kind;
     struct shape *shape;
@@ -44,17 +45,21 @@ struct task {
     uint32_t body_size;
     uint32_t args, refs;                /* arguments; those of them that are references, each pinned */
     uint32_t waiting;                   /* references that are not ready: each has us as a follower */
-    uint32_t expected_ns;               /* PUSHED: counted in the lease's load */
+    union {
+        uint32_t expected_ns;           /* PUSHED: counted in the lease's load */
+        uint32_t stored;                /* KEPT: returns that lie in stores, or did */
+    };
     int32_t retries;                    /* left; -1: no end */
     uint32_t run;                       /* of the task that called it, in this process; 0: none did */
+    uint32_t pushed_losses;             /* lineage.losses when it was PUSHED: what it was told is of before that */
     uint16_t attempt, returns;
     uint16_t retry;                     /* of the owner's rules for it: backoff.c */
     uint8_t state;                      /* enum task_state */
-    bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED */
+    bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED; KEPT: that was its last */
     uint8_t told;                       /* enum event_told */
-    bool staged;                        /* there is a struct stage of it: see stage.c */
     bool carries : 1;                   /* some arguments carry references */
     bool has_stored : 1;                /* QUEUED: some arguments are in the store: see near.c */
+    bool staged : 1;                    /* there is a struct stage of it: see stage.c */
     bool streams : 1;                   /* it yields items: see stream.c */
     bool once : 1;                      /* it is never tried again, whatever ended it */
     uint8_t small[64];
@@ -71,7 +76,8 @@ struct tasks {
 
 /* An argument became ready. */
 void mob_owner_task_arg_ready(struct mob_owner *o, struct task *t, struct object *arg);
-/* Is an argument an error, perhaps since its stored value was lost? Then the task has failed by it. */
+/* Is an argument an error? Then the task has failed by it. Or is it pending, since its stored value was lost? Then it is WAITING for it. It
+ * is WAITING, or in no queue. */
 bool mob_owner_task_lost_argument(struct mob_owner *o, struct task *t);
 /* QUEUED and in no queue: its arguments are brought to a node; or it is QUEUED again, in front. */
 void mob_owner_task_staging(struct mob_owner *o, struct task *t);
@@ -89,6 +95,8 @@ void mob_owner_task_history_free(struct task *t);
 void mob_owner_task_rested(struct mob_owner *o, struct task *t);
 /* Its function said that it failed: over, unless it is tried again after such a failure. */
 void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns);
+/* Out of its lease: it did not run, as an argument could not be had. Free of charge. */
+void mob_owner_task_unfed(struct mob_owner *o, struct task *t);
 /* It is over, and its returns are not set: all become this error. */
 void mob_owner_task_fail(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns /* 0: it did not run */);
 /* The same of a cancelled one. `cause`: how its worker ended for it, or NULL; `deaths`: if that was a death, or NULL. */
@@ -96,7 +104,13 @@ void mob_owner_task_fail_cancelled(struct mob_owner *o, struct task *t, const st
                                    int64_t started_ns);
 /* It is over, and its returns are set. */
 void mob_owner_task_end(struct mob_owner *o, struct task *t);
-struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index);
+struct object *mob_owner_task_return(const struct mob_owner *o, const struct task *t, uint32_t index);     /* NULL: it is gone */
+/* One that it is to set; NULL: that has its value, or is gone. */
+struct object *mob_owner_task_pending(const struct mob_owner *o, const struct task *t, uint32_t index);
+/* KEPT: it is to run again, WAITING until task_looked(). Or it is over for good. */
+void mob_owner_task_again(struct mob_owner *o, struct task *t);
+void mob_owner_task_looked(struct mob_owner *o, struct task *t);
+void mob_owner_task_unkept(struct mob_owner *o, struct task *t);
 void mob_owner_tasks_check(const struct mob_owner *o);
 /* Does anything in this process wait for a return of it? */
 bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t);
@@ -105,8 +119,8 @@ bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t);
 
 /* Check what was submitted: 0, the bytes of the body; or -1 and *err. */
 int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, size_t *ret_size, struct mob_error *err);
-/* Write it into t->body, pin the references and follow those that are pending. */
-void mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s);
+/* Write it into t->body, and pin the references. Returns how many of these are pending. */
+uint32_t mob_owner_body_fill(struct mob_owner *o, struct task *t, const struct mob_submit *s);
 /* The frame's body: its size, and its bytes. Only when no argument is waited for. */
 size_t mob_owner_body_frame_size(const struct mob_owner *o, const struct task *t);
 void mob_owner_body_frame(const struct mob_owner *o, const struct task *t, void *ret_bytes);
@@ -116,8 +130,12 @@ void mob_owner_frame_fill(const struct mob_owner *o, const struct task *t, const
 size_t mob_owner_body_away(const struct mob_owner *o, const struct task *t, uint32_t node, const struct object **ret);
 /* The node that has most bytes of its stored arguments, among equals this one; 0: it has none. */
 uint32_t mob_owner_body_near(const struct mob_owner *o, const struct task *t);
-/* An argument that is an error: NULL if there is none. */
-const struct object *mob_owner_body_failed(const struct mob_owner *o, const struct task *t);
+/* An argument that is an error, or else one that is pending: NULL if there is none. */
+const struct object *mob_owner_body_unready(const struct mob_owner *o, const struct task *t);
+/* Follow those that are pending. */
+void mob_owner_body_follow(struct mob_owner *o, struct task *t);
+/* The argument that a frame calls so; NULL: none. */
+struct object *mob_owner_body_named(const struct mob_owner *o, const struct task *t, const struct mob_object_id *id);
 void mob_owner_body_unpin(struct mob_owner *o, struct task *t);
 /* Each object that its arguments are, or carry. */
 void mob_owner_body_tally(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg);

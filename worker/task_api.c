@@ -114,6 +114,8 @@ int mob_task_resolve(struct mob_task *t, struct mob_error *err)
             continue;
         if (f->data == NULL) {
             *err = f->why;
+            if (mob_owner_is_loss(err))
+                t->lost = t->run.args[i].kind == MOB_VALUE_FORWARD ? &t->run.args[i].forward : &t->run.args[i].stored.object;
             return -1;
         }
         t->args[i] = (struct mob_view){ .data = f->data, .size = f->packed.data_size };

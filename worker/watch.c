@@ -20,7 +20,26 @@ struct watch {
     struct mob_object_id id;
 };
 
-void mob_owner_watch(struct mob_owner *o, struct object *b, const struct mob_object_id *id)
+static void send_watch(struct mob_owner *o, const struct mob_object_id *id, const struct lost *lost)
+{
+    Mobula__Watch m = MOBULA__WATCH__INIT;
+    Mobula__Watch__Lost said = MOBULA__WATCH__LOST__INIT;
+    Mobula__Error error = MOBULA__ERROR__INIT;
+    Mobula__ObjectId object;
+
+    mob_wire_put_object(&object, id);
+    m.object = &object;
+    if (lost != NULL) {
+        mob_wire_put_error(&error, &lost->why);
+        said.node = lost->node;
+        said.making = lost->making;
+        said.error = &error;
+        m.lost = &said;
+    }
+    mob_owner_send(o, (struct mob_address){ id->node, id->process }, MOBULA__ENVELOPE__BODY_WATCH, &m);
+}
+
+static void watch(struct mob_owner *o, struct object *b, const struct mob_object_id *id, const struct lost *lost)
 {
     uint64_t hash = mob_object_id_hash(id);
     struct watch *chain = mob_map_get(&o->watches.by_hash, hash), *w = mob_new(struct watch);
@@ -32,14 +51,18 @@ void mob_owner_watch(struct mob_owner *o, struct object *b, const struct mob_obj
     *w = (struct watch){ .next = chain, .object = b, .id = *id };
     mob_map_set(&o->watches.by_hash, hash, w);
     b->pins++;
-    if (asked)
-        return;
-    Mobula__Watch m = MOBULA__WATCH__INIT;
-    Mobula__ObjectId object;
+    if (!asked)
+        send_watch(o, id, lost);
+}
 
-    mob_wire_put_object(&object, id);
-    m.object = &object;
-    mob_owner_send(o, (struct mob_address){ id->node, id->process }, MOBULA__ENVELOPE__BODY_WATCH, &m);
+void mob_owner_watch(struct mob_owner *o, struct object *b, const struct mob_object_id *id)
+{
+    watch(o, b, id, NULL);
+}
+
+void mob_owner_watch_again(struct mob_owner *o, struct object *b, const struct mob_object_id *id, const struct lost *lost)
+{
+    watch(o, b, id, lost);
 }
 
 static void fail(struct mob_owner *o, struct object *b, const struct mob_error *why, struct deaths *deaths)
@@ -59,6 +82,7 @@ static void take_value(struct mob_owner *o, struct object *b, const struct mob_o
         struct mob_object_id stored = m->place->object != NULL ? mob_wire_object(m->place->object) : *id;
 
         mob_owner_object_set_stored(o, b, &stored, m->place->node, m->place->size);
+        b->stored->making = m->place->making;
         return;
     }
     if (m->state_case == MOBULA__WATCHED__STATE_VALUE) {
@@ -134,14 +158,12 @@ void mob_owner_watches_fini(struct mob_owner *o)
 
 /* -- asked by others ------------------------------------------------------------------------------------------------------- */
 
-static void answer_gone(struct mob_owner *o, struct mob_address asker, const Mobula__Watch *m)
+static void answer_error(struct mob_owner *o, struct mob_address asker, const Mobula__Watch *m, const struct mob_error *why)
 {
     Mobula__Watched watched;
     Mobula__Error error = MOBULA__ERROR__INIT;
-    struct mob_error why = { 0 };
 
-    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "the object's owner has dropped it, or never had it");
-    mob_wire_put_error(&error, &why);
+    mob_wire_put_error(&error, why);
     mobula__watched__init(&watched);
     watched.object = m->object;
     watched.state_case = MOBULA__WATCHED__STATE_ERROR;
@@ -149,16 +171,26 @@ static void answer_gone(struct mob_owner *o, struct mob_address asker, const Mob
     mob_owner_send(o, asker, MOBULA__ENVELOPE__BODY_WATCHED, &watched);
 }
 
+static void answer_gone(struct mob_owner *o, struct mob_address asker, const Mobula__Watch *m)
+{
+    struct mob_error why = { 0 };
+
+    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "the object's owner has dropped it, or never had it");
+    why.user_code = MOB_LOST_REF_NOT_FOUND;
+    answer_error(o, asker, m, &why);
+}
+
 void mob_owner_on_watch(struct mob_owner *o, struct mob_address asker, const Mobula__Watch *m)
 {
     struct mob_object_id id = mob_wire_object(m->object);
     struct object *b = mob_owner_object_find(o, &id);
+    struct mob_error why = { 0 };
 
     if (b == NULL)
         answer_gone(o, asker, m);
-    else if (b->state == MOB_OBJECT_PENDING)
-        mob_owner_object_follow(o, b, NULL, asker);
-    else
+    else if (m->lost != NULL && !mob_owner_lineage_said_lost(o, b, m->lost, &why))
+        answer_error(o, asker, m, &why);
+    else if (b->state != MOB_OBJECT_PENDING || !mob_owner_object_follow(o, b, NULL, asker))
         mob_owner_watched_tell(o, b, asker);
 }
 
@@ -183,6 +215,7 @@ void mob_owner_watched_tell(struct mob_owner *o, struct object *b, struct mob_ad
         watched.place = &place;
         place.node = b->stored->node;
         place.size = b->size;
+        place.making = b->stored->making;
         mob_wire_put_object(&stored, &b->stored->id);
         place.object = &stored;
     } else {

@@ -14,6 +14,12 @@ struct watches {
 void mob_owner_watches_fini(struct mob_owner *o);
 /* `b` gets the value of `id` when its owner has told it. Pins b until then. Equal ids are asked once. */
 void mob_owner_watch(struct mob_owner *o, struct object *b, const struct mob_object_id *id);
+/* The same of one whose value could not be had there: its owner shall know. */
+struct lost {
+    uint32_t node, making;
+    struct mob_error why;
+};
+void mob_owner_watch_again(struct mob_owner *o, struct object *b, const struct mob_object_id *id, const struct lost *lost);
 void mob_owner_watched(struct mob_owner *o, const Mobula__Watched *m);
 /* All that wait for others fail. */
 void mob_owner_watches_fail(struct mob_owner *o, const struct mob_error *why);

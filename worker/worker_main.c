@@ -91,6 +91,8 @@ static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mo
     t->borrowed = NULL;
     t->pins = NULL;
     t->renamed = NULL;
+    t->lost = NULL;
+    r->attempt = run->attempt;
     t->args = run->arg_count > 0 ? mob_alloc(run->arg_count * sizeof *t->args) : NULL;
     t->one_result = (struct task_result){ .set = false };
     t->results = run->returns <= 1 ? &t->one_result : mob_alloc(run->returns * sizeof *t->results);
@@ -222,7 +224,10 @@ static void run_task(struct mob_runtime *r, struct mob_task *t, const struct mob
     failed = failed || answer(t, &why) < 0;
     if (failed) {
         sign_error(t, &why);
-        mob_executor_fail(r->executor, run, &why);
+        if (t->lost != NULL)
+            mob_executor_lost(r->executor, run, t->lost, &why);
+        else
+            mob_executor_fail(r->executor, run, &why);
     }
     mob_task_fini(t, failed);
 }

@@ -31,7 +31,9 @@ static void run_argument_fetched(struct event *e)
 
     user_unblock(u);
     if (f->data == NULL) {
-        user_judge(u, &f->why);
+        u->lost = mob_owner_is_loss(&f->why);
+        if (!u->lost)
+            user_judge(u, &f->why);
         user_task_fail(u, &f->why);
         return;
     }
@@ -178,7 +180,10 @@ static void run_settled(struct event *e)
     bool failed = u->why.code != MOB_OK;
 
     user_unblock(u);
-    if (failed) {
+    if (failed && u->lost) {
+        const struct mob_run_arg *a = &u->run.args[u->arg];
+        mob_executor_lost(u->p->executor, &u->run, a->kind == MOB_VALUE_FORWARD ? &a->forward : &a->stored.object, &u->why);
+    } else if (failed) {
         mob_executor_fail(u->p->executor, &u->run, &u->why);
     } else if (!mob_executor_finish(u->p->executor, &u->run, u->results)) {
         user_after(u, 100 * SIM_US, run_settled);
@@ -218,6 +223,7 @@ static void store_result(struct user *u, uint32_t index)
     u->index = index;
     u->room.id = mob_executor_result_id(u->p->executor, &u->run, index);
     u->room.size = mob_packed_size(user_large(user_sim(u)), u->carried_count);
+    u->room.attempt = u->run.attempt;
     desk_create(u->p->desk, &u->room, run_result_room);
 }
 
@@ -318,6 +324,7 @@ bool user_turn(struct process *p)
     assert(run.attempt == 0 || p->a.sim->misfortunes > 0);      /* nothing runs again that nothing befell */
     u->run = run;
     u->why = (struct mob_error){ 0 };
+    u->lost = false;
     u->arg = 0;
     u->index = 0;
     u->yielded = 0;

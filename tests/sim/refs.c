@@ -125,6 +125,24 @@ size_t user_large(struct sim *s)
     return VALUE_MIN + 8 * sim_below(s, most / 8);
 }
 
+/* What was lost is made again, unless that could not be done: then the error says why. */
+static bool is_legal_loss(const struct sim *s, const struct mob_error *e)
+{
+    switch (e->user_code) {
+    case MOB_LOST_PUT:
+    case MOB_LOST_MAX_ATTEMPTS:
+    case MOB_LOST_RETRIES_DISABLED:
+    case MOB_LOST_REF_NOT_FOUND:
+        return true;
+    case MOB_LOST_TASK_CANCELLED:
+        return s->config.cancels;
+    case MOB_LOST_STREAM:
+        return s->config.streams;
+    default:
+        return false;
+    }
+}
+
 /* What a get may fail with: by design; or because something went wrong before. */
 void user_judge(const struct user *u, const struct mob_error *e)
 {
@@ -140,10 +158,12 @@ void user_judge(const struct user *u, const struct mob_error *e)
     if (e->code == MOB_ERR_OUT_OF_MEMORY && s->config.memory)
         return;
     if (s->misfortunes > 0 && (e->code == MOB_ERR_WORKER_CRASHED || e->code == MOB_ERR_NODE_DIED || e->code == MOB_ERR_OWNER_DIED
-                               || e->code == MOB_ERR_OBJECT_LOST || e->code == MOB_ERR_UNREACHABLE || e->code == MOB_ERR_TIMEOUT
+                               || (e->code == MOB_ERR_OBJECT_LOST && is_legal_loss(s, e)) || e->code == MOB_ERR_UNREACHABLE
+                               || e->code == MOB_ERR_TIMEOUT
                                || e->code == MOB_ERR_NO_SPACE || e->code == MOB_ERR_CANCELLED))
         return;
-    fprintf(stderr, "process %u of node %u: illegal error %s: %s\n", u->p->number, u->p->self.node, mob_code_name(e->code), e->text);
+    fprintf(stderr, "process %u of node %u: illegal error %s (%d): %s\n", u->p->number, u->p->self.node, mob_code_name(e->code), e->user_code,
+            e->text);
     abort();
 }
 
@@ -197,6 +217,27 @@ static void run_looked_at(struct event *e)
     get_over(u, NULL);
 }
 
+static void get_again(struct user *u);
+
+/* It may be made again, or be elsewhere, too. */
+static void lost(struct user *u)
+{
+    struct mob_error why = u->fetch.why;
+    struct mob_object_info info;
+    int looked;
+
+    user_unblock(u);
+    if (mob_owner_lost(u->p->owner, u->getting, u->fetch.since, &why)) {
+        get_again(u);
+        return;
+    }
+    looked = mob_owner_look(u->p->owner, u->getting, &info, NULL);
+    assert(looked == 0);
+    if (info.state == MOB_OBJECT_ERROR)
+        why = *info.error;
+    get_over(u, &why);
+}
+
 static void run_get_fetched(struct event *e)
 {
     struct user *u = user_of(e);
@@ -209,14 +250,12 @@ static void run_get_fetched(struct event *e)
         user_after(u, SIM_US + (int64_t)sim_below(user_sim(u), 20 * SIM_MS), run_looked_at);
         return;
     }
-    if (f->why.code == MOB_ERR_OBJECT_LOST || f->why.code == MOB_ERR_NODE_DIED || f->why.code == MOB_ERR_OWNER_DIED)
-        mob_owner_lost(u->p->owner, u->getting, &f->why);
-    get_over(u, &f->why);
+    lost(u);
 }
 
 struct fetch user_fetch_of(const struct mob_object_info *info)
 {
-    struct fetch f = { .id = info->id, .size = info->size, .node = info->node, .copy_count = info->copy_count };
+    struct fetch f = { .id = info->id, .size = info->size, .node = info->node, .since = info->since, .copy_count = info->copy_count };
 
     memcpy(f.copies, info->copies, sizeof f.copies);
     return f;
@@ -228,8 +267,10 @@ static void run_get_ready(struct event *e)
     struct mob_object_info info;
     int looked = mob_owner_look(u->p->owner, u->getting, &info, NULL);
 
-    assert(looked == 0 && info.state != MOB_OBJECT_PENDING);
-    if (info.state == MOB_OBJECT_ERROR) {
+    assert(looked == 0);
+    if (info.state == MOB_OBJECT_PENDING) {     /* lost since */
+        get_again(u);
+    } else if (info.state == MOB_OBJECT_ERROR) {
         struct mob_error why = *info.error;
         get_over(u, &why);
     } else if (info.state == MOB_OBJECT_STORED) {
@@ -268,15 +309,21 @@ void user_get(struct user *u, uint64_t ref, int64_t timeout, void (*got)(struct 
     user_note(u, "gets", ref);
     u->getting = ref;
     u->got = got;
+    u->timeout = timeout;
     u->waiter.ready = on_ready;
+    get_again(u);
+}
+
+static void get_again(struct user *u)
+{
     mob_list_init(&u->waiter.link);
-    if (!mob_owner_wait(u->p->owner, ref, &u->waiter)) {
+    if (!mob_owner_wait(u->p->owner, u->getting, &u->waiter)) {
         user_after(u, SIM_US, run_get_ready);
         return;
     }
     user_block(u);
-    if (timeout > 0)
-        sim_after(user_sim(u), timeout, &u->p->a, run_time_out, u->p)->n = ++u->wait;
+    if (u->timeout > 0)
+        sim_after(user_sim(u), u->timeout, &u->p->a, run_time_out, u->p)->n = ++u->wait;
 }
 
 /* -- steps ------------------------------------------------------------------------------------------------------------------- */
@@ -361,6 +408,7 @@ static void step_put_large(struct user *u)
         mob_owner_contain(u->p->owner, u->putting, refs, count);
     u->broadcasts = user_sim(u)->config.broadcast && !u->running && sim_chance(user_sim(u), 80);
     u->room.size = mob_packed_size(u->broadcasts ? BROADCAST_MIN + 8 * sim_below(user_sim(u), 5 * MOB_CHUNK / 8) : user_large(user_sim(u)), count);
+    u->room.attempt = 0;
     desk_create(u->p->desk, &u->room, run_put_room);
 }
 

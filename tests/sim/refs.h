@@ -38,6 +38,7 @@ struct user {
     struct mob_waiter waiter;
     void (*got)(struct user *u, const struct mob_error *err);
     uint64_t getting;
+    int64_t timeout;                    /* of that, for each wait; 0: none */
     bool of_earlier;                    /* it is one that was kept */
     struct fetch fetch;                 /* of a get */
     struct room room;
@@ -58,7 +59,8 @@ struct user {
     uint32_t index;                     /* of the one that is stored now */
     _Alignas(8) unsigned char bytes[2][PACKED_MAX];
     struct mob_object_id lent[CARRIED_MAX];
-    struct mob_error why;               /* the task fails with it */
+    struct mob_error why;               /* the task fails with it ... */
+    bool lost;                          /* ... as an argument, the one of args[arg], could not be had */
 
     struct reading streams[STREAMS_MAX];
     unsigned stream_count;

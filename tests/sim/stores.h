@@ -42,6 +42,7 @@ void disk_die(struct shelf *h);
 struct room {
     struct mob_object_id id;
     uint64_t size;
+    uint32_t attempt;
     uint32_t entry;
     unsigned char *data;                /* NULL: refused, why */
     struct mob_error why;
@@ -50,7 +51,7 @@ struct room {
 struct fetch {
     struct mob_object_id id;
     uint64_t size;
-    uint32_t node, copies[MOB_COPIES_SAID], copy_count, slot;
+    uint32_t node, since, copies[MOB_COPIES_SAID], copy_count, slot;
     const unsigned char *data;          /* NULL: failed, why */
     struct mob_packed packed;
     struct mob_error why;

@@ -156,6 +156,7 @@ static void make_item(struct user *u)
     if (sim_chance(s, 40)) {
         u->room.id = mob_executor_result_id(u->p->executor, &u->run, mob_executor_item_index(u->p->executor));
         u->room.size = mob_packed_size(user_large(s), count);
+        u->room.attempt = u->run.attempt;
         desk_create(u->p->desk, &u->room, run_item_room);
         return;
     }

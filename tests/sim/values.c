@@ -81,6 +81,7 @@ void desk_create(struct desk *d, struct room *room, void (*then)(struct event *e
     mob_wire_put_object(&object, &room->id);
     m.object = &object;
     m.size = room->size;
+    m.attempt = room->attempt;
     say(d, MOBULA__ENVELOPE__BODY_CREATE, &m);
 }
 

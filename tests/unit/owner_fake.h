@@ -77,10 +77,10 @@ static inline void fake_warn(void *arg, const char *text)
     ((struct fake *)arg)->warnings++;
 }
 
-static inline void fake_init(struct fake *f)
+static inline void fake_init_with(struct fake *f, uint64_t lineage_bytes)
 {
     struct mob_owner_config config = { .cluster = 77, .self = { FAKE_NODE, FAKE_PROCESS }, .job = { FAKE_NODE, FAKE_PROCESS },
-                                       .raylet = 1, .warn = fake_warn, .arg = f };
+                                       .raylet = 1, .lineage_bytes = lineage_bytes, .warn = fake_warn, .arg = f };
 
     memset(f, 0, sizeof *f);
     f->world.now_ns = fake_now;
@@ -90,6 +90,11 @@ static inline void fake_init(struct fake *f)
     f->now_ns = 1000 * FAKE_MS;
     f->wire = mob_wire_create();
     f->o = mob_owner_create(&f->world, &config);
+}
+
+static inline void fake_init(struct fake *f)
+{
+    fake_init_with(f, 0);
 }
 
 static inline void fake_fini(struct fake *f)

@@ -97,8 +97,8 @@ START_TEST(test_free_goes_to_each_node_with_a_copy)
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->free->n_objects, 2);
     ref = mob_owner_put_begin(f.o, &id);
     mob_owner_put_stored(f.o, ref, 4, 1000);
-    mob_owner_lost(f.o, ref, &lost);
-    mob_owner_lost(f.o, ref, &lost);
+    mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &lost);
+    mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &lost);
     ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_OBJECT_LOST);
     mob_owner_check(f.o);
     fake_fini(&f);
@@ -413,7 +413,7 @@ START_TEST(test_argument_lost_after_it_was_ready_fails_the_task)
     mob_owner_put_stored(f.o, value, 3, 1000);
     uint64_t queued = fake_submit(&f, shape, 3, args, 1), waiting = fake_submit(&f, shape, 3, args, 2);
 
-    mob_owner_lost(f.o, value, &lost);
+    mob_owner_lost(f.o, value, fake_look(&f, value).since, &lost);
     fake_open(&f, 0);
     fake_grant(&f, shape, 1, 0);
     mob_owner_flush(f.o);

@@ -308,7 +308,7 @@ START_TEST(test_cancel_and_loss_while_they_come)
     ck_assert_int_eq(mob_owner_cancel(f.o, a, false, NULL), 0);
     ck_assert_int_eq(fake_look(&f, a).error->code, MOB_ERR_CANCELLED);
     ck_assert_uint_eq(f.sent[UNSTAGE], 1);
-    mob_owner_lost(f.o, value, &lost);
+    mob_owner_lost(f.o, value, fake_look(&f, value).since, &lost);
     staged(FAKE_NODE);
     ck_assert_int_eq(fake_look(&f, b).error->code, MOB_ERR_OBJECT_LOST);
     flush();

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_owner_lineage.c -- what was lost is made again: from which tasks, how often, what they hold for it, and when it is let go. */
+#include "mobula.h"
+#include "tests/unit/owner_fake.h"
+#include "tests/unit/unit.h"
+
+#define FREE MOBULA__ENVELOPE__BODY_FREE
+#define WATCHED MOBULA__ENVELOPE__BODY_WATCHED
+
+static struct fake f;
+static uint32_t shape;
+
+static void start(uint64_t lineage_bytes)
+{
+    fake_init_with(&f, lineage_bytes);
+    shape = fake_shape(&f);
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+}
+
+static struct mob_stored_value stored(uint64_t task, uint32_t index, uint32_t node)
+{
+    return (struct mob_stored_value){ .object = { .cluster = 77, .node = FAKE_NODE, .process = FAKE_PROCESS, .task = task, .index = index },
+                                      .size = 1000, .node = node };
+}
+
+/* The worker claims the next task: of this number, and this attempt. */
+static struct mob_task_frame claim(uint64_t task, unsigned attempt)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_uint_eq(t.task, task);
+    ck_assert_uint_eq(t.attempt, attempt);
+    return t;
+}
+
+static void nothing_runs(void)
+{
+    struct mob_task_frame t;
+    const void *body;
+
+    mob_owner_flush(f.o);
+    ck_assert(!fake_claim(&f, 0, &t, &body));
+    mob_owner_check(f.o);
+}
+
+/* It answers with values that lie in the store of `node`. */
+static void answer_stored(const struct mob_task_frame *t, uint32_t node)
+{
+    struct { struct mob_arg_head head; struct mob_stored_value value; } body[2];
+
+    for (uint32_t i = 0; i < t->returns; i++) {
+        body[i].head = (struct mob_arg_head){ MOB_VALUE_STORED, sizeof body[i].value };
+        body[i].value = stored(t->task, i, node);
+    }
+    fake_reply(&f, 0, t, MOB_OK, body, t->returns * sizeof body[0], 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+/* A task runs, and leaves its one result at node 9. */
+static uint64_t made(int retries, uint64_t arg)
+{
+    struct mob_arg args[] = { { .ref = arg } };
+    uint64_t ref = fake_submit(&f, shape, retries, args, arg != 0);
+    struct mob_task_frame t;
+
+    if (arg != 0)
+        mob_owner_copied(f.o, arg, FAKE_NODE);  /* nothing is to be staged */
+    t = claim(ref, 0);
+    answer_stored(&t, 9);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_STORED);
+    return ref;
+}
+
+/* Not there any more. True: it is pending again. */
+static bool lose(uint64_t ref)
+{
+    struct mob_error why = { .code = MOB_ERR_OBJECT_LOST, .text = "node 9 has died" };
+    bool again = mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &why);
+
+    mob_owner_check(f.o);
+    return again;
+}
+
+static struct mob_waiter waiter;
+
+static void told(struct mob_waiter *w)
+{
+    w->ready = NULL;
+}
+
+static bool wants(uint64_t ref)
+{
+    waiter = (struct mob_waiter){ .ready = told };
+    mob_list_init(&waiter.link);
+    return mob_owner_wait(f.o, ref, &waiter);
+}
+
+static bool is_told(void)
+{
+    return waiter.ready == NULL;
+}
+
+static enum mob_lost reason_of(uint64_t ref)
+{
+    struct mob_object_info info = fake_look(&f, ref);
+
+    ck_assert_int_eq(info.state, MOB_OBJECT_ERROR);
+    ck_assert_int_eq(info.error->code, MOB_ERR_OBJECT_LOST);
+    return (enum mob_lost)info.error->user_code;
+}
+
+static void finish(void)
+{
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).objects, 0);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept, 0);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, 0);
+    fake_finish(&f);
+}
+
+START_TEST(test_a_lost_result_is_made_again_when_it_is_wanted)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t ref = made(3, 0);
+
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept, 1);
+    ck_assert(lose(ref));
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    nothing_runs();                             /* nobody needs it */
+    ck_assert_uint_eq(f.sent[FREE], 1);         /* a node that lives may have it all the same */
+    ck_assert_uint_eq(f.last[FREE]->free->before, 1);
+    ck_assert(wants(ref));
+    t = claim(ref, 1);
+    answer_stored(&t, 4);
+    ck_assert(is_told());
+    ck_assert_uint_eq(fake_look(&f, ref).node, 4);
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.last[FREE]->free->before, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(test_each_loss_takes_a_retry)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t ref = made(2, 0), once = made(0, 0), put;
+    struct mob_object_id id;
+
+    for (unsigned i = 1; i <= 2; i++) {
+        ck_assert(lose(ref) && wants(ref));
+        t = claim(ref, i);
+        answer_stored(&t, 9);
+    }
+    ck_assert(!lose(ref));
+    ck_assert_int_eq(reason_of(ref), MOB_LOST_MAX_ATTEMPTS);
+    ck_assert(!lose(once));
+    ck_assert_int_eq(reason_of(once), MOB_LOST_RETRIES_DISABLED);
+    put = mob_owner_put_begin(f.o, &id);
+    mob_owner_put_stored(f.o, put, 9, 1000);
+    ck_assert(!lose(put));
+    ck_assert_int_eq(reason_of(put), MOB_LOST_PUT);
+    nothing_runs();
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_drop(f.o, once, NULL);
+    mob_owner_drop(f.o, put, NULL);
+    finish();
+}
+END_TEST
+
+/* Of a chain only the last result is in use: the others' values go at once, and come back when it is lost. */
+START_TEST(test_a_chain_is_run_again_link_by_link)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t a = made(3, 0), b = made(3, a), c = made(3, b);
+
+    mob_owner_drop(f.o, a, NULL);
+    mob_owner_drop(f.o, b, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[FREE], 2);         /* to 9 and to us */
+    ck_assert_uint_eq(f.last[FREE]->free->n_objects, 2);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept, 3);
+    ck_assert(lose(c) && wants(c));
+    t = claim(a, 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).waiting, 2);
+    answer_stored(&t, FAKE_NODE);
+    t = claim(b, 1);
+    answer_stored(&t, FAKE_NODE);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.last[FREE]->free->n_objects, 1);        /* a's, which b took */
+    ck_assert_uint_eq(f.last[FREE]->free->before, 2);
+    t = claim(c, 1);
+    ck_assert(!is_told());
+    answer_stored(&t, 4);
+    ck_assert(is_told());
+    mob_owner_drop(f.o, c, NULL);
+    finish();
+}
+END_TEST
+
+/* What cannot be had twice stays, as long as what was made of it does. */
+START_TEST(test_a_put_argument_is_held)
+{
+    struct mob_object_id id;
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t put = mob_owner_put_begin(f.o, &id), before, ref;
+
+    mob_owner_put_stored(f.o, put, 2, 5000);
+    ref = made(3, put);
+    before = mob_owner_counts(f.o).kept_bytes;
+    mob_owner_drop(f.o, put, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[FREE], 0);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, before + 5000);
+    ck_assert(lose(ref) && wants(ref));
+    t = claim(ref, 1);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, 0);
+    answer_stored(&t, 4);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, before + 5000);
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[FREE], 3);         /* the lost one, and both */
+    finish();
+}
+END_TEST
+
+START_TEST(test_returns_that_are_not_lost_stay)
+{
+    struct mob_submit s = { .shape = fake_start(&f), .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
+    struct mob_task_frame t;
+    uint64_t refs[2];
+
+    ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
+    t = claim(refs[0], 0);
+    answer_stored(&t, 9);
+    ck_assert(lose(refs[1]) && wants(refs[1]));
+    t = claim(refs[0], 1);
+    answer_stored(&t, 4);
+    ck_assert_uint_eq(fake_look(&f, refs[0]).node, 9);
+    ck_assert_uint_eq(fake_look(&f, refs[1]).node, 4);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.last[FREE]->to->node, 4);       /* nobody needs the other one there */
+    ck_assert_uint_eq(f.last[FREE]->free->objects[0]->index, 0);
+    ck_assert_uint_eq(f.last[FREE]->free->before, 2);
+    mob_owner_drop(f.o, refs[0], NULL);
+    ck_assert(lose(refs[1]) && wants(refs[1]));
+    t = claim(refs[0], 2);
+    answer_stored(&t, 4);
+    mob_owner_drop(f.o, refs[1], NULL);
+    finish();
+}
+END_TEST
+
+/* The worker says that it could not have an argument. */
+static void answer_lost(const struct mob_task_frame *t, uint64_t arg)
+{
+    struct { struct mob_object_id id; struct mob_error why; } body = { stored(arg, 0, 9).object, { .code = MOB_ERR_NODE_DIED } };
+
+    fake_reply(&f, 0, t, MOB_ANSWER_LOST, &body, sizeof body, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+START_TEST(test_a_task_waits_for_its_lost_argument)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t arg = made(1, 0), one, other;
+
+    mob_owner_copied(f.o, arg, FAKE_NODE);      /* nothing is staged */
+    one = fake_submit(&f, shape, 0, &(struct mob_arg){ .ref = arg }, 1);
+    other = fake_submit(&f, shape, 0, &(struct mob_arg){ .ref = arg }, 1);
+    t = claim(one, 0);
+    answer_lost(&t, arg);                       /* it was told of one place; there is another */
+    ck_assert_uint_eq(fake_look(&f, arg).node, FAKE_NODE);
+    t = claim(other, 0);
+    answer_lost(&t, arg);                       /* told of the same, before that: no news */
+    ck_assert_uint_eq(fake_look(&f, arg).node, FAKE_NODE);
+    t = claim(one, 1);
+    answer_lost(&t, arg);
+    ck_assert_int_eq(fake_look(&f, arg).state, MOB_OBJECT_PENDING);
+    t = claim(other, 1);
+    answer_lost(&t, arg);
+    ck_assert_uint_eq(mob_owner_counts(f.o).waiting, 2);
+    t = claim(arg, 1);
+    answer_stored(&t, FAKE_NODE);
+    for (int i = 0; i < 2; i++) {
+        t = claim(i == 0 ? one : other, 2);
+        fake_reply_value(&f, 0, &t, 7, 1000);
+        fake_drain(&f);
+    }
+    mob_owner_drop(f.o, arg, NULL);
+    mob_owner_drop(f.o, one, NULL);
+    mob_owner_drop(f.o, other, NULL);
+    finish();
+}
+END_TEST
+
+/* One that cannot be made again fails the task, by its reason. */
+START_TEST(test_an_argument_that_is_lost_for_good_fails_its_task)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t arg = made(0, 0), put, one, other;
+    struct mob_object_id id;
+
+    put = mob_owner_put_begin(f.o, &id);
+    mob_owner_put_stored(f.o, put, FAKE_NODE, 1000);
+    one = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = put }, 1);
+    t = claim(one, 0);
+    answer_lost(&t, put);
+    ck_assert_int_eq(reason_of(one), MOB_LOST_PUT);
+    ck_assert(!lose(arg));
+    other = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = arg }, 1);
+    ck_assert_int_eq(reason_of(other), MOB_LOST_RETRIES_DISABLED);
+    mob_owner_drop(f.o, arg, NULL);
+    mob_owner_drop(f.o, put, NULL);
+    mob_owner_drop(f.o, one, NULL);
+    mob_owner_drop(f.o, other, NULL);
+    finish();
+}
+END_TEST
+
+/* A borrower says that it could not have it. */
+static void watch(uint64_t ref, uint32_t node, uint32_t making, enum mob_code code)
+{
+    Mobula__Watch m = MOBULA__WATCH__INIT;
+    Mobula__Watch__Lost lost = MOBULA__WATCH__LOST__INIT;
+    Mobula__Error error = MOBULA__ERROR__INIT;
+    struct mob_object_id id = stored(ref, 0, 9).object;
+    Mobula__ObjectId object;
+
+    mob_wire_put_object(&object, &id);
+    error.code = (int32_t)code;
+    error.text = (char *)"not there";
+    lost.node = node;
+    lost.making = making;
+    lost.error = &error;
+    m.object = &object;
+    m.lost = &lost;
+    fake_tell(&f, 7, MOBULA__ENVELOPE__BODY_WATCH, &m);
+    mob_owner_check(f.o);
+}
+
+START_TEST(test_a_borrower_is_answered_when_it_is_there_again)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t ref = made(1, 0);
+    uint32_t making = fake_look(&f, ref).since;
+
+    watch(ref, 8, making, MOB_ERR_NODE_DIED);   /* of another place */
+    ck_assert_uint_eq(f.sent[WATCHED], 1);
+    watch(ref, 9, making + 1, MOB_ERR_NODE_DIED);       /* of another making */
+    ck_assert_uint_eq(f.sent[WATCHED], 2);
+    ck_assert_uint_eq(f.last[WATCHED]->watched->place->node, 9);
+    watch(ref, 9, making, MOB_ERR_UNREACHABLE);
+    ck_assert_uint_eq(f.sent[WATCHED], 2);
+    t = claim(ref, 1);
+    answer_stored(&t, 4);
+    ck_assert_uint_eq(f.sent[WATCHED], 3);
+    ck_assert_uint_eq(f.last[WATCHED]->watched->place->node, 4);
+    making = f.last[WATCHED]->watched->place->making;
+    watch(ref, 4, making, MOB_ERR_UNREACHABLE); /* it is still there for others, and cannot be made again */
+    ck_assert_int_eq(f.last[WATCHED]->watched->error->code, MOB_ERR_UNREACHABLE);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_STORED);
+    watch(ref, 4, making, MOB_ERR_OBJECT_LOST);
+    ck_assert_int_eq(f.last[WATCHED]->watched->error->code, MOB_ERR_OBJECT_LOST);
+    ck_assert_int_eq(f.last[WATCHED]->watched->error->user_code, MOB_LOST_MAX_ATTEMPTS);
+    mob_owner_drop(f.o, ref, NULL);
+    finish();
+}
+END_TEST
+
+/* Ours stands for another owner's: that one is asked, and told what we could not have. */
+START_TEST(test_an_owner_is_asked_for_what_was_lost)
+{
+    const struct mob_object_id theirs = { .cluster = 77, .node = 4, .process = 6, .task = 1 };
+    Mobula__Watched m;
+    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
+    const Mobula__Watch *asked;
+    Mobula__ObjectId object;
+
+    start(0);
+    mobula__watched__init(&m);
+    uint64_t ref = mob_owner_borrow(f.o, &theirs);
+
+    mob_wire_put_object(&object, &theirs);
+    m.object = place.object = &object;
+    m.state_case = MOBULA__WATCHED__STATE_PLACE;
+    m.place = &place;
+    place.node = 9;
+    place.size = 1000;
+    place.making = 5;
+    fake_tell(&f, 4, WATCHED, &m);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_STORED);
+    ck_assert(lose(ref));
+    asked = f.last[MOBULA__ENVELOPE__BODY_WATCH]->watch;
+    ck_assert(asked->lost != NULL && asked->lost->node == 9 && asked->lost->making == 5);
+    ck_assert_int_eq(asked->lost->error->code, MOB_ERR_OBJECT_LOST);
+    ck_assert(wants(ref));
+    place.node = 3;
+    fake_tell(&f, 4, WATCHED, &m);
+    ck_assert(is_told());
+    mob_owner_drop(f.o, ref, NULL);
+    finish();
+}
+END_TEST
+
+/* The oldest goes when there is no room; what it alone could have made is an error for who wants it. */
+START_TEST(test_the_oldest_makes_room)
+{
+    start(2500);
+    uint64_t a = made(3, 0), b = made(3, a), others[20];
+    int count = 0;
+
+    mob_owner_drop(f.o, a, NULL);
+    ck_assert_uint_eq(mob_owner_counts(f.o).evicted, 0);
+    while (mob_owner_counts(f.o).evicted == 0)
+        others[count++] = made(3, 0);
+    ck_assert_uint_eq(f.warnings, 1);
+    ck_assert(mob_owner_counts(f.o).kept_bytes <= 2500);
+    ck_assert(lose(b));                         /* itself it can be made again, what it took cannot */
+    ck_assert(!wants(b));
+    ck_assert_int_eq(reason_of(b), MOB_LOST_LINEAGE_EVICTED);
+    while (count > 0)
+        mob_owner_drop(f.o, others[--count], NULL);
+    mob_owner_drop(f.o, b, NULL);
+    finish();
+}
+END_TEST
+
+START_TEST(test_nothing_is_kept_if_nothing_may_be)
+{
+    start(1);
+    uint64_t ref = made(3, 0);
+
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept, 0);
+    ck_assert(!lose(ref));
+    ck_assert_int_eq(reason_of(ref), MOB_LOST_LINEAGE_DISABLED);
+    mob_owner_drop(f.o, ref, NULL);
+    finish();
+}
+END_TEST
+
+START_TEST(test_cancelled_ones_are_not_made_again)
+{
+    struct mob_submit s = { .shape = fake_start(&f), .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
+    struct mob_task_frame t;
+    uint64_t refs[2];
+
+    ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
+    t = claim(refs[0], 0);
+    answer_stored(&t, 9);
+    fake_recall(&f, 1, FAKE_NODE);
+    ck_assert_int_eq(mob_owner_cancel(f.o, refs[0], false, NULL), 0);   /* it is over */
+    ck_assert(lose(refs[0]));
+    ck_assert_int_eq(mob_owner_cancel(f.o, refs[0], false, NULL), 0);   /* so it is now */
+    ck_assert(wants(refs[0]));
+    ck_assert_int_eq(mob_owner_cancel(f.o, refs[0], false, NULL), 0);
+    ck_assert_int_eq(fake_look(&f, refs[0]).error->code, MOB_ERR_CANCELLED);
+    ck_assert(!lose(refs[1]));
+    ck_assert_int_eq(reason_of(refs[1]), MOB_LOST_TASK_CANCELLED);
+    mob_owner_drop(f.o, refs[0], NULL);
+    mob_owner_drop(f.o, refs[1], NULL);
+    finish();
+}
+END_TEST
+
+/* The old value may come to light while the new one is made. */
+START_TEST(test_copies_of_what_was_lost_are_freed)
+{
+    Mobula__Copies m = MOBULA__COPIES__INIT;
+    Mobula__ObjectId object, *list[] = { &object };
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t ref = made(3, 0);
+    struct mob_object_id id = stored(ref, 0, 9).object;
+
+    mob_wire_put_object(&object, &id);
+    m.n_added = m.n_have = 1;
+    m.added = m.have = list;
+    ck_assert(lose(ref) && wants(ref));
+    t = claim(ref, 1);
+    fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_COPIES, &m);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.last[FREE]->to->node, 6);
+    ck_assert_uint_eq(f.last[FREE]->free->n_objects, 2);
+    ck_assert_uint_eq(f.last[FREE]->free->before, 1);   /* this attempt's value may be there */
+    answer_stored(&t, 6);
+    mob_owner_drop(f.o, ref, NULL);
+    finish();
+}
+END_TEST
+
+/* A chain of any length is walked without recursion: when its links are let go, when they run again, and when it ends. */
+START_TEST(test_long_chains)
+{
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t first = made(3, 0), last = first;
+
+    for (int i = 0; i < 200000; i++) {
+        uint64_t next = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = last }, 1);
+        const void *body;
+
+        mob_owner_copied(f.o, last, FAKE_NODE);
+        mob_owner_flush(f.o);
+        ck_assert(fake_claim(&f, 0, &t, &body));
+        struct { struct mob_arg_head head; struct mob_stored_value value; } answer = { { MOB_VALUE_STORED, sizeof answer.value },
+                                                                                       stored(next, 0, FAKE_NODE) };
+
+        fake_reply(&f, 0, &t, MOB_OK, &answer, sizeof answer, 1000);
+        fake_drain(&f);
+        mob_owner_drop(f.o, last, NULL);
+        last = next;
+    }
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept, 200001);
+    ck_assert(lose(last) && wants(last));
+    ck_assert_uint_eq(mob_owner_counts(f.o).waiting, 200000);
+    t = claim(first, 1);
+    mob_owner_cancel(f.o, last, false, NULL);
+    mob_owner_drop(f.o, last, NULL);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_a_lost_raylet_ends_it)
+{
+    struct mob_error why = { .code = MOB_ERR_UNREACHABLE, .text = "end of file" };
+
+    start(0);
+    uint64_t a = made(3, 0), b = made(3, a), c = made(3, 0);
+
+    mob_owner_drop(f.o, a, NULL);
+    ck_assert(lose(c) && wants(c));
+    mob_owner_raylet_lost(f.o, &why);
+    ck_assert_int_eq(fake_look(&f, c).error->code, MOB_ERR_NODE_DIED);
+    mob_owner_drop(f.o, b, NULL);
+    mob_owner_drop(f.o, c, NULL);
+    finish();
+}
+END_TEST
+
+UNIT_MAIN("owner_lineage", test_a_lost_result_is_made_again_when_it_is_wanted, test_each_loss_takes_a_retry,
+          test_a_chain_is_run_again_link_by_link, test_a_put_argument_is_held, test_returns_that_are_not_lost_stay,
+          test_a_task_waits_for_its_lost_argument, test_an_argument_that_is_lost_for_good_fails_its_task,
+          test_a_borrower_is_answered_when_it_is_there_again, test_an_owner_is_asked_for_what_was_lost, test_the_oldest_makes_room,
+          test_nothing_is_kept_if_nothing_may_be, test_cancelled_ones_are_not_made_again, test_copies_of_what_was_lost_are_freed,
+          test_long_chains, test_a_lost_raylet_ends_it)

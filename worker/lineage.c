@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lineage.c -- what was lost is made again (docs/protocol.md, Lineage): a task that left a value in a store is KEPT when it is done.
+ *
+ *   task     PUSHED --> KEPT --> WAITING --> ...          runs again: KEPT or DONE, as after its first run
+ *                         '----> DONE                     no return of it is in a store any more; or it had to make room
+ *
+ *   value    STORED --> PENDING, its task KEPT            it was lost, or let go: for ever, until somebody wants it (lineage_want)
+ *                          |--> PENDING, its task runs    until that ends: INLINE, STORED, ERROR
+ *                          '--> ERROR                     its task may not run again, or is kept no more
+ *
+ * A KEPT task has its body as submitted, and holds its arguments, all of them: an object that nobody has but KEPT tasks *rests*. Of one
+ * that could be made again itself the value goes: a chain of tasks of which only the last result is in use costs what was submitted, and
+ * is run again link by link. All else (put values, small results, other owners' objects) is what cannot be had twice: its value stays, and
+ * is counted. Only one that carries references does not: nobody can say how much it would keep. It becomes an error, as a lost put.
+ *
+ * What is counted, tasks and such values, is at most `limit` bytes; then the oldest tasks go. Each run takes one of max_retries. Returns of
+ * the task that are not lost keep their value, whatever another run makes of them; a copy of what was lost that is still somewhere is
+ * freed: Free says "before" this attempt, as it may come to a node after the new value.
+ *
+ * A task is found by its first return (its number), which so knows it as long as it is KEPT, whatever its own value is.
+ *
+ * Chains are walked by lists, not by recursion: `again` and `ended`, which the outermost call empties.
+ */
+#include "worker/lineage.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/core.h"
+
+#define LINEAGE_BYTES (UINT64_C(1) << 30)
+
+static void work(struct mob_owner *o);
+
+void mob_owner_lineage_init(struct mob_owner *o)
+{
+    struct lineage *l = &o->lineage;
+
+    mob_list_init(&l->kept);
+    mob_list_init(&l->again);
+    mob_list_init(&l->ended);
+    l->limit = o->config.lineage_bytes == 0 ? LINEAGE_BYTES : o->config.lineage_bytes == 1 ? 0 : o->config.lineage_bytes;
+}
+
+/* -- why not ------------------------------------------------------------------------------------------------------------------- */
+
+/* Why b, whose own value is or was in a store, cannot be made again; MOB_LOST_UNKNOWN: it can. */
+static enum mob_lost why_not(const struct mob_owner *o, const struct object *b)
+{
+    const struct task *t = b->maker;
+
+    if (t == NULL)
+        return !b->made ? MOB_LOST_PUT : mob_owner_object_streams(o, b) ? MOB_LOST_STREAM
+               : o->lineage.limit == 0 ? MOB_LOST_LINEAGE_DISABLED : MOB_LOST_LINEAGE_EVICTED;
+    if (t->state != TASK_KEPT)
+        return MOB_LOST_UNKNOWN;        /* it runs, for another return that was lost */
+    if (t->cancelled || (t->run != 0 && t->run == o->tasks.cancelled_run))
+        return MOB_LOST_TASK_CANCELLED;
+    return t->retries != 0 ? MOB_LOST_UNKNOWN : t->once ? MOB_LOST_RETRIES_DISABLED : MOB_LOST_MAX_ATTEMPTS;
+}
+
+static const char *const reasons[] = {
+    [MOB_LOST_UNKNOWN] = "",
+    [MOB_LOST_PUT] = "no task made it, it was put: what put it would have to do so again",
+    [MOB_LOST_MAX_ATTEMPTS] = "its task has run as often as its max_retries allows",
+    [MOB_LOST_RETRIES_DISABLED] = "its task may not run again, as its max_retries is 0",
+    [MOB_LOST_LINEAGE_EVICTED] = "what this process kept of finished tasks had to make room: raise MOBULA_LINEAGE_BYTES",
+    [MOB_LOST_LINEAGE_DISABLED] = "this process keeps nothing of finished tasks, as MOBULA_LINEAGE_BYTES is 0",
+    [MOB_LOST_TASK_CANCELLED] = "its task was cancelled",
+    [MOB_LOST_REF_NOT_FOUND] = "its owner knows it no more",
+    [MOB_LOST_STREAM] = "it is of a stream, whose items are not made again",
+};
+
+static struct mob_error say_lost(const struct mob_owner *o, const struct object *b, enum mob_lost reason, const char *what)
+{
+    struct mob_object_id id = mob_owner_object_name(o, b);
+    struct mob_error e = { 0 };
+    char name[MOB_OBJECT_NAME_SIZE];
+
+    mob_error_set(&e, MOB_ERR_OBJECT_LOST, "%s is lost, and cannot be made again: %s (%s)", mob_object_id_name(&id, name),
+                  reasons[reason], what);
+    e.user_code = (int32_t)reason;
+    return e;
+}
+
+static void fail(struct mob_owner *o, struct object *b, const struct mob_error *why)
+{
+    struct fault *f = mob_owner_fault(o, why);
+
+    mob_owner_object_set_fault(o, b, f);
+    mob_owner_fault_drop(f);
+}
+
+/* -- kept ---------------------------------------------------------------------------------------------------------------------- */
+
+/* What a KEPT task costs: itself, its arguments, and the returns that may be nothing but names. */
+static uint64_t cost(const struct task *t)
+{
+    return sizeof *t + (t->body != t->small ? t->body_size : 0) + t->returns * sizeof(struct object);
+}
+
+bool mob_owner_lineage_counts(const struct mob_owner *o, const struct object *b)
+{
+    return b->maker != NULL && b->maker->state == TASK_KEPT && (object_is_unmade(b) || mob_owner_object_is_own(o, b));
+}
+
+bool mob_owner_lineage_is_due(const struct mob_owner *o, const struct task *t)
+{
+    if (o->lineage.limit == 0 || o->lost || t->streams)
+        return false;
+    for (uint32_t i = 0; i < t->returns; i++) {
+        const struct object *b = mob_owner_task_return(o, t, i);
+
+        if (i == 0 && object_is_unmade(b))
+            return false;               /* it gets another object's value, and does not say so: then it must not be known as ours */
+        if (b != NULL && b->maker == t && mob_owner_object_is_own(o, b))
+            return true;
+    }
+    return false;
+}
+
+/* An argument's pin, or that of what it carries, becomes a hold. */
+static void hold(void *owner, uint64_t number)
+{
+    struct object *b = mob_owner_object_at(owner, number);
+
+    b->lineages++;
+    mob_owner_object_release(owner, b);         /* nobody else may have it: it rests */
+}
+
+void mob_owner_lineage_keep(struct mob_owner *o, struct task *t)
+{
+    assert(t->state == TASK_KEPT);
+    t->stored = 1;                      /* until settle() */
+    for (uint32_t i = 0; i < t->returns; i++) {
+        const struct object *b = mob_owner_task_return(o, t, i);
+
+        t->stored += b != NULL && b->maker == t && mob_owner_object_is_own(o, b);
+    }
+    mob_owner_body_tally(o, t, hold, o);
+    o->lineage.bytes += cost(t);
+    o->lineage.count++;
+    mob_list_append(&o->lineage.kept, &t->link);
+}
+
+/* It is KEPT no more, but for the name of its state. */
+static void leave(struct mob_owner *o, struct task *t)
+{
+    mob_list_remove(&t->link);
+    o->lineage.bytes -= cost(t);
+    o->lineage.count--;
+}
+
+static void end(struct mob_owner *o, struct task *t)
+{
+    struct object *first = mob_owner_object_at(o, t->number);
+
+    if (first != NULL && first->maker == t)
+        first->maker = NULL;
+    leave(o, t);
+    mob_list_append(&o->lineage.ended, &t->link);
+    work(o);
+}
+
+void mob_owner_lineage_forget(struct mob_owner *o, struct task *t)
+{
+    assert(t->state == TASK_KEPT && t->stored > 0);
+    if (--t->stored == 0)
+        end(o, t);
+}
+
+void mob_owner_lineage_settle(struct mob_owner *o, struct task *t)
+{
+    mob_owner_lineage_forget(o, t);
+    mob_owner_lineage_trim(o);
+}
+
+/* It lives no more as somebody's memory; what it holds may end with it. */
+static void unhold(void *owner, uint64_t number)
+{
+    struct object *b = mob_owner_object_at(owner, number);
+
+    b->lineages--;
+    object_unpin(owner, b);
+}
+
+/* -- at rest ------------------------------------------------------------------------------------------------------------------- */
+
+/* b's value goes, here and in all stores; if anybody wants it, its task runs again. */
+static void let_go(struct mob_owner *o, struct object *b)
+{
+    o->lineage.losses++;
+    mob_owner_object_unset(o, b, b->maker->state == TASK_KEPT ? b->maker->attempt + 1u : b->maker->attempt);
+}
+
+void mob_owner_lineage_rest(struct mob_owner *o, struct object *b)
+{
+    struct mob_error why;
+
+    assert(b->refs == 0 && b->pins == b->lineages);
+    if (b->rests || b->state == MOB_OBJECT_PENDING || b->state == MOB_OBJECT_ERROR)
+        return;
+    if (mob_owner_object_is_own(o, b) && b->maker != NULL && why_not(o, b) == MOB_LOST_UNKNOWN) {
+        let_go(o, b);
+    } else if (b->contains) {
+        why = say_lost(o, b, MOB_LOST_PUT, "it carries references, and was let go when nobody had it any more");
+        mob_owner_object_set_error(o, b, &why);
+    } else {
+        b->rests = true;
+        o->lineage.bytes += b->size;
+    }
+}
+
+void mob_owner_lineage_unrest(struct mob_owner *o, struct object *b)
+{
+    if (!b->rests)
+        return;
+    b->rests = false;
+    o->lineage.bytes -= b->size;
+}
+
+/* -- again --------------------------------------------------------------------------------------------------------------------- */
+
+/* What it held is an argument again. */
+static void unhold_for_run(void *owner, uint64_t number)
+{
+    struct object *b = mob_owner_object_at(owner, number);
+
+    mob_owner_lineage_unrest(owner, b);
+    b->lineages--;
+}
+
+static void run_again(struct mob_owner *o, struct task *t)
+{
+    struct mob_error why = { 0 };
+
+    leave(o, t);
+    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "what it left in a store was lost: it runs again");
+    mob_owner_event_failed(o, MOB_EVENT_FAILED_ATTEMPT, t, &why, NULL, 0);
+    t->retries -= t->retries > 0;
+    t->attempt++;
+    mob_owner_task_again(o, t);
+    for (uint32_t i = 0; i < t->returns; i++) {
+        struct object *b = mob_owner_task_return(o, t, i);
+
+        if (b != NULL && b->maker == t)
+            b->pins++;
+    }
+    mob_owner_body_tally(o, t, unhold_for_run, o);
+    o->lineage.again_count++;
+    mob_list_append(&o->lineage.again, &t->link);
+}
+
+/* Its returns that have no value: they become this error, and are its no more. */
+static void fail_returns(struct mob_owner *o, struct task *t, const struct mob_error *why, bool all)
+{
+    t->stored++;                        /* it stays till we are done */
+    for (uint32_t i = t->returns; i-- > 0;) {
+        struct object *b = mob_owner_task_return(o, t, i);
+
+        bool unmade = b != NULL && b->maker == t && object_is_unmade(b);
+
+        if (b == NULL || b->maker != t || (!all && !unmade))
+            continue;
+        t->stored -= mob_owner_lineage_counts(o, b);
+        if (i > 0)
+            b->maker = NULL;
+        if (unmade)
+            fail(o, b, why);
+    }
+    mob_owner_lineage_forget(o, t);
+}
+
+void mob_owner_lineage_want(struct mob_owner *o, struct object *b)
+{
+    enum mob_lost reason;
+    struct mob_error why;
+
+    if (!object_is_unmade(b) || b->maker->state != TASK_KEPT)
+        return;
+    if ((reason = why_not(o, b)) == MOB_LOST_UNKNOWN) {
+        run_again(o, b->maker);
+        work(o);
+    } else {
+        why = say_lost(o, b, reason, "its last copy is gone");
+        fail_returns(o, b->maker, &why, false);
+    }
+    mob_owner_objects_tell(o);
+}
+
+static void look_at_arguments(struct mob_owner *o, struct task *t)
+{
+    mob_list_remove(&t->link);
+    mob_owner_task_looked(o, t);
+}
+
+static void let_arguments_go(struct mob_owner *o, struct task *t)
+{
+    mob_list_remove(&t->link);
+    mob_owner_body_tally(o, t, unhold, o);
+    mob_owner_task_unkept(o, t);
+}
+
+static void work(struct mob_owner *o)
+{
+    struct lineage *l = &o->lineage;
+
+    if (l->working)
+        return;
+    l->working = true;
+    for (;;) {
+        if (!mob_list_empty(&l->ended))
+            let_arguments_go(o, mob_list_first(&l->ended, struct task, link));
+        else if (!mob_list_empty(&l->again))
+            look_at_arguments(o, mob_list_first(&l->again, struct task, link));
+        else
+            break;
+    }
+    l->working = false;
+}
+
+/* -- lost ---------------------------------------------------------------------------------------------------------------------- */
+
+bool mob_owner_is_loss(const struct mob_error *why)
+{
+    return why->code == MOB_ERR_OBJECT_LOST || why->code == MOB_ERR_NODE_DIED || why->code == MOB_ERR_OWNER_DIED
+        || why->code == MOB_ERR_UNREACHABLE || why->code == MOB_ERR_TIMEOUT;
+}
+
+/* It may be there, after all. */
+static bool is_doubtful(const struct mob_error *why)
+{
+    return why->code == MOB_ERR_UNREACHABLE || why->code == MOB_ERR_TIMEOUT;
+}
+
+/* Another owner's: it is asked what became of it. */
+static bool ask_its_owner(struct mob_owner *o, struct object *b, const struct mob_error *why)
+{
+    const struct mob_object_id *borrowed = mob_owner_borrow_id(o, b), id = borrowed != NULL ? *borrowed : b->stored->id;
+    struct lost lost = { .node = b->stored->node, .making = b->stored->making, .why = *why };
+
+    o->lineage.losses++;
+    mob_owner_object_unset(o, b, 0);
+    mob_owner_watch_again(o, b, &id, &lost);
+    return true;
+}
+
+bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, const struct mob_error *why)
+{
+    enum mob_lost reason;
+    struct mob_error e;
+
+    if (b->state != MOB_OBJECT_STORED || o->lost || !mob_owner_is_loss(why))
+        return b->state == MOB_OBJECT_PENDING;
+    if (!mob_owner_object_is_own(o, b))
+        return ask_its_owner(o, b, why);
+    reason = why_not(o, b);
+    if (is_doubtful(why) && reason != MOB_LOST_UNKNOWN)
+        return false;
+    if (b->stored->more_count >= count) {
+        mob_owner_object_forget_places(o, b, count, b->maker != NULL ? b->maker->attempt + 1u : 0);
+        return true;
+    }
+    if (reason == MOB_LOST_UNKNOWN) {
+        let_go(o, b);
+        return true;
+    }
+    e = say_lost(o, b, reason, why->text);
+    mob_owner_object_set_error(o, b, &e);
+    return false;
+}
+
+bool mob_owner_lost(struct mob_owner *o, uint64_t ref, uint32_t since, const struct mob_error *why)
+{
+    struct object *b = mob_owner_object_at(o, ref);
+
+    if (b != NULL && b->state == MOB_OBJECT_STORED && b->stored->since != since)
+        return true;                    /* it is elsewhere by now */
+    return b != NULL && mob_owner_object_lost(o, b, MOB_COPIES_SAID + 1, why);
+}
+
+bool mob_owner_lineage_said_lost(struct mob_owner *o, struct object *b, const Mobula__Watch__Lost *m, struct mob_error *why)
+{
+    if (b->state != MOB_OBJECT_STORED || b->stored->making != m->making || b->stored->node != m->node || m->error == NULL)
+        return true;                    /* it is elsewhere by now */
+    mob_wire_error(m->error, why);
+    return mob_owner_object_lost(o, b, 1, why) || b->state != MOB_OBJECT_STORED;
+}
+
+/* -- room ---------------------------------------------------------------------------------------------------------------------- */
+
+static void evict(struct mob_owner *o, struct task *t, const struct mob_error *why)
+{
+    fail_returns(o, t, why, true);
+    mob_owner_objects_tell(o);
+}
+
+static void warn(struct mob_owner *o)
+{
+    char *text;
+
+    if (o->lineage.evicted++ > 0 || o->config.warn == NULL)
+        return;
+    text = mob_printf("what this process keeps of finished tasks, to make their results again if they are lost, has reached %" PRIu64
+                      " MiB: the oldest goes, and what it made cannot be made again any more; MOBULA_LINEAGE_BYTES sets how much is kept",
+                      o->lineage.limit >> 20);
+    o->config.warn(o->config.arg, text);
+    free(text);
+}
+
+void mob_owner_lineage_trim(struct mob_owner *o)
+{
+    struct lineage *l = &o->lineage;
+    struct mob_error why = { 0 };
+
+    while (l->bytes > l->limit && !mob_list_empty(&l->kept)) {
+        warn(o);
+        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "a value that was let go is wanted, and cannot be made again: %s",
+                      reasons[MOB_LOST_LINEAGE_EVICTED]);
+        why.user_code = MOB_LOST_LINEAGE_EVICTED;
+        evict(o, mob_list_first(&l->kept, struct task, link), &why);
+    }
+}
+
+void mob_owner_lineage_fail(struct mob_owner *o, const struct mob_error *why)
+{
+    while (!mob_list_empty(&o->lineage.kept))
+        evict(o, mob_list_first(&o->lineage.kept, struct task, link), why);
+}
+
+/* -- the check ----------------------------------------------------------------------------------------------------------------- */
+
+void mob_owner_lineage_check(const struct mob_owner *o)
+{
+    const struct lineage *l = &o->lineage;
+    uint64_t bytes = 0, count = 0;
+    const struct task *t;
+
+    mob_list_each(t, &l->kept, const struct task, link) {
+        uint32_t stored = 0;
+
+        for (uint32_t i = 0; i < t->returns; i++) {
+            const struct object *b = mob_owner_task_return(o, t, i);
+
+            stored += b != NULL && b->maker == t && mob_owner_lineage_counts(o, b);
+        }
+        assert(t->state == TASK_KEPT && t->lease == NULL && !t->staged && t->stored > 0 && t->stored == stored);
+        bytes += cost(t);
+        count++;
+    }
+    for (uint32_t i = 0; i < o->objects.slots; i++) {
+        const struct object *b = mob_owner_object_of_slot(o, i);
+
+        if ((b->refs | b->pins) != 0 && b->rests)
+            bytes += b->size;
+    }
+    assert(count == l->count && count == o->tasks.in_state[TASK_KEPT] && bytes == l->bytes);
+    assert(mob_list_empty(&l->again) && mob_list_empty(&l->ended) && !l->working);
+}

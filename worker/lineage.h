@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lineage.h -- what is kept of finished tasks, so that what they left in stores can be made again when it is lost. */
+#ifndef MOB_WORKER_LINEAGE_H
+#define MOB_WORKER_LINEAGE_H
+
+#include "common/list.h"
+#include "common/wire.h"
+#include "worker/owner.h"
+
+struct object;
+struct task;
+
+struct lineage {
+    struct mob_link kept;               /* tasks that are KEPT, the oldest first */
+    struct mob_link again;              /* tasks that run again: what they wait for is to be seen */
+    struct mob_link ended;              /* tasks that are kept no more: what they hold is to be let go */
+    bool working;                       /* on these two */
+    uint64_t limit;                     /* 0: nothing is kept */
+    uint64_t bytes;                     /* of tasks that are KEPT, and of values that nobody has but they */
+    uint64_t count, evicted, again_count;       /* KEPT; ended to make room; runs for the sake of what was lost: so far */
+    uint32_t losses;                    /* so far: tells what was made before one from what was made after it */
+};
+
+void mob_owner_lineage_init(struct mob_owner *o);
+
+/* t has ended, all its returns are set: are some of them in stores, and may it run again? */
+bool mob_owner_lineage_is_due(const struct mob_owner *o, const struct task *t);
+/* It is KEPT from now on. What its arguments are is held; the caller's pins of its returns are still there. */
+void mob_owner_lineage_keep(struct mob_owner *o, struct task *t);
+/* They are gone, too: now it may end. */
+void mob_owner_lineage_settle(struct mob_owner *o, struct task *t);
+/* Is b one of the returns for whose sake its task is KEPT? */
+bool mob_owner_lineage_counts(const struct mob_owner *o, const struct object *b);
+/* One of these is gone, or an error. */
+void mob_owner_lineage_forget(struct mob_owner *o, struct task *t);
+
+/* Nobody has b any more but tasks that are KEPT: its value goes, if it can be made again. */
+void mob_owner_lineage_rest(struct mob_owner *o, struct object *b);
+void mob_owner_lineage_unrest(struct mob_owner *o, struct object *b);
+/* Somebody waits for b, which is PENDING: its task runs again, or it becomes an error. */
+void mob_owner_lineage_want(struct mob_owner *o, struct object *b);
+
+/* b, STORED, cannot be had at its first `count` places. The same answer as mob_owner_lost(). */
+bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, const struct mob_error *why);
+/* Another process says that it could not have b there. False: nor can it be made again; *why is what to answer. */
+bool mob_owner_lineage_said_lost(struct mob_owner *o, struct object *b, const Mobula__Watch__Lost *m, struct mob_error *why);
+
+/* Let the oldest go, down to the limit. */
+void mob_owner_lineage_trim(struct mob_owner *o);
+/* Our raylet is gone. */
+void mob_owner_lineage_fail(struct mob_owner *o, const struct mob_error *why);
+void mob_owner_lineage_check(const struct mob_owner *o);
+
+#endif
