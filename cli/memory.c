@@ -9,6 +9,7 @@
  *   USED_BY_PENDING_TASK   tasks under way take it
  *   CAPTURED_IN_OBJECT     values carry it
  *   HELD_BY_OTHERS         refs of processes that are not its owner
+ *   NEEDED_BY_LINEAGE      what was made of it could not be made again without it
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,6 +63,7 @@ static void add_kinds(json_t *objects, const json_t *owners)
         add_kind(kinds, "USED_BY_PENDING_TASK", json_object_get(row, "tasks"));
         add_kind(kinds, "CAPTURED_IN_OBJECT", json_object_get(row, "captured"));
         add_kind(kinds, "HELD_BY_OTHERS", json_object_get(row, "holders"));
+        add_kind(kinds, "NEEDED_BY_LINEAGE", json_object_get(row, "lineage"));
         json_object_set_new(object, "kinds", kinds);
     }
 }

@@ -2,7 +2,7 @@
 /* memory.c -- the question "memory": what is in this node's store, the largest objects first.
  *
  *   {"node", "ip", "used", "size", "spilled", "overflow", "total", "objects": [{"object", "owner", "size", "state", "overflow",
- *    "reference"}], "references": [{"object", "local", "tasks", "captured", "holders"}]}
+ *    "reference"}], "references": [{"object", "local", "tasks", "captured", "holders", "lineage"}]}
  *
  * reference: what keeps it: "view of N.P" (a process reads it), "being made by N.P", "copy" (it is elsewhere, too), "owner" (refs to it),
  * "none" (freed, and on its way out).
@@ -68,7 +68,7 @@ static void add_row(struct poll *p, uint32_t process, json_t *row)
     if (object == NULL || strlen(object) >= MOB_OBJECT_NAME_SIZE || strspn(object, NAME_LETTERS) != strlen(object))
         return;
     out = json_pack("{s:s}", "object", object);
-    for (const char *const *name = (const char *const[]){ "local", "tasks", "captured", "holders", NULL }; *name != NULL; name++)
+    for (const char *const *name = (const char *const[]){ "local", "tasks", "captured", "holders", "lineage", NULL }; *name != NULL; name++)
         json_object_set_new(out, *name, json_integer(json_integer_value(json_object_get(row, *name))));
     mob_poll_add_row(p, out);
 }

@@ -7,7 +7,7 @@
 
 #include "worker/core.h"
 
-#define ROW_MAX 192
+#define ROW_MAX 224
 
 struct tally { uint32_t tasks, captured, holders; };
 
@@ -86,8 +86,8 @@ char *mob_owner_references(const struct mob_owner *o, size_t limit)
 
         n = n != NULL ? n : &none;
         used += (size_t)snprintf(text + used, ROW_MAX, "%s{\"object\":\"%s\",\"local\":%" PRIu32 ",\"tasks\":%" PRIu32
-                                 ",\"captured\":%" PRIu32 ",\"holders\":%" PRIu32 "}", i > 0 ? "," : "", mob_object_id_name(&id, name),
-                                 list[i]->refs, n->tasks, n->captured, n->holders);
+                                 ",\"captured\":%" PRIu32 ",\"holders\":%" PRIu32 ",\"lineage\":%" PRIu32 "}", i > 0 ? "," : "",
+                                 mob_object_id_name(&id, name), list[i]->refs, n->tasks, n->captured, n->holders, list[i]->lineages);
     }
     snprintf(text + used, 2, "]");
     for (size_t at = 0; (t = mob_map_next(&ts.by_number, &at, NULL)) != NULL;)

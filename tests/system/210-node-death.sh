@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # 210-node-death.sh -- a raylet is killed (its port refuses), stopped (it is silent), or its machine goes: what ran there runs
-# elsewhere, or fails by name; a big value that was only there is reported as lost; who was only silent joins again as a new node.
+# elsewhere, or fails by name; a big value that was only there is made again, with what it was made of, or reported as lost; who was
+# only silent joins again as a new node.
 . "$(dirname "$0")/tasks.sh"
 in_lab 3 "$@"
 ip=$("$lab" ip h1)
@@ -40,6 +41,19 @@ forgets() {
     ends $driver
     expect grep -Eq "node 2|node [0-9]+|$ip" "$meet/said" || cat "$meet/said" >&2
 }
+values_are_there() {
+    on h0 mobula memory --format json | jq -e --arg ip "$ip" '[.nodes[] | select(.ip == $ip) | .objects[]] | length >= 2' >/dev/null
+}
+remakes() {
+    meeting
+    scene h0 remakes "$meet" "$ip" & driver=$!
+    appears ready
+    wait_until 5 values_are_there
+    "$@"
+    touch "$meet/dead"
+    ends $driver
+    spreads h0 2
+}
 raylet_killed() { on h1 kill -KILL "$(raylet_pid h1)"; }
 back() {                                # the log of a raylet that was killed is kept until the next look
     on h1 mobula stop >/dev/null 2>&1
@@ -57,6 +71,8 @@ back
 fails raylet_killed
 back
 forgets raylet_killed
+back
+remakes raylet_killed
 back
 moves "$lab" pause h1
 wait_until 10 node_count_is 2

@@ -182,6 +182,20 @@ static int checksums(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(checksums)
 
+/* As many bytes as the first argument has, each one more than there. */
+static int lift(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_buffer *b;
+    struct mob_view v;
+
+    if (mob_arg(t, 0, &v, err) < 0 || (b = mob_create(v.size, err)) == NULL)
+        return -1;
+    for (size_t i = 0; i < v.size; i++)
+        ((unsigned char *)mob_buffer_data(b))[i] = (unsigned char)(((const unsigned char *)v.data)[i] + 1);
+    return mob_return_buffer(t, 0, b, err);
+}
+MOB_TASK(lift)
+
 /* -- tasks that call tasks --------------------------------------------------------------------------------------------------- */
 
 static int chain(struct mob_task *t, struct mob_error *err)

@@ -186,7 +186,7 @@ START_TEST(test_memory_asks_processes)
     say_rows(a, id, "[{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"holders\":\"x\"},{\"object\":\"\\\"}]\"},7]");
     ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY));
     say_rows(b, id, "[{\"object\":");
-    expect_memory("{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"captured\":0,\"holders\":0}");
+    expect_memory("{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"captured\":0,\"holders\":0,\"lineage\":0}");
     fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
     say_rows(b, id + 1, "[]");
     fake_pass(&f, 900);
