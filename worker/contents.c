@@ -65,6 +65,14 @@ void mob_owner_contents_end(struct mob_owner *o, struct object *b)
     os->unpinning = false;
 }
 
+void mob_owner_contents_each(const struct mob_owner *o, const struct object *b, mob_owner_note *note, void *arg)
+{
+    const struct contents *c = mob_map_get(&o->objects.contents, object_number(b));
+
+    for (size_t i = 0; i < c->count; i++)
+        note(arg, c->of[i]);
+}
+
 void mob_owner_contents_tally(const struct mob_owner *o, mob_owner_note *note, void *arg)
 {
     const struct contents *c;

@@ -11,7 +11,7 @@
  * A KEPT task has its body as submitted, and holds its arguments, all of them: an object that nobody has but KEPT tasks *rests*. Of one
  * that could be made again itself the value goes: a chain of tasks of which only the last result is in use costs what was submitted, and
  * is run again link by link. All else (put values, small results, other owners' objects) is what cannot be had twice: its value stays, and
- * is counted. Only one that carries references does not: nobody can say how much it would keep. It becomes an error, as a lost put.
+ * is counted. What that carries is held for its sake, and may rest in turn.
  *
  * What is counted, tasks and such values, is at most `limit` bytes; then the oldest tasks go. Each run takes one of max_retries. Returns of
  * the task that are not lost keep their value, whatever another run makes of them; a copy of what was lost that is still somewhere is
@@ -19,7 +19,7 @@
  *
  * A task is found by its first return (its number), which so knows it as long as it is KEPT, whatever its own value is.
  *
- * Chains are walked by lists, not by recursion: `again` and `ended`, which the outermost call empties.
+ * Chains are walked by lists, not by recursion: `again`, `ended`, `rested` and `woken`, which the outermost call empties.
  */
 #include "worker/lineage.h"
 
@@ -33,6 +33,12 @@
 #define LINEAGE_BYTES (UINT64_C(1) << 30)
 
 static void work(struct mob_owner *o);
+
+void mob_owner_lineage_fini(struct mob_owner *o)
+{
+    free(o->lineage.rested.of);
+    free(o->lineage.woken.of);
+}
 
 void mob_owner_lineage_init(struct mob_owner *o)
 {
@@ -195,30 +201,80 @@ static void let_go(struct mob_owner *o, struct object *b)
     mob_owner_object_unset(o, b, b->maker->state == TASK_KEPT ? b->maker->attempt + 1u : b->maker->attempt);
 }
 
+static void push(struct numbers *ns, uint64_t number)
+{
+    if (ns->count == ns->room)
+        ns->of = mob_realloc(ns->of, (ns->room = 2 * ns->room + 16) * sizeof ns->of[0]);
+    ns->of[ns->count++] = number;
+}
+
+/* Carried by one that rests. */
+static void hold_carried(void *owner, uint64_t number)
+{
+    struct mob_owner *o = owner;
+
+    mob_owner_object_at(o, number)->lineages++;
+    push(&o->lineage.rested, number);
+}
+
+static void let_rest(struct mob_owner *o, struct object *b)
+{
+    struct lineage *l = &o->lineage;
+    struct object *carried;
+
+    b->rests = true;
+    l->bytes += b->size;
+    if (b->contains)
+        mob_owner_contents_each(o, b, hold_carried, o);
+    if (l->resting)
+        return;
+    l->resting = true;
+    while (l->rested.count > 0)
+        if ((carried = mob_owner_object_at(o, l->rested.of[--l->rested.count])) != NULL)
+            mob_owner_object_release(o, carried);       /* nobody else may have it */
+    l->resting = false;
+}
+
 void mob_owner_lineage_rest(struct mob_owner *o, struct object *b)
 {
-    struct mob_error why;
-
     assert(b->refs == 0 && b->pins == b->lineages);
     if (b->rests || b->state == MOB_OBJECT_PENDING || b->state == MOB_OBJECT_ERROR)
         return;
-    if (mob_owner_object_is_own(o, b) && b->maker != NULL && why_not(o, b) == MOB_LOST_UNKNOWN) {
+    if (mob_owner_object_is_own(o, b) && b->maker != NULL && why_not(o, b) == MOB_LOST_UNKNOWN)
         let_go(o, b);
-    } else if (b->contains) {
-        why = say_lost(o, b, MOB_LOST_PUT, "it carries references, and was let go when nobody had it any more");
-        mob_owner_object_set_error(o, b, &why);
-    } else {
-        b->rests = true;
-        o->lineage.bytes += b->size;
-    }
+    else
+        let_rest(o, b);
+}
+
+static void unhold_carried(void *owner, uint64_t number)
+{
+    struct mob_owner *o = owner;
+    struct object *b = mob_owner_object_at(o, number);
+
+    b->lineages--;
+    if (b->rests)
+        push(&o->lineage.woken, number);
+}
+
+static void wake(struct mob_owner *o, struct object *b)
+{
+    b->rests = false;
+    o->lineage.bytes -= b->size;
+    if (b->contains)
+        mob_owner_contents_each(o, b, unhold_carried, o);
 }
 
 void mob_owner_lineage_unrest(struct mob_owner *o, struct object *b)
 {
+    struct lineage *l = &o->lineage;
+
     if (!b->rests)
         return;
-    b->rests = false;
-    o->lineage.bytes -= b->size;
+    assert(l->woken.count == 0);
+    wake(o, b);
+    while (l->woken.count > 0)
+        if ((b = mob_owner_object_at(o, l->woken.of[--l->woken.count]))->rests)
+            wake(o, b);
 }
 
 /* -- again --------------------------------------------------------------------------------------------------------------------- */
@@ -432,30 +488,55 @@ void mob_owner_lineage_fail(struct mob_owner *o, const struct mob_error *why)
 
 /* -- the check ----------------------------------------------------------------------------------------------------------------- */
 
+struct recount {
+    const struct mob_owner *o;
+    uint32_t *of_slot;
+    uint64_t bytes, count;
+};
+
+static void count_hold(void *recount, uint64_t number)
+{
+    ((struct recount *)recount)->of_slot[(uint32_t)number]++;
+}
+
+static void check_task(struct recount *r, const struct task *t)
+{
+    uint32_t stored = 0;
+
+    for (uint32_t i = 0; i < t->returns; i++) {
+        const struct object *b = mob_owner_task_return(r->o, t, i);
+
+        stored += b != NULL && b->maker == t && mob_owner_lineage_counts(r->o, b);
+    }
+    assert(t->state == TASK_KEPT && t->lease == NULL && !t->staged && t->stored > 0 && t->stored == stored);
+    mob_owner_body_tally(r->o, t, count_hold, r);
+    r->bytes += cost(t);
+    r->count++;
+}
+
 void mob_owner_lineage_check(const struct mob_owner *o)
 {
+    struct recount r = { .o = o, .of_slot = mob_alloc((o->objects.slots + 1) * sizeof(uint32_t)) };
     const struct lineage *l = &o->lineage;
-    uint64_t bytes = 0, count = 0;
     const struct task *t;
 
-    mob_list_each(t, &l->kept, const struct task, link) {
-        uint32_t stored = 0;
+    mob_list_each(t, &l->kept, const struct task, link)
+        check_task(&r, t);
+    for (uint32_t i = 0; i < o->objects.slots; i++) {
+        const struct object *b = mob_owner_object_of_slot(o, i);
 
-        for (uint32_t i = 0; i < t->returns; i++) {
-            const struct object *b = mob_owner_task_return(o, t, i);
-
-            stored += b != NULL && b->maker == t && mob_owner_lineage_counts(o, b);
-        }
-        assert(t->state == TASK_KEPT && t->lease == NULL && !t->staged && t->stored > 0 && t->stored == stored);
-        bytes += cost(t);
-        count++;
+        if ((b->refs | b->pins) == 0 || !b->rests)
+            continue;
+        r.bytes += b->size;
+        if (b->contains)
+            mob_owner_contents_each(o, b, count_hold, &r);
     }
     for (uint32_t i = 0; i < o->objects.slots; i++) {
         const struct object *b = mob_owner_object_of_slot(o, i);
 
-        if ((b->refs | b->pins) != 0 && b->rests)
-            bytes += b->size;
+        assert((b->refs | b->pins) == 0 || b->lineages == r.of_slot[i]);
     }
-    assert(count == l->count && count == o->tasks.in_state[TASK_KEPT] && bytes == l->bytes);
-    assert(mob_list_empty(&l->again) && mob_list_empty(&l->ended) && !l->working);
+    assert(r.count == l->count && r.count == o->tasks.in_state[TASK_KEPT] && r.bytes == l->bytes);
+    assert(mob_list_empty(&l->again) && mob_list_empty(&l->ended) && !l->working && l->rested.count == 0 && l->woken.count == 0);
+    free(r.of_slot);
 }

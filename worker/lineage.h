@@ -10,11 +10,18 @@
 struct object;
 struct task;
 
+struct numbers {
+    uint64_t *of;
+    size_t count, room;
+};
+
 struct lineage {
     struct mob_link kept;               /* tasks that are KEPT, the oldest first */
     struct mob_link again;              /* tasks that run again: what they wait for is to be seen */
     struct mob_link ended;              /* tasks that are kept no more: what they hold is to be let go */
     bool working;                       /* on these two */
+    struct numbers rested, woken;       /* objects that are carried by one that rests from now on, or no more */
+    bool resting;                       /* working on `rested` */
     uint64_t limit;                     /* 0: nothing is kept */
     uint64_t bytes;                     /* of tasks that are KEPT, and of values that nobody has but they */
     uint64_t count, evicted, again_count;       /* KEPT; ended to make room; runs for the sake of what was lost: so far */
@@ -22,6 +29,7 @@ struct lineage {
 };
 
 void mob_owner_lineage_init(struct mob_owner *o);
+void mob_owner_lineage_fini(struct mob_owner *o);
 
 /* t has ended, all its returns are set: are some of them in stores, and may it run again? */
 bool mob_owner_lineage_is_due(const struct mob_owner *o, const struct task *t);

@@ -176,6 +176,8 @@ void mob_owner_copy_free(struct mob_owner *o, uint32_t node, const struct mob_ob
 void mob_owner_contents_end(struct mob_owner *o, struct object *b);
 void mob_owner_contents_fini(struct mob_owner *o);
 typedef void mob_owner_note(void *arg, uint64_t number);
+/* Each that b's value carries. */
+void mob_owner_contents_each(const struct mob_owner *o, const struct object *b, mob_owner_note *note, void *arg);
 /* Each object that is kept by another's value, once a value. */
 void mob_owner_contents_tally(const struct mob_owner *o, mob_owner_note *note, void *arg);
 

@@ -70,6 +70,7 @@ void mob_owner_destroy(struct mob_owner *o)
     mob_owner_events_fini(o);
     mob_owner_objects_fini(o);
     mob_owner_borrows_fini(o);
+    mob_owner_lineage_fini(o);
     mob_owner_kinds_fini(o);
     mob_owner_slab_fini(&o->tasks.slab);
     mob_owner_bodies_fini(&o->bodies);

@@ -174,8 +174,8 @@ bool mob_owner_poll(struct mob_owner *o, size_t limit);
  * calls and facts. Returns when to come again (ns; INT64_MAX: not by itself). */
 int64_t mob_owner_flush(struct mob_owner *o);
 /* For people: why its objects that lie in stores are kept, the largest `limit` of them, as JSON [{"object", "local", "tasks", "captured",
- * "holders", "lineage"}]: refs of this process, tasks under way that take it, values that carry it, holds of other processes, finished tasks
- * that took it. free() it. */
+ * "holders", "lineage"}]: refs of this process, tasks under way that take it, values that carry it, holds of other processes, finished
+ * tasks that took it. free() it. */
 char *mob_owner_references(const struct mob_owner *o, size_t limit);
 /* For people: why tasks of ours (`argument`: {"tasks": [names]}) are not over, and what calls of this process wait for, as JSON rows
  * (explain.c). free() it. */

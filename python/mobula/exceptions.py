@@ -101,6 +101,23 @@ class ObjectLostError(RayError):
     """No copy of the object is left; the text says what became of the last one."""
 
 
+class ObjectReconstructionFailedError(ObjectLostError):
+    """The object was lost, and could not be made again by running its task again.
+
+    reason: why not, by Ray's names. "OBJECT_UNRECONSTRUCTABLE_PUT": it was put, and no task made it; "..._MAX_ATTEMPTS_EXCEEDED": its task
+    has run as often as max_retries allows; "..._RETRIES_DISABLED": max_retries is 0; "..._LINEAGE_EVICTED": what its owner kept of finished
+    tasks had to make room; "..._LINEAGE_DISABLED": MOBULA_LINEAGE_BYTES is 0; "..._TASK_CANCELLED"; "..._REF_NOT_FOUND": its owner knows it
+    no more; and "..._STREAM": it is an item of a generator.
+    """
+
+    def __init__(self, text: str, reason: str = "OBJECT_UNRECONSTRUCTABLE_LINEAGE_EVICTED") -> None:
+        super().__init__(text, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"[{self.reason}] {self.args[0]}"
+
+
 class OwnerDiedError(ObjectLostError):
     """The process that owned the object died, and the object with it."""
 
@@ -200,10 +217,6 @@ class ReferenceCountingAssertionError(ObjectLostError, AssertionError):
     """Not raised."""
 
 
-class ObjectReconstructionFailedError(ObjectLostError):
-    """Not raised: ObjectLostError is, and says why the object could not be made again."""
-
-
 class ObjectRefStreamEndOfStreamError(RayError):
     """Not raised: StopIteration is."""
 
@@ -268,12 +281,17 @@ def _both(cause):
     return _classes[cause]
 
 
-_LATE, _INVALID, _TIMEOUT, _TASK, _CRASHED = 0, 1, 2, 3, 5
+_LATE, _INVALID, _TIMEOUT, _TASK, _CRASHED, _LOST = 0, 1, 2, 3, 5, 7
 _BY_CODE = {
     _INVALID: ValueError, _TIMEOUT: TimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
-    7: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: AuthenticationError,
+    _LOST: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: AuthenticationError,
     12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError, 16: OutOfMemoryError,
 }
+
+
+# enum mob_lost, from 1.
+_REASONS = ("PUT", "MAX_ATTEMPTS_EXCEEDED", "RETRIES_DISABLED", "LINEAGE_EVICTED", "LINEAGE_DISABLED", "TASK_CANCELLED", "REF_NOT_FOUND",
+            "STREAM")
 
 
 _CRASHES = (
@@ -288,17 +306,19 @@ _CRASHES = (
 def from_library(code: int, user_code: int, pid: int, attempt: int, function: str, node: str, text: str,
                  deaths: list[tuple]) -> Exception:
     """The exception for an error of libmobula (enum mob_code of mobula.h). _LATE: a call that waits for values came back without."""
-    error = _by_code(code, pid, function, node, text)
+    error = _by_code(code, user_code, pid, function, node, text)
     if isinstance(error, RayError):
         error.attempt, error.deaths = attempt, tuple(Death(*d) for d in deaths)
     return error
 
 
-def _by_code(code: int, pid: int, function: str, node: str, text: str) -> Exception:
+def _by_code(code: int, user_code: int, pid: int, function: str, node: str, text: str) -> Exception:
     if code == _LATE:
         return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
     if code == _TASK:
         return RayTaskError(function, text, None, pid, node)
+    if code == _LOST and 0 < user_code <= len(_REASONS):
+        return ObjectReconstructionFailedError(text, "OBJECT_UNRECONSTRUCTABLE_" + _REASONS[user_code - 1])
     if code == _CRASHED:
         text += next((hint for sign, hint in _CRASHES if sign in text), "")
     return _BY_CODE.get(code, RaySystemError)(text)

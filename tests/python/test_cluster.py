@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """cluster_utils.Cluster: nodes that come and go under a driver."""
 
+import pickle
 import time
 import unittest
 
+import numpy
+
 import mobula as ray
 from mobula.cluster_utils import Cluster
+from mobula.exceptions import ObjectReconstructionFailedError
+from mobula.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 @ray.remote
 def where(seconds=0.0):
     time.sleep(seconds)
     return ray.util.get_node_ip_address()
+
+
+@ray.remote
+def add(array):
+    return array + 1
 
 
 class Clusters(unittest.TestCase):
@@ -41,6 +51,23 @@ class Clusters(unittest.TestCase):
         ray.wait(refs)
         self.cluster.remove_node(other, allow_graceful=False)
         self.assertEqual(len(ray.get(refs, timeout=60)), 6)
+
+    def test_what_a_dead_node_had_is_made_again(self):
+        other = self.cluster.add_node(num_cpus=2, resources={"other": 2})
+        self.cluster.wait_for_nodes()
+        node = next(n["NodeID"] for n in ray.nodes() if n["NodeManagerAddress"] == other.node_ip_address)
+        there = add.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True))
+        ref = there.remote(there.remote(numpy.arange(500000)))      # an argument that is put, and dropped
+        once = add.options(max_retries=0, resources={"other": 1}).remote(numpy.zeros(500000))
+        self.assertEqual(ray.wait([ref, once], num_returns=2, timeout=30)[1], [])
+        self.cluster.remove_node(other, allow_graceful=False)
+        self.assertTrue((ray.get(ref, timeout=60) == numpy.arange(500000) + 2).all())
+        with self.assertRaisesRegex(ObjectReconstructionFailedError,
+                                    r"^\[OBJECT_UNRECONSTRUCTABLE_RETRIES_DISABLED\] o-.* is lost") as caught:
+            ray.get(once, timeout=60)
+        self.assertEqual(caught.exception.reason, "OBJECT_UNRECONSTRUCTABLE_RETRIES_DISABLED")
+        again = pickle.loads(pickle.dumps(caught.exception))
+        self.assertEqual((str(again), again.reason), (str(caught.exception), caught.exception.reason))
 
     def test_bad_words(self):
         self.assertRaisesRegex(RuntimeError, "did not start: .*num-cpus", self.cluster.add_node, num_cpus="many")

@@ -541,6 +541,8 @@ void process_die(struct process *p, int status, bool silently)
     actor_die(&p->a, silently);
     if (p->work != NULL)
         work_abandon(p);
+    if (p->owner != NULL)
+        p->a.sim->made_again += mob_owner_counts(p->owner).again;
     mob_owner_destroy(p->owner);
     mob_executor_destroy(p->executor);
     p->owner = NULL;
@@ -588,6 +590,8 @@ static void process_free(struct process *p)
 {
     if (p->work != NULL)
         work_abandon(p);
+    if (p->owner != NULL)
+        p->a.sim->made_again += mob_owner_counts(p->owner).again;
     mob_owner_destroy(p->owner);
     mob_executor_destroy(p->executor);
     user_free(p);

@@ -141,8 +141,9 @@ static int run(const struct sim_config *config)
             printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
         if (config->stores)
             printf("  %lu ranges pulled, %lu of nodes that received them, %lu objects spilled, %lu read back, %lu places in the overflow, %lu"
-                   " tasks cancelled, %lu of them staged\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
-                   (unsigned long)s->read_back, (unsigned long)s->overflowed, (unsigned long)s->cancelled, (unsigned long)s->cancelled_staging);
+                   " tasks cancelled, %lu of them staged, %lu made again what was lost\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
+                   (unsigned long)s->read_back, (unsigned long)s->overflowed, (unsigned long)s->cancelled, (unsigned long)s->cancelled_staging,
+                   (unsigned long)s->made_again);
     }
     sim_destroy(s);
     return result;

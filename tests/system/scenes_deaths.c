@@ -109,8 +109,8 @@ static struct mob_ref *lifted(struct mob_ref *ref, const struct mob_options *opt
     return next;
 }
 
-/* remakes FOLDER IP: a chain of tasks leaves big values there, of which only the last is in use; after "dead" it is right all the same, here
- * and as an argument. */
+/* remakes FOLDER IP: a chain of tasks leaves big values there, of which only the last is in use; after "dead" it is right all the same,
+ * here and as an argument. */
 static int remakes(char **words)
 {
     static unsigned char bytes[3000000];

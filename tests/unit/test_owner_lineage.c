@@ -77,6 +77,16 @@ static uint64_t made(int retries, uint64_t arg)
     return ref;
 }
 
+/* The same of an argument that is in memory. */
+static uint64_t made_of(int retries, uint64_t arg)
+{
+    uint64_t ref = fake_submit(&f, shape, retries, &(struct mob_arg){ .ref = arg }, 1);
+    struct mob_task_frame t = claim(ref, 0);
+
+    answer_stored(&t, 9);
+    return ref;
+}
+
 /* Not there any more. True: it is pending again. */
 static bool lose(uint64_t ref)
 {
@@ -234,6 +244,51 @@ START_TEST(test_a_put_argument_is_held)
     mob_owner_drop(f.o, ref, NULL);
     mob_owner_flush(f.o);
     ck_assert_uint_eq(f.sent[FREE], 3);         /* the lost one, and both */
+    finish();
+}
+END_TEST
+
+/* A value that carries others rests with them: a put that it carries is counted, a result is let go, and made again for who finds it. */
+START_TEST(test_what_a_resting_value_carries_rests_as_well)
+{
+    struct mob_object_id id, ids[2];
+    struct mob_task_frame t;
+    char packed[256] = { 0 };
+
+    start(0);
+    uint64_t put = mob_owner_put_begin(f.o, &id), result = made(3, 0), before, ref, carrier, carrier2;
+
+    mob_owner_put_stored(f.o, put, FAKE_NODE, 5000);
+    ids[0] = id;
+    ids[1] = stored(result, 0, 9).object;
+    for (size_t i = 0; i < 2; i++)
+        mob_packed_put_id(packed, 8, i, &ids[i]);
+    mob_packed_finish(packed, 8, 2);
+    carrier = mob_owner_put_packed(f.o, packed, mob_packed_size(8, 2), (uint64_t[]){ put, result }, 2, NULL);
+    carrier2 = mob_owner_put_packed(f.o, packed, mob_packed_size(8, 2), (uint64_t[]){ carrier, carrier }, 2, NULL);
+    ref = made_of(3, carrier2);
+    before = mob_owner_counts(f.o).kept_bytes;
+    mob_owner_drop(f.o, put, NULL);
+    mob_owner_drop(f.o, result, NULL);
+    mob_owner_drop(f.o, carrier, NULL);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, before);
+    mob_owner_drop(f.o, carrier2, NULL);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, before + 5000 + 2 * mob_packed_size(8, 2));
+    ck_assert_uint_eq(f.last[FREE]->free->n_objects, 1);
+    ck_assert_uint_eq(f.last[FREE]->free->objects[0]->task, result);
+    mob_owner_check(f.o);
+    ck_assert(lose(ref) && wants(ref));
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, before / 2);    /* one of two tasks */
+    t = claim(ref, 1);
+    answer_stored(&t, 9);
+    ck_assert(is_told());
+    result = mob_owner_meet(f.o, &ids[1], 0);   /* whoever reads the value finds its name */
+    ck_assert(wants(result));
+    t = claim(ids[1].task, 1);
+    answer_stored(&t, 9);
+    mob_owner_drop(f.o, result, NULL);
+    mob_owner_drop(f.o, ref, NULL);
     finish();
 }
 END_TEST
@@ -564,7 +619,8 @@ START_TEST(test_a_lost_raylet_ends_it)
 END_TEST
 
 UNIT_MAIN("owner_lineage", test_a_lost_result_is_made_again_when_it_is_wanted, test_each_loss_takes_a_retry,
-          test_a_chain_is_run_again_link_by_link, test_a_put_argument_is_held, test_returns_that_are_not_lost_stay,
+          test_a_chain_is_run_again_link_by_link, test_a_put_argument_is_held,
+          test_what_a_resting_value_carries_rests_as_well, test_returns_that_are_not_lost_stay,
           test_a_task_waits_for_its_lost_argument, test_an_argument_that_is_lost_for_good_fails_its_task,
           test_a_borrower_is_answered_when_it_is_there_again, test_an_owner_is_asked_for_what_was_lost, test_the_oldest_makes_room,
           test_nothing_is_kept_if_nothing_may_be, test_cancelled_ones_are_not_made_again, test_copies_of_what_was_lost_are_freed,
