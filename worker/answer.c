@@ -343,6 +343,7 @@ static bool take_lost(struct mob_owner *o, struct task *t, const struct mob_answ
         && b->state == MOB_OBJECT_STORED)
         return false;
     mob_owner_task_unfed(o, t);
+    mob_owner_objects_tell(o);
     return true;
 }
 
@@ -375,5 +376,4 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     } else if (f->status != MOB_ANSWER_LOST || !take_lost(o, t, f, body)) {
         take_error(o, t, l, f, body, ran.started_ns);
     }
-    mob_owner_objects_tell(o);
 }

@@ -466,18 +466,21 @@ static void warn(struct mob_owner *o)
     free(text);
 }
 
-void mob_owner_lineage_trim(struct mob_owner *o)
+static void make_room(struct mob_owner *o)
 {
-    struct lineage *l = &o->lineage;
     struct mob_error why = { 0 };
 
-    while (l->bytes > l->limit && !mob_list_empty(&l->kept)) {
-        warn(o);
-        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "a value that was let go is wanted, and cannot be made again: %s",
-                      reasons[MOB_LOST_LINEAGE_EVICTED]);
-        why.user_code = MOB_LOST_LINEAGE_EVICTED;
-        evict(o, mob_list_first(&l->kept, struct task, link), &why);
-    }
+    warn(o);
+    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "a value that was let go is wanted, and cannot be made again: %s",
+                  reasons[MOB_LOST_LINEAGE_EVICTED]);
+    why.user_code = MOB_LOST_LINEAGE_EVICTED;
+    evict(o, mob_list_first(&o->lineage.kept, struct task, link), &why);
+}
+
+void mob_owner_lineage_trim(struct mob_owner *o)
+{
+    while (o->lineage.bytes > o->lineage.limit && !mob_list_empty(&o->lineage.kept))
+        make_room(o);
 }
 
 void mob_owner_lineage_fail(struct mob_owner *o, const struct mob_error *why)

@@ -234,7 +234,8 @@ void mob_owner_object_release(struct mob_owner *o, struct object *b)
     maker = b->maker != NULL && mob_owner_lineage_counts(o, b) ? b->maker : NULL;
     assert(b->state != MOB_OBJECT_PENDING || b->borrowed || maker != NULL);
     assert(b->followers == NULL);
-    mob_owner_lineage_unrest(o, b);
+    if (b->rests)
+        mob_owner_lineage_unrest(o, b);
     free_value(o, b);
     if (b->borrowed)
         mob_owner_borrow_end(o, b);

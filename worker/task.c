@@ -480,7 +480,8 @@ static void let_returns_go(struct mob_owner *o, const struct task *t)
 
 void mob_owner_task_end(struct mob_owner *o, struct task *t)
 {
-    bool kept = mob_owner_lineage_is_due(o, t);
+    const struct object *first = mob_owner_object_of_slot(o, (uint32_t)t->number);
+    bool kept = (t->returns > 1 || first->state == MOB_OBJECT_STORED) && mob_owner_lineage_is_due(o, t);
 
     if (t->streams)
         mob_owner_stream_end(o, t, mob_owner_task_return(o, t, 0));
