@@ -54,9 +54,9 @@ struct task {
     uint32_t pushed_losses;             /* lineage.losses when it was PUSHED: what it was told is of before that */
     uint16_t attempt, returns;
     uint16_t retry;                     /* of the owner's rules for it: backoff.c */
-    uint8_t state;                      /* enum task_state */
-    bool cancelled;                     /* PUSHED: its end will be MOB_ERR_CANCELLED; KEPT: that was its last */
-    uint8_t told;                       /* enum event_told */
+    uint8_t state : 4;                  /* enum task_state */
+    uint8_t told : 4;                   /* enum event_told */
+    bool cancelled : 1;                 /* PUSHED: its end will be MOB_ERR_CANCELLED; KEPT: that was its last */
     bool carries : 1;                   /* some arguments carry references */
     bool has_stored : 1;                /* QUEUED: some arguments are in the store: see near.c */
     bool staged : 1;                    /* there is a struct stage of it: see stage.c */
