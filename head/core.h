@@ -48,14 +48,21 @@ struct mob_head {
 
     int64_t now_ns;             /* of this call */
     int64_t started_ns;
-    int64_t due_ns;             /* when the last tick asked to be called again */
-    int64_t stalled_ns;         /* the time this process should have run and did not */
+    int64_t ticked_ns, due_ns;  /* the last tick, and when it asked to be called again */
+    int64_t lived_ns;           /* until the last tick: the time in which this process listened ... */
+    int64_t unticked_ns;        /* ... and since */
 };
 
 /* Time as this process lived it: what nobody could hear is no silence. */
 static inline int64_t mob_head_lived_ns(const struct mob_head *h)
 {
-    return h->now_ns - h->stalled_ns;
+    return h->lived_ns + h->unticked_ns;
+}
+
+/* When it will have lived until `lived_ns`, if nothing comes between. */
+static inline int64_t mob_head_lives_until(const struct mob_head *h, int64_t lived_ns)
+{
+    return h->now_ns + lived_ns - mob_head_lived_ns(h);
 }
 
 void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e);

@@ -18,21 +18,35 @@
 #include "common/log.h"
 #include "head/core.h"
 
-#define STALL_NS INT64_C(100000000)     /* a tick that comes later than this: the process was stopped, or its machine was */
+#define LATE_NS INT64_C(50000000)       /* a tick that comes later than that after its time is a stall ... */
+#define STALL_SAID_NS INT64_C(200000000)        /* ... and one as long as that is worth a line in the log */
 
 /* -- time ---------------------------------------------------------------------------------------------------------------- */
 
+/* Silence counts from tick to tick, and no further than the loop was late by a little: a process that was stopped, waited for its disk, or
+ * had so much to read that it did not come to its tick, has not heard what waits in its sockets. */
 static void note_time(struct mob_head *h)
 {
     int64_t now_ns = h->world->now_ns(h->world);
-    int64_t expected_ns = h->due_ns > h->now_ns ? h->due_ns : h->now_ns;        /* it did run when it was last called */
+    int64_t most_ns = h->config.beat_ms * MOB_NS_OF_MS / 2, planned_ns = h->due_ns - h->ticked_ns;
 
     assert(now_ns >= h->now_ns);
-    if (h->due_ns != INT64_MAX && now_ns > expected_ns + STALL_NS) {
-        h->stalled_ns += now_ns - expected_ns;
-        mob_warn("did not run for %" PRId64 " ms: silence in that time counts for nobody", (now_ns - expected_ns) / MOB_NS_OF_MS);
-    }
     h->now_ns = now_ns;
+    most_ns = (planned_ns < most_ns ? planned_ns : most_ns) + LATE_NS;
+    h->unticked_ns = now_ns - h->ticked_ns < most_ns ? now_ns - h->ticked_ns : most_ns;
+}
+
+static void begin_tick(struct mob_head *h)
+{
+    int64_t stall_ns;
+
+    note_time(h);
+    stall_ns = h->now_ns - h->ticked_ns - h->unticked_ns;
+    if (stall_ns >= STALL_SAID_NS && !mob_list_empty(&h->nodes.heard))
+        mob_warn("did not come to look at its nodes for %" PRId64 " ms: silence in that time counts for nobody", stall_ns / MOB_NS_OF_MS);
+    h->lived_ns += h->unticked_ns;
+    h->unticked_ns = 0;
+    h->ticked_ns = h->now_ns;
 }
 
 /* -- links --------------------------------------------------------------------------------------------------------------- */
@@ -232,7 +246,7 @@ int64_t mob_head_tick(struct mob_head *h)
 {
     int64_t due_ns, other_ns;
 
-    note_time(h);
+    begin_tick(h);
     due_ns = mob_head_node_tick(h);
     if ((other_ns = mob_head_demand_place(h)) < due_ns)
         due_ns = other_ns;
@@ -242,7 +256,7 @@ int64_t mob_head_tick(struct mob_head *h)
         due_ns = other_ns;
     if ((other_ns = mob_head_state_tick(h)) < due_ns)
         due_ns = other_ns;
-    /* Come often enough to see by the clock when this process did not run. */
+    /* Come often enough to see when this process did not run. */
     other_ns = h->now_ns + h->config.beat_ms * MOB_NS_OF_MS / 2;
     if (!mob_list_empty(&h->nodes.heard) && other_ns < due_ns)
         due_ns = other_ns;
@@ -261,8 +275,7 @@ struct mob_head *mob_head_create(struct mob_world *w, const struct mob_head_conf
     h->world = w;
     h->config = *config;
     h->wire = mob_wire_create();
-    h->now_ns = h->started_ns = w->now_ns(w);
-    h->due_ns = INT64_MAX;
+    h->now_ns = h->started_ns = h->ticked_ns = h->due_ns = w->now_ns(w);
     mob_head_node_init(h);
     mob_head_demand_init(h);
     mob_head_job_init(h);

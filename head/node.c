@@ -13,7 +13,7 @@
  *   DEAD   everybody was told, itself too if it can be reached. It stays here to be shown and to be recognised: the raylet that
  *          registers with a dead number is told again, and must come as a new node. Waits for ever; the oldest are forgotten.
  *
- * Silence is counted in the time that this process lived (core.h): a head that was stopped for a minute buries nobody for it.
+ * Silence is counted in the time that this process lived (core.h): a head that was stopped, or did not come to its tick, buries nobody.
  * Nodes stand in `heard`, longest silent first, so that a tick looks at the first alone.
  */
 #include "head/node.h"
@@ -477,15 +477,15 @@ int64_t mob_head_node_tick(struct mob_head *h)
     while (!mob_list_empty(&h->nodes.heard)) {
         n = mob_list_first(&h->nodes.heard, struct node, by_heard);
         if (!silent_too_long(n)) {
-            due_ns = n->heard_ns + h->config.dead_ms * MOB_NS_OF_MS + h->stalled_ns;
+            due_ns = mob_head_lives_until(h, n->heard_ns + h->config.dead_ms * MOB_NS_OF_MS);
             break;
         }
         mob_machine_run(&n->m);
         assert(n->m.now == NODE_DEAD);
     }
     mob_list_each(n, &h->nodes.cut, struct node, by_cut) {
-        if (n->probe == 0 && n->probe_ns + h->stalled_ns < due_ns)
-            due_ns = n->probe_ns + h->stalled_ns;
+        if (n->probe == 0 && mob_head_lives_until(h, n->probe_ns) < due_ns)
+            due_ns = mob_head_lives_until(h, n->probe_ns);
     }
     return due_ns;
 }

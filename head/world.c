@@ -5,7 +5,8 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#define DIAL_MS 10000                   /* longer than a silent node lives: a dial that fails sooner was refused */
+#define DIAL_MS 10000                   /* longer than a silent node lives */
+#define REFUSED_NS INT64_C(2000000000)  /* a dial that fails sooner was refused; later, it was silence, or this process was stopped */
 
 static struct shell *shell_of(struct mob_world *w)
 {
@@ -39,7 +40,7 @@ static uint64_t world_dial(struct mob_world *w, const char *ip, uint32_t port)
     struct shell *s = shell_of(w);
     uint64_t link = mob_rpc_dial(s->rpc, ip, port, DIAL_MS);
 
-    mob_map_set(&s->dialing, link, s);
+    mob_map_set(&s->dialing, link, (void *)(intptr_t)mob_now_ns());     /* a number, kept as a pointer */
     return link;
 }
 
@@ -74,10 +75,11 @@ static void on_receive(void *arg, uint64_t link, const void *frame, size_t size)
 static void on_lost(void *arg, uint64_t link, const struct mob_error *why)
 {
     struct shell *s = arg;
-    bool never_up = mob_map_remove(&s->dialing, link) != NULL;
+    int64_t dialed_ns = (intptr_t)mob_map_remove(&s->dialing, link);    /* 0: it was up */
+    bool refused = dialed_ns != 0 && why->code == MOB_ERR_UNREACHABLE && mob_now_ns() - dialed_ns < REFUSED_NS;
 
     mob_events_link_lost(s->events, link);
-    mob_head_link_lost(s->head, link, never_up && why->code == MOB_ERR_UNREACHABLE);
+    mob_head_link_lost(s->head, link, refused);
     mob_ticker_poke(s->ticker);
     if (s->stopping)
         mob_loop_stop(s->loop);

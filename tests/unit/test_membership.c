@@ -143,6 +143,36 @@ START_TEST(test_own_stall_is_no_silence)
 }
 END_TEST
 
+/* A head that reads for seconds before it comes to its tick has not read the beats that wait behind that; nor has one that is
+ * stopped again and again, as soon as it runs. */
+START_TEST(test_what_waits_unread_is_no_silence)
+{
+    struct fake f;
+    struct fake_node a = { 0 }, b = { 0 };
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+    fake_pass(&f, 500);
+    for (int i = 0; i < 100; i++) {
+        f.now_ns += 40 * FAKE_MS;
+        mob_head_link_up(f.head, 1000 + (uint64_t)i);
+    }
+    fake_tick(&f);
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_report(&f, &a, 1, "CPU=4", 0);
+    for (int i = 0; i < 7; i++) {
+        f.now_ns += 1900 * FAKE_MS;
+        fake_tick(&f);
+        fake_pass(&f, 20);
+    }
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_pass(&f, 2500);
+    ck_assert(fake_was_hung_up(&f, a.link));
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_dead_node_learns_it)
 {
     struct fake f;
@@ -279,6 +309,6 @@ START_TEST(test_node_that_comes_back_hears_of_ended_jobs)
 END_TEST
 
 UNIT_MAIN("membership", test_join_is_told_to_all, test_silence_is_death, test_refusing_port_is_death_at_once,
-          test_broken_link_is_forgiven, test_cut_and_silent_is_death, test_own_stall_is_no_silence, test_dead_node_learns_it,
-          test_nonsense_ends_the_link, test_job_ends_with_its_node,
+          test_broken_link_is_forgiven, test_cut_and_silent_is_death, test_own_stall_is_no_silence,
+          test_what_waits_unread_is_no_silence, test_dead_node_learns_it, test_nonsense_ends_the_link, test_job_ends_with_its_node,
           test_job_that_is_not_named_again_is_over, test_node_that_comes_back_hears_of_ended_jobs)
