@@ -66,9 +66,10 @@ static void place(struct want *w, uint32_t node, uint32_t count, uint64_t seq)
     struct placed *p = make_placed(w, node);
     uint32_t settled = p->early < count ? p->early : count;
 
+    if (p->count == 0)
+        p->seq = seq;
     p->early -= settled;
     p->count += count - settled;
-    p->seq = seq;
     w->demand.placed_sum += count - settled;
     forget_if_empty(&w->demand, p);
 }
@@ -266,6 +267,7 @@ void mob_demand_node_lost(struct mob_raylet *r, uint32_t node)
     mob_wants_serve(r);
 }
 
+/* Of several Places that were remembered as one, those after it are asked for again, too: such leases come to too many, and go back. */
 void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer)
 {
     struct want *w;

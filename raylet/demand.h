@@ -14,7 +14,7 @@ struct placed {
     uint32_t node;
     uint32_t count;                     /* granted not yet */
     uint32_t early;                     /* answered before its Placed came: the head's word was overtaken */
-    uint64_t seq;                       /* the Place's, of the last */
+    uint64_t seq;                       /* of the oldest Place that `count` is of, or one before it */
 };
 
 /* outstanding = making + sum of placed + at_head, once mob_demand_flush() has said what changed. */

@@ -149,6 +149,7 @@ struct connection *mob_route_up(struct mob_raylet *r, uint64_t number, enum mob_
 void mob_route_peer_hello(struct mob_raylet *r, struct connection *c, const Mobula__PeerHello *hello)
 {
     struct peer *peer = mob_route_peer(r, hello->node);
+    bool news;
 
     if (hello->protocol != MOB_PROTOCOL || hello->cluster.len != sizeof r->membership.cluster
         || memcmp(hello->cluster.data, r->membership.cluster, hello->cluster.len) != 0
@@ -180,8 +181,9 @@ void mob_route_peer_hello(struct mob_raylet *r, struct connection *c, const Mobu
     use_for_sending(r, c);
     if (!hello->known)
         return;
+    news = hello->forgot_seq > peer->forgot_seq;        /* without a reset here, if it dialed us in vain */
     peer->forgot_seq = hello->forgot_seq;
-    if (peer->was_reset)
+    if (peer->was_reset || news)
         mob_demand_forgotten(r, peer);
     peer->was_reset = false;
 }

@@ -87,15 +87,22 @@ static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
         forget_copy(s, node);
 }
 
+/* A task that does not stand there now has left that there in an attempt whose answer was lost. */
+static bool may_be_answered(const struct object *b, uint32_t node)
+{
+    return b->maker == NULL || (b->maker->state == TASK_PUSHED && b->maker->lease->worker.node == node);
+}
+
 /* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard
  * of. */
 static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
 {
     struct mob_object_id id = mob_wire_object(said);
     const struct object *b = mob_owner_object_find(o, &id), *end = id.index > 0 ? mob_owner_object_at(o, id.task) : NULL;
+    bool early = b != NULL ? b->state == MOB_OBJECT_PENDING && stale_before(b) == 0 && may_be_answered(b, node)
+                           : end != NULL && end->streams && mob_owner_stream_may_come(end, id.index);
 
-    if (b != NULL ? b->state == MOB_OBJECT_PENDING && stale_before(b) == 0
-                  : end != NULL && end->streams && mob_owner_stream_may_come(end, id.index))
+    if (early)
         return;
     if (b == NULL || b->state != MOB_OBJECT_STORED || !mob_object_id_eq(&b->stored->id, &id) || !is_known_at(b->stored, node))
         mob_owner_copy_free(o, node, &id, stale_before(b));

@@ -233,6 +233,34 @@ START_TEST(test_a_node_that_leaves)
 }
 END_TEST
 
+/* Found by the simulator: an attempt whose answer was lost had left its result there, and then the word to free it was lost, too. */
+START_TEST(test_results_of_lost_attempts_are_freed)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    const void *args;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    fake_open(&f, 0);
+    uint64_t ref = fake_submit(&f, shape, 3, NULL, 0);
+    struct mob_object_id id = fake_look(&f, ref).id;
+
+    mob_owner_flush(f.o);
+    tell_have(&f, 3, &id);                      /* it runs nowhere now */
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
+    fake_grant(&f, shape, 1, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &args));
+    tell_have(&f, FAKE_NODE, &id);              /* its answer is on its way */
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
+    tell_have(&f, 3, &id);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 2);
+    fake_finish(&f);
+}
+END_TEST
+
 START_TEST(test_pending_objects_may_be_dropped)
 {
     struct fake f;
@@ -432,5 +460,6 @@ END_TEST
 
 UNIT_MAIN("owner_object", test_dropped_refs_are_refused_by_name, test_waiters_are_told_once, test_free_goes_to_each_node_with_a_copy,
           test_raylets_tell_of_copies, test_raylets_tell_what_they_have_after_a_lost_link, test_a_node_that_leaves,
-          test_pending_objects_may_be_dropped, test_returned_references_are_asked_for_once, test_watches_of_others_are_answered,
-          test_lost_raylet_fails_all_that_is_pending, test_argument_lost_after_it_was_ready_fails_the_task)
+          test_results_of_lost_attempts_are_freed, test_pending_objects_may_be_dropped, test_returned_references_are_asked_for_once,
+          test_watches_of_others_are_answered, test_lost_raylet_fails_all_that_is_pending,
+          test_argument_lost_after_it_was_ready_fails_the_task)

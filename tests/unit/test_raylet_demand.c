@@ -282,6 +282,33 @@ START_TEST(test_what_a_peer_forgot_is_asked_again)
 }
 END_TEST
 
+/* The first word of a new node: it has dialed us in vain, and forgot. Found by the simulator: nothing had broken here, and we waited. */
+START_TEST(test_what_a_new_peer_forgot_is_asked_again)
+{
+    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
+    Mobula__Peer peer = MOBULA__PEER__INIT;
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 8 });
+
+    ck_assert_int_eq(fake_demand(&f), 6);
+    peer.node = 3;
+    peer.ip = "10.0.0.3";
+    peer.port = 7000;
+    up.node = &peer;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    fake_placed(&f, p, 0, 3, 2);
+    fake_placed(&f, p, 0, 3, 2);
+    ck_assert_int_eq(fake_demand(&f), -1);
+    f.forgot_seq = 1;
+    fake_peer(&f, 3);
+    fake_tick(&f);
+    ck_assert_int_eq(fake_demand(&f), 6);       /* of two Places that were remembered as one */
+    fake_peer(&f, 3);
+    fake_tick(&f);
+    ck_assert_int_eq(fake_demand(&f), -1);      /* once */
+    fake_fini(&f);
+}
+END_TEST
+
 /* And the other way round. */
 START_TEST(test_we_say_what_we_forgot)
 {
@@ -421,6 +448,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
     tcase_add_loop_test(tcase, test_what_a_peer_forgot_is_asked_again, 0, (int)MOB_COUNT(forgotten));
+    tcase_add_test(tcase, test_what_a_new_peer_forgot_is_asked_again);
     tcase_add_test(tcase, test_we_say_what_we_forgot);
     tcase_add_test(tcase, test_near_elsewhere_is_asked_of_the_head);
     tcase_add_test(tcase, test_near_is_left_to_its_node);
