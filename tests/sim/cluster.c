@@ -4,6 +4,7 @@
  * The ends of a process are told in the shells' order: its socket is read to the end, then it is reaped. A raylet that ends takes its
  * workers with it (the guard's work); a driver goes on and finds its raylet lost.
  */
+#include "faults.h"
 #include "stores.h"
 
 #include <assert.h>
@@ -68,7 +69,7 @@ static void raylet_receive(struct actor *a, uint64_t link, const void *frame, si
     bool placed = places_hear(r, frame, size);
 
     mob_raylet_receive(r->core, link, frame, size);
-    if (placed && a->sim->now < a->sim->faults_until && sim_chance(a->sim, 10) && link_is_between_daemons(a->sim, link))
+    if (placed && faults_chance(a->sim, FAULT_DROP, 10) && link_is_between_daemons(a->sim, link))
         link_break(a->sim, link);       /* before its Report: the Place is sent again */
 }
 
@@ -140,6 +141,8 @@ static void raylet_over(void *arg, const struct mob_error *why)
 
     sim_trace(r->a.sim, "node %u ends: %s", r->node, why->text);
     r->a.sim->left += why->code == MOB_OK;
+    if (why->code == MOB_ERR_NODE_DIED)
+        faults_judge_death(r);
     sim_after(r->a.sim, SIM_MS, NULL, run_end, r);
 }
 
@@ -147,6 +150,7 @@ void raylet_kill(struct host *h, bool silently)
 {
     struct raylet *r = h->raylet;
     struct process *p;
+    int64_t again;
 
     sim_trace(h->sim, "node %u on host %u dies%s", r->node, h->index, silently ? " with its machine" : "");
     h->raylet = NULL;
@@ -163,7 +167,9 @@ void raylet_kill(struct host *h, bool silently)
     }
     mob_raylet_destroy(r->core);
     r->core = NULL;
-    sim_after(h->sim, silently ? 5 * SIM_S + (int64_t)sim_below(h->sim, 10 * SIM_S) : RESTART_NS, NULL, run_restart, h);
+    again = silently ? 5 * SIM_S + (int64_t)sim_below(h->sim, 10 * SIM_S) : RESTART_NS;
+    faults_trouble(h->sim, h->sim->now + again);
+    sim_after(h->sim, again, NULL, run_restart, h);
 }
 
 /* -- what a raylet asks of its world ------------------------------------------------------------------------------------------ */
@@ -193,7 +199,7 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
     p->bell = new_bell(s);
     p->a.page = p->bell.page;
     mob_list_append(&r->a.host->processes, &p->by_host);
-    if (s->config.faults && sim_chance(s, 2)) {
+    if (faults_chance(s, FAULT_KILL, 2)) {
         p->state = PROCESS_GONE;
         p->a.alive = false;
         sim_after(s, SIM_MS, &r->a, run_exited, p)->n = (uint64_t)-1;
@@ -468,6 +474,7 @@ static int come_in(struct process *p)
     struct raylet *r = p->raylet;
     struct mob_hello hello = { .driver = p->driver, .process = p->number, .pid = p->pid, .executable = p->executable };
     struct mob_owner_config owner = { .cluster = 1, .executable = p->executable };
+    int64_t year_ns = 365 * 86400 * SIM_S;
     uint32_t depth;
 
     p->a.receive = process_receive;
@@ -487,6 +494,9 @@ static int come_in(struct process *p)
     owner.self = p->self;
     owner.job = p->job;
     owner.raylet = p->link;
+    owner.wall_offset_ns = 30 * year_ns;
+    if (p->a.sim->config.faults & FAULT_CLOCK_STEP)
+        owner.wall_offset_ns += ((int64_t)(p->pid % 5) - 2) * year_ns;
     owner.warn = on_warn;
     owner.arg = p;
     p->owner = mob_owner_create(&p->a.world, &owner);
@@ -573,7 +583,7 @@ struct sim *sim_create(const struct sim_config *config)
         struct host *h = &s->hosts[i];
         h->sim = s;
         h->index = i;
-        snprintf(h->ip, sizeof h->ip, "10.0.0.%u", i + 1);
+        snprintf(h->ip, sizeof h->ip, "10.0.%u.%u", (i + 1) / 256, (i + 1) % 256);
         mob_list_init(&h->processes);
     }
     head_start(s);

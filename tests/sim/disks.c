@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "stores.h"
 
 #define DISK_BYTES_EACH_US 500          /* 500 MB/s */
@@ -35,7 +36,7 @@ static bool is_full(struct shelf *h, struct mob_disk_job *job)
 {
     struct sim *s = h->raylet->a.sim;
 
-    if (s->now < s->faults_until && s->now >= h->full_until && sim_chance(s, 5))
+    if (s->now >= h->full_until && faults_chance(s, FAULT_FULL_DISK, 5))
         h->full_until = s->now + (int64_t)sim_below(s, 3 * SIM_S);
     if (s->now >= h->full_until)
         return false;
@@ -47,7 +48,6 @@ static bool is_full(struct shelf *h, struct mob_disk_job *job)
 static void write_all(struct shelf *h, struct mob_disk_job *job)
 {
     struct sim *s = h->raylet->a.sim;
-    bool faults = s->now < s->faults_until;
 
     if (is_full(h, job))
         return;
@@ -57,7 +57,7 @@ static void write_all(struct shelf *h, struct mob_disk_job *job)
 
         r->file = job->file;
         r->piece = *piece;
-        r->altered = faults && sim_chance(s, 2);
+        r->altered = faults_chance(s, FAULT_BAD_DISK, 2);
         memcpy(r->bytes, arena(h) + piece->offset, piece->size);
         mob_list_append(&h->records, &r->link);
         s->spilled++;
@@ -130,6 +130,8 @@ void disk_do(struct shelf *h, struct mob_disk_job *job)
     h->disk_at = (h->disk_at > s->now ? h->disk_at : s->now) + 10 * SIM_US + (int64_t)sim_below(s, 2 * SIM_MS);
     if (job->verb == MOB_DISK_WRITE || job->verb == MOB_DISK_READ)
         h->disk_at += (int64_t)(job->length / DISK_BYTES_EACH_US) * SIM_US;
+    if (s->now < h->raylet->a.host->slow_disk_until)
+        h->disk_at += (int64_t)sim_below(s, 100 * SIM_MS);
     sim_after(s, h->disk_at - s->now, &h->raylet->a, run_disk, p);
 }
 

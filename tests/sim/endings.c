@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "refs.h"
 
 /* -- the end of a program ------------------------------------------------------------------------------------------------------ */
@@ -69,7 +70,7 @@ static bool all_have_ended(const struct sim *s)
                 return false;
             drivers += p->driver && p->state == PROCESS_UP;
         }
-    return drivers == s->programs_running && s->now >= s->faults_until && s->now >= s->memory_until;
+    return drivers == s->programs_running && s->now >= faults_over(s);
 }
 
 /* All programs have ended: what is left of their objects? */

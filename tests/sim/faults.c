@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* faults.c -- what goes wrong: something each 100 ms or so for the first seconds, then nothing, so that everything must come to its end. */
-#include "stores.h"
+/* faults.c -- what goes wrong: something each 100 ms or so for the first seconds, then nothing, so that everything must come to its end.
+ *
+ * A kind has a name, by which it is had alone (--faults kill,drop), and, if it strikes out of the blue, a weight among those that do.
+ * Other kinds are asked for at their moments: a message is sent, a disk is written.
+ */
+#include "faults.h"
 
+#include <assert.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stores.h"
 
 static struct host *some_host(struct sim *s)
 {
@@ -37,14 +47,161 @@ static void break_link(struct sim *s)
         link_break(s, links[sim_below(s, count)]);
 }
 
-static void freeze(struct sim *s)
+/* What the head is late by, it is late with whatever it has to say of them. */
+static void head_is_late(struct sim *s, int64_t span)
 {
-    struct host *h = sim_chance(s, 20) ? &s->hosts[0] : some_host(s);
+    for (unsigned i = 1; i <= s->config.nodes; i++)
+        if (s->hosts[i].excused_until > s->now)
+            s->hosts[i].excused_until += span;
+}
+
+static void freeze_host(struct host *h)
+{
+    struct sim *s = h->sim;
     int64_t span = (int64_t)sim_below(s, sim_chance(s, 30) ? 6 * SIM_S : 500 * SIM_MS);
 
     sim_trace(s, "host %u freezes for %ld ms", h->index, (long)(span / SIM_MS));
     if (h->frozen_until < s->now + span)        /* what waits for its thaw keeps its place before what comes later */
         h->frozen_until = s->now + span;
+    faults_trouble(s, h->frozen_until);
+    if (h->index == 0)
+        head_is_late(s, span);
+    else if (h->excused_until < h->frozen_until + 5 * SIM_S)
+        h->excused_until = h->frozen_until + 5 * SIM_S;
+}
+
+static void freeze(struct sim *s)
+{
+    freeze_host(some_host(s));
+}
+
+static void freeze_head(struct sim *s)
+{
+    freeze_host(&s->hosts[0]);
+}
+
+static void kill_someone(struct sim *s)
+{
+    if (sim_chance(s, 5))
+        program_crash(s);
+    else
+        kill_worker(s);
+}
+
+static void slow_host(struct sim *s)
+{
+    some_host(s)->slow_until = s->now + SIM_S;
+}
+
+static void restart_head(struct sim *s)
+{
+    head_is_late(s, 5 * SIM_S);
+    head_kill(s);
+}
+
+static void slow_disk(struct sim *s)
+{
+    some_host(s)->slow_disk_until = s->now + (int64_t)sim_below(s, 3 * SIM_S);
+}
+
+static void restart_node(struct sim *s)
+{
+    struct host *h = some_host(s);
+
+    if (h->raylet != NULL)
+        raylet_kill(h, sim_chance(s, 30));
+}
+
+static void cut(struct sim *s)
+{
+    cut_begin(s, false);
+}
+
+static void cut_one_way(struct sim *s)
+{
+    cut_begin(s, true);
+}
+
+/* In the order of their bits. */
+static const struct {
+    const char *name;
+    unsigned weight;
+    void (*strike)(struct sim *s);      /* NULL: it has its own moments */
+} kinds[] = {
+    { "drop", 25, break_link },
+    { "delay", 15, slow_host },
+    { "repeat", 0, NULL },
+    { "reorder", 0, NULL },
+    { "partition", 3, cut },
+    { "partition-one-way", 3, cut_one_way },
+    { "kill", 40, kill_someone },
+    { "freeze", 8, freeze },
+    { "freeze-head", 2, freeze_head },
+    { "restart-head", 18, restart_head },
+    { "restart-node", 10, restart_node },
+    { "slow-disk", 5, slow_disk },
+    { "full-disk", 0, NULL },
+    { "bad-disk", 0, NULL },
+    { "clock-step", 0, NULL },
+};
+
+bool faults_parse(const char *list, unsigned *ret)
+{
+    *ret = strcmp(list, "all") == 0 ? FAULTS_ALL : 0;
+    while (*ret != FAULTS_ALL && *list != '\0') {
+        size_t length = strcspn(list, ","), i = 0;
+
+        while (i < MOB_COUNT(kinds) && (strlen(kinds[i].name) != length || strncmp(kinds[i].name, list, length) != 0))
+            i++;
+        if (i == MOB_COUNT(kinds))
+            return false;
+        *ret |= 1u << i;
+        list += length + (list[length] == ',');
+    }
+    return true;
+}
+
+void faults_list(void)
+{
+    for (size_t i = 0; i < MOB_COUNT(kinds); i++)
+        fprintf(stderr, "  %s\n", kinds[i].name);
+}
+
+bool faults_now(const struct sim *s, unsigned of)
+{
+    return s->now < s->faults_until && (s->config.faults & of) != 0;
+}
+
+bool faults_chance(struct sim *s, unsigned of, unsigned percent)
+{
+    return faults_now(s, of) && sim_chance(s, percent);
+}
+
+bool faults_may_cost(const struct sim *s)
+{
+    return (s->config.faults & ~(unsigned)FAULTS_HARMLESS) != 0;
+}
+
+void faults_trouble(struct sim *s, int64_t until)
+{
+    if (s->trouble_until < until)
+        s->trouble_until = until;
+}
+
+int64_t faults_over(const struct sim *s)
+{
+    int64_t over = s->trouble_until > s->faults_until ? s->trouble_until : s->faults_until;
+
+    return over > s->memory_until ? over : s->memory_until;
+}
+
+/* Whoever reports twice a second, and whom nothing was done to, is not buried: whatever happened to the head, or to others. */
+void faults_judge_death(struct raylet *r)
+{
+    if (r->a.sim->now <= r->a.host->excused_until)
+        return;
+    fprintf(stderr, "node %u on host %u was declared dead without a reason\n", r->node, r->a.host->index);
+    abort();
 }
 
 static void run_middle(struct event *e)
@@ -55,10 +212,12 @@ static void run_middle(struct event *e)
     if (h->raylet == NULL || h->raylet->node == 0)
         return;
     h->sim->misfortunes++;
-    if (dice < 40) {
+    if (dice < 40 && faults_now(h->sim, FAULT_RESTART_NODE)) {
         raylet_kill(h, dice < 10);
         return;
     }
+    if (!faults_now(h->sim, FAULT_DROP))
+        return;
     sim_trace(h->sim, "host %u is cut off", h->index);
     shelf_cut(h->raylet->shelf);
     if (dice < 70)
@@ -69,31 +228,28 @@ void faults_middle(struct host *h)
 {
     struct sim *s = h->sim;
 
-    if (s->now < s->faults_until && sim_chance(s, 20))
+    if (faults_chance(s, FAULT_DROP | FAULT_RESTART_NODE, 20))
         sim_after(s, (int64_t)sim_below(s, 8 * SIM_MS), NULL, run_middle, h);
 }
 
 static void run_fault(struct event *e)
 {
     struct sim *s = e->arg;
-    unsigned dice = (unsigned)sim_below(s, 100);
-    struct host *h = some_host(s);
+    uint64_t all = 0, dice;
+    size_t i;
 
+    for (i = 0; i < MOB_COUNT(kinds); i++)
+        all += s->config.faults & 1u << i ? kinds[i].weight : 0;
+    if (all == 0)
+        return;
+    for (i = 0, dice = sim_below(s, all); ; i++) {
+        unsigned weight = s->config.faults & 1u << i ? kinds[i].weight : 0;
+        if (dice < weight)
+            break;
+        dice -= weight;
+    }
     s->misfortunes++;
-    if (s->config.heads && sim_chance(s, 15))
-        head_kill(s);
-    else if (dice < 2)
-        program_crash(s);
-    else if (dice < 40)
-        kill_worker(s);
-    else if (dice < 65)
-        break_link(s);
-    else if (dice < 75)
-        freeze(s);
-    else if (dice < 90)
-        h->slow_until = s->now + SIM_S;
-    else if (h->raylet != NULL)
-        raylet_kill(h, dice >= 97);
+    kinds[i].strike(s);
     if (s->now < s->faults_until)
         sim_after(s, (int64_t)sim_below(s, 300 * SIM_MS), NULL, run_fault, s);
 }
@@ -153,18 +309,35 @@ void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size
     struct process *p;
     uint32_t body;
 
-    if (s->now >= s->faults_until || !s->config.stores || !sim_chance(s, 30))
+    if (!s->config.stores || !faults_chance(s, FAULT_KILL | FAULT_DROP, 30))
         return;
     body = body_of(frame, size);
-    if (body == MOBULA__ENVELOPE__BODY_ORPHANS && link_is_between_daemons(s, link)) {
+    if (body == MOBULA__ENVELOPE__BODY_ORPHANS && faults_now(s, FAULT_DROP) && link_is_between_daemons(s, link)) {
         s->misfortunes++;
         link_break(s, link);
     }
-    if (body != MOBULA__ENVELOPE__BODY_REFERENCES_DONE || sim_chance(s, 70))
+    if (body != MOBULA__ENVELOPE__BODY_REFERENCES_DONE || !faults_chance(s, FAULT_KILL, 30))
         return;
     mob_list_each(p, &r->a.host->processes, struct process, by_host)
         if (p->raylet_link == link && p->state == PROCESS_UP && !p->driver)
             sim_after(s, 0, &p->a, run_killed, p);
+}
+
+static void run_break(struct event *e)
+{
+    struct sim *s = e->arg;
+
+    if (!link_is_between_daemons(s, e->n))
+        return;
+    s->misfortunes++;
+    link_break(s, e->n);
+}
+
+/* It breaks before that has arrived, or has been answered. */
+void faults_sent(struct sim *s, uint64_t link)
+{
+    if (faults_chance(s, FAULT_DROP, 25))
+        sim_after(s, (int64_t)sim_below(s, SIM_MS), NULL, run_break, s)->n = link;
 }
 
 /* -- repeats --------------------------------------------------------------------------------------------------------------- */
@@ -209,7 +382,7 @@ enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, 
 {
     uint32_t body;
 
-    if (s->now >= s->faults_until || !sim_chance(s, 4))
+    if (!faults_chance(s, FAULT_REPEAT, 4))
         return REPEAT_NOT;
     body = body_of(frame, size);
     return body < MOB_COUNT(repeats) ? repeats[body][kind] : REPEAT_NOT;
@@ -231,7 +404,7 @@ void faults_plan(struct sim *s)
         s->memory_until = s->now + 6 * SIM_S;
         sim_after(s, SIM_S / 4, NULL, run_short, s);
     }
-    if (!s->config.faults)
+    if (s->config.faults == 0)
         return;
     s->faults_until = s->now + 6 * SIM_S;
     sim_after(s, SIM_S / 2, NULL, run_fault, s);

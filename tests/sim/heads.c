@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* heads.c -- the head, and who takes its place when it is killed: one that is started on what it has kept. */
-#include "sim.h"
+#include "faults.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static int head_keep(void *arg, enum mob_head_row kind, uint64_t key, const void
     struct sim *s = arg;
     struct kept *k;
 
-    if (s->now < s->faults_until && s->config.heads && kind == MOB_HEAD_JOB && sim_chance(s, 5))
+    if (kind == MOB_HEAD_JOB && faults_chance(s, FAULT_FULL_DISK, 5))
         return mob_error_set(err, MOB_ERR_NO_SPACE, "the disk is full");
     free(mob_map_remove(&s->kept[kind], key));
     if (bytes == NULL)

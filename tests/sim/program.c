@@ -2,6 +2,7 @@
 /* program.c -- a driver's program: it starts when its node has joined, submits calls in bursts, waits for all, looks at each value,
  * drops its refs and leaves. What it saw is judged here: a value must be right, an error must be one that the call could have.
  */
+#include "faults.h"
 #include "stores.h"
 #include "user.h"
 
@@ -46,7 +47,7 @@ struct program {
 
 static bool error_is_legal(const struct record *r, const struct mob_error *e)
 {
-    bool faults = r->program->sim->config.faults || r->program->forced;
+    bool faults = faults_may_cost(r->program->sim) || r->program->forced;
 
     for (uint32_t i = 0; i < r->arg_count; i++) {
         if (r->args[i]->failed)
@@ -74,7 +75,7 @@ static void judge_runs(const struct record *r)
 {
     uint64_t runs = call_runs(r->program->sim, r->call.seed);
 
-    if (r->program->sim->config.faults || r->program->forced)
+    if (faults_may_cost(r->program->sim) || r->program->forced)
         return;
     if (r->program->sim->config.memory && r->max_retries != 0)
         return;
@@ -185,7 +186,7 @@ static struct mob_shape choose_shape(struct program *p, enum mob_strategy *ret_s
         resources = dice % 2 ? "CPU=1,GPU=1" : "CPU=0.5,GPU=0.5";
     else if (dice < 48)
         shape.strategy = MOB_NODE_SOFT;
-    else if (dice < 52 && !s->config.faults)
+    else if (dice < 52 && !faults_may_cost(s))
         shape.strategy = MOB_NODE;
     if (shape.strategy == MOB_NODE || shape.strategy == MOB_NODE_SOFT)
         shape.node = 1 + (uint32_t)sim_below(s, s->config.nodes);
@@ -363,7 +364,7 @@ bool program_crash(struct sim *s)
     process = chosen->process;
     program_gone(chosen);
     process_die(process, SIGKILL, false);
-    if (!s->config.faults)
+    if (s->config.faults == 0)
         sim_after(s, GONE_NS, NULL, run_check_gone, process);
     return true;
 }

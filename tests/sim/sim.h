@@ -7,16 +7,16 @@
  *   program.c  drivers' programs, and what they may see
  *   scene.c    programs that are made to meet
  *   work.c     the functions that workers run
- *   faults.c   what goes wrong, and when
+ *   faults.h   what goes wrong, and when; cuts.c: networks in two parts
+ *   trace.c    a run as a person reads it
  *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
  *   streams.c  tasks that yield items, and their readers
  *   stores.h   nodes with object stores, and programs that use them
  *   drains.c   nodes that are asked to leave
  *   places.c   what was placed at a node, and what it made of that
  *
- * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks: so the
- * faults are delay, broken links, dead workers, drivers, raylets and machines, frozen and slow nodes, programs that do not start, and what
- * is said again after a reconnect (faults.c).
+ * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks, as TCP
+ * does: no message is lost out of the middle of one, or overtakes another on the same.
  */
 #ifndef MOB_TESTS_SIM_H
 #define MOB_TESTS_SIM_H
@@ -43,7 +43,8 @@ struct scene;
 struct sim_config {
     uint64_t seed;
     unsigned nodes, drivers, tasks;     /* tasks: of each driver */
-    bool faults, crash, trace;          /* crash: of the first driver, while all else goes well */
+    unsigned faults;                    /* kinds of them (faults.h) */
+    bool crash, trace;                  /* crash: of the first driver, while all else goes well */
     const struct scene *scene;          /* NULL: random programs */
     bool stores;                        /* nodes have some, and programs use them (refs.c) ... */
     uint64_t store_bytes, large;        /* ... of so many bytes; most large values are smaller than `large` */
@@ -51,7 +52,6 @@ struct sim_config {
     bool broadcast;                     /* drivers put objects that go from node to node, and give each to many tasks at once */
     bool cancels;                       /* tasks are cancelled, too */
     bool memory;                        /* that of a host runs short now and then */
-    bool heads;                         /* the head is killed, too, and started again on its state */
     bool drains;                        /* nodes are asked to leave */
     bool streams;                       /* some tasks yield items */
     bool overflow;                      /* they have one, of four times their bytes */
@@ -105,7 +105,9 @@ struct host {
     unsigned index;                     /* 0: the head's */
     char ip[32];
     bool off;                           /* the machine is dead: nothing comes back from it, not even a refusal */
-    int64_t frozen_until, slow_until, short_until;          /* short: of memory */
+    int64_t frozen_until, slow_until, slow_disk_until, short_until;       /* short: of memory */
+    int64_t excused_until;              /* it may be declared dead: something was done to it */
+    unsigned side;                      /* cuts.c */
     struct raylet *raylet;              /* NULL: none runs */
     unsigned starts;                    /* of raylets here */
     struct mob_link processes;
@@ -132,7 +134,11 @@ struct sim {
     unsigned programs_running;
     struct mob_map unknown;             /* check.c: leases that their lender does not have -> since when, in ms (as a pointer) */
     struct mob_map runs;                /* seed of a call -> how often it began (as a pointer) */
-    int64_t faults_until, memory_until; /* nothing new goes wrong after this */
+    int64_t memory_until;               /* no host is short of memory anew after this */
+    int64_t faults_until;               /* nothing new goes wrong after this ... */
+    int64_t trouble_until;              /* ... and this is how long the last that has begun lasts */
+    int64_t cut_until[2];               /* by side: nothing that is sent there arrives on the other before */
+    uint64_t cuts;
     uint64_t misfortunes;               /* that may cost objects: so far */
     struct mob_link transfers;          /* stores.c */
     uint64_t landed, spilled, read_back, overflowed;    /* ranges of objects, objects, berths; so far */
@@ -172,6 +178,7 @@ void link_break(struct sim *s, uint64_t link);
 void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t size);     /* world->send() */
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
 void link_break_all(struct actor *a);                           /* of a daemon, those to others */
+void links_break_across(struct sim *s);                         /* all that cross a cut */
 
 /* -- heads.c --------------------------------------------------------------------------------------------------------------- */
 
@@ -254,19 +261,10 @@ bool places_hear(struct raylet *r, const void *frame, size_t size);
 void places_say(struct raylet *r, const void *frame, size_t size);
 void places_fini(struct raylet *r);
 
-/* -- faults.c, check.c ----------------------------------------------------------------------------------------------------- */
+/* -- trace.c, check.c ------------------------------------------------------------------------------------------------------ */
 
-void faults_plan(struct sim *s);
-/* What a raylet sees of its host's memory, and of a process's. */
-bool faults_memory(struct mob_world *w, struct mob_memory *ret);
-uint64_t faults_resident(struct mob_world *w, uint32_t process);
-/* A node passes on what it still receives: the best moment to lose it. */
-void faults_middle(struct host *h);
-/* A raylet has just said that. */
-void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size);
-/* What was delivered over such an end comes once more: at once, or later. */
-enum repeat { REPEAT_NOT, REPEAT_AT_ONCE, REPEAT_LATER };
-enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size);
+/* What arrives at `a`: from whom, what, and its main numbers. */
+void trace_frame(struct actor *a, const void *frame, size_t size);
 void check_step(struct sim *s);
 void check_gpus(const struct host *h);
 void check_job_gone(const struct sim *s, struct mob_address job);

@@ -8,6 +8,7 @@
  * missed by who looks at the value. By seed it breaks half-way, with part of its bytes written; or it is silent; or the giver dies.
  * A transfer has one event under way: each step makes those before it void.
  */
+#include "faults.h"
 #include "stores.h"
 
 #include <assert.h>
@@ -138,7 +139,7 @@ static void run_read(struct event *e)
     t->bytes = mob_alloc(t->asked.length + 1);
     t->length = t->asked.length;
     memcpy(t->bytes, (unsigned char *)mob_store_arena(t->from->shelf->store) + t->served.offset + t->asked.offset, t->length);
-    if (s->now < s->faults_until && sim_chance(s, 5)) {
+    if (faults_chance(s, FAULT_DROP, 5)) {
         t->length = sim_below(s, t->length + 1);
         s->misfortunes++;
         fail(t, MOB_ERR_UNREACHABLE, "the connection broke", false, SIM_MS);
@@ -191,7 +192,7 @@ static void run_asked(struct event *e)
 
     if (e->n != t->step)
         return;
-    if (s->now < s->faults_until && sim_chance(s, 1)) {
+    if (faults_chance(s, FAULT_DROP, 1)) {
         s->misfortunes++;
         fail(t, MOB_ERR_TIMEOUT, "it is silent", true, SILENT_NS);
     } else {
@@ -241,6 +242,9 @@ static void pull(void *arg, struct mob_flight *f)
     mob_list_append(&s->transfers, &t->link);
     if (peer == NULL || !peer->alive)
         fail(t, MOB_ERR_NODE_DIED, "it has left", true, SIM_US);
+    else if (t->from != NULL && cut_either(s, t->from->a.host, t->to->a.host) != 0)
+        fail(t, MOB_ERR_TIMEOUT, "it is cut off", false, cut_either(s, t->from->a.host, t->to->a.host) - s->now < SILENT_NS
+             ? cut_either(s, t->from->a.host, t->to->a.host) - s->now : SILENT_NS);
     else if (t->from == NULL)
         fail(t, MOB_ERR_UNREACHABLE, "nobody is there", false, sim_chance(s, 50) ? SIM_MS : 2 * SIM_S);
     else
@@ -360,6 +364,15 @@ void shelf_cut(struct shelf *h)
     }
 }
 
+void shelves_cut_across(struct sim *s, int64_t delay)
+{
+    struct transfer *t;
+
+    mob_list_each(t, &s->transfers, struct transfer, link)
+        if (t->from != NULL && t->why.code == MOB_OK && cut_either(s, t->from->a.host, t->to->a.host) != 0)
+            fail(t, MOB_ERR_UNREACHABLE, "the connection was cut", false, delay);
+}
+
 void shelf_die(struct shelf *h)
 {
     struct sim *s = h->raylet->a.sim;
@@ -432,7 +445,7 @@ void shelf_check_empty(const struct raylet *r, bool of_jobs_that_run)
     for (size_t i = 0; i < count; i++) {
         struct mob_address owner = { rows[i].id.node, rows[i].id.process };
 
-        if (of_jobs_that_run && rows[i].copy && (s->config.faults || !lives(s, owner)))
+        if (of_jobs_that_run && rows[i].copy && (faults_may_cost(s) || !lives(s, owner)))
             continue;
         wrong++;
         fprintf(stderr, "the store of node %u has %s, made by %u, %s%s, though nobody has a reference\n", r->node,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "stores.h"
 
 #define FETCH_TRIES_MAX 100u            /* as worker/store_call.c */
@@ -194,7 +195,7 @@ static void hear_fetched(struct desk *d, const Mobula__Fetched *m)
     d->hints[at].generation = m->generation;
     if (pin(d, m->entry, m->generation))
         return;
-    if (!d->process->a.sim->config.faults) {        /* else it may have been told a freeze ago */
+    if (!faults_may_cost(d->process->a.sim)) {        /* else it may have been told a freeze ago */
         fprintf(stderr, "what process %u was told is in its store is not there\n", d->process->number);
         abort();
     }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* world.c -- the virtual clock, the queue of events, and links.
  *
- * A link has two ends, each with a number of its own. What an end sends arrives in order, after a delay that varies; its end (hang up,
- * death) arrives after that. Some of it is delivered once more (faults.c). A broken link loses what is under way. A frozen host's events
+ * A link has two ends, each with a number of its own. What an end sends arrives in order, after a delay that varies, or when the way is
+ * free again (cuts.c); its end (hang up, death) arrives after that. Some of it is delivered once more (faults.c). A broken link loses what
+ * is under way. A frozen host's events
  * wait until it thaws; those of the dead are dropped. After each event its actor gets a turn, a little later: so a batch of facts is one
  * turn, as in the daemons.
  */
-#include "sim.h"
+#include "faults.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -23,10 +24,9 @@ struct end {
     struct end *peer;                   /* NULL: not up, or the other end is gone */
     enum end_kind kind;
     bool deaf;                          /* hung up: hears nothing but its loss */
+    bool up;                            /* of who dialed: it was told */
     int64_t last_at;                    /* when what it sent last arrives */
 };
-
-static const char *const actor_kinds[] = { "head", "raylet", "process" };
 
 /* -- chance ---------------------------------------------------------------------------------------------------------------- */
 
@@ -231,17 +231,20 @@ static int64_t delay_between(struct sim *s, const struct actor *a, const struct 
     int64_t delay = a->host == b->host ? 5 * SIM_US + (int64_t)sim_below(s, 40 * SIM_US)
                                        : 30 * SIM_US + (int64_t)sim_below(s, 300 * SIM_US);
 
-    if (s->config.faults && sim_chance(s, 2))
+    if (faults_chance(s, FAULT_DELAY, 2))
         delay += (int64_t)sim_below(s, 5 * SIM_MS);
     if (a->host->slow_until > s->now || b->host->slow_until > s->now)
         delay *= 30;
     return delay;
 }
 
-/* When the next thing sent from `e` arrives: never before what was sent earlier. */
+/* When the next thing sent from `e` arrives: never before what was sent earlier, or while the way is cut. */
 static int64_t arrival(struct sim *s, struct end *e, const struct actor *to)
 {
-    int64_t at = s->now + delay_between(s, e->actor, to);
+    int64_t at = s->now + delay_between(s, e->actor, to), cut = cut_until(s, e->actor->host, to->host);
+
+    if (cut != 0 && at < cut)
+        at = cut + (int64_t)sim_below(s, 200 * SIM_MS);         /* when it is sent again */
 
     e->last_at = at > e->last_at ? at : e->last_at + 1;
     return e->last_at - s->now;
@@ -305,21 +308,6 @@ static void lose_peer(struct sim *s, struct end *e, int64_t at_least)
     sim_after(s, delay > at_least ? delay : at_least, peer->actor, run_lost, (void *)(uintptr_t)peer->number);
 }
 
-static void trace_frame(struct event *e)
-{
-    struct sim *s = e->actor->sim;
-    struct mob_wire *wire = s->config.trace ? mob_wire_create() : NULL;
-    const Mobula__Envelope *m = wire != NULL ? mob_wire_unpack(wire, e->bytes, e->size, NULL) : NULL;
-
-    if (m != NULL)
-        sim_trace(s, "host %u, %s: %s from %u.%u to %u.%u", e->actor->host->index, actor_kinds[e->actor->kind],
-                  protobuf_c_message_descriptor_get_field(&mobula__envelope__descriptor, m->body_case)->name,
-                  m->from != NULL ? m->from->node : 0, m->from != NULL ? m->from->process : 0,
-                  m->to != NULL ? m->to->node : 0, m->to != NULL ? m->to->process : 0);
-    if (wire != NULL)
-        mob_wire_destroy(wire);
-}
-
 static void run_repeat(struct event *e)
 {
     struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
@@ -346,7 +334,7 @@ static void run_deliver(struct event *e)
 
     if (end == NULL || end->deaf)
         return;
-    trace_frame(e);
+    trace_frame(e->actor, e->bytes, e->size);
     e->actor->receive(e->actor, end->number, e->bytes, e->size);
     repeat(e);
 }
@@ -378,14 +366,36 @@ bool link_is_between_daemons(const struct sim *s, uint64_t link)
     return e != NULL && e->kind != END_LOCAL && e->peer != NULL && !e->deaf;
 }
 
-/* What is under way is lost: both ends are deaf at once. */
+static void run_deaf(struct event *e)
+{
+    struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
+
+    if (end != NULL)
+        end->deaf = true;
+}
+
+/* What is under way is lost; in one direction some of it still arrives, as if the stream had ended at some byte. */
 void link_break(struct sim *s, uint64_t link)
 {
-    struct end *e = end_find(s, link);
+    struct end *e = end_find(s, link), *peer = e->peer;
+    int64_t until = sim_chance(s, 50) ? 0 : (int64_t)sim_below(s, 500 * SIM_US);
 
-    sim_trace(s, "link %lu breaks", (unsigned long)link);
-    lose(s, e->peer, (int64_t)sim_below(s, 50 * SIM_MS), false);
+    sim_trace(s, "link %lu breaks, between hosts %u and %u", (unsigned long)link, e->actor->host->index, peer->actor->host->index);
+    if (until > 0)
+        sim_after(s, until, peer->actor, run_deaf, (void *)(uintptr_t)peer->number);
+    else
+        peer->deaf = true;
+    sim_after(s, until + (int64_t)sim_below(s, 50 * SIM_MS), peer->actor, run_lost, (void *)(uintptr_t)peer->number);
     lose(s, e, (int64_t)sim_below(s, 50 * SIM_MS), false);
+}
+
+void links_break_across(struct sim *s)
+{
+    struct end *e;
+
+    for (size_t at = 0; (e = mob_map_next(&s->ends, &at, NULL)) != NULL;)
+        if (link_is_between_daemons(s, e->number) && cut_either(s, e->actor->host, e->peer->actor->host) != 0)
+            link_break(s, e->number);
 }
 
 void link_break_all(struct actor *a)
@@ -415,27 +425,31 @@ void actor_die(struct actor *a, bool silently)
 
 /* -- dialing --------------------------------------------------------------------------------------------------------------- */
 
-static struct actor *listener(struct sim *s, const char *ip, uint32_t port, bool *ret_off)
+static struct host *host_of(struct sim *s, const char *ip)
 {
-    *ret_off = false;
-    if (strcmp(ip, s->hosts[0].ip) == 0 && port == SIM_HEAD_PORT)
-        return s->head != NULL ? s->head_actor : NULL;
-    for (unsigned i = 1; i <= s->config.nodes; i++) {
-        struct host *h = &s->hosts[i];
-        if (strcmp(ip, h->ip) != 0)
-            continue;
-        *ret_off = h->off;
-        return h->raylet != NULL && h->raylet->a.port == port ? &h->raylet->a : NULL;
-    }
-    return NULL;
+    unsigned high, low;
+    int read = sscanf(ip, "10.0.%u.%u", &high, &low);
+
+    assert(read == 2 && high * 256 + low - 1 <= s->config.nodes);
+    return &s->hosts[high * 256 + low - 1];
+}
+
+static struct actor *listener(struct sim *s, struct host *h, uint32_t port, bool *ret_off)
+{
+    *ret_off = h->off;
+    if (h->index == 0)
+        return s->head != NULL && port == SIM_HEAD_PORT ? s->head_actor : NULL;
+    return h->raylet != NULL && h->raylet->a.port == port ? &h->raylet->a : NULL;
 }
 
 static void run_up(struct event *e)
 {
     struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
 
-    if (end != NULL && !end->deaf)
-        e->actor->link_up(e->actor, end->number, end->kind);
+    if (end == NULL || end->deaf)
+        return;
+    end->up = true;
+    e->actor->link_up(e->actor, end->number, end->kind);
 }
 
 /* At the listener: the dialer may have given up meanwhile. */
@@ -457,8 +471,10 @@ static void run_give_up(struct event *e)
 {
     struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
 
-    if (end != NULL && end->peer == NULL)
-        run_lost(e);
+    if (end == NULL || end->up)
+        return;
+    lose_peer(e->actor->sim, end, 0);   /* its answer is under way */
+    run_lost(e);
 }
 
 /* -- the table --------------------------------------------------------------------------------------------------------------- */
@@ -486,6 +502,12 @@ void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
     if (e == NULL || e->peer == NULL || e->deaf)
         return;
     assert(e->actor == actor_of(w));
+    if (s->now < s->faults_until && sim_random(s) % 512 == 0) {
+        if (faults_now(s, FAULT_REORDER))
+            e->last_at = (e->last_at > s->now ? e->last_at : s->now) + (int64_t)sim_below(s, 300 * SIM_MS);
+        if (e->kind != END_LOCAL)
+            faults_sent(s, link);
+    }
     sim_after_with(s, arrival(s, e, e->peer->actor), e->peer->actor, run_deliver, (void *)(uintptr_t)e->peer->number, frame, size);
 }
 
@@ -508,8 +530,10 @@ static uint64_t world_dial(struct mob_world *w, const char *ip, uint32_t port)
     struct end *e = end_create(s, a, port == SIM_HEAD_PORT ? END_HEAD : END_PEER);
     void *number = (void *)(uintptr_t)e->number;
     bool off;
-    struct actor *to = listener(s, ip, port, &off);
+    struct host *host = host_of(s, ip);
+    struct actor *to = listener(s, host, port, &off);
 
+    off |= to == NULL && cut_either(s, a->host, host) != 0;     /* nobody hears the refusal */
     if (to != NULL && !off) {
         sim_after(s, arrival(s, e, to), to, run_accept, number);
         sim_after(s, DIAL_NS, a, run_give_up, number);
