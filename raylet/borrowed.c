@@ -30,19 +30,20 @@ static void forget(struct borrowed *b)
     free(b);
 }
 
-static void gone_forget(struct gone *g)
+static void gone_forget(struct mob_raylet *r, struct gone *g)
 {
     mob_list_remove(&g->link);
     free(g);
+    r->routes.gone_count--;
 }
 
-void mob_borrowed_fini(struct peer *lender)
+void mob_borrowed_fini(struct mob_raylet *r, struct peer *lender)
 {
     struct borrowed *b;
     struct gone *g;
 
     mob_list_each(g, &lender->gone, struct gone, link)
-        gone_forget(g);
+        gone_forget(r, g);
     for (size_t at = 0; (b = mob_map_next(&lender->borrowed, &at, NULL)) != NULL;)
         free(b);
     mob_map_fini(&lender->borrowed);
@@ -166,7 +167,7 @@ void mob_borrowed_say_gone(struct mob_raylet *r, struct peer *lender)
     e.e.owner_over = &m;
     mob_list_each(g, &lender->gone, struct gone, link) {
         if (g->said_at != 0 && r->now - g->said_at > ARRIVED_NS) {
-            gone_forget(g);
+            gone_forget(r, g);
         } else if (g->said_at == 0 && lender->out != NULL) {
             m.process = g->process;
             mob_route_send(r, &e.e);
@@ -182,7 +183,7 @@ static void say_gone_again(struct mob_raylet *r, struct peer *lender)
 
     mob_list_each(g, &lender->gone, struct gone, link) {
         if (!lender->is.alive || (g->said_at != 0 && r->now - g->said_at > ARRIVED_NS))
-            gone_forget(g);
+            gone_forget(r, g);
         else
             g->said_at = 0;
     }
@@ -193,10 +194,10 @@ void mob_borrowed_job_over(struct mob_raylet *r, struct mob_address job)
     struct peer *lender;
     struct gone *g;
 
-    for (size_t at = 0; (lender = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
+    for (size_t at = 0; r->routes.gone_count > 0 && (lender = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
         mob_list_each(g, &lender->gone, struct gone, link)
             if (mob_address_eq(g->job, job))
-                gone_forget(g);
+                gone_forget(r, g);
 }
 
 static void note_gone(struct mob_raylet *r, struct peer *lender, const struct process *owner)
@@ -209,6 +210,7 @@ static void note_gone(struct mob_raylet *r, struct peer *lender, const struct pr
     g->process = owner->address.process;
     g->job = owner->job;
     mob_list_append(&lender->gone, &g->link);
+    r->routes.gone_count++;
     mob_borrowed_say_gone(r, lender);
     mob_route_open(r, lender->is.node);
 }

@@ -20,7 +20,7 @@ struct borrowed {
 };
 
 /* Free the lists of a peer, and nothing more. */
-void mob_borrowed_fini(struct peer *lender);
+void mob_borrowed_fini(struct mob_raylet *r, struct peer *lender);
 
 /* On their way between owner and lender. True: pass it on. */
 bool mob_borrowed_granted(struct mob_raylet *r, const struct arrival *a);       /* Grant */

@@ -19,6 +19,7 @@
 #include "raylet/core.h"
 
 #define LONG_NS (2 * MS)
+#define LOOK_AGAIN_NS (50 * MS)         /* a worker may sleep before it says so */
 #define BATCH_TASKS 256
 #define BATCH_BYTES (256u << 10)
 #define BODY_MAX (MOB_CHANNEL_BYTES / 2)
@@ -367,20 +368,23 @@ void mob_proxy_on_take_back(struct mob_raylet *r, const struct arrival *a)
     say_taken(r, l->proxy, tasks, count);
 }
 
-/* Does the worker sleep, or run one task for long, with others behind it? */
-static bool is_stuck(const struct mob_raylet *r, const struct proxy *p)
+/* Does the worker sleep, or run one task for long, with others behind it? If not, it is looked at again when that may be. */
+static bool is_stuck(const struct mob_raylet *r, struct proxy *p)
 {
     const struct mob_page *page = p->lease->worker->process->page;
-    int64_t claimed, limit = 4 * p->expected_ns > LONG_NS ? 4 * p->expected_ns : LONG_NS;
+    int64_t limit = 4 * p->expected_ns > LONG_NS ? 4 * p->expected_ns : LONG_NS, since = r->now, claimed;
 
-    if (p->lease->worker->machine.now == WORKER_BLOCKED)
-        return true;
+    p->look_at = r->now + LONG_NS;
     if (page == NULL || atomic_load(&page->epoch) != p->lease->epoch)
         return false;
     if (atomic_load(&page->state) == MOB_WORKER_BLOCKED)
         return true;
-    claimed = atomic_load(&page->claimed_ns);
-    return claimed != 0 && r->now - claimed >= limit;
+    if ((claimed = atomic_load(&page->claimed_ns)) != 0)
+        since = claimed;
+    if (r->now - since >= limit)
+        return true;
+    p->look_at = since + limit < r->now + LOOK_AGAIN_NS ? since + limit : r->now + LOOK_AGAIN_NS;
+    return false;
 }
 
 int64_t mob_proxies_tick(struct mob_raylet *r)
@@ -393,11 +397,8 @@ int64_t mob_proxies_tick(struct mob_raylet *r)
 
         if (!queue)
             continue;
-        if (r->now >= p->look_at) {
-            p->look_at = r->now + LONG_NS;
-            if (is_stuck(r, p))
-                mob_proxy_take_all(r, p);
-        }
+        if (p->lease->worker->machine.now == WORKER_BLOCKED || (r->now >= p->look_at && is_stuck(r, p)))
+            mob_proxy_take_all(r, p);
         if (p->flights.count > 1 && p->look_at < next)
             next = p->look_at;
     }

@@ -56,7 +56,7 @@ void mob_routes_fini(struct mob_raylet *r)
         free(c);
     for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;) {
         drop_queued(peer);
-        mob_borrowed_fini(peer);
+        mob_borrowed_fini(r, peer);
         free(peer);
     }
     mob_map_fini(&r->routes.connections);

@@ -41,6 +41,7 @@ struct peer {
 struct routes {
     struct mob_map connections;         /* number -> struct connection */
     struct mob_map peers;               /* node -> struct peer */
+    size_t gone_count;                  /* in the lists of all peers */
     uint64_t happened;                  /* connections that came and resets, counted */
     struct mob_link to_dial;            /* peers that are wanted and failed a moment ago */
 };
