@@ -47,14 +47,20 @@ static struct raylet *raylet_of_world(struct mob_world *w)
     return raylet_of(MOB_CONTAINER(w, struct actor, world));
 }
 
+static void join_host(struct process *p, struct host *h)
+{
+    mob_list_init(&p->by_living);
+    mob_list_append(&h->processes, &p->by_host);
+    mob_list_append(&h->living, &p->by_living);
+}
+
 static struct process *find_process(struct raylet *r, uint32_t number)
 {
     struct process *p;
 
-    mob_list_each(p, &r->a.host->processes, struct process, by_host) {
-        if (p->raylet == r && p->number == number && p->state != PROCESS_GONE)
+    mob_list_each(p, &r->a.host->living, struct process, by_living)
+        if (p->raylet == r && p->number == number)
             return p;
-    }
     return NULL;
 }
 
@@ -198,10 +204,11 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
     p->pid = ++s->next_pid;
     p->bell = new_bell(s);
     p->a.page = p->bell.page;
-    mob_list_append(&r->a.host->processes, &p->by_host);
+    join_host(p, r->a.host);
     if (faults_chance(s, FAULT_KILL, 2)) {
         p->state = PROCESS_GONE;
         p->a.alive = false;
+        mob_list_remove(&p->by_living);
         sim_after(s, SIM_MS, &r->a, run_exited, p)->n = (uint64_t)-1;
         return;
     }
@@ -406,12 +413,12 @@ static void process_cancel(struct process *p, const Mobula__Cancel *m)
 static void process_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
 {
     struct process *p = process_of(a);
-    struct mob_wire *wire;
     Mobula__Envelope *e;
 
     (void)link;
-    wire = mob_wire_create();
-    e = mob_wire_unpack(wire, frame, size, NULL);
+    if (a->sim->wire == NULL)
+        a->sim->wire = mob_wire_create();
+    e = mob_wire_unpack(a->sim->wire, frame, size, NULL);       /* until the next: nothing is delivered meanwhile */
     assert(e != NULL);
     if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED || e->body_case == MOBULA__ENVELOPE__BODY_FETCHED)
         desk_receive(p->desk, e);
@@ -421,7 +428,6 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
         process_cancel(p, e->cancel);
     else
         mob_owner_receive(p->owner, frame, size);
-    mob_wire_destroy(wire);
 }
 
 static void process_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
@@ -532,7 +538,7 @@ struct process *driver_start(struct host *h, struct program *program)
     p->bell = new_bell(s);
     p->a.page = p->bell.page;
     p->executable.bytes[0] = (uint8_t)p->pid;
-    mob_list_append(&h->processes, &p->by_host);
+    join_host(p, h);
     if (come_in(p) == 0)
         return p;
     process_die(p, 1, false);
@@ -548,6 +554,7 @@ void process_die(struct process *p, int status, bool silently)
         return;
     sim_trace(p->a.sim, "process %u of node %u dies", p->number, p->raylet->node);
     p->state = PROCESS_GONE;
+    mob_list_remove(&p->by_living);
     actor_die(&p->a, silently);
     if (p->work != NULL)
         work_abandon(p);
@@ -585,6 +592,7 @@ struct sim *sim_create(const struct sim_config *config)
         h->index = i;
         snprintf(h->ip, sizeof h->ip, "10.0.%u.%u", (i + 1) / 256, (i + 1) % 256);
         mob_list_init(&h->processes);
+        mob_list_init(&h->living);
     }
     head_start(s);
     for (unsigned i = 1; i <= config->nodes; i++)
@@ -631,9 +639,14 @@ void sim_destroy(struct sim *s)
     mob_list_each(a, &s->actors, struct actor, link)
         free(a);                        /* the first member of what it is */
     for (size_t i = 0; i < s->heap_count; i++)
-        free(s->heap[i]);
+        free(sim_next(s, i));
+    for (struct event *e = s->spare, *next; e != NULL; e = next) {
+        next = e->arg;
+        free(e);
+    }
     while ((end = mob_map_next(&s->ends, &at, NULL)) != NULL)
         free(end);
+    mob_wire_destroy(s->wire);
     mob_map_fini(&s->ends);
     mob_map_fini(&s->runs);
     mob_map_fini(&s->unknown);

@@ -88,13 +88,19 @@ static void run_head_start(struct event *e)
 
 void head_kill(struct sim *s)
 {
+    head_kill_for(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 50 * SIM_MS : 4 * SIM_S));
+}
+
+void head_kill_for(struct sim *s, int64_t span)
+{
     if (s->head == NULL)
         return;
     sim_trace(s, "the head dies");
     actor_die(s->head_actor, false);
     mob_head_destroy(s->head);
     s->head = NULL;
-    sim_after(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 50 * SIM_MS : 4 * SIM_S), NULL, run_head_start, s);
+    faults_trouble(s, s->now + span);
+    sim_after(s, span, NULL, run_head_start, s);
 }
 
 void head_fini(struct sim *s)

@@ -64,6 +64,18 @@ const struct scene *scene_find(unsigned number)
     return number < MOB_COUNT(scenes) ? &scenes[number] : NULL;
 }
 
+const struct scene *scene_of_scale(unsigned nodes, unsigned *drivers, unsigned tasks)
+{
+    static struct scene scale = { .name = "scale" };
+
+    if (*drivers > ROLES_MAX)
+        *drivers = ROLES_MAX;
+    scale.nodes = nodes;
+    for (unsigned i = 0; i < *drivers; i++)
+        scale.roles[i] = (struct role){ .calls = tasks, .burst = tasks, .start = SIM_S, .duration = 100 * SIM_MS, .resources = "CPU=1" };
+    return &scale;
+}
+
 void scene_call(struct sim *s, const struct role *role, struct call *call, struct mob_shape *shape)
 {
     *call = (struct call){ .seed = sim_random(s), .function = role->function != 0 ? role->function : FUNCTION_LEAF,

@@ -5,7 +5,7 @@
 
 #include "sim.h"
 
-#define ROLES_MAX 4
+#define ROLES_MAX 64
 
 struct call;
 
@@ -28,6 +28,8 @@ struct scene {
 };
 
 const struct scene *scene_find(unsigned number);        /* NULL: there are no more */
+/* Short calls on each of so many nodes, of drivers that submit `tasks` each: how far does it go, how fast? At most ROLES_MAX drivers. */
+const struct scene *scene_of_scale(unsigned nodes, unsigned *drivers, unsigned tasks);
 /* The next call of a role. */
 void scene_call(struct sim *s, const struct role *role, struct call *call, struct mob_shape *shape);
 

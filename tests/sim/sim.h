@@ -34,7 +34,7 @@
 #define SIM_US INT64_C(1000)
 #define SIM_MS INT64_C(1000000)
 #define SIM_S INT64_C(1000000000)
-#define SIM_HOSTS_MAX 64
+#define SIM_HOSTS_MAX 1024
 #define SIM_HEAD_PORT 1u
 #define DRAINS_MAX 6u                   /* nodes that are asked to leave */
 #define SIM_GPUS 2                      /* of a host that has any */
@@ -46,6 +46,8 @@ struct sim_config {
     unsigned faults;                    /* kinds of them (faults.h) */
     bool crash, trace;                  /* crash: of the first driver, while all else goes well */
     const struct scene *scene;          /* NULL: random programs */
+    bool restart;                       /* kill the head, and see how long it takes (restart.c) */
+    bool unchecked;                     /* look at invariants at the end only: for speed, and for many nodes */
     bool stores;                        /* nodes have some, and programs use them (refs.c) ... */
     uint64_t store_bytes, large;        /* ... of so many bytes; most large values are smaller than `large` */
     bool tight;                         /* they may be full of what is in use */
@@ -58,6 +60,7 @@ struct sim_config {
 };
 
 struct sim;
+struct sim_slot;
 struct host;
 struct actor;
 struct audit_reserve;
@@ -85,6 +88,7 @@ struct actor {
     int64_t turn_at;                    /* the turn that is planned; INT64_MAX: none */
     uint64_t turn_number;
     int64_t busy_until;                 /* no turn before */
+    struct mob_link ends;               /* of its links */
     struct mob_link link;               /* in sim.actors */
 };
 
@@ -110,16 +114,19 @@ struct host {
     unsigned side;                      /* cuts.c */
     struct raylet *raylet;              /* NULL: none runs */
     unsigned starts;                    /* of raylets here */
-    struct mob_link processes;
+    struct mob_link processes;          /* all that there ever were */
+    struct mob_link living;             /* of them, those whose doorbell may ring */
 };
 
 struct sim {
     struct sim_config config;
     int64_t now;
     uint64_t random;
-    struct event **heap;
+    struct sim_slot *heap;              /* of four children each */
     size_t heap_count, heap_room;
+    struct event *spare;                /* small ones, to be used again */
     uint64_t next_event, next_link, steps;
+    struct mob_wire *wire;              /* of who receives now */
     struct mob_map ends;                /* link number -> struct end */
     struct mob_link actors;
     struct host hosts[SIM_HOSTS_MAX + 1];
@@ -129,7 +136,7 @@ struct sim {
     uint64_t head_generation;
     struct mob_map kept[3];             /* by kind of row: key -> struct kept, what heads have kept */
     void **memory;                      /* pages and channels: theirs until the end of the sim, as mapped files are */
-    size_t memory_count;
+    size_t memory_count, memory_room;
     struct mob_link programs;           /* program.c: one a driver */
     unsigned programs_running;
     struct mob_map unknown;             /* check.c: leases that their lender does not have -> since when, in ms (as a pointer) */
@@ -161,6 +168,7 @@ void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(pri
 struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg);
 struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
                              const void *bytes, size_t size);
+struct event *sim_next(const struct sim *s, size_t i);          /* what is planned, in no order; NULL: that was all */
 bool sim_step(struct sim *s);                                   /* one event; false: none is left */
 void *sim_memory(struct sim *s, size_t size);
 
@@ -184,7 +192,12 @@ void links_break_across(struct sim *s);                         /* all that cros
 
 void head_start(struct sim *s);
 void head_kill(struct sim *s);                                  /* another one follows */
+void head_kill_for(struct sim *s, int64_t span);                /* after that */
 void head_fini(struct sim *s);
+
+/* -- restart.c ------------------------------------------------------------------------------------------------------------- */
+
+bool restart_measure(struct sim *s);    /* false: the next head is of no use */
 
 /* -- cluster.c ------------------------------------------------------------------------------------------------------------- */
 
@@ -222,7 +235,7 @@ struct process {
     struct user *user;                  /* or what does it where nodes have stores (refs.c) */
     struct desk *desk;
     unsigned unheard;                   /* Blocked and Unblocked on their way to its raylet */
-    struct mob_link by_host;
+    struct mob_link by_host, by_living;
 };
 
 struct sim *sim_create(const struct sim_config *config);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: ./run sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
- * [--tasks N] [--faults [LIST]] [--crash] [--scenes] [--trace]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads] [--drains] [--memory]. The seed is
- * printed before it runs, and the command that runs it alone when it fails.
+ * [--tasks N] [--faults [LIST]] [--crash] [--scenes] [--trace] [--unchecked] [--scale [--restart]]
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads] [--drains] [--memory].
+ * The seed is printed before it runs, and the command that runs it alone when it fails.
  *
  * It can fail: docs/mutants.md records what was broken on purpose, and the seeds that it took.
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -94,10 +95,22 @@ static void note_command(int argc, char **argv, unsigned long seed)
         snprintf(again + used, sizeof again - used, " --trace\n");
 }
 
+static void say_speed(const struct sim *s, double cpu_s)
+{
+    printf("  %.2f s of CPU, %.0f events/s, %.0f functions/s\n", cpu_s, (double)s->steps / cpu_s, (double)s->functions_run / cpu_s);
+}
+
 static int run(const struct sim_config *config)
 {
     struct sim *s = sim_create(config);
+    clock_t began = clock();
     int result = 0;
+
+    if (config->restart) {
+        result = restart_measure(s) ? 0 : 1;
+        sim_destroy(s);
+        return result;
+    }
 
     run_until(s, s->now + TIME_MAX, true);
     if (s->programs_running > 0) {
@@ -116,6 +129,8 @@ static int run(const struct sim_config *config)
             printf("  %u nodes were asked to leave, %u did\n", s->drained_count, s->left);
         if (config->memory)
             printf("  %lu workers ended for memory\n", (unsigned long)s->ended_for_memory);
+        if (config->unchecked)
+            say_speed(s, (double)(clock() - began) / CLOCKS_PER_SEC);
         if (config->streams)
             printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
         if (config->stores)
@@ -156,13 +171,13 @@ int main(int argc, char **argv)
         { "store-bytes", required_argument, NULL, 'b' }, { "large", required_argument, NULL, 'l' }, { "tight", no_argument, NULL, 'i' },
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
         { "heads", no_argument, NULL, 'h' }, { "drains", no_argument, NULL, 'D' },
-        { "memory", no_argument, NULL, 'e' },
-        { "streams", no_argument, NULL, 'y' },
+        { "memory", no_argument, NULL, 'e' }, { "streams", no_argument, NULL, 'y' }, { "unchecked", no_argument, NULL, 'u' },
+        { "scale", no_argument, NULL, 'a' }, { "restart", no_argument, NULL, 'R' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
     unsigned long seeds = 1;
-    bool scenes = false;
+    bool scenes = false, scale = false;
     int c, failed = 0;
 
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -196,6 +211,9 @@ int main(int argc, char **argv)
         case 'h': config.faults |= FAULT_RESTART_HEAD; break;
         case 'D': config.drains = true; break;
         case 'e': config.memory = true; break;
+        case 'u': config.unchecked = true; break;
+        case 'a': scale = config.unchecked = true; break;
+        case 'R': config.restart = true; break;
         case 'T': config.trace = true; break;
         default: return 2;
         }
@@ -204,6 +222,8 @@ int main(int argc, char **argv)
     setenv("MOBULA_LOG", "error", 0);
     mob_log_init("sim");
     watch_crashes();
+    if (scale)
+        config.scene = scene_of_scale(config.nodes, &config.drivers, config.tasks);
     if (scenes)
         return run_scenes(config, seeds, argc, argv);
     for (unsigned long i = 0; i < seeds; i++, config.seed++) {

@@ -15,11 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LARGE 2048u                     /* memory that begins a page: the same place of each would be the same place of the cache */
+#define EVENT_ROOM 192u                 /* for the bytes of most */
 #define DIAL_NS (2 * SIM_S)
 #define SILENCE_NS (10 * SIM_S)         /* until a link to a dead machine is given up */
 
 struct end {
     uint64_t number;
+    struct mob_link of_actor;
     struct actor *actor;
     struct end *peer;                   /* NULL: not up, or the other end is gone */
     enum end_kind kind;
@@ -64,42 +67,57 @@ void sim_trace(struct sim *s, const char *format, ...)
 
 void *sim_memory(struct sim *s, size_t size)
 {
-    void *p = calloc(1, size);
+    size_t offset = size >= LARGE ? 64 * (s->memory_count % 61) : 0;
+    unsigned char *p = calloc(1, size + offset);
 
     assert(p != NULL);
-    s->memory = mob_realloc(s->memory, (s->memory_count + 1) * sizeof *s->memory);
-    return s->memory[s->memory_count++] = p;
+    if (s->memory_count == s->memory_room)
+        s->memory = mob_realloc(s->memory, (s->memory_room = 2 * s->memory_room + 64) * sizeof *s->memory);
+    s->memory[s->memory_count++] = p;
+    return p + offset;
 }
 
 /* -- events ---------------------------------------------------------------------------------------------------------------- */
 
-static bool sooner(const struct event *a, const struct event *b)
+/* The key stands beside the event: a comparison does not have to look at it. */
+struct sim_slot {
+    int64_t at;
+    uint64_t number;
+    struct event *event;
+};
+
+static bool sooner(const struct sim_slot *a, const struct sim_slot *b)
 {
     return a->at != b->at ? a->at < b->at : a->number < b->number;
 }
 
 static void heap_put(struct sim *s, struct event *e)
 {
+    struct sim_slot slot = { e->at, e->number, e };
     size_t i = s->heap_count++;
 
     if (s->heap_count > s->heap_room) {
         s->heap_room = s->heap_room * 2 + 256;
-        s->heap = mob_realloc(s->heap, s->heap_room * sizeof(struct event *));
+        s->heap = mob_realloc(s->heap, s->heap_room * sizeof *s->heap);
     }
-    for (; i > 0 && sooner(e, s->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        s->heap[i] = s->heap[(i - 1) / 2];
-    s->heap[i] = e;
+    for (; i > 0 && sooner(&slot, &s->heap[(i - 1) / 4]); i = (i - 1) / 4)
+        s->heap[i] = s->heap[(i - 1) / 4];
+    s->heap[i] = slot;
 }
 
 static struct event *heap_take(struct sim *s)
 {
-    struct event *first = s->heap[0], *last = s->heap[--s->heap_count];
+    struct event *first = s->heap[0].event;
+    struct sim_slot last = s->heap[--s->heap_count];
     size_t i = 0, child;
 
-    while ((child = 2 * i + 1) < s->heap_count) {
-        if (child + 1 < s->heap_count && sooner(s->heap[child + 1], s->heap[child]))
-            child++;
-        if (!sooner(s->heap[child], last))
+    while ((child = 4 * i + 1) < s->heap_count) {
+        size_t end = child + 4 < s->heap_count ? child + 4 : s->heap_count;
+
+        for (size_t other = child + 1; other < end; other++)
+            if (sooner(&s->heap[other], &s->heap[child]))
+                child = other;
+        if (!sooner(&s->heap[child], &last))
             break;
         s->heap[i] = s->heap[child];
         i = child;
@@ -108,11 +126,21 @@ static struct event *heap_take(struct sim *s)
     return first;
 }
 
+struct event *sim_next(const struct sim *s, size_t i)
+{
+    return i < s->heap_count ? s->heap[i].event : NULL;
+}
+
 struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
                              const void *bytes, size_t size)
 {
-    struct event *e = mob_alloc(sizeof *e + size);
+    struct event *e = s->spare;
 
+    if (e != NULL && size <= EVENT_ROOM)
+        s->spare = e->arg;
+    else
+        e = mob_alloc(sizeof *e + (size > EVENT_ROOM ? size : EVENT_ROOM));
+    e->n = 0;
     e->at = s->now + delay;
     e->number = s->next_event++;
     e->actor = a;
@@ -123,6 +151,16 @@ struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void
         memcpy(e->bytes, bytes, size);
     heap_put(s, e);
     return e;
+}
+
+static void event_over(struct sim *s, struct event *e)
+{
+    if (e->size > EVENT_ROOM) {
+        free(e);
+        return;
+    }
+    e->arg = s->spare;
+    s->spare = e;
 }
 
 struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg)
@@ -169,6 +207,7 @@ void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct hos
     a->kind = kind;
     a->alive = true;
     a->turn_at = INT64_MAX;
+    mob_list_init(&a->ends);
     world_init(&a->world);
     mob_list_append(&s->actors, &a->link);
 }
@@ -189,10 +228,9 @@ static void hear_doorbells(struct host *h)
 
     if (h->raylet != NULL && page_is_dirty(h->raylet->a.page))
         actor_poke(&h->raylet->a);
-    mob_list_each(p, &h->processes, struct process, by_host) {
-        if (p->a.alive && page_is_dirty(p->a.page))
+    mob_list_each(p, &h->living, struct process, by_living)
+        if (page_is_dirty(p->a.page))
             actor_poke(&p->a);
-    }
 }
 
 bool sim_step(struct sim *s)
@@ -220,7 +258,7 @@ bool sim_step(struct sim *s)
         if (a != NULL)
             hear_doorbells(a->host);
     }
-    free(e);
+    event_over(s, e);
     return true;
 }
 
@@ -257,6 +295,8 @@ static struct end *end_create(struct sim *s, struct actor *a, enum end_kind kind
     e->number = ++s->next_link;
     e->actor = a;
     e->kind = kind;
+    mob_list_init(&e->of_actor);
+    mob_list_append(&a->ends, &e->of_actor);
     mob_map_set(&s->ends, e->number, e);
     return e;
 }
@@ -270,6 +310,7 @@ static void end_destroy(struct sim *s, struct end *e)
 {
     if (e->peer != NULL)
         e->peer->peer = NULL;
+    mob_list_remove(&e->of_actor);
     mob_map_remove(&s->ends, e->number);
     free(e);
 }
@@ -401,10 +442,9 @@ void links_break_across(struct sim *s)
 void link_break_all(struct actor *a)
 {
     struct end *e;
-    size_t at = 0;
 
-    while ((e = mob_map_next(&a->sim->ends, &at, NULL)) != NULL)
-        if (e->actor == a && link_is_between_daemons(a->sim, e->number))
+    mob_list_each(e, &a->ends, struct end, of_actor)
+        if (link_is_between_daemons(a->sim, e->number))
             link_break(a->sim, e->number);
 }
 
@@ -412,12 +452,9 @@ void actor_die(struct actor *a, bool silently)
 {
     struct sim *s = a->sim;
     struct end *e;
-    size_t at = 0;
 
     a->alive = false;
-    while ((e = mob_map_next(&s->ends, &at, NULL)) != NULL) {
-        if (e->actor != a)
-            continue;
+    mob_list_each(e, &a->ends, struct end, of_actor) {
         lose_peer(s, e, silently ? SILENCE_NS : 0);
         end_destroy(s, e);
     }
