@@ -268,10 +268,12 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
         mob_owner_channel_drain(o, l->channel, SIZE_MAX);   /* what it answered before it died, counts */
     struct task *claimed = claimed_task(l, m);
     struct channel *channel = l->channel;
+    bool unknown = channel == NULL && cause.code == MOB_ERR_NODE_DIED;
+    uint32_t unsent = l->batch.count;
 
     if (claimed != NULL && channel != NULL)
         free_made(o, l, claimed);
-    if (channel == NULL && cause.code == MOB_ERR_NODE_DIED) {
+    if (unknown) {
         struct task *t;
 
         mob_list_each(t, &l->tasks, struct task, link)
@@ -281,8 +283,11 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
     while (!mob_list_empty(&l->tasks)) {        /* the last first: they go to the front of the queue */
         struct task *t = MOB_CONTAINER(l->tasks.prev, struct task, link);
 
+        bool may_have_run = unknown && unsent == 0;
+
+        unsent -= unsent > 0;
         mob_owner_lease_forget(o, l, t);
-        if (t == claimed)
+        if (t == claimed || (may_have_run && t->retries == 0))  /* it must not run again */
             mob_owner_task_killed(o, t, l, &cause, m->cause->n_deaths > 0 ? &death : NULL, m->beyond_ask);
         else
             mob_owner_task_unpushed(o, t);
