@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check.c -- after each step: the invariants of the core that ran, now and then of all. At the end: nothing is left of anybody. */
+/* check.c -- after each step: the invariants of the core that ran; of all, with few nodes or after a fault. At the end: nothing is left of anybody. */
 #include "sim.h"
 
 #include <assert.h>
@@ -10,6 +10,7 @@
 #include "head/core.h"
 #include "stores.h"
 
+#define FEW_NODES 5                     /* all of so few, without stores, is looked at after each step */
 #define ALL_EACH_STEPS 256
 #define UNKNOWN_MS_MAX 30000            /* silence of a machine, a freeze, slow links: the word of a death is there by then */
 
@@ -116,8 +117,9 @@ void check_step(struct sim *s)
         check_running(MOB_CONTAINER(a, struct raylet, a));
         check_reserve(MOB_CONTAINER(a, struct raylet, a));
     }
-    if (s->steps % ALL_EACH_STEPS == 0)
+    if ((s->config.nodes <= FEW_NODES && !s->config.stores) || s->steps % ALL_EACH_STEPS == 0 || s->misfortunes != s->checked_misfortunes)
         check_all(s);
+    s->checked_misfortunes = s->misfortunes;
 }
 
 /* What runs at this moment on a host shares no GPU beyond the whole of it. */

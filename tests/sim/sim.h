@@ -147,6 +147,7 @@ struct sim {
     int64_t cut_until[2];               /* by side: nothing that is sent there arrives on the other before */
     uint64_t cuts;
     uint64_t misfortunes;               /* that may cost objects: so far */
+    uint64_t checked_misfortunes;       /* check.c: after these, all was looked at */
     struct mob_link transfers;          /* stores.c */
     uint64_t landed, spilled, read_back, overflowed;    /* ranges of objects, objects, berths; so far */
     uint64_t passed_on;                 /* ranges asked of a node that still received the object itself */

@@ -95,6 +95,18 @@ static void note_command(int argc, char **argv, unsigned long seed)
         snprintf(again + used, sizeof again - used, " --trace\n");
 }
 
+static int64_t last_fault(const struct sim *s, int64_t began_at)
+{
+    return faults_over(s) > began_at ? faults_over(s) : began_at;
+}
+
+/* So long after the last fault all programs have ended: the dead are noticed, wants are said again, and what is left is done. Where stores
+ * may be full of what is in use, it waits for room, and gives up, one by one. */
+static int64_t ends_ns(const struct sim_config *config)
+{
+    return config->tight ? TIME_MAX : 60 * SIM_S + (int64_t)config->tasks * config->drivers * 50 * SIM_MS;
+}
+
 static void say_speed(const struct sim *s, double cpu_s)
 {
     printf("  %.2f s of CPU, %.0f events/s, %.0f functions/s\n", cpu_s, (double)s->steps / cpu_s, (double)s->functions_run / cpu_s);
@@ -104,6 +116,7 @@ static int run(const struct sim_config *config)
 {
     struct sim *s = sim_create(config);
     clock_t began = clock();
+    int64_t began_at = s->now;
     int result = 0;
 
     if (config->restart) {
@@ -113,6 +126,11 @@ static int run(const struct sim_config *config)
     }
 
     run_until(s, s->now + TIME_MAX, true);
+    if (s->config.scene == NULL && s->now - last_fault(s, began_at) > ends_ns(config)) {
+        fprintf(stderr, "seed %lu: it ended, or not, %.1f s after the last fault\n", (unsigned long)config->seed,
+                (double)(s->now - last_fault(s, began_at)) / 1e9);
+        result = 1;
+    }
     if (s->programs_running > 0) {
         fprintf(stderr, "seed %lu: %u programs did not end\n", (unsigned long)config->seed, s->programs_running);
         say_stuck(s);
