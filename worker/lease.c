@@ -282,7 +282,6 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
     recall(o, l);                               /* what is queued again shall not come here */
     while (!mob_list_empty(&l->tasks)) {        /* the last first: they go to the front of the queue */
         struct task *t = MOB_CONTAINER(l->tasks.prev, struct task, link);
-
         bool may_have_run = unknown && unsent == 0;
 
         unsent -= unsent > 0;
