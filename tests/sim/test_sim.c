@@ -161,6 +161,15 @@ static int run(const struct sim_config *config)
     return result;
 }
 
+static int run_and_say(const struct sim_config *config)
+{
+    int failed = run(config);
+
+    if (failed)
+        say_again();
+    return failed;
+}
+
 /* Each scene with each seed. */
 static int run_scenes(struct sim_config config, unsigned long seeds, int argc, char **argv)
 {
@@ -174,7 +183,7 @@ static int run_scenes(struct sim_config config, unsigned long seeds, int argc, c
             config.scene = scene;
             config.nodes = scene->nodes;
             config.drivers = ROLES_MAX;
-            failed |= run(&config);
+            failed |= run_and_say(&config);
         }
     }
     return failed;
@@ -247,10 +256,7 @@ int main(int argc, char **argv)
     for (unsigned long i = 0; i < seeds; i++, config.seed++) {
         printf("seed %lu ...\n", (unsigned long)config.seed);
         note_command(argc, argv, config.seed);
-        if (run(&config) != 0) {
-            say_again();
-            failed = 1;
-        }
+        failed |= run_and_say(&config);
     }
     return failed;
 }
