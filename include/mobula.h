@@ -31,7 +31,7 @@ enum mob_code {
     MOB_ERR_CANCELLED,
     MOB_ERR_WORKER_CRASHED,     /* the worker died more often than max_retries; the text says how */
     MOB_ERR_NODE_DIED,
-    MOB_ERR_OBJECT_LOST,
+    MOB_ERR_OBJECT_LOST,        /* no copy is left, and it cannot be made again: user_code is an enum mob_lost */
     MOB_ERR_OWNER_DIED,
     MOB_ERR_NO_SPACE,
     MOB_ERR_INFEASIBLE,         /* no node can ever run the task: the one it asks for is gone, or the program is for another machine */
@@ -207,7 +207,8 @@ struct mob_options {
     const char *labels;         /* "disk=ssd,zone=a": each must be on the node */
     const char *name;           /* for people; NULL: the function's */
     uint32_t returns;           /* results, at most 8192; 0: 1 */
-    int32_t max_retries;        /* after deaths of worker or node; 0: the default, 3; MOB_NO_RETRY; -1: for ever. So a task may start more
+    int32_t max_retries;        /* after deaths of worker or node, and to make again a result that is lost (MOB_LOST_...); 0: the default,
+                                 * 3; MOB_NO_RETRY; -1: for ever. So a task may start more
                                  * than once: what it does to the world outside must bear that. An attempt that was ended because a node
                                  * ran short of memory is no death: it is repeated after a pause of 1 s, which doubles each time to 60 s,
                                  * without end unless MOB_NO_RETRY */

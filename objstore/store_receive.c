@@ -126,7 +126,7 @@ static void on_free(struct mob_store *s, uint32_t process, const Mobula__Free *m
 
     for (size_t i = 0; i < m->n_objects; i++) {
         struct mob_object_id id = mob_wire_object(m->objects[i]);
-        bool owner = process == 0 || (id.node == s->config.node && id.process == process);
+        bool owner = process == 0 || (id.node == s->config.node && id.process == process), own = false, others = false;
         struct object *o, *next;
 
         if (owner)
@@ -136,13 +136,16 @@ static void on_free(struct mob_store *s, uint32_t process, const Mobula__Free *m
             next = o->next_same;
             if (!mob_object_id_eq(&o->id, &id) || (m->maker != 0 && o->maker != m->maker) || (m->before != 0 && o->attempt >= m->before))
                 continue;
-            if (!owner && o->maker != process) {
-                bad(s, process, "Free", &id, "it is not its own");
+            if (!owner && o->maker != process) {    /* one of an earlier attempt may still be read, and so be on its way out */
+                others |= o->m.now != OBJECT_DOOMED;
                 continue;
             }
+            own = true;
             freed += o->m.now == OBJECT_SEALED;
             mob_object_free(o);
         }
+        if (others && !own)
+            bad(s, process, "Free", &id, "it is not its own");
     }
     mob_room_retry(s, freed);
 }

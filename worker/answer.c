@@ -337,9 +337,10 @@ static bool take_lost(struct mob_owner *o, struct task *t, const struct mob_answ
     if (!read_error(f, body, &why))
         return false;
     memcpy(&id, body, sizeof id);
-    if ((b = mob_owner_body_named(o, t, &id)) == NULL)
-        return false;
-    if (b->state == MOB_OBJECT_STORED && b->stored->since <= t->pushed_losses && !mob_owner_object_lost(o, b, 1, &why)
+    b = mob_owner_body_named(o, t, &id);
+    if (b == NULL && o->lineage.losses == t->pushed_losses)
+        return false;                           /* else it may stand for something else by now */
+    if (b != NULL && b->state == MOB_OBJECT_STORED && b->stored->since <= t->pushed_losses && !mob_owner_object_lost(o, b, 1, &why)
         && b->state == MOB_OBJECT_STORED)
         return false;
     mob_owner_task_unfed(o, t);

@@ -188,7 +188,8 @@ static void unhold(void *owner, uint64_t number)
 {
     struct object *b = mob_owner_object_at(owner, number);
 
-    b->lineages--;
+    if (--b->lineages == 0)             /* others may have found it by its name in a value, and have it now */
+        mob_owner_lineage_unrest(owner, b);
     object_unpin(owner, b);
 }
 
@@ -432,8 +433,8 @@ bool mob_owner_lost(struct mob_owner *o, uint64_t ref, uint32_t since, const str
 {
     struct object *b = mob_owner_object_at(o, ref);
 
-    if (b != NULL && b->state == MOB_OBJECT_STORED && b->stored->since != since)
-        return true;                    /* it is elsewhere by now */
+    if (b != NULL && (b->state != MOB_OBJECT_STORED || b->stored->since != since))
+        return true;                    /* it is elsewhere by now, or was made again */
     return b != NULL && mob_owner_object_lost(o, b, MOB_COPIES_SAID + 1, why);
 }
 

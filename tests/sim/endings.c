@@ -92,7 +92,7 @@ static void run_all_ended(struct event *e)
         return;
     }
     end_workers(u);
-    user_after(u, s->config.faults || s->config.memory ? 20 * SIM_S : 3 * SIM_S, run_nothing_left);
+    user_after(u, s->config.faults || s->config.memory || s->config.losses ? 20 * SIM_S : 3 * SIM_S, run_nothing_left);
 }
 
 static void end_got(struct user *u, const struct mob_error *err)

@@ -284,6 +284,18 @@ static void run_short(struct event *e)
         sim_after(s, (int64_t)sim_below(s, 400 * SIM_MS), NULL, run_short, s);
 }
 
+/* A store has something no more, and nobody is told. */
+static void run_loss(struct event *e)
+{
+    struct sim *s = e->arg;
+    struct host *h = some_host(s);
+
+    if (h->raylet != NULL && h->raylet->shelf != NULL)
+        s->misfortunes += shelf_lose(h->raylet->shelf);
+    if (s->now < s->faults_until)
+        sim_after(s, (int64_t)sim_below(s, 20 * SIM_MS), NULL, run_loss, s);
+}
+
 /* -- the worst moments ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t body_of(const void *frame, size_t size)
@@ -404,8 +416,10 @@ void faults_plan(struct sim *s)
         s->memory_until = s->now + 6 * SIM_S;
         sim_after(s, SIM_S / 4, NULL, run_short, s);
     }
-    if (s->config.faults == 0)
-        return;
-    s->faults_until = s->now + 6 * SIM_S;
-    sim_after(s, SIM_S / 2, NULL, run_fault, s);
+    if (s->config.faults != 0 || s->config.losses)
+        s->faults_until = s->now + 6 * SIM_S;
+    if (s->config.faults != 0)
+        sim_after(s, SIM_S / 2, NULL, run_fault, s);
+    if (s->config.losses)
+        sim_after(s, SIM_S / 2, NULL, run_loss, s);
 }

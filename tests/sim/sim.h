@@ -57,6 +57,7 @@ struct sim_config {
     bool drains;                        /* nodes are asked to leave */
     bool streams;                       /* some tasks yield items */
     bool overflow;                      /* they have one, of four times their bytes */
+    bool losses;                        /* they lose what they have, now and then */
 };
 
 struct sim;

@@ -373,6 +373,29 @@ void shelves_cut_across(struct sim *s, int64_t delay)
             fail(t, MOB_ERR_UNREACHABLE, "the connection was cut", false, delay);
 }
 
+bool shelf_lose(struct shelf *h)
+{
+    struct mob_store_row rows[64], *row;
+    size_t count = mob_store_largest(h->store, rows, MOB_COUNT(rows));
+    Mobula__ObjectId object, *list[] = { &object };
+    Mobula__Free m = MOBULA__FREE__INIT;
+    char name[MOB_OBJECT_NAME_SIZE];
+    struct mob_envelope e;
+
+    row = count > 0 ? &rows[sim_below(h->raylet->a.sim, count)] : NULL;
+    if (row == NULL || row->making || row->freed)
+        return false;
+    sim_trace(h->raylet->a.sim, "the store of node %u loses %s", h->raylet->node, mob_object_id_name(&row->id, name));
+    mob_wire_put_object(&object, &row->id);
+    m.objects = list;
+    m.n_objects = 1;
+    mob_envelope_init(&e, (struct mob_address){ 0, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_FREE);
+    e.e.free = &m;
+    mob_store_receive(h->store, 0, &e.e);
+    actor_poke(&h->raylet->a);
+    return true;
+}
+
 void shelf_die(struct shelf *h)
 {
     struct sim *s = h->raylet->a.sim;

@@ -26,6 +26,7 @@ struct shelf {
 struct shelf *shelf_create(struct raylet *r, uint64_t bytes);
 void shelf_cut(struct shelf *h);        /* all that is under way to and from it breaks */
 void shelves_cut_across(struct sim *s, int64_t delay);   /* what crosses a cut ends after that */
+bool shelf_lose(struct shelf *h);       /* an object, if it has any */
 void shelf_die(struct shelf *h);        /* its raylet is gone, and what was under way with it */
 void shelf_free(struct shelf *h);
 void shelf_welcome(struct process *p);  /* said Hello: it becomes a client */

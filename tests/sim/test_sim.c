@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: ./run sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults [LIST]] [--crash] [--scenes] [--trace] [--unchecked] [--scale [--restart]]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams]] [--heads] [--drains] [--memory].
- * The seed is printed before it runs, and the command that runs it alone when it fails.
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams] [--losses]] [--heads]
+ * [--drains] [--memory]. The seed is printed before it runs, and the command that runs it alone when it fails.
  *
  * It can fail: docs/mutants.md records what was broken on purpose, and the seeds that it took.
  * What it found that nobody had put there is in the tests marked "found by the simulator". */
@@ -199,7 +199,7 @@ int main(int argc, char **argv)
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
         { "heads", no_argument, NULL, 'h' }, { "drains", no_argument, NULL, 'D' },
         { "memory", no_argument, NULL, 'e' }, { "streams", no_argument, NULL, 'y' }, { "unchecked", no_argument, NULL, 'u' },
-        { "scale", no_argument, NULL, 'a' }, { "restart", no_argument, NULL, 'R' },
+        { "losses", no_argument, NULL, 'L' }, { "scale", no_argument, NULL, 'a' }, { "restart", no_argument, NULL, 'R' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
@@ -234,6 +234,7 @@ int main(int argc, char **argv)
         case 'r': config.broadcast = true; break;
         case 'x': config.cancels = true; break;
         case 'y': config.streams = true; break;
+        case 'L': config.losses = true; break;
         case 'v': config.overflow = true; break;
         case 'h': config.faults |= FAULT_RESTART_HEAD; break;
         case 'D': config.drains = true; break;
