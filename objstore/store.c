@@ -169,13 +169,13 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process)
 {
     struct client *c = mob_map_remove(&s->clients, process);
 
-    if (c == NULL)
-        return;
-    mob_pages_release(s, c);
-    client_destroy(s, c);
-    mob_wait_forget(s, process);
-    mob_fetch_forget(s, process);
-    free_unsealed(s, process);
+    if (c != NULL) {
+        mob_pages_release(s, c);
+        client_destroy(s, c);
+        mob_wait_forget(s, process);
+        mob_fetch_forget(s, process);
+        free_unsealed(s, process);
+    }
     mob_store_owner_gone(s, (struct mob_address){ s->config.node, process });
     mob_room_retry(s, UINT64_MAX);
     mob_store_settle(s);

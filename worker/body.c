@@ -319,6 +319,7 @@ void mob_owner_body_follow(struct mob_owner *o, struct task *t)
 struct object *mob_owner_body_named(const struct mob_owner *o, const struct task *t, const struct mob_object_id *id)
 {
     const uint8_t *at = t->body;
+    struct object *named = NULL;
 
     for (uint32_t i = 0; i < t->args; i++) {
         struct arg a = next_arg(o, &at);
@@ -328,10 +329,13 @@ struct object *mob_owner_body_named(const struct mob_owner *o, const struct task
             continue;
         stored = mob_owner_object_id(o, a.object);
         name = mob_owner_object_name(o, a.object);
-        if (mob_object_id_eq(&stored, id) || mob_object_id_eq(&name, id))
-            return a.object;
+        if (!mob_object_id_eq(&stored, id) && !mob_object_id_eq(&name, id))
+            continue;
+        named = a.object;
+        if (named->state == MOB_OBJECT_STORED)
+            break;                      /* another object of ours for the same may know by now that it is lost */
     }
-    return NULL;
+    return named;
 }
 
 void mob_owner_body_tally(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg)
