@@ -7,7 +7,8 @@
  * A tree is a task `grow` whose children are other trees, numbers, large values from the store of whichever node made them, values put by
  * the task itself, streams, references that travel within values, and tasks that are cancelled. What a child is follows from its seed.
  *
- * Who may fail? Tasks are tried again for ever. Large values may be lost with their node, or be out of reach: whoever reads one asks for it
+ * Who may fail? Tasks are tried again for ever, and large values that are lost are made again by theirs. A value that was put dies with the
+ * process that put it, as a cancel by force of a later task there ends it: so what a child put may be lost, and whoever reads it asks for it
  * anew, and counts it. All else must be a value. */
 #include <inttypes.h>
 #include <poll.h>
@@ -334,17 +335,13 @@ static int finish_once(struct child *c, struct crop *ret, struct mob_error *err)
     }
 }
 
-/* May this child fail so? A large value is gone with its node, what its maker put with its maker; and it cannot be had by a node that its
- * own does not hear. */
+/* May this child fail so? What its maker put is gone with its maker, or out of reach as long as its node is. */
 static bool may_fail(const struct child *c, const struct mob_error *err)
 {
-    switch (err->code) {
-    case MOB_ERR_OWNER_DIED: return c->kind == CARRIED;
-    case MOB_ERR_OBJECT_LOST:
-    case MOB_ERR_NODE_DIED: return c->kind == CARRIED || c->kind == LARGE;
-    case MOB_ERR_UNREACHABLE: return c->kind == CARRIED || c->kind == LARGE || c->kind == PUT;
-    default: return false;
-    }
+    bool lost = err->code == MOB_ERR_OBJECT_LOST || err->code == MOB_ERR_NODE_DIED || err->code == MOB_ERR_UNREACHABLE
+        || err->code == MOB_ERR_OWNER_DIED;
+
+    return c->kind == CARRIED && lost;
 }
 
 static int finish(struct child *c, struct crop *ret, struct mob_error *err)
@@ -483,7 +480,7 @@ int main(int argc, char **argv)
     }
     run(argv[1], strtoull(argv[2], NULL, 10), atoi(argv[3]), &total);
     mob_shutdown();
-    printf("chaos: %" PRIu64 " trees of %u tasks have the right values; %u large ones were lost and asked for anew\n",
+    printf("chaos: %" PRIu64 " trees of %u tasks have the right values; %u were lost with who put them, and asked for anew\n",
            total.value, total.tasks, total.again);
     return 0;
 }
