@@ -113,8 +113,8 @@ const struct mob_store_meta *mob_store_metadata(const struct mob_store *s);
 struct mob_pin_page *mob_store_pins(const struct mob_store *s, uint32_t process);
 /* Whose job `process` works for: what it makes or brings here ends with the job. */
 void mob_store_client_job(struct mob_store *s, uint32_t process, struct mob_address job);
-/* After its socket was read to the end: unsealed space is freed, pins are dropped, what it owned is freed. Again when it is buried: what was
- * sealed for it meanwhile is freed, too. */
+/* After its socket was read to the end: unsealed space is freed, pins are dropped, what it owned is freed. Again when it is buried: what
+ * was sealed for it meanwhile is freed, too. */
 void mob_store_client_gone(struct mob_store *s, uint32_t process);
 
 /* Create, Seal, Abandon, Fetch, Free from `process` (0: from another node or the raylet, which only Fetch and Free). */
