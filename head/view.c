@@ -93,7 +93,7 @@ static struct node *place_origin(const struct mob_head *h, const struct place *p
 {
     struct node *origin = mob_head_node_find(h, p->owner.node);
 
-    return origin != NULL && origin->m.now != NODE_DEAD ? origin : NULL;
+    return origin != NULL && !node_is_gone(origin) ? origin : NULL;
 }
 
 static void send_place(struct node *n, const struct place *p)

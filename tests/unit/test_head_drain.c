@@ -278,5 +278,26 @@ START_TEST(test_cut_and_dead)
 }
 END_TEST
 
+/* A node that was cut off meanwhile missed what was placed there for an owner on the one that has left: nobody waits for that any more. */
+START_TEST(test_places_for_one_that_has_left)
+{
+    Mobula__Draining left = MOBULA__DRAINING__INIT;
+
+    setup();
+    fake_demand(&f, &b, &(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=3" });
+    fake_tick(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, PLACE));
+    mob_head_link_lost(f.head, a.link, false);
+    ask("drain", "{\"node\":\"2\",\"deadline_ms\":0}");
+    left.over = left.late = true;
+    report(&b, &left);
+    fake_register(&f, &a, fake_link(&f));
+    fake_tick(&f);
+    ck_assert_ptr_null(fake_take(&f, a.link, PLACE));
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("head_drain", test_it_leaves_when_it_says_so, test_over_alone_is_no_end, test_another_head_goes_on_with_it, test_words,
-          test_who_may_not_leave, test_the_last_one_needs_a_will, test_takers, test_what_waits_for_it_is_told, test_cut_and_dead)
+          test_who_may_not_leave, test_the_last_one_needs_a_will, test_takers, test_what_waits_for_it_is_told, test_cut_and_dead,
+          test_places_for_one_that_has_left)
