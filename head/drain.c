@@ -215,9 +215,9 @@ static int begin(struct node *n, const struct order *o, struct mob_error *err)
     struct drain before = n->drain;
     bool was_draining = n->place.draining;
 
-    if (was_draining && !o->limited && o->force == n->drain.force)
+    if (was_draining && !o->limited && (!o->force || before.force))
         return 0;
-    n->drain.number++;
+    n->drain.number += !was_draining || o->limited;
     n->drain.force = o->force || before.force;
     n->drain.limited = o->limited || before.limited;
     n->drain.deadline_ms = o->limited ? o->deadline_ms : before.deadline_ms;

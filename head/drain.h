@@ -21,7 +21,7 @@ struct drain_left {
 
 /* Of a node whose place is `draining`. */
 struct drain {
-    uint64_t number;                    /* of the last word of a person; 0: there was none */
+    uint64_t number;                    /* of the last word of a person that set the deadline; 0: there was none */
     bool limited, force;
     uint64_t deadline_ms;
     bool heard;                         /* its raylet has: `left` is true */

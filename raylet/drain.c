@@ -53,9 +53,9 @@ void mob_drain_on_drain(struct mob_raylet *r, const struct arrival *a)
     struct drain *d = &r->drain;
     int64_t most_ms = (INT64_MAX - r->now) / MS;
 
+    d->force = m->force;
     if (m->number > d->number) {
         d->number = m->number;
-        d->force = m->force;
         d->deadline_at = m->limited && m->deadline_ms < (uint64_t)most_ms ? r->now + (int64_t)m->deadline_ms * MS : INT64_MAX;
         d->look_at = r->now;
     }

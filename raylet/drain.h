@@ -17,7 +17,7 @@ struct drain_left {
 struct drain {
     bool on;
     bool force;                         /* objects that no node can take keep it no longer */
-    uint64_t number;                    /* of the word of the head that counts */
+    uint64_t number;                    /* of the deadline that counts */
     int64_t deadline_at, look_at;       /* ns */
     struct drain_left left;
 };

@@ -158,7 +158,7 @@ START_TEST(test_another_head_goes_on_with_it)
 }
 END_TEST
 
-/* A later word changes the deadline; and what cannot be kept is refused, and changes nothing. */
+/* A later word changes the deadline, or forces it, which begins no deadline anew; what cannot be kept is refused, and changes nothing. */
 START_TEST(test_words)
 {
     const Mobula__Envelope *e;
@@ -175,6 +175,12 @@ START_TEST(test_words)
     ck_assert(e != NULL && e->drain->number == 1);
     e = fake_take(&f, b.link, DRAIN);
     ck_assert(e != NULL && e->drain->number == 2 && e->drain->limited && e->drain->deadline_ms == 9);
+    ask("drain", "{\"node\":\"2\",\"force\":true}");
+    e = fake_take(&f, b.link, DRAIN);
+    ck_assert(e != NULL && e->drain->number == 2 && e->drain->force && e->drain->deadline_ms == 9);
+    ask("drain", "{\"node\":\"2\"}");
+    e = fake_take(&f, b.link, DRAIN);
+    ck_assert(e != NULL && e->drain->number == 2 && e->drain->force);
     fake_fini(&f);
 }
 END_TEST
