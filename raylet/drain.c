@@ -94,7 +94,7 @@ static struct drain_left count_left(struct mob_raylet *r)
 
     if (r->config.store != NULL)
         mob_moves_look(r, &left);
-    bool no_more = left.objects == 0 || (r->drain.force && r->moves.taker_count == 0);
+    bool no_more = left.objects == 0 || (r->drain.force && left.refused == r->moves.count);
     left.late = r->now >= r->drain.deadline_at;
     left.over = left.late || (no_more && left.tasks + left.owners + left.drivers + fresh == 0);
     return left;

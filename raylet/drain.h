@@ -11,6 +11,7 @@ struct arrival;
 struct drain_left {
     uint32_t tasks, owners, drivers;
     uint64_t objects, bytes;
+    uint64_t refused;                   /* objects that each node which might take them has refused, of those that are offered */
     bool over, late;                    /* over: nothing does, it may leave; late: as its time is over */
 };
 

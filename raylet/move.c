@@ -50,6 +50,7 @@ struct move {
     struct mob_address job;
     uint64_t size;
     uint32_t to;                        /* who was asked last; 0: nobody */
+    uint32_t refusals;                  /* one after the other */
     int64_t since;                      /* ns; in this state */
     bool here, to_ask;                  /* as of this look */
 };
@@ -155,9 +156,11 @@ void mob_moves_takers(struct mob_raylet *r, const Mobula__Drain *m)
         ms->takers[i] = (struct taker){ m->takers[i]->node, m->takers[i]->room };
 }
 
-/* The one with most room; another than asked last, if there is one and that one has refused. NULL: there is none. */
+/* Who was asked, unless it has refused: then the next one by number, so that each has its turn. Else the one with most room. NULL: there is
+ * none. */
 static struct taker *choose(struct mob_raylet *r, const struct move *m)
 {
+    bool refused = m->machine.now == MOVE_REFUSED;
     struct taker *best = NULL;
 
     for (size_t i = 0; i < r->moves.taker_count; i++) {
@@ -166,9 +169,9 @@ static struct taker *choose(struct mob_raylet *r, const struct move *m)
 
         if (peer == NULL || !peer->is.alive)
             continue;
-        if (m->machine.now == MOVE_THERE && t->node == m->to)
+        if (t->node == m->to && !refused)
             return t;
-        if (best == NULL || best->node == m->to || (t->room > best->room && t->node != m->to))
+        if (best == NULL || (refused ? t->node - m->to - 1 < best->node - m->to - 1 : t->room > best->room))
             best = t;
     }
     return best;
@@ -196,7 +199,7 @@ static void ask(struct mob_raylet *r, struct move *m)
 
     if (t == NULL)
         return;
-    if (m->machine.now != MOVE_THERE)
+    if (t->node != m->to)
         t->room -= m->size < t->room ? m->size : t->room;
     m->to = t->node;
     m->to_ask = true;
@@ -277,6 +280,8 @@ void mob_moves_look(struct mob_raylet *r, struct drain_left *ret)
         else if (is_due(r, m))
             ask(r, m);
     }
+    mob_list_each(m, &r->moves.all, struct move, link)
+        ret->refused += m->refusals >= r->moves.taker_count;
     for (size_t i = 0; i < r->moves.taker_count; i++)
         ask_taker(r, r->moves.takers[i].node);
 }
@@ -319,6 +324,7 @@ static void note_moved(struct mob_raylet *r, uint32_t from, Mobula__ObjectId *co
 
         if (m == NULL || m->to != from || m->machine.now != MOVE_ASKED)
             continue;
+        m->refusals = 0;
         go(r, m, MOVE_THERE);
         there[n++] = m;
     }
@@ -335,8 +341,10 @@ void mob_move_on_moved(struct mob_raylet *r, const struct arrival *a)
         struct mob_object_id id = mob_wire_object(m->failed[i]);
         struct move *move = find(r, &id);
 
-        if (move != NULL && move->to == a->from.node && move->machine.now == MOVE_ASKED)
-            go(r, move, MOVE_REFUSED);
+        if (move == NULL || move->to != a->from.node || move->machine.now != MOVE_ASKED)
+            continue;
+        move->refusals++;
+        go(r, move, MOVE_REFUSED);
     }
 }
 

@@ -270,21 +270,28 @@ static void make_object(void)
     mob_store_client_gone(store, 99);
 }
 
-static void say_takers(uint64_t number, bool force, uint32_t node)
+/* 0: none. */
+static void say_two_takers(bool force, uint32_t first, uint32_t second)
 {
     Mobula__Drain m = MOBULA__DRAIN__INIT;
-    Mobula__Drain__Taker taker = MOBULA__DRAIN__TAKER__INIT, *list[] = { &taker };
+    Mobula__Drain__Taker takers[] = { MOBULA__DRAIN__TAKER__INIT, MOBULA__DRAIN__TAKER__INIT }, *list[] = { &takers[0], &takers[1] };
 
-    taker.node = node;
-    taker.room = 1 << 20;
-    m.number = number;
+    takers[0].node = first;
+    takers[1].node = second;
+    takers[0].room = takers[1].room = 1 << 20;
+    m.number = 1;
     m.force = force;
     m.takers = list;
-    m.n_takers = node != 0;
+    m.n_takers = (first != 0) + (second != 0);
     fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), DRAIN, &m);
 }
 
-static void say_moved(bool here)
+static void say_takers(bool force, uint32_t node)
+{
+    say_two_takers(force, node, 0);
+}
+
+static void say_moved_by(uint64_t link, uint32_t node, bool here)
 {
     Mobula__Moved m = MOBULA__MOVED__INIT;
     Mobula__ObjectId *list[] = { the_id() };
@@ -292,7 +299,12 @@ static void say_moved(bool here)
     m.here = m.failed = list;
     m.n_here = here;
     m.n_failed = !here;
-    fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_MOVED, &m);
+    fake_say(&f, link, fake_at(node, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_MOVED, &m);
+}
+
+static void say_moved(bool here)
+{
+    say_moved_by(peer, 3, here);
 }
 
 /* It is offered until it was taken, then its owner is told, until that frees it. */
@@ -306,7 +318,7 @@ START_TEST(test_objects_go_to_another_node)
     open_with_store();
     owner = fake_peer(&f, 4);
     make_object();
-    say_takers(1, false, 3);
+    say_takers(false, 3);
     Mobula__Draining now = left();
     ck_assert(now.objects == 1 && now.bytes == 5000 && !now.over);
     e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE);
@@ -335,9 +347,51 @@ START_TEST(test_objects_that_nobody_takes)
 {
     open_with_store();
     make_object();
-    say_takers(1, false, 0);
+    say_takers(false, 0);
     ck_assert(!left().over);
-    say_takers(1, true, 0);                     /* a word of its own, but no new deadline */
+    say_takers(true, 0);                     /* a word of its own, but no new deadline */
+    ck_assert(left().over);
+    close_with_store();
+}
+END_TEST
+
+/* One that brings it, however long that takes, is the only one that does; if it is no more to be reached, another one is. */
+START_TEST(test_objects_that_come_slowly)
+{
+    open_with_store();
+    uint64_t other = fake_peer(&f, 5);
+
+    make_object();
+    say_two_takers(false, 3, 5);
+    ck_assert(!left().over);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE));
+    fake_pass(&f, 5500);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE));    /* the first may have been lost */
+    ck_assert_ptr_null(fake_take(&f, other, MOBULA__ENVELOPE__BODY_MOVE));
+    say_takers(false, 5);
+    fake_pass(&f, 5500);
+    ck_assert_ptr_nonnull(fake_take(&f, other, MOBULA__ENVELOPE__BODY_MOVE));
+    close_with_store();
+}
+END_TEST
+
+/* What each of the others has refused is waited for, but not if the node is forced to leave. */
+START_TEST(test_objects_that_all_refuse)
+{
+    open_with_store();
+    uint64_t other = fake_peer(&f, 5);
+
+    make_object();
+    say_two_takers(true, 3, 5);
+    ck_assert(!left().over);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVE));
+    say_moved(false);
+    ck_assert(!left().over);
+    ck_assert_ptr_nonnull(fake_take(&f, other, MOBULA__ENVELOPE__BODY_MOVE));
+    say_two_takers(false, 3, 5);
+    say_moved_by(other, 5, false);
+    ck_assert(!left().over);
+    say_two_takers(true, 3, 5);
     ck_assert(left().over);
     close_with_store();
 }
@@ -373,7 +427,7 @@ START_TEST(test_objects_that_another_node_has)
     ck_assert_ptr_null(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
     say_move();
     ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED));
-    say_takers(1, false, 0);
+    say_takers(false, 0);
     ck_assert_uint_eq(left().objects, 1);       /* and is as good as made here */
     close_with_store();
 }
@@ -405,7 +459,7 @@ START_TEST(test_objects_that_cannot_be_taken)
     fake_tick(&f);
     e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED);
     ck_assert(e != NULL && e->moved->n_failed == 1);
-    say_takers(1, false, 3);
+    say_takers(false, 3);
     say_move();
     e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED);
     ck_assert(e != NULL && e->moved->n_failed == 1);
@@ -434,4 +488,5 @@ END_TEST
 
 UNIT_MAIN("raylet_drain", test_what_is_lent_comes_back_and_it_leaves, test_nothing_is_lent_any_more, test_a_driver_is_waited_for,
           test_an_owner_is_waited_for, test_the_deadline, test_objects_go_to_another_node, test_objects_that_nobody_takes,
-          test_objects_that_another_node_has, test_objects_that_cannot_be_taken, test_owners_that_cannot_say)
+          test_objects_that_come_slowly, test_objects_that_all_refuse, test_objects_that_another_node_has,
+          test_objects_that_cannot_be_taken, test_owners_that_cannot_say)
