@@ -137,8 +137,8 @@ struct pull {
     unsigned char *chunks;              /* CHUNK_x of each */
     uint64_t next, got;                 /* no chunk before `next` is missing; bytes that are here */
     unsigned flights;
-    bool sought;                        /* its owner was asked who else has it ... */
-    bool answered;                      /* ... and has answered */
+    bool sought;                        /* its owner was asked who else has it, and will answer */
+    bool all_said;                      /* it has, and named nobody new: it is not asked again */
     bool ends;                          /* fact: nobody wants it any more, or it cannot be had: `why` */
     struct mob_error why;
     struct berth *berth;                /* WAITING: in the overflow, on its way; NULL: none */

@@ -13,8 +13,8 @@
  *
  * A pull asks one node at a time, in ranges, a few at once. A node that fails is not asked again if it has nothing, lies or is silent,
  * else once more when the others have failed, too; what has come stays, the rest is asked elsewhere. When nobody is left, the owner is
- * asked, once: it may have been moved meanwhile. If that does not help, all who wait hear what each node said. A node may refer us to
- * another (store_serve.c); when that one fails, we ask the first again.
+ * asked, as it may have been moved meanwhile, and again while it names somebody new. In the end all who wait hear what each node said. A
+ * node may refer us to another (store_serve.c); when that one fails, we ask the first again.
  *
  * How many flights there are from one node is limited; store_giver.c says who asks next, and for what.
  */
@@ -175,7 +175,7 @@ static enum mob_next give_up(struct pull *p)
 /* Its owner may know more: when there is room for it. */
 static bool may_ask(const struct pull *p)
 {
-    return !p->sought && p->store->config.seek != NULL;
+    return !p->all_said && p->store->config.seek != NULL;
 }
 
 /* A large one is overtaken by small ones that fit; but not by more bytes than it wants itself, so that it has its turn. */
@@ -288,8 +288,9 @@ static enum mob_next pull_moving(struct mob_machine *m)
     if (p->got == p->size)
         return seal(p);
     if (p->from == NULL && !mob_source_choose(p) && may_ask(p)) {
+        if (!p->sought)
+            p->store->config.seek(p->store->config.arg, &p->id);
         p->sought = true;
-        p->store->config.seek(p->store->config.arg, &p->id);
         return mob_machine_goto(m, PULL_ASKING);
     }
     if (p->from == NULL) {
@@ -329,7 +330,7 @@ static enum mob_next pull_asking(struct mob_machine *m)
 
     if (p->ends)
         return give_up(p);
-    if (!p->answered && mob_source_none_left(p))
+    if (p->sought && mob_source_none_left(p))
         return MOB_WAIT;
     return mob_machine_goto(m, PULL_MOVING);
 }
@@ -409,12 +410,15 @@ void mob_store_pulled(struct mob_store *s, struct mob_flight *f, const struct mo
 void mob_store_sought(struct mob_store *s, const struct mob_object_id *id, uint32_t node)
 {
     struct pull *p = mob_pull_find(s, id);
+    unsigned before;
 
-    if (p == NULL || !p->sought || p->answered)
+    if (p == NULL || !p->sought)
         return;
-    p->answered = true;
+    p->sought = false;
+    before = p->source_count;
     if (node != 0)
         mob_source_add(p, node, false);
+    p->all_said = p->source_count == before;
     pull_run(p);
     mob_store_settle(s);
 }
