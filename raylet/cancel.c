@@ -96,8 +96,11 @@ void mob_cancel_on_cancel(struct mob_raylet *r, const struct arrival *a)
 
     if (w == NULL || c->state == CANCEL_KILLED)
         return;
-    if (c->state != CANCEL_NONE && c->task == m->task && c->attempt == m->attempt && !m->force)
-        return;                         /* a repeat does not restart the grace */
+    if (c->state != CANCEL_NONE && c->task == m->task && c->attempt == m->attempt && !m->force) {
+        if (!m->alone)                  /* a repeat does not restart the grace; the first may have meant the task alone */
+            tell_worker(r, w, m);
+        return;
+    }
     if (c->state != CANCEL_NONE && c->task != m->task && still_runs(w))
         return;                         /* another one is being stopped: its successor is not claimed yet */
     c->state = CANCEL_FLAGGED;

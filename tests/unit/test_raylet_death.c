@@ -269,6 +269,29 @@ START_TEST(test_cancel_by_steps)
 }
 END_TEST
 
+/* What the task called runs on, until somebody means that, too. */
+START_TEST(test_cancel_alone_and_then_not)
+{
+    struct fake_grant g;
+    uint32_t p = driver_with_lease(&g);
+    Mobula__Cancel m = MOBULA__CANCEL__INIT;
+    const Mobula__Envelope *e;
+
+    fake_runs(&f, &g, 5, 1);
+    m.lease = g.lease;
+    m.task = 5;
+    m.attempt = 1;
+    m.alone = true;
+    fake_say(&f, f.process[p].link, fake_at(FAKE_NODE, p), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CANCEL, &m);
+    e = fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_CANCEL);
+    ck_assert(e != NULL && e->cancel->alone);
+    cancel(p, g.lease, 5, false);
+    e = fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_CANCEL);
+    ck_assert(e != NULL && !e->cancel->alone);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_cancel_by_force)
 {
     struct fake_grant g;
@@ -353,6 +376,7 @@ int main(void)
     tcase_add_test(tcase, test_lender_is_lost);
     tcase_add_test(tcase, test_declared_dead);
     tcase_add_test(tcase, test_cancel_by_steps);
+    tcase_add_test(tcase, test_cancel_alone_and_then_not);
     tcase_add_test(tcase, test_cancel_by_force);
     tcase_add_test(tcase, test_cancel_that_comes_late_hits_nobody);
     tcase_add_test(tcase, test_cancel_ends_with_its_lease);
