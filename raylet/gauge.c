@@ -74,7 +74,7 @@ static bool read_machine(const struct mob_gauge *g, struct mob_memory *ret)
     char text[TEXT_SIZE];
     uint64_t total, available;
 
-    if (!read_text(g->root, "/proc", "meminfo", text))
+    if (!read_text(g->root, "/proc", "meminfo", text) || strstr(text, "\nMemAvailable:") == NULL)
         return false;
     total = mob_sysinfo_meminfo(text) - number_of(text, "Hugetlb:") * 1024;
     available = number_of(text, "MemAvailable:") * 1024;

@@ -13,7 +13,7 @@ struct mob_gauge {
     int64_t stalled_ns;
 };
 
-/* False: /proc/meminfo cannot be read. */
+/* False: /proc/meminfo cannot be read, or does not say what is available. */
 bool mob_gauge_read(struct mob_gauge *g, int64_t now_ns, struct mob_memory *ret);
 
 #endif

@@ -31,13 +31,14 @@ struct family {
 static bool read_file(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got;
+    size_t used = 0;
+    ssize_t got = -1;
 
-    if (fd < 0)
-        return false;
-    got = read(fd, text, size - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = '\0';
+    while (fd >= 0 && used < size - 1 && (got = read(fd, text + used, size - 1 - used)) > 0)
+        used += (size_t)got;            /* a page at most comes at once */
+    if (fd >= 0)
+        close(fd);
+    text[used] = '\0';
     return got >= 0;
 }
 
@@ -52,7 +53,7 @@ static uint64_t bytes_of(const char *text, const char *word)
 /* False: the kernel has no such files. */
 static bool read_children(struct family *f, uint32_t pid)
 {
-    char path[300], text[4096];
+    char path[300], text[FAMILY_MAX * sizeof "4194304"];
     struct dirent *entry;
     bool any = false;
 
@@ -66,7 +67,7 @@ static bool read_children(struct family *f, uint32_t pid)
         for (char *at = text, *end; f->count < FAMILY_MAX; at = end) {
             unsigned long child = strtoul(at, &end, 10);
 
-            if (end == at)
+            if (end == at || *end != ' ')       /* the end; or a number is cut off, which would be somebody else's */
                 break;
             f->pids[f->count++] = (uint32_t)child;
         }

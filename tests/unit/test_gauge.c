@@ -34,7 +34,7 @@ static void begin(const char *cgroups)
     machine("8388608");
 }
 
-/* Reserved huge pages are no part of it. Without a file there is no answer. */
+/* Reserved huge pages are no part of it. Without a file, or the figure that counts, there is no answer. */
 START_TEST(test_machine)
 {
     begin("0::/a/b\n");
@@ -42,6 +42,8 @@ START_TEST(test_machine)
     ck_assert_uint_eq(memory.limit, 15 * GIB);
     ck_assert_uint_eq(memory.used, 7 * GIB);
     ck_assert_str_eq(memory.of, "the machine's");
+    unit_write(root, "proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 1 kB\n");
+    ck_assert(!mob_gauge_read(&gauge, S, &memory));
     unit_folder_remove(root);
     gauge.root = "/nowhere";
     ck_assert(!mob_gauge_read(&gauge, S, &memory));
@@ -144,6 +146,33 @@ static pid_t child(uint64_t bytes, int depth, int ready, const int end[2])
     _exit(0);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#define MANY 8                          /* to fork, and to look at its pages, takes 50 ms each then */
+#else
+#define MANY 1000
+#endif
+
+/* More than one read of /proc tells at once. */
+START_TEST(test_weight_of_many)
+{
+    struct mob_relatives all = { 0 };
+    struct mob_weight w = { 0 };
+    int ready[2], end[2];
+    char bytes[MANY];
+
+    ck_assert_int_eq(pipe(ready) | pipe(end), 0);
+    for (int i = 0; i < MANY; i++)
+        child(128 << 10, 0, ready[1], end);
+    for (ssize_t got = 0; got < MANY; got += read(ready[0], bytes, sizeof bytes))
+        ;
+    ck_assert_uint_gt(mob_weight_read(&w, &all, (uint32_t)getpid(), false, 2 * S), MANY * UINT64_C(128 << 10));
+    close(end[1]);
+    while (wait(NULL) > 0)
+        ;
+    free(all.list);
+}
+END_TEST
+
 /* What is shared memory is nobody's own; children count, and theirs; pages that a fork shares count once. */
 START_TEST(test_weight)
 {
@@ -182,6 +211,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_cgroups, 0, 3);
     tcase_add_test(tcase, test_stalled);
     tcase_add_test(tcase, test_weight);
+    tcase_add_test(tcase, test_weight_of_many);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
