@@ -54,6 +54,17 @@ struct registration {
     uint32_t node;
 };
 
+/* An IP address as text, or an interface's: it is in answers, which are JSON. */
+static bool is_address(const char *ip)
+{
+    size_t size = strlen(ip);
+
+    for (const char *at = ip; *at != '\0'; at++)
+        if (*at <= ' ' || *at > '~')
+            return false;
+    return size > 0 && size < sizeof ((struct registration *)NULL)->ip;
+}
+
 static int registration_unpack(struct registration *ret, const Mobula__Register *m, struct mob_error *err)
 {
     *ret = (struct registration){ .node = m->node };
@@ -62,7 +73,7 @@ static int registration_unpack(struct registration *ret, const Mobula__Register 
                              m->protocol, MOB_PROTOCOL);
     if (m->incarnation.len != sizeof ret->facts.incarnation)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "an incarnation of %zu bytes", m->incarnation.len);
-    if (m->ip[0] == '\0' || strlen(m->ip) >= sizeof ret->ip || m->port > UINT16_MAX || m->bulk_port > UINT16_MAX)
+    if (!is_address(m->ip) || m->port > UINT16_MAX || m->bulk_port > UINT16_MAX)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "no good address: %.64s port %u bulk port %u", m->ip, m->port, m->bulk_port);
     if (mob_wire_resources(m->resources, m->n_resources, &ret->resources, err) < 0
         || mob_wire_labels(m->labels, m->n_labels, &ret->labels, err) < 0)

@@ -184,7 +184,7 @@ void fake_register(struct fake *f, struct fake_node *n, uint64_t link)
     m.labels = label_list;
     m.protocol = MOB_PROTOCOL;
     m.incarnation = (ProtobufCBinaryData){ .len = 16, .data = n->incarnation };
-    m.ip = "10.0.0.1";
+    m.ip = n->ip != NULL ? (char *)n->ip : "10.0.0.1";
     m.port = 1000;
     m.bulk_port = 1001;
     m.host = "test";

@@ -56,6 +56,7 @@ struct fake_node {
     uint32_t number;
     uint8_t incarnation[16];
     const char *resources, *labels;
+    const char *ip;                     /* NULL: "10.0.0.1" */
     bool driver_only;
 };
 void fake_register(struct fake *f, struct fake_node *n, uint64_t link);

@@ -304,6 +304,20 @@ START_TEST(test_places_for_one_that_has_left)
 }
 END_TEST
 
+/* Answers are JSON, and say the address of a node. */
+START_TEST(test_an_address_that_is_no_text)
+{
+    struct fake_node c = { .ip = "\xff\xfe", .resources = "CPU=1", .incarnation = { 7 } };
+
+    setup();
+    fake_register(&f, &c, fake_link(&f));
+    if (c.number != 0)
+        ask("drain", "{\"node\":\"3\"}");
+    ck_assert_uint_eq(c.number, 0);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("head_drain", test_it_leaves_when_it_says_so, test_over_alone_is_no_end, test_another_head_goes_on_with_it, test_words,
           test_who_may_not_leave, test_the_last_one_needs_a_will, test_takers, test_what_waits_for_it_is_told, test_cut_and_dead,
-          test_places_for_one_that_has_left)
+          test_places_for_one_that_has_left, test_an_address_that_is_no_text)
