@@ -81,12 +81,6 @@ struct looked {
     uint64_t bytes;                     /* in all */
 };
 
-/* Others hold what it made, or it has tasks of its own. */
-static bool is_needed(const struct process *p)
-{
-    return p->page != NULL && atomic_load_explicit(&p->page->held, memory_order_relaxed) != 0;
-}
-
 static bool runs_once(const struct worker *w)
 {
     uint32_t attempt;
@@ -104,7 +98,7 @@ static struct candidate candidate_of(struct mob_raylet *r, const struct worker *
 
     c.group = mob_address_key(p->job) * UINT64_C(0x9e3779b97f4a7c15) ^ mob_name_hash(name);
     if (w->lease == NULL) {
-        c.class = is_needed(p) ? VICTIM_LAST : VICTIM_IDLE;
+        c.class = mob_pool_is_needed(w) ? VICTIM_LAST : VICTIM_IDLE;
         return c;
     }
     c.since = w->lease->held_since;
