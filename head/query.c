@@ -5,7 +5,7 @@
  *             "total": {resource: amount}, "available": {...}, "workers", "blocked", "queued", "store_used", "store_size",
  *             "store_spilled", "store_pulled", "store_warm", "store_overflow", "store_asks", "store_trouble", "store_pages",
  *             "uptime_ms", "silent_ms", of a dead one "reason"}]}
- *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead", "total", "available": of all that
+ *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead": or left, "total", "available": of all that
  *             serve, "jobs", "state_trouble", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state",
  *             "why"}]}
  *   jobs     {"jobs": [{"job", "name", "pid", "state", "age_ms"}]}
