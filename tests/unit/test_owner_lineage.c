@@ -480,6 +480,72 @@ START_TEST(test_an_owner_is_asked_for_what_was_lost)
 }
 END_TEST
 
+/* A raylet that seeks a place, as that of a node which leaves, does not want the value. */
+START_TEST(test_a_place_that_is_sought_is_no_want)
+{
+    Mobula__Watch m = MOBULA__WATCH__INIT;
+    struct mob_task_frame t;
+
+    start(0);
+    uint64_t ref = made(3, 0);
+    struct mob_object_id id = stored(ref, 0, 9).object;
+    Mobula__ObjectId object;
+
+    mob_wire_put_object(&object, &id);
+    m.object = &object;
+    ck_assert(lose(ref));
+    fake_tell(&f, 7, MOBULA__ENVELOPE__BODY_WATCH, &m);
+    ck_assert_int_eq(f.last[WATCHED]->watched->error->code, MOB_ERR_OBJECT_LOST);
+    nothing_runs();
+    ck_assert(wants(ref));
+    fake_tell(&f, 7, MOBULA__ENVELOPE__BODY_WATCH, &m);
+    ck_assert_uint_eq(f.sent[WATCHED], 1);
+    t = claim(ref, 1);
+    answer_stored(&t, 4);
+    ck_assert_uint_eq(f.last[WATCHED]->watched->place->node, 4);
+    mob_owner_drop(f.o, ref, NULL);
+    finish();
+}
+END_TEST
+
+/* What a finished task held is let go while its owner is still to hear that we have it: it rests no more then. */
+START_TEST(test_what_is_told_of_outlives_its_rest)
+{
+    const struct mob_object_id theirs = { .cluster = 77, .node = 4, .process = 6, .task = 1 };
+    Mobula__ReferencesDone done = MOBULA__REFERENCES_DONE__INIT;
+    Mobula__Watched m;
+    Mobula__ObjectId object;
+    struct mob_envelope e;
+    const void *bytes;
+    size_t size;
+
+    start(0);
+    uint64_t met = mob_owner_meet(f.o, &theirs, 0), ref;
+
+    ck_assert(wants(met));
+    mob_wire_put_object(&object, &theirs);
+    mobula__watched__init(&m);
+    m.object = &object;
+    m.state_case = MOBULA__WATCHED__STATE_VALUE;
+    m.value = (ProtobufCBinaryData){ 5, (uint8_t *)"value" };
+    fake_tell(&f, 4, WATCHED, &m);
+    ref = made_of(3, met);
+    mob_owner_drop(f.o, met, NULL);
+    ck_assert(mob_owner_keep(f.o));
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_check(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).kept_bytes, 0);
+    mob_owner_flush(f.o);
+    done.seq = f.last[MOBULA__ENVELOPE__BODY_REFERENCES]->references->seq;
+    mob_envelope_init(&e, (struct mob_address){ theirs.node, theirs.process }, (struct mob_address){ FAKE_NODE, FAKE_PROCESS },
+                      MOBULA__ENVELOPE__BODY_REFERENCES_DONE);
+    e.e.references_done = &done;
+    bytes = mob_wire_pack(f.wire, &e.e, &size);
+    mob_owner_receive(f.o, bytes, size);
+    finish();
+}
+END_TEST
+
 /* The oldest goes when there is no room; what it alone could have made is an error for who wants it. */
 START_TEST(test_the_oldest_makes_room)
 {
@@ -624,4 +690,4 @@ UNIT_MAIN("owner_lineage", test_a_lost_result_is_made_again_when_it_is_wanted, t
           test_a_task_waits_for_its_lost_argument, test_an_argument_that_is_lost_for_good_fails_its_task,
           test_a_borrower_is_answered_when_it_is_there_again, test_an_owner_is_asked_for_what_was_lost, test_the_oldest_makes_room,
           test_nothing_is_kept_if_nothing_may_be, test_cancelled_ones_are_not_made_again, test_copies_of_what_was_lost_are_freed,
-          test_long_chains, test_a_lost_raylet_ends_it)
+          test_long_chains, test_a_lost_raylet_ends_it, test_a_place_that_is_sought_is_no_want, test_what_is_told_of_outlives_its_rest)
