@@ -12,6 +12,7 @@ from mobula import _core, _futures, _generators, _options, _serialization, _sess
 
 _LONG_S = 10**9                         # as good as for ever
 _FUNCTION_WARN, _FUNCTION_MAX = 10 << 20, 100 << 20
+_FORMS_MAX = 256                        # of calls, of a function
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S")                        # what f.remote() returns: by num_returns a reference, a list of them, or None
@@ -84,6 +85,7 @@ class RemoteFunction(Generic[S]):
         self._function, self._options = function, options
         self._session, self._fn, self._pickle, self._hash = 0, None, None, None
         self._extra = options.extra()
+        self._fits: set[Any] = set()            # forms of calls that the signature takes, as remote() has them
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._function.__name__
@@ -97,7 +99,22 @@ class RemoteFunction(Generic[S]):
         other: RemoteFunction[Any] = RemoteFunction(self._function, _options.make(changes, self._options))
         if self._session == _session.current:
             other._pickle, other._hash = self._pickle, self._hash
+        other._fits = self._fits
         return other
+
+    def _check(self, form, args, kwargs):
+        """Whether the signature takes a call is a matter of its form alone: each is looked at once."""
+        try:
+            signature = inspect.signature(self._function)
+        except (TypeError, ValueError):
+            signature = None                    # of some builtins: the task tells
+        if signature is not None:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(str(error)) from None
+        if len(self._fits) < _FORMS_MAX:        # names of a **kwargs may be without end
+            self._fits.add(form)
 
     def _prepare(self):
         _session.need()
@@ -113,8 +130,12 @@ class RemoteFunction(Generic[S]):
 
         An ObjectRef that is an argument itself is replaced by its value before the function runs; one inside a list or another value stays
         a reference. Arguments are pickled now: what is changed later is not seen. Large ones that several tasks have: put() them once.
-        Raises TypeError for an argument that cannot be pickled. What the function raises is raised by get().
+        Raises TypeError for arguments that the function's signature does not take, and for one that cannot be pickled. What the function
+        raises is raised by get().
         """
+        form = (len(args), *kwargs) if kwargs else len(args)
+        if form not in self._fits:
+            self._check(form, args, kwargs)
         if self._session != _session.current or self._fn is None:
             self._prepare()
         packed = direct = None

@@ -18,6 +18,11 @@ def square(x):
     return x * x
 
 
+@ray.remote
+def anything(*args, **kwargs):
+    return args, kwargs
+
+
 def run(function, **options):
     return ray.get(ray.remote(max_retries=0, **options)(function).remote(), timeout=60)
 
@@ -45,8 +50,8 @@ class Pickling(unittest.TestCase):
     def test_arguments(self):
         lock = threading.Lock()
         self.refused(r"Could not serialize the argument 1 <unlocked .*: cannot pickle '_thread.lock'.* inside the task",
-                     lambda: square.remote(1, lock))
-        self.refused("the argument key ", lambda: square.remote(1, key=lock))
+                     lambda: anything.remote(1, lock))
+        self.refused("the argument key ", lambda: anything.remote(1, key=lock))
         self.refused(r"the argument 0 .*holds <unlocked .* as \['a'\]\[1\].part", lambda: square.remote({"a": [1, Holder(part=lock)]}))
         self.refused("it holds <unlocked .*> as the captured lock", lambda: ray.remote(lambda: lock).remote())
         self.refused("never", lambda: square.remote(Refuses()))
@@ -83,7 +88,7 @@ class References(unittest.TestCase):
         ray.shutdown()
         start()
         for call in (lambda: ray.get(ref), lambda: ray.get([ref]), lambda: ray.wait([ref]), lambda: ray.cancel(ref), lambda: ref.future(),
-                     lambda: square.remote(ref), lambda: square.remote([ref]), lambda: square.remote(1, key=ref), lambda: ray.put([ref]),
+                     lambda: square.remote(ref), lambda: square.remote([ref]), lambda: anything.remote(1, key=ref), lambda: ray.put([ref]),
                      lambda: ref.hex(), lambda: ray.get(failed), lambda: ray.remote(lambda: ref).remote()):
             with self.assertRaisesRegex((ValueError, TypeError), "session that has ended by shutdown"):
                 call()

@@ -515,6 +515,29 @@ class BadWords(unittest.TestCase):
         self.refused(TypeError, r"Instead of running 'square\(\)', try 'square.remote\(\)'", lambda: square(1))
         self.refused(TypeError, "actors are not there yet", lambda: ray.remote(Custom))
 
+    def test_calls_that_the_signature_does_not_take(self):
+        def function(a, b=2, *, c=3):
+            return a, b, c
+        f = ray.remote(function)
+        for named in f, f.options(num_cpus=0):
+            self.refused(TypeError, "missing a required argument: 'a'", lambda: named.remote())
+            self.refused(TypeError, "missing a required argument: 'a'", lambda: named.remote(b=1))
+            self.refused(TypeError, "too many positional arguments", lambda: named.remote(1, 2, 3))
+            self.refused(TypeError, "got an unexpected keyword argument 'd'", lambda: named.remote(1, d=4))
+            self.refused(TypeError, "multiple values for argument 'a'", lambda: named.remote(1, a=1))
+            self.assertEqual(ray.get([named.remote(1), named.remote(ray.put(1), c=4), named.remote(c=5, a=1, b=0)]),
+                             [(1, 2, 3), (1, 2, 4), (1, 0, 5)])
+        self.refused(TypeError, "missing a required", lambda: ray.remote(function).remote())
+        self.refused(TypeError, "too many positional", lambda: ray.remote(functools.partial(function, 1, 2)).remote(3))
+        self.refused(TypeError, "too many positional", lambda: ray.remote(len).remote((), ()))
+        with self.assertRaisesRegex(TypeError, "expected at least 1 argument, got 0"):
+            ray.get(ray.remote(max).remote())               # it has no signature
+
+    def test_names_of_arguments_without_end(self):
+        refs = [same.remote(**{f"name{i}": i}) for i in range(1000)]
+        self.assertEqual([kwargs[f"name{i}"] for i, (_, kwargs) in enumerate(ray.get(refs))], list(range(1000)))
+        self.assertLess(len(same._fits), 1000)
+
     def test_objects(self):
         ref = ray.put(1)
         self.refused(TypeError, "Calling 'put' on an", lambda: ray.put(ref))

@@ -45,7 +45,8 @@ class Executor(futures.Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> futures.Future[T]:
         """A future of ``fn(*args, **kwargs)``; its cancel() stops the task, if it has not ended.
 
-        Raises RuntimeError after shutdown(), and TypeError for what is no function or cannot be pickled.
+        Raises RuntimeError after shutdown(), and TypeError for what is no function or cannot be pickled, and for arguments that it
+        does not take.
         """
         if self._over:
             raise RuntimeError("cannot schedule new futures after shutdown")
