@@ -19,6 +19,7 @@
 #include "objstore/span.h"
 
 #define PREPARE_MIN (UINT64_C(1) << 20)
+#define FREE_ROOM_MIN 64
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -35,7 +36,7 @@ struct mob_store_client {
     /* any thread, under `lock` */
     pthread_mutex_t lock;
     uint32_t used_to;                   /* slots from here on were never used */
-    uint32_t free_slots[MOB_PIN_SLOTS], free_count;     /* of those before */
+    uint32_t *free_slots, free_count, free_room;        /* of those before */
 };
 
 static int size_of(int fd, uint64_t *ret, struct mob_error *err)
@@ -167,6 +168,7 @@ void mob_store_client_close(struct mob_store_client *c)
     }
     pthread_mutex_destroy(&c->lock);
     free((void *)c->prepared);
+    free(c->free_slots);
     free(c);
 }
 
@@ -251,7 +253,11 @@ void mob_store_client_unpin(struct mob_store_client *c, uint32_t slot)
     assert(slot < c->used_to);
     atomic_store_explicit(&c->pins->slot[slot], 0, memory_order_release);       /* all reads of the object are before it */
     pthread_mutex_lock(&c->lock);
-    assert(c->free_count < MOB_PIN_SLOTS);
+    assert(c->free_count < c->used_to);
+    if (c->free_count == c->free_room) {
+        c->free_room += c->free_room + FREE_ROOM_MIN;
+        c->free_slots = mob_realloc(c->free_slots, c->free_room * sizeof *c->free_slots);
+    }
     c->free_slots[c->free_count++] = slot;
     pthread_mutex_unlock(&c->lock);
 }

@@ -21,7 +21,7 @@
 #define MOB_STORE_VERSION 3u
 #define MOB_STORE_ENTRIES (1u << 20)            /* objects in a store */
 #ifndef MOB_PIN_SLOTS
-#define MOB_PIN_SLOTS 16384                     /* of one client; beyond it a get answers MOB_ERR_NO_SPACE */
+#define MOB_PIN_SLOTS MOB_STORE_ENTRIES         /* of one client; beyond it a get answers MOB_ERR_NO_SPACE */
 #endif
 
 enum mob_entry_state { MOB_ENTRY_FREE, MOB_ENTRY_CREATED, MOB_ENTRY_SEALED, MOB_ENTRY_EVICTING };

@@ -96,7 +96,7 @@ struct mob_store_config {
     void *arg;
 };
 
-/* Memory is reserved, not touched. `in_memory`: no memfd, plain calloc (the simulator). */
+/* Memory is reserved, not touched. `in_memory`: no memfd, memory of this process alone (the simulator). */
 struct mob_store *mob_store_create(const struct mob_store_config *config, bool in_memory, struct mob_error *err);
 void mob_store_destroy(struct mob_store *s);
 /* From now on there is an overflow: a sparse file of config.overflow bytes, to be taken over (in memory: -1). Before the first client, and

@@ -64,11 +64,12 @@ void *mob_memory_shared(const char *name, uint64_t size, int more_seals, int *re
 
 void *mob_memory_plain(uint64_t size, struct mob_error *err)
 {
-    void *p = calloc(1, size);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (p == NULL)
-        mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for an object store of %llu bytes", (unsigned long long)size);
-    return p;
+    if (p != MAP_FAILED)
+        return p;
+    mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for an object store of %llu bytes", (unsigned long long)size);
+    return NULL;
 }
 
 void mob_memory_let_go(const struct mob_store *s, void *p, uint64_t size)
@@ -76,7 +77,7 @@ void mob_memory_let_go(const struct mob_store *s, void *p, uint64_t size)
     if (p == NULL)
         return;
     if (s->in_memory)
-        free(p);
+        munmap(p, size);
     else
         mob_span_release(p, size);
 }

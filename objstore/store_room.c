@@ -117,6 +117,7 @@ static struct mob_extent *take_from_evictable(struct mob_store *s, uint64_t size
 
     if (mob_alloc_size(s->alloc) - mob_alloc_used(s->alloc) + s->evictable_bytes < size)
         return NULL;                    /* all of them would go in vain */
+    mob_loans_look(s);
     while (more) {
         struct object *list[EVICT_AT_ONCE];
         uint64_t gain = 0;
@@ -127,9 +128,13 @@ static struct mob_extent *take_from_evictable(struct mob_store *s, uint64_t size
 
             more = &o->link != last;    /* each goes to the end, and is looked at once */
             mob_object_relist(o);
+            if (!worth_a_scan(o))
+                continue;               /* or ever so many that are pinned would be a scan of all pins each few */
             gain += o->extent != NULL ? o->extent->size : 0;
             list[found++] = o;
         }
+        if (found == 0)
+            return NULL;
         mob_room_evict(s, list, found);
         mob_pages_release_all(s);
         if (size == 0 && s->free_count > 0)

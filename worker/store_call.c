@@ -207,7 +207,7 @@ static bool fetch_pin(struct mob_runtime *r, struct mob_fetch *f, uint32_t entry
     if (data == NULL && !full)
         return false;
     if (data == NULL) {
-        mob_error_set(&f->why, MOB_ERR_NO_SPACE, "this process holds %d views of stored objects; release some", MOB_PIN_SLOTS);
+        mob_error_set(&f->why, MOB_ERR_NO_SPACE, "this process holds %u views of stored objects; release some", MOB_PIN_SLOTS);
     } else if (!mob_packed_read(data, size, &f->packed)) {
         mob_error_set(&f->why, MOB_ERR_PROTOCOL, "the stored value is malformed: its maker wrote beyond it");
         mob_store_client_unpin(r->store, f->slot);

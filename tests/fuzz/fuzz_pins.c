@@ -150,7 +150,7 @@ static void make_likely(struct mob_store_entry *e)
 /* The bytes as metadata; one bit says whether its head is good. Each of its entries is pinned as it says it is. */
 static void read_metadata(const uint8_t *bytes, size_t size, bool good)
 {
-    struct mob_pin_page pins = { .magic = MOB_STORE_MAGIC, .version = MOB_STORE_VERSION };
+    const uint32_t pins[] = { MOB_STORE_MAGIC, MOB_STORE_VERSION };         /* the rest of the page is zeros */
     struct mob_store_meta head = { .magic = MOB_STORE_MAGIC, .version = MOB_STORE_VERSION, .arena_size = STORE_BYTES };
     _Alignas(struct mob_store_entry) uint8_t meta[4096] = { 0 };
     struct mob_store_client *c;
@@ -164,7 +164,7 @@ static void read_metadata(const uint8_t *bytes, size_t size, bool good)
     for (size_t i = 0; good && i < entries; i++)
         make_likely((struct mob_store_entry *)(meta + sizeof head) + i);
     fds = (struct mob_store_fds){ memory_of(NULL, 0, STORE_BYTES), memory_of(meta, sizeof head + size, sizeof head + size),
-                                  memory_of(&pins, sizeof pins, sizeof pins), -1 };
+                                  memory_of(pins, sizeof pins, sizeof(struct mob_pin_page)), -1 };
     c = mob_store_client_open(&fds, NULL);
     if (c == NULL)
         return;

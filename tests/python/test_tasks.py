@@ -159,6 +159,11 @@ class Arrays(unittest.TestCase):
         gc.collect()
         self.assertTrue((got == array).all())           # the bytes stay as long as somebody looks
 
+    def test_as_many_views_as_a_program_keeps(self):
+        refs = [ray.put(numpy.full(25000, i)) for i in range(20)]
+        views = [array for _ in range(2500) for array in ray.get(refs)]
+        self.assertTrue(all(array[-1] == i % 20 and not array.flags.owndata for i, array in enumerate(views)))
+
     def test_an_argument_that_is_kept_stays(self):
         @ray.remote
         def keep(array):

@@ -183,7 +183,7 @@ START_TEST(test_memory_of_something_else_is_refused)
 
     for (unsigned i = 0; i < 3; i++) {
         fd[i] = memfd_create("zeros", MFD_CLOEXEC);
-        ck_assert_int_eq(ftruncate(fd[i], 1 << 20), 0);
+        ck_assert_int_eq(ftruncate(fd[i], sizeof(struct mob_pin_page)), 0);     /* of all three the longest that is needed */
     }
     ck_assert_ptr_null(mob_store_client_open(&(struct mob_store_fds){ fd[0], fd[1], fd[2], -1 }, &err));
     ck_assert_int_eq(err.code, MOB_ERR_VERSION);
