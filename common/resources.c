@@ -106,17 +106,64 @@ bool mob_resources_eq(const struct mob_resources *a, const struct mob_resources 
     return has_all_of(a, b) && has_all_of(b, a);
 }
 
-bool mob_labels_match(const struct mob_labels *node, const struct mob_labels *asked)
+const char *mob_labels_get(const struct mob_labels *node, const char *key)
 {
-    for (size_t i = 0; i < asked->count; i++) {
-        size_t j = 0;
+    for (size_t i = 0; i < node->count; i++)
+        if (strcmp(node->of[i].key, key) == 0)
+            return node->of[i].value;
+    return NULL;
+}
 
-        while (j < node->count && (strcmp(node->of[j].key, asked->of[i].key) != 0
-                                   || strcmp(node->of[j].value, asked->of[i].value) != 0))
-            j++;
-        if (j == node->count)
+/* "a,b,c)" */
+static bool is_listed(const char *list, const char *value)
+{
+    size_t length = strlen(value), item;
+
+    for (;; list += item + 1) {
+        item = strcspn(list, ",)");
+        if (item == length && memcmp(list, value, length) == 0)
+            return true;
+        if (list[item] != ',')
             return false;
     }
+}
+
+bool mob_label_met(const struct mob_labels *node, const struct mob_label *asked)
+{
+    const char *has = mob_labels_get(node, asked->key), *wanted = asked->value;
+    bool negated = wanted[0] == '!', met;
+
+    wanted += negated;
+    if (has == NULL)
+        return negated;
+    met = strncmp(wanted, "in(", 3) == 0 ? is_listed(wanted + 3, has) : strcmp(wanted, has) == 0;
+    return met != negated;
+}
+
+bool mob_labels_match(const struct mob_labels *node, const struct mob_labels *asked)
+{
+    for (size_t i = 0; i < asked->count; i++)
+        if (!mob_label_met(node, &asked->of[i]))
+            return false;
+    return true;
+}
+
+/* By its words. */
+static bool has_label(const struct mob_labels *a, const struct mob_label *l)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->of[i].key, l->key) == 0 && strcmp(a->of[i].value, l->value) == 0)
+            return true;
+    return false;
+}
+
+static bool labels_eq(const struct mob_labels *a, const struct mob_labels *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!has_label(a, &b->of[i]) || !has_label(b, &a->of[i]))
+            return false;
     return true;
 }
 
@@ -125,8 +172,7 @@ bool mob_shape_eq(const struct mob_shape *a, const struct mob_shape *b)
     return a->strategy == b->strategy && a->node == b->node && a->executable_node == b->executable_node
         && mob_address_eq(a->job, b->job) && memcmp(&a->executable, &b->executable, sizeof(a->executable)) == 0
         && mob_resources_eq(&a->resources, &b->resources)
-        && a->labels.count == b->labels.count
-        && mob_labels_match(&a->labels, &b->labels) && mob_labels_match(&b->labels, &a->labels);
+        && labels_eq(&a->labels, &b->labels);
 }
 
 static const char *const strategies[] = {

@@ -15,7 +15,8 @@
 #define MOB_RESOURCES_MAX 24            /* names in one vector */
 #define MOB_RESOURCE_NAME_SIZE 48
 #define MOB_LABELS_MAX 16
-#define MOB_LABEL_SIZE 64
+#define MOB_LABEL_SIZE 64               /* of a key, and of a node's value */
+#define MOB_CONDITION_SIZE 192
 
 struct mob_resource {
     char name[MOB_RESOURCE_NAME_SIZE];
@@ -28,8 +29,9 @@ struct mob_resources {
     struct mob_resource of[MOB_RESOURCES_MAX];
 };
 
+/* Of a node: its value. Of an ask the condition that the node's must meet: "ssd", "!ssd", "in(ssd,nvme)" or "!in(ssd,nvme)". */
 struct mob_label {
-    char key[MOB_LABEL_SIZE], value[MOB_LABEL_SIZE];
+    char key[MOB_LABEL_SIZE], value[MOB_CONDITION_SIZE];
 };
 
 struct mob_labels {
@@ -60,7 +62,11 @@ void mob_resources_add(struct mob_resources *r, const struct mob_resources *more
 void mob_resources_subtract(struct mob_resources *r, const struct mob_resources *less);         /* may go below 0 */
 bool mob_resources_eq(const struct mob_resources *a, const struct mob_resources *b);
 bool mob_shape_eq(const struct mob_shape *a, const struct mob_shape *b);
-bool mob_labels_match(const struct mob_labels *node, const struct mob_labels *asked);
+/* The node's value of that key; NULL: it has none. */
+const char *mob_labels_get(const struct mob_labels *node, const char *key);
+/* Does the node meet this one? Who has no such label meets a "!" alone. Any text is a condition: one that is none of the forms a value. */
+bool mob_label_met(const struct mob_labels *node, const struct mob_label *asked);
+bool mob_labels_match(const struct mob_labels *node, const struct mob_labels *asked);           /* all of them? */
 
 /* "CPU=0.5,GPU=1,memory=2GiB,licence=3". Refuses by name: negative, NaN, infinite, finer than 0.0001, over 1e14, unknown suffix,
  * names that repeat or are too long, GPU above 1 that is not whole. Suffixes KiB MiB GiB TiB K M G T only for memory and
@@ -68,7 +74,8 @@ bool mob_labels_match(const struct mob_labels *node, const struct mob_labels *as
 int mob_resources_parse(const char *text, struct mob_resources *ret, struct mob_error *err);
 /* The same from a JSON object {"licence": 3}; CPU and GPU in it are refused with Ray's sentence ("use --num-cpus and --num-gpus"). */
 int mob_resources_parse_json(const char *text, struct mob_resources *ret, struct mob_error *err);
-int mob_labels_parse(const char *text, struct mob_labels *ret, struct mob_error *err);          /* "a=b,c=d" */
+int mob_labels_parse(const char *text, struct mob_labels *ret, struct mob_error *err);          /* "a=b,c=d", of a node */
+int mob_conditions_parse(const char *text, struct mob_labels *ret, struct mob_error *err);      /* "a=b,c=!d,e=in(f,g)", of an ask */
 /* "64MiB", "2G" or "65536" as whole bytes, from least to most. `name` is what errors call it. */
 int mob_bytes_parse(const char *name, const char *text, int64_t least, int64_t most, int64_t *ret, struct mob_error *err);
 /* "CPU=0.5,GPU=1"; memory in bytes with a binary suffix. Returns text. */

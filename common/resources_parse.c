@@ -140,13 +140,30 @@ static int put_unique(struct mob_resources *r, const char *name, const char *amo
     return 0;
 }
 
-/* Cut the next "name=value" off *at, which is writable. 0: there is none. 1: found. -1: no '='. */
-static int next_pair(char **at, char **ret_name, char **ret_value, struct mob_error *err)
+/* Up to the next comma that is not in brackets. NULL: there is none. */
+static char *next_item(char **at)
+{
+    char *item = *at, *end;
+
+    if (item == NULL)
+        return NULL;
+    end = item + strcspn(item, ",(");
+    if (*end == '(')
+        end += strcspn(end, ")");
+    end += strcspn(end, ",");
+    *at = *end == ',' ? end + 1 : NULL;
+    *end = '\0';
+    return item;
+}
+
+/* Cut the next "name=value" off *at, which is writable. In the values of labels brackets hold lists. 0: there is none. 1: found.
+ * -1: no '='. */
+static int next_pair(char **at, bool labels, char **ret_name, char **ret_value, struct mob_error *err)
 {
     char *item, *equals;
 
     do {
-        if ((item = strsep(at, ",")) == NULL)
+        if ((item = labels ? next_item(at) : strsep(at, ",")) == NULL)
             return 0;
         item += strspn(item, " \t");
         item[strcspn(item, " \t")] = '\0';
@@ -168,7 +185,7 @@ int mob_resources_parse(const char *text, struct mob_resources *ret, struct mob_
     if (strlen(text) >= sizeof(copy))
         return mob_error_set(err, MOB_ERR_INVALID, "a list of resources of more than %zu bytes", sizeof(copy) - 1);
     mob_copy(copy, sizeof(copy), text);
-    while ((found = next_pair(&at, &name, &value, err)) > 0)
+    while ((found = next_pair(&at, false, &name, &value, err)) > 0)
         if (put_unique(&r, name, value, err) < 0)
             return -1;
     if (found < 0)
@@ -217,14 +234,37 @@ int mob_resources_parse_json(const char *text, struct mob_resources *ret, struct
     return result;
 }
 
+static int check_value(const char *key, const char *value, struct mob_error *err)
+{
+    if (strlen(value) >= MOB_LABEL_SIZE)
+        return mob_error_set(err, MOB_ERR_INVALID, "the value of label %s is longer than %d bytes", key, MOB_LABEL_SIZE - 1);
+    if (value[0] == '!' || strpbrk(value, "(),") != NULL)
+        return mob_error_set(err, MOB_ERR_INVALID, "the label %s=%.100s of a node: a value has no '!' in front, and no brackets", key,
+                             value);
+    return 0;
+}
+
+/* A value, or "in(...)" of at least one; either with "!" before it. */
+static int check_condition(const char *key, const char *condition, struct mob_error *err)
+{
+    const char *list = condition + (condition[0] == '!');
+    size_t length = strlen(list);
+    bool in = strncmp(list, "in(", 3) == 0;
+
+    if (strlen(condition) >= MOB_CONDITION_SIZE)
+        return mob_error_set(err, MOB_ERR_INVALID, "the condition for label %s is longer than %d bytes", key, MOB_CONDITION_SIZE - 1);
+    if (in ? length > 4 && strcspn(list + 3, "()") == length - 4 && list[length - 1] == ')' : strpbrk(list, "(),") == NULL)
+        return 0;
+    return mob_error_set(err, MOB_ERR_INVALID, "the condition %s=%.100s is none of value, !value, in(a,b) and !in(a,b), without spaces",
+                         key, condition);
+}
+
 static int put_label(struct mob_labels *labels, const char *key, const char *value, struct mob_error *err)
 {
     struct mob_label *l;
 
     if (check_name(key, MOB_LABEL_SIZE, "label", err) < 0)
         return -1;
-    if (strlen(value) >= MOB_LABEL_SIZE)
-        return mob_error_set(err, MOB_ERR_INVALID, "the value of label %s is longer than %d bytes", key, MOB_LABEL_SIZE - 1);
     for (uint32_t i = 0; i < labels->count; i++)
         if (strcmp(labels->of[i].key, key) == 0)
             return mob_error_set(err, MOB_ERR_INVALID, "the label %s is named twice", key);
@@ -236,7 +276,8 @@ static int put_label(struct mob_labels *labels, const char *key, const char *val
     return 0;
 }
 
-int mob_labels_parse(const char *text, struct mob_labels *ret, struct mob_error *err)
+static int parse_labels(const char *text, int (*check)(const char *key, const char *value, struct mob_error *err),
+                        struct mob_labels *ret, struct mob_error *err)
 {
     struct mob_labels labels = { 0 };
     char copy[TEXT_MAX], *at = copy, *key, *value;
@@ -245,13 +286,23 @@ int mob_labels_parse(const char *text, struct mob_labels *ret, struct mob_error 
     if (strlen(text) >= sizeof(copy))
         return mob_error_set(err, MOB_ERR_INVALID, "a list of labels of more than %zu bytes", sizeof(copy) - 1);
     mob_copy(copy, sizeof(copy), text);
-    while ((found = next_pair(&at, &key, &value, err)) > 0)
-        if (put_label(&labels, key, value, err) < 0)
+    while ((found = next_pair(&at, true, &key, &value, err)) > 0)
+        if (check(key, value, err) < 0 || put_label(&labels, key, value, err) < 0)
             return -1;
     if (found < 0)
         return -1;
     *ret = labels;
     return 0;
+}
+
+int mob_labels_parse(const char *text, struct mob_labels *ret, struct mob_error *err)
+{
+    return parse_labels(text, check_value, ret, err);
+}
+
+int mob_conditions_parse(const char *text, struct mob_labels *ret, struct mob_error *err)
+{
+    return parse_labels(text, check_condition, ret, err);
 }
 
 /* "2GiB" when it is whole in a binary suffix, else "1.5" without needless zeros. */

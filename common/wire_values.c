@@ -138,10 +138,10 @@ static int read_labels(Mobula__Label *const *list, size_t n, struct mob_labels *
     if (n > MOB_LABELS_MAX)
         return mob_error_set(err, MOB_ERR_PROTOCOL, "%zu labels; the limit is %d", n, MOB_LABELS_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (strlen(list[i]->key) == 0 || strlen(list[i]->key) >= MOB_LABEL_SIZE || strlen(list[i]->value) >= MOB_LABEL_SIZE)
+        if (strlen(list[i]->key) == 0 || strlen(list[i]->key) >= MOB_LABEL_SIZE || strlen(list[i]->value) >= MOB_CONDITION_SIZE)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "a label whose key or value is empty or too long");
         mob_copy(ret->of[i].key, MOB_LABEL_SIZE, list[i]->key);
-        mob_copy(ret->of[i].value, MOB_LABEL_SIZE, list[i]->value);
+        mob_copy(ret->of[i].value, MOB_CONDITION_SIZE, list[i]->value);
     }
     ret->count = (uint32_t)n;
     return 0;

@@ -321,16 +321,12 @@ static void row(FILE *out, const struct placement_node *node, const char *what, 
 static void explain_labels(FILE *out, const struct placement_node *node, const struct mob_labels *asked)
 {
     for (uint32_t i = 0; i < asked->count; i++) {
-        const char *has = "-";
+        const char *has = mob_labels_get(&node->labels, asked->of[i].key);
         char what[MOB_LABEL_SIZE + 8];
 
-        for (uint32_t j = 0; j < node->labels.count; j++) {
-            if (strcmp(node->labels.of[j].key, asked->of[i].key) == 0)
-                has = node->labels.of[j].value;
-        }
         snprintf(what, sizeof what, "label %s", asked->of[i].key);
-        if (strcmp(has, asked->of[i].value) != 0)
-            row(out, node, what, asked->of[i].value, "-", has);
+        if (!mob_label_met(&node->labels, &asked->of[i]))
+            row(out, node, what, asked->of[i].value, "-", has != NULL ? has : "-");
     }
 }
 

@@ -204,7 +204,8 @@ struct mob_options {
     size_t size;
     const char *resources;      /* NULL: "CPU=1"; "CPU=0.5,GPU=1,memory=2GiB,licence=1"; "" asks for nothing */
     const char *strategy;       /* NULL: pack here first; "spread"; "node=ID" (only there); "node~=ID" (there if it fits) */
-    const char *labels;         /* "disk=ssd,zone=a": each must be on the node */
+    const char *labels;         /* "disk=ssd,zone=!a,rack=in(1,2)": what the node's labels must be; !in(1,2): neither. A node that has no
+                                 * such label meets the conditions with '!' alone */
     const char *name;           /* for people; NULL: the function's */
     uint32_t returns;           /* results, at most 8192; 0: 1 */
     int32_t max_retries;        /* after deaths of worker or node, and to make again a result that is lost (MOB_LOST_...); 0: the default,

@@ -55,13 +55,7 @@ void mob_membership_up(struct mob_raylet *r, struct connection *c)
     m.host = (char *)config->host;
     m.n_resources = mob_wire_put_resources(resources, resource_list, &r->resources.owned);
     m.resources = resource_list;
-    for (uint32_t i = 0; i < config->labels.count; i++) {
-        mobula__label__init(&labels[i]);
-        labels[i].key = (char *)config->labels.of[i].key;
-        labels[i].value = (char *)config->labels.of[i].value;
-        label_list[i] = &labels[i];
-    }
-    m.n_labels = config->labels.count;
+    m.n_labels = mob_wire_put_labels(labels, label_list, &config->labels);
     m.labels = label_list;
     m.pid = config->pid;
     m.driver_only = config->driver_only;

@@ -84,7 +84,7 @@ static int parse_shape(const struct mob_options *o, struct mob_shape *ret, struc
     memset(ret, 0, sizeof *ret);
     if (mob_resources_parse(o->resources != NULL ? o->resources : "CPU=1", &ret->resources, err) < 0)
         return -1;
-    if (o->labels != NULL && mob_labels_parse(o->labels, &ret->labels, err) < 0)
+    if (o->labels != NULL && mob_conditions_parse(o->labels, &ret->labels, err) < 0)
         return -1;
     if (o->returns > MOB_RETURNS_MAX)
         return mob_error_set(err, MOB_ERR_INVALID, "%u returns; at most %d: put several values in one", o->returns, MOB_RETURNS_MAX);

@@ -212,7 +212,8 @@ def remote(*args: Any, **options: Any) -> Any:
         the task asked for during a delay.
     retry_delay (0): seconds before it is tried again, doubled each time, 60 at most; a quarter less or more by chance.
     scheduling_strategy ("DEFAULT"): "SPREAD" over the nodes, or a mobula.util.scheduling_strategies.NodeAffinitySchedulingStrategy.
-    label_selector ({}): {key: value} that a node's labels must have.
+    label_selector ({}): {key: condition} that a node's labels must meet, all of them: "a", "!a", "in(a,b)" or "!in(a,b)". A node without
+        such a label meets those with "!".
     name: of the task, in logs and listings; None: the function's own.
 
     Raises ValueError for an option that there is not, ValueError or TypeError for a value that it cannot have, ValueError for

@@ -24,7 +24,8 @@ _LATER = {
 VALID = sorted({*_DEFAULTS, *_WITHOUT_EFFECT})
 _NO_RETRY = -2147483648
 _SMALLEST, _LARGEST = 0.0001, 1e14
-_LABEL = re.compile(r"[\w./-]*", re.ASCII)
+_LABEL_KEY = re.compile(r"[\w./-]+", re.ASCII)
+_LABEL_CONDITION = re.compile(r"|!?([\w./-]+|in\([\w./-]+(,[\w./-]+)*\))", re.ASCII)
 RETRY_DELAY_MAX = 60                    # seconds
 
 
@@ -107,10 +108,9 @@ def _check_labels(labels):
     if not isinstance(labels, dict) or not all(isinstance(word, str) for pair in labels.items() for word in pair):
         raise TypeError(f"The keyword 'label_selector' must be a dict of label keys and values, which are text, not {labels!r}.")
     for key, value in labels.items():
-        if value.startswith("!") or value.startswith("in("):
-            raise ValueError(f"label_selector {{{key!r}: {value!r}}}: conditions by ! and in() are not there yet, a value alone is.")
-        if not key or not _LABEL.fullmatch(key) or not _LABEL.fullmatch(value):
-            raise ValueError(f"label_selector {{{key!r}: {value!r}}}: keys and values are made of letters, digits, '.', '_', '-' and '/'.")
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_CONDITION.fullmatch(value):
+            raise ValueError(f"label_selector {{{key!r}: {value!r}}}: keys and values are made of letters, digits, '.', '_', '-' and '/'; a "
+                             "condition is a value, \"!value\", \"in(a,b)\" or \"!in(a,b)\", without spaces.")
 
 
 def _quantity(value):

@@ -22,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     }
     mob_resources_parse_json(text, &r, &err);
     mob_labels_parse(text, &labels, &err);
+    if (mob_conditions_parse(text, &labels, &err) == 0)
+        mob_labels_match(&(struct mob_labels){ 1, { { "a", "b" } } }, &labels);
     free(text);
     return 0;
 }

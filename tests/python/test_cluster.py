@@ -37,7 +37,11 @@ class Clusters(unittest.TestCase):
         blue = self.cluster.add_node(num_cpus=2, resources={"blue": 2}, labels={"zone": "a"})
         self.cluster.wait_for_nodes()
         self.assertEqual(ray.get(waits, timeout=30), blue.node_ip_address)
-        self.assertEqual(ray.get(where.options(label_selector={"zone": "a"}).remote(), timeout=30), blue.node_ip_address)
+        head = self.cluster.head_node
+        for condition, node in ("a", blue), ("in(b,a)", blue), ("!b", None), ("!a", head), ("!in(b,a)", head):
+            f = where.options(label_selector={"zone": condition}, num_cpus=0.1, scheduling_strategy="SPREAD")
+            self.assertLessEqual({*ray.get([f.remote() for _ in range(4)], timeout=30)},
+                                 {node.node_ip_address} if node else {blue.node_ip_address, head.node_ip_address})
         self.assertEqual(ray.cluster_resources()["CPU"], 3)
         self.assertRaisesRegex(ValueError, "before the head", self.cluster.remove_node, self.cluster.head_node)
         self.cluster.remove_node(blue)

@@ -11,6 +11,7 @@ wait_until 10 node_count_is 3
 spreads h0 3
 spreads h1 3
 expect scene h0 labelled disk=ssd,zone=a "$("$lab" ip h2)" >/dev/null
+expect scene h0 labelled 'disk=in(nvme,ssd),zone=!b,rack=!in(1,2)' "$("$lab" ip h2)" >/dev/null
 for host in h0 h1 h2; do
     expect scene h0 pinned "$("$lab" ip "$host")" >/dev/null
 done

@@ -240,6 +240,7 @@ START_TEST(test_fits)
 {
     static const struct { const char *question; int nodes; } asked[] = {
         { "{\"resources\":\"CPU=4\"}", 2 }, { "{\"resources\":\"CPU=4,GPU=1\",\"strategy\":\"spread\"}", 1 },
+        { "{\"resources\":\"CPU=1\",\"labels\":{\"disk\":\"!ssd\"}}", 2 },
         { "{\"resources\":\"CPU=5\"}", 0 }, { "{\"resources\":\"CPU=1\",\"labels\":{\"disk\":\"ssd\"}}", 0 },
         { "{\"resources\":\"CPU=1\",\"strategy\":\"node\",\"node\":2}", 1 },
         { "{\"resources\":\"CPU=1\",\"strategy\":\"node\",\"node\":7}", 0 }, { "{}", 2 },

@@ -31,7 +31,7 @@ static struct mob_shape ask_of(const char *resources, enum mob_strategy strategy
 
     ck_assert_int_eq(mob_resources_parse(resources, &s.resources, NULL), 0);
     if (labels != NULL)
-        ck_assert_int_eq(mob_labels_parse(labels, &s.labels, NULL), 0);
+        ck_assert_int_eq(mob_conditions_parse(labels, &s.labels, NULL), 0);
     return s;
 }
 
@@ -80,6 +80,9 @@ static const struct {
     { "soft and gone", { { "CPU=4", "CPU=4" } }, { 0 }, "CPU=1", MOB_NODE_SOFT, 9, NULL, 0, 1 },
     { "labels", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { "disk=hdd", "disk=ssd,zone=a" }, "CPU=1", MOB_HYBRID, 0, "disk=ssd", 1, 2 },
     { "all labels", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" } }, { "disk=hdd", "disk=ssd" }, "CPU=1", MOB_HYBRID, 0, "disk=ssd,zone=a", 0, 0 },
+    { "not this label", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" } }, { "disk=hdd", "zone=a" }, "CPU=1", MOB_HYBRID, 0, "disk=!hdd", 1, 2 },
+    { "one of labels", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" } }, { "disk=hdd", "disk=nvme" }, "CPU=1", MOB_HYBRID, 0,
+      "disk=in(ssd,nvme)", 1, 2 },
     { "labels and hard affinity", { { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" } }, { "a=b", "a=c" }, "CPU=1", MOB_NODE, 1, "a=c", 0, 0 },
     { "node resource", { { "CPU=4,node:10.0.0.1=1", "CPU=4,node:10.0.0.1=1" }, { "CPU=4,node:10.0.0.2=1", "CPU=4,node:10.0.0.2=1" } },
       { 0 }, "CPU=1,node:10.0.0.2=0.001", MOB_HYBRID, 0, NULL, 1, 2 },
@@ -259,6 +262,7 @@ START_TEST(test_explain)
     add(c, "CPU=8,GPU=1,memory=2GiB", "CPU=8,GPU=0.5,memory=2GiB", "disk=ssd");
     text = mob_placement_explain(&ask, c->list, c->count);
     ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        label disk           ssd        -          hdd\n"));
+    ck_assert_ptr_null(strstr(text, "2      10.0.0.2        label"));
     ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        CPU                  8          2          4\n"));
     ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        GPU                  1          0          0\n"));
     ck_assert_ptr_nonnull(strstr(text, "2      10.0.0.2        GPU                  1          0.5        1"));

@@ -126,6 +126,32 @@ START_TEST(test_a_vector_has_an_end)
 }
 END_TEST
 
+/* By a node "zone=a,disk=ssd". */
+START_TEST(test_conditions)
+{
+    static const struct { const char *text; bool met; } table[] = {
+        { "", true }, { "zone=a", true }, { "zone=b", false }, { "zone=!a", false }, { "zone=!b", true }, { "zone=!", true },
+        { "zone=in(a)", true }, { "zone=in(b,a,c)", true }, { "zone=in(b,aa)", false }, { "zone=in(aa,)", false }, { "zone=!in(b,c)", true },
+        { "zone=!in(b,a)", false }, { "rack=1", false }, { "rack=!1", true }, { "rack=in(1,2)", false }, { "rack=!in(1,2)", true },
+        { "disk=ssd,zone=in(a,b),rack=!1", true }, { "zone=in(a,b),disk=!ssd", false }, { "zone=inn", false },
+    };
+    static const char *const wrong[] = { "zone", "zone=in(", "zone=in()", "zone=in(a", "zone=in(a, b)", "zone=in(a))", "zone=in(a)b", "zone=(a)",
+                                         "zone=!!in(a)", "zone=a,zone=!b", "zone=!in(a,b", "zone=in(in(a))" };
+    struct mob_labels node, asked;
+    struct mob_error err;
+
+    ck_assert_int_eq(mob_labels_parse("zone=a,disk=ssd", &node, NULL), 0);
+    for (size_t i = 0; i < MOB_COUNT(table); i++) {
+        ck_assert_msg(mob_conditions_parse(table[i].text, &asked, &err) == 0, "%s: %s", table[i].text, err.text);
+        ck_assert_msg(mob_labels_match(&node, &asked) == table[i].met, "%s", table[i].text);
+    }
+    for (size_t i = 0; i < MOB_COUNT(wrong); i++)
+        ck_assert_msg(mob_conditions_parse(wrong[i], &asked, &err) < 0, "%s", wrong[i]);
+    ck_assert_int_eq(mob_labels_parse("zone=!a", &node, NULL), -1);
+    ck_assert_int_eq(mob_labels_parse("zone=in(a)", &node, NULL), -1);
+}
+END_TEST
+
 START_TEST(test_labels_and_shapes)
 {
     struct mob_shape a = { 0 }, b = { 0 };
@@ -137,6 +163,8 @@ START_TEST(test_labels_and_shapes)
     ck_assert_int_eq(mob_labels_parse("disk=hdd,zone=a", &b.labels, NULL), 0);
     ck_assert(!mob_shape_eq(&a, &b));
     ck_assert(!mob_labels_match(&a.labels, &b.labels));
+    ck_assert_int_eq(mob_conditions_parse("zone=!b,disk=in(hdd,ssd)", &b.labels, NULL), 0);
+    ck_assert(!mob_shape_eq(&a, &b) && !mob_shape_eq(&b, &a));
     ck_assert_int_eq(mob_labels_parse("disk", &b.labels, NULL), -1);
     ck_assert_int_eq(mob_labels_parse("disk=a,disk=b", &b.labels, NULL), -1);
     b = a;
@@ -145,4 +173,5 @@ START_TEST(test_labels_and_shapes)
 }
 END_TEST
 
-UNIT_MAIN("resources", test_amounts_as_people_write_them, test_json, test_sums, test_a_vector_has_an_end, test_labels_and_shapes)
+UNIT_MAIN("resources", test_amounts_as_people_write_them, test_json, test_sums, test_a_vector_has_an_end, test_conditions,
+          test_labels_and_shapes)

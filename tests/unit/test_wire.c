@@ -11,7 +11,7 @@ static struct mob_shape some_shape(void)
     struct mob_shape s = { .strategy = MOB_NODE_SOFT, .node = 9, .job = { 2, 5 }, .executable_node = 2 };
 
     mob_resources_parse("CPU=1,licence=2", &s.resources, NULL);
-    mob_labels_parse("disk=ssd", &s.labels, NULL);
+    mob_conditions_parse("disk=ssd,zone=!in(a,b)", &s.labels, NULL);
     s.executable.bytes[0] = 0xab;
     return s;
 }
