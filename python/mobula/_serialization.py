@@ -90,6 +90,18 @@ def _pickled(value, buffers):
     return pieces
 
 
+class _Trial(_Pickler):
+    def reducer_override(self, value):
+        return (str, ()) if isinstance(value, _core.Ref) else super().reducer_override(value)
+
+
+def try_dumps(value):
+    """Raises what keeps the value from being pickled; a reference does not, though only what is sent can hold one."""
+    pickler = _Trial(_Pieces(), protocol=5, buffer_callback=lambda buffer: False)
+    pickler.strided = {}
+    pickler.dump(value)
+
+
 def _reduce(value, strided):
     """Of what libraries have that the program has loaded: without one there is no such value, either."""
     if type(value) in registered:
@@ -268,7 +280,7 @@ def _is_picklable(value):
     return True
 
 
-def _parts(value):
+def parts(value):
     """(how it is reached, part) of what a value is made of."""
     if isinstance(value, dict):
         return [(f"[{_short(key)}]", part) for key, part in value.items()]
@@ -279,13 +291,18 @@ def _parts(value):
     if inspect.isfunction(value):
         captured = inspect.getclosurevars(value)
         return [(f" the captured {name}", part) for name, part in {**captured.globals, **captured.nonlocals}.items()]
-    return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()] if not inspect.isclass(value) else []
+    own = getattr(value, "__dict__", {}).items()
+    if inspect.isclass(value):              # of __main__: it goes by what it is made of
+        return [(f".{name}", part) for name, part in own if not name.startswith("__") and not inspect.isdatadescriptor(part)]
+    if inspect.ismethod(value):
+        return [(".__self__", value.__self__)]
+    return [(f".{name}", part) for name, part in own]
 
 
 def _culprit(value, depth):
     """(how it is reached, part): the innermost part that cannot be pickled, so far as that can be seen."""
     if depth < _DEPTH_MAX:
-        for path, part in _parts(value)[:_PARTS_MAX]:
+        for path, part in parts(value)[:_PARTS_MAX]:
             if not _is_picklable(part):
                 inner, culprit = _culprit(part, depth + 1)
                 return path + inner, culprit

@@ -13,6 +13,8 @@ import unittest
 import unittest.mock
 from concurrent import futures
 
+import numpy
+
 import mobula as ray
 from mobula.util.executor import Executor
 from mobula.util.multiprocessing import Pool
@@ -108,6 +110,46 @@ class Progress(unittest.TestCase):
         except ImportError:
             self.skipTest("no tqdm")
         self.assertRegex(self.shown([square.remote(i) for i in range(20)], desc="squares", ncols=60), r"squares: 100%\|.* 20/20 ")
+
+
+class Inspection(unittest.TestCase):
+    def inspect(self, value, **options):
+        said = io.StringIO()
+        fine, failures = ray.util.inspect_serializability(value, print_file=said, **options)
+        self.assertEqual(fine, not failures)
+        return failures.pop() if failures else None, said.getvalue()
+
+    def test_what_can_be_sent(self):
+        for value in 1, [ray.put(1)], lambda: 5, self.inspect, {"a": Inspection}, numpy.arange(100000)[::2]:
+            self.assertEqual(self.inspect(value)[0], None)
+        self.assertEqual(ray.util.inspect_serializability(1, print_file=io.StringIO()), (True, set()))
+
+    def test_what_cannot(self):
+        lock, ref = threading.Lock(), ray.put(1)
+
+        class Holder:
+            shared = None
+
+            def __init__(self):
+                self.inner = {"ref": ref, "lock": lock}
+
+        def captures():
+            return ref, lock
+        holder = Holder()
+        failure, said = self.inspect(captures)
+        self.assertEqual((failure.obj, failure.name, failure.parent), (lock, "lock", captures))
+        self.assertIn(f"Checking Serializability of {captures}\n", said)
+        self.assertIn("!!! FAIL serialization: cannot pickle '_thread.lock' object\n", said)
+        self.assertIn(f"FailTuple(lock [obj={lock}, parent={captures}])\n\nwas found to be non-serializable.", said)
+        failure, said = self.inspect(holder)
+        self.assertEqual((failure.obj, failure.name, failure.parent), (lock, "['lock']", holder.inner))
+        failure, _ = self.inspect(holder, depth=1)
+        self.assertEqual((failure.obj, failure.name), (holder.inner, "inner"))
+        failure, _ = self.inspect(lock, name="mine", depth=0)
+        self.assertEqual((failure.obj, failure.name, failure.parent), (lock, "mine", None))
+        self.assertEqual(self.inspect(holder.__init__)[0].obj, lock)
+        Holder.shared, holder.inner = lock, None
+        self.assertEqual(self.inspect([Holder])[0].parent, Holder)
 
 
 class Executors(unittest.TestCase):

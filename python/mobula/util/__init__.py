@@ -3,6 +3,7 @@
 
     as_completed, map_unordered       values one by one, in the order in which they are ready
     progress                          a bar, until all references are ready
+    inspect_serializability           which part of a value cannot be sent to a task
     get_node_ip_address               of the node that this process runs on
     register_serializer,              how objects of a class travel that pickle cannot take
       deregister_serializer
@@ -18,10 +19,12 @@ from typing import Any
 
 import mobula
 from mobula import _core, _serialization
+from mobula.util.check_serialize import inspect_serializability
 
 _LOOK_S = 0.2                           # a bar moves so often
 
-__all__ = ["as_completed", "deregister_serializer", "get_node_ip_address", "map_unordered", "progress", "register_serializer"]
+__all__ = ["as_completed", "deregister_serializer", "get_node_ip_address", "inspect_serializability", "map_unordered", "progress",
+           "register_serializer"]
 
 
 def as_completed(refs: Iterable[Any], *, chunk_size: int = 10, yield_obj_refs: bool = False) -> Iterator[Any]:
