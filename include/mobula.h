@@ -281,6 +281,8 @@ int mob_get(struct mob_ref *ref, int64_t timeout_ms, struct mob_view *ret_view, 
 int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_t size, struct mob_error *err);
 /* All or none: the first error, or the timeout (of the whole call), and no view is held. */
 int mob_get_many(struct mob_ref *const *refs, size_t count, int64_t timeout_ms, struct mob_view *ret_views, struct mob_error *err);
+/* What of it is in this process, at once: 1 and the value, which lives as long as the ref; 0: it is not ready, or stored; -1: its error. */
+int mob_peek(const struct mob_ref *ref, const void **ret_data, size_t *ret_size, struct mob_error *err);
 void mob_view_release(struct mob_view *view);               /* NULL, or one released before: no-op */
 /* The i-th reference that the value carries: a ref of its own, yours to drop, which may outlive the view. Of an argument: on the task's
  * thread, before it returns; what is kept longer stays valid as long as it is kept. */

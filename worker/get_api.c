@@ -389,6 +389,33 @@ int mob_get_copy(struct mob_ref *ref, int64_t timeout_ms, void *ret_value, size_
     return rc < 0 ? -1 : 0;
 }
 
+static int peek(struct mob_runtime *r, uint64_t ref, const void **ret_data, size_t *ret_size, struct mob_error *err)
+{
+    struct mob_object_info info;
+
+    if (mob_owner_look(r->owner, ref, &info, err) < 0)
+        return -1;
+    if (info.state == MOB_OBJECT_ERROR && err != NULL)
+        *err = *info.error;
+    if (info.state != MOB_OBJECT_INLINE)
+        return info.state == MOB_OBJECT_ERROR ? -1 : 0;
+    *ret_data = info.data;
+    *ret_size = info.size;
+    return 1;
+}
+
+int mob_peek(const struct mob_ref *ref, const void **ret_data, size_t *ret_size, struct mob_error *err)
+{
+    struct mob_runtime *r = mob_enter(err);
+    int rc;
+
+    if (r == NULL)
+        return -1;
+    rc = peek(r, mob_ref_number(ref), ret_data, ret_size, err);
+    mob_leave_lazily(r);
+    return rc;
+}
+
 /* -- wait -------------------------------------------------------------------------------------------------------------------- */
 
 static int wait_locked(struct mob_runtime *r, const uint64_t *refs, size_t count, size_t wanted, int64_t timeout_ms,

@@ -66,15 +66,24 @@ int core_fn_init(PyObject *module)
     return fn_type == NULL ? -1 : PyModule_AddObjectRef(module, "Fn", (PyObject *)fn_type);
 }
 
+static PyObject *result_new(struct mob_ref *ref)
+{
+    PyObject *o = core_ref_new(ref);
+
+    if (o != NULL)
+        ((struct ref *)o)->unseen = !core_in_worker;
+    return o;
+}
+
 static PyObject *take_results(const struct fn *f, struct mob_ref **refs, uint32_t count)
 {
     PyObject *list;
 
     if (f->returns == 1 || f->returns == RETURNS_DYNAMIC)
-        return core_ref_new(refs[0]);
+        return result_new(refs[0]);
     list = PyList_New((Py_ssize_t)count);
     for (uint32_t i = 0; i < count; i++) {
-        PyObject *o = core_ref_new(refs[i]);
+        PyObject *o = result_new(refs[i]);
 
         if (list != NULL && o != NULL)
             PyList_SetItem(list, (Py_ssize_t)i, o);
@@ -126,7 +135,7 @@ static PyObject *submit_packed(struct fn *f, const struct packing *p, PyObject *
 
         core_pack_write(p, bytes);
         values[0] = MOB_BYTES_REFS(bytes, p->size, p->carried, p->carried_count);
-        for (; i < count && (ref = core_ref_of(PyList_GetItem(direct, i))) != NULL; i++)
+        for (; i < count && (ref = core_ref_seen(PyList_GetItem(direct, i))) != NULL; i++)
             values[i + 1] = MOB_REF(ref);
         if (i == count)
             result = submit(f, values, (size_t)count + 1);

@@ -36,6 +36,7 @@ struct core_python {
     PyObject *plain_dumps, *loads;      /* of pickle */
     PyObject *raise_value;              /* of a value that is an error: (object) -> exception to raise */
     PyObject *items_type;               /* ObjectRefGenerator, a subclass of Items */
+    PyObject *unhandled;                /* (exception) of a task, which nobody has seen */
 };
 extern DLL_LOCAL struct core_python core_python;
 
@@ -53,6 +54,7 @@ struct ref {
     PyObject_HEAD
     struct mob_ref *ref;
     uint64_t era;
+    bool unseen;                        /* a driver's task's result, for which nobody has waited yet, and which nobody else has */
 };
 extern DLL_LOCAL PyTypeObject *core_ref_type;
 DLL_LOCAL int core_ref_init(PyObject *module);
@@ -61,6 +63,8 @@ DLL_LOCAL PyObject *core_ref_new(struct mob_ref *ref);
 DLL_LOCAL bool core_is_ref(PyObject *o);
 /* NULL: of an ended session; the exception is set. */
 DLL_LOCAL struct mob_ref *core_ref_of(PyObject *o);
+/* The same for who will see an error of its, or gives it to somebody who will. */
+DLL_LOCAL struct mob_ref *core_ref_seen(PyObject *o);
 /* Borrowed, of a list or tuple. */
 DLL_LOCAL PyObject *core_item(PyObject *list, Py_ssize_t i);
 /* refs[i] of each of a list or tuple, in memory of the caller's to PyMem_Free. NULL and the exception: one is no reference, but of a type

@@ -10,14 +10,14 @@ bool core_in_worker;
 struct core_python core_python;
 static uint64_t sessions;
 
-/* setup(ref_type, make_error, dumps, plain_dumps, loads, raise_value, items_type): what C calls in Python. Once, when mobula is
- * imported. */
+/* setup(ref_type, make_error, dumps, plain_dumps, loads, raise_value, items_type, unhandled): what C calls in Python. Once, when
+ * mobula is imported. */
 static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     (void)self;
     (void)count;
     core_python = (struct core_python){ Py_NewRef(args[0]), Py_NewRef(args[1]), Py_NewRef(args[2]), Py_NewRef(args[3]), Py_NewRef(args[4]),
-                                        Py_NewRef(args[5]), Py_NewRef(args[6]) };
+                                        Py_NewRef(args[5]), Py_NewRef(args[6]), Py_NewRef(args[7]) };
     Py_RETURN_NONE;
 }
 

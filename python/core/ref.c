@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ref.c -- Ref: one count of a reference, given back with the Python object. Two of one object are equal. */
+/* ref.c -- Ref: one count of a reference, given back with the Python object. Two of one object are equal.
+ *
+ * A driver tells the error of a task whose result goes without anybody having waited for it, or having it as well: only what a call has
+ * returned is looked at for that, as it goes, and only while it is unseen. */
 #include <string.h>
 
 #include "core.h"
@@ -20,11 +23,51 @@ PyObject *core_ref_new(struct mob_ref *ref)
     return (PyObject *)r;
 }
 
+/* Is there an error, which is not that it was cancelled? */
+static bool has_failed(const struct mob_ref *ref, struct mob_error *ret_err)
+{
+    struct value_layout l;
+    const void *data;
+    size_t size;
+    int there;
+
+    ret_err->code = MOB_OK;
+    there = mob_peek(ref, &data, &size, ret_err);
+    if (there <= 0)
+        return there < 0 && ret_err->code != MOB_ERR_CANCELLED;
+    return value_layout_read(&l, data, size) && l.head.kind == VALUE_ERROR;
+}
+
+static void tell_unseen(struct mob_ref *ref)
+{
+    PyObject *before[3], *type, *error, *trace, *done;
+    struct mob_error err;
+    struct mob_view view;
+
+    if (!has_failed(ref, &err))
+        return;
+    PyErr_Fetch(&before[0], &before[1], &before[2]);
+    if (err.code == MOB_OK && mob_get(ref, 0, &view, &err) == 0)
+        Py_XDECREF(core_unpack(&view, true));           /* raises it */
+    else
+        core_raise_of(&err, &ref, 1);
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    done = error != NULL ? PyObject_CallFunctionObjArgs(core_python.unhandled, error, NULL) : NULL;
+    Py_XDECREF(done);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+    PyErr_Restore(before[0], before[1], before[2]);
+}
+
 static void ref_dealloc(PyObject *self)
 {
     struct ref *r = (struct ref *)self;
     PyTypeObject *type = Py_TYPE(self);
 
+    if (r->era == core_era && r->unseen)
+        tell_unseen(r->ref);
     if (r->era == core_era)
         mob_ref_drop(r->ref);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
@@ -46,6 +89,12 @@ struct mob_ref *core_ref_of(PyObject *o)
     return NULL;
 }
 
+struct mob_ref *core_ref_seen(PyObject *o)
+{
+    ((struct ref *)o)->unseen = false;
+    return core_ref_of(o);
+}
+
 PyObject *core_item(PyObject *list, Py_ssize_t i)
 {
     return PyList_Check(list) ? PyList_GetItem(list, i) : PyTuple_GetItem(list, i);
@@ -63,7 +112,7 @@ struct mob_ref **core_refs_of(PyObject *list, PyObject *error, const char *words
 
         if (!core_is_ref(o))
             PyErr_Format(error, words, (PyObject *)Py_TYPE(o));
-        if (!core_is_ref(o) || (refs[i] = core_ref_of(o)) == NULL) {
+        if (!core_is_ref(o) || (refs[i] = core_ref_seen(o)) == NULL) {
             PyMem_Free(refs);
             return NULL;
         }
@@ -118,7 +167,7 @@ static PyObject *ref_explain(PyObject *self, PyObject *unused)
 
 static PyObject *ref_reduce(PyObject *self, PyObject *unused)
 {
-    Py_ssize_t place = core_ref_of(self) != NULL ? core_pack_ref(self) : -1;
+    Py_ssize_t place = core_ref_seen(self) != NULL ? core_pack_ref(self) : -1;
     PyObject *module, *carried;
 
     (void)unused;

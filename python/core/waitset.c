@@ -46,7 +46,7 @@ static PyObject *set_add(PyObject *self, PyObject *args)
     Py_ssize_t number;
     PyObject *o;
 
-    if (!PyArg_ParseTuple(args, "O!n:add", core_ref_type, &o, &number) || (ref = core_ref_of(o)) == NULL)
+    if (!PyArg_ParseTuple(args, "O!n:add", core_ref_type, &o, &number) || (ref = core_ref_seen(o)) == NULL)
         return NULL;
     if (mob_waitset_add(s->set, ref, (void *)number, &err) < 0)
         return core_raise(&err);

@@ -4,6 +4,7 @@
 import functools
 import hashlib
 import inspect
+import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, NoReturn, TypeVar, overload
@@ -68,8 +69,13 @@ class ObjectRef(_core.Ref, Generic[T_co]):
             return "ObjectRef(of a session that has ended)"
 
 
+def _unhandled(error):
+    if not isinstance(error, exceptions.TaskCancelledError) and "MOBULA_IGNORE_UNHANDLED_ERRORS" not in os.environ:
+        _session.logger.error("Unhandled error (suppress with 'MOBULA_IGNORE_UNHANDLED_ERRORS=1'): %s", error)
+
+
 _core.setup(ObjectRef, exceptions.from_library, _serialization.dumps, _serialization.plain_dumps, _serialization.loads,
-            exceptions.to_raise, _generators.ObjectRefGenerator)
+            exceptions.to_raise, _generators.ObjectRefGenerator, _unhandled)
 
 
 # -- remote functions ----------------------------------------------------------------------------------------------------------

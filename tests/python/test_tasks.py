@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 import numpy
 
@@ -482,6 +483,54 @@ class Environment(unittest.TestCase):
     def test_of_the_workers(self):
         look = ray.remote(lambda: (os.environ["FROM_DRIVER"], os.environ["OMP_NUM_THREADS"]))
         self.assertEqual(ray.get(look.remote()), ("text {with} 'quotes'", "1"))
+
+
+class Unseen(unittest.TestCase):
+    """Errors of tasks whose results go unread. Of the two of one task the first is waited for: the second is ready with it."""
+
+    def setUp(self):
+        gc.collect()                        # what other tests have left in cycles is not told here
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+    def unseen(self, function, kind, **options):
+        seen, other = ray.remote(num_returns=2, max_retries=0, **options)(function).remote()
+        with self.assertRaises(kind):
+            ray.get(seen)
+        return other
+
+    def told(self, function, kind, **options):
+        ref = self.unseen(function, kind, **options)
+        with self.assertLogs("mobula", "ERROR") as logs:
+            del ref
+        self.assertEqual(len(logs.output), 1)
+        self.assertIn("Unhandled error (suppress with 'MOBULA_IGNORE_UNHANDLED_ERRORS=1'): ", logs.output[0])
+        return logs.output[0]
+
+    def test_is_told(self):
+        def fail():
+            raise OwnError(1, "large" * 50000)          # too large for this process's memory
+        self.assertRegex(self.told(lambda: 1 / 0, ZeroDivisionError), r"(?s)<lambda>\(\) \(pid=.*\nZeroDivisionError: division by zero")
+        self.assertIn("exited with code 3", self.told(lambda: os._exit(3), ray.exceptions.WorkerCrashedError))
+        ref = self.unseen(fail, OwnError)
+        with self.assertNoLogs("mobula", "ERROR"):
+            del ref
+
+    def test_an_exception_under_way_stays(self):
+        with self.assertLogs("mobula", "ERROR"), self.assertRaisesRegex(KeyError, "^'mine'$"):
+            [self.unseen(lambda: 1 / 0, ZeroDivisionError), {}["mine"]]
+
+    def test_what_is_seen_or_given_away_is_not(self):
+        with self.assertNoLogs("mobula", "ERROR"):
+            for see in ray.wait, ray.put, same.remote, lambda refs: ray.wait([same.remote(*refs)]), lambda refs: refs[0].future():
+                see([self.unseen(lambda: 1 / 0, ZeroDivisionError)])
+            self.unseen(lambda: sys.exit(1), ray.exceptions.RayTaskError).future().exception()
+            seen, other = ray.remote(num_returns=2)(time.sleep).remote(1000)
+            ray.cancel(seen)
+            self.assertRaises(ray.exceptions.TaskCancelledError, ray.get, seen)
+            del other
+            with unittest.mock.patch.dict(os.environ, {"MOBULA_IGNORE_UNHANDLED_ERRORS": "1"}):
+                self.unseen(lambda: 1 / 0, ZeroDivisionError)
 
 
 class BadWords(unittest.TestCase):

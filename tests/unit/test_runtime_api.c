@@ -64,7 +64,9 @@ END_TEST
 
 START_TEST(test_error_of_a_task)
 {
+    const void *data = NULL;
     struct mob_error err;
+    size_t size = 0;
     struct mob_ref *ref;
     struct mob_fn *fn;
 
@@ -81,6 +83,14 @@ START_TEST(test_error_of_a_task)
         ck_assert_int_gt(err.pid, 0);
         ck_assert_int_ne(err.pid, getpid());
     }
+    memset(&err, 0, sizeof err);
+    ck_assert_int_eq(mob_peek(ref, &data, &size, &err), -1);
+    ck_assert_int_eq(err.user_code, 7);
+    mob_ref_drop(ref);
+    ref = mob_put("abc", 3, &err);
+    ck_assert_int_eq(mob_peek(ref, &data, &size, &err), 1);
+    ck_assert_uint_eq(size, 3);
+    ck_assert_mem_eq(data, "abc", 3);
     mob_ref_drop(ref);
     mob_fn_destroy(fn);
     no_leaks_in_worker();
