@@ -53,7 +53,7 @@ static struct mob_object_id object_of(uint64_t task)
 
 static void make_store(void)
 {
-    struct mob_pin_page pins = { .magic = MOB_STORE_MAGIC, .version = MOB_STORE_VERSION };
+    struct mob_pin_page *pins = calloc(1, sizeof *pins);         /* of some MiB */
     size_t size = sizeof(struct mob_store_meta) + ENTRIES * sizeof(struct mob_store_entry);
     struct mob_store_meta *meta = calloc(1, size);
 
@@ -64,7 +64,10 @@ static void make_store(void)
     gives[2] = memory_of(NULL, ARENA);
     gives[3] = memory_of(meta, size);
     free(meta);
-    gives[4] = memory_of(&pins, sizeof pins);
+    pins->magic = MOB_STORE_MAGIC;
+    pins->version = MOB_STORE_VERSION;
+    gives[4] = memory_of(pins, sizeof *pins);
+    free(pins);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
