@@ -3,7 +3,6 @@
 #include "common/identity.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,18 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static bool read_text(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
-
-    if (fd >= 0)
-        close(fd);
-    if (got <= 0)
-        return false;
-    text[got] = '\0';
-    return true;
-}
+#include "common/sysinfo.h"
 
 pid_t mob_identity_own_pid(void)
 {
@@ -52,7 +40,7 @@ bool mob_identity_parse_stat(const char *text, char *ret_state, uint64_t *ret_st
 
 int mob_identity_boot(char ret[MOB_BOOT_ID_SIZE], struct mob_error *err)
 {
-    if (!read_text("/proc/sys/kernel/random/boot_id", ret, MOB_BOOT_ID_SIZE))
+    if (mob_sysinfo_text("/proc/sys/kernel/random/boot_id", ret, MOB_BOOT_ID_SIZE) <= 0)
         return mob_error_set(err, MOB_ERR_SYSTEM, "/proc/sys/kernel/random/boot_id cannot be read");
     ret[strcspn(ret, "\n")] = '\0';
     return 0;
@@ -73,7 +61,7 @@ int mob_identity_of(pid_t pid, struct mob_identity *ret, struct mob_error *err)
     char path[64], text[1024], state;
 
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if (!read_text(path, text, sizeof(text)) || !mob_identity_parse_stat(text, &state, &identity.start_ticks)
+    if (mob_sysinfo_text(path, text, sizeof(text)) <= 0 || !mob_identity_parse_stat(text, &state, &identity.start_ticks)
         || state == 'Z' || state == 'X')
         return mob_error_set(err, MOB_ERR_UNREACHABLE, "there is no process %d", (int)pid);
     if (mob_identity_boot(identity.boot, err) < 0)

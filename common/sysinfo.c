@@ -22,23 +22,25 @@
 #define TEXT_SIZE 16384
 #define PATH_SIZE 1024
 
-/* All of a small file as text; false: not there. */
+ssize_t mob_sysinfo_text(const char *path, char *ret_text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    ssize_t got = -1;
+
+    while (fd >= 0 && used < size - 1 && (got = read(fd, ret_text + used, size - 1 - used)) > 0)
+        used += (size_t)got;            /* a page at most comes at once */
+    if (fd >= 0)
+        close(fd);
+    ret_text[got < 0 ? 0 : used] = '\0';
+    return got < 0 ? -1 : (ssize_t)used;
+}
+
 static bool read_text(const char *root, const char *path, char text[TEXT_SIZE])
 {
     char full[PATH_SIZE];
-    ssize_t got;
-    int fd;
 
-    if ((size_t)snprintf(full, sizeof(full), "%s%s", root, path) >= sizeof(full))
-        return false;
-    if ((fd = open(full, O_RDONLY | O_CLOEXEC)) < 0)
-        return false;
-    got = read(fd, text, TEXT_SIZE - 1);
-    close(fd);
-    if (got < 0)
-        return false;
-    text[got] = '\0';
-    return true;
+    return (size_t)snprintf(full, sizeof(full), "%s%s", root, path) < sizeof(full) && mob_sysinfo_text(full, text, TEXT_SIZE) >= 0;
 }
 
 bool mob_sysinfo_cgroup_path(const char *text, const char *controller, char *ret_path, size_t size)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define MOB_GPUS_MAX 64
 #define MOB_HUGE_PAGE (UINT64_C(2) << 20)
@@ -21,6 +22,9 @@ struct mob_sysinfo {
 
 /* Look. `root` is put before /proc, /sys and /dev: "" but in tests. What cannot be read is left out. */
 void mob_sysinfo_read(const char *root, struct mob_sysinfo *ret);
+
+/* A file of the kernel's as text, up to size - 1 bytes and a NUL. Returns how many; -1: not there, or it cannot be read; the text is "". */
+ssize_t mob_sysinfo_text(const char *path, char *ret_text, size_t size);
 
 /* -- the parts that read text ------------------------------------------------------------------------------------------- */
 

@@ -10,7 +10,6 @@
  */
 #include "raylet/coroner.h"
 
-#include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,28 +24,13 @@
 #define PATTERN_MAX 512
 #define LOOK_NS INT64_C(1000000000)
 
-/* A small file as a string, "" if there is none. */
-static bool read_text(const char *path, char *ret, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t used = 0;
-    ssize_t n = 0;
-
-    while (fd >= 0 && used < size - 1 && (n = read(fd, ret + used, size - 1 - used)) > 0)
-        used += (size_t)n;
-    if (fd >= 0)
-        close(fd);
-    ret[used] = '\0';
-    return used > 0;
-}
-
 /* -- out of memory ------------------------------------------------------------------------------------------------------------ */
 
 static bool read_kills(const char *path, uint64_t *ret)
 {
     char text[32768], *line = text;
 
-    if (!read_text(path, text, sizeof text))
+    if (mob_sysinfo_text(path, text, sizeof text) <= 0)
         return false;
     while (strncmp(line, "oom_kill ", 9) != 0)
         if ((line = strchr(line, '\n')) == NULL || *++line == '\0')
@@ -62,7 +46,7 @@ void mob_coroner_init(struct mob_coroner *c, const char *root)
     char *path = mob_printf("%s/proc/self/cgroup", root);
 
     *c = (struct mob_coroner){ 0 };
-    if (read_text(path, groups, sizeof groups)) {
+    if (mob_sysinfo_text(path, groups, sizeof groups) > 0) {
         mob_sysinfo_cgroup_path(groups, "", v2, sizeof v2);
         mob_sysinfo_cgroup_path(groups, "memory", v1, sizeof v1);
     }
@@ -192,8 +176,8 @@ void mob_coroner_core(const char *root, pid_t pid, int signal, char *ret, size_t
     struct pattern p = { .used = 0 };
 
     ret[0] = '\0';
-    read_text(uses, uses_pid, sizeof uses_pid);
-    if (read_text(path, said, sizeof said)) {
+    mob_sysinfo_text(uses, uses_pid, sizeof uses_pid);
+    if (mob_sysinfo_text(path, said, sizeof said) > 0) {
         said[strcspn(said, "\n")] = '\0';
         if (said[0] == '|') {
             said[strcspn(said, " ")] = '\0';

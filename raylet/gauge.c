@@ -10,12 +10,10 @@
  */
 #include "raylet/gauge.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/mem.h"
 #include "common/sysinfo.h"
@@ -39,17 +37,8 @@ static const struct names versions[] = {
 static bool read_text(const char *root, const char *folder, const char *name, char text[TEXT_SIZE])
 {
     char path[FOLDER_SIZE * 2];
-    ssize_t got;
-    int fd;
 
-    if ((size_t)snprintf(path, sizeof path, "%s%s/%s", root, folder, name) >= sizeof path)
-        return false;
-    if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-        return false;
-    got = read(fd, text, TEXT_SIZE - 1);
-    close(fd);
-    text[got > 0 ? got : 0] = '\0';
-    return got > 0;
+    return (size_t)snprintf(path, sizeof path, "%s%s/%s", root, folder, name) < sizeof path && mob_sysinfo_text(path, text, TEXT_SIZE) > 0;
 }
 
 /* The number behind a word that begins a line; 0: it is not there. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/sysinfo.h"
 #include "raylet/family.h"
 
 #define LARGE (UINT64_C(16) << 20)
@@ -27,20 +28,6 @@ struct family {
     uint32_t pids[FAMILY_MAX];
     size_t count;
 };
-
-static bool read_file(const char *path, char *text, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t used = 0;
-    ssize_t got = -1;
-
-    while (fd >= 0 && used < size - 1 && (got = read(fd, text + used, size - 1 - used)) > 0)
-        used += (size_t)got;            /* a page at most comes at once */
-    if (fd >= 0)
-        close(fd);
-    text[used] = '\0';
-    return got >= 0;
-}
 
 /* "RssAnon:	    1234 kB" */
 static uint64_t bytes_of(const char *text, const char *word)
@@ -61,7 +48,7 @@ static bool read_children(struct family *f, uint32_t pid)
     DIR *threads = opendir(path);
     while (threads != NULL && (entry = readdir(threads)) != NULL) {
         snprintf(path, sizeof path, "/proc/%u/task/%s/children", pid, entry->d_name);
-        if (entry->d_name[0] == '.' || !read_file(path, text, sizeof text))
+        if (entry->d_name[0] == '.' || mob_sysinfo_text(path, text, sizeof text) < 0)
             continue;
         any = true;
         for (char *at = text, *end; f->count < FAMILY_MAX; at = end) {
@@ -98,7 +85,7 @@ static uint64_t sum(const struct family *f, const char *file, const char *first,
 
     for (size_t i = 0; i < f->count; i++) {
         snprintf(path, sizeof path, "/proc/%u/%s", f->pids[i], file);
-        if (read_file(path, text, sizeof text))
+        if (mob_sysinfo_text(path, text, sizeof text) >= 0)
             bytes += bytes_of(text, first) + bytes_of(text, second);
     }
     return bytes;
