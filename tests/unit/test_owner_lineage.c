@@ -293,15 +293,23 @@ START_TEST(test_what_a_resting_value_carries_rests_as_well)
 }
 END_TEST
 
-START_TEST(test_returns_that_are_not_lost_stay)
+/* Both returns of a task, in the store of node 9. */
+static void made_two(uint64_t refs[2])
 {
     struct mob_submit s = { .shape = fake_start(&f), .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
     struct mob_task_frame t;
-    uint64_t refs[2];
 
     ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
     t = claim(refs[0], 0);
     answer_stored(&t, 9);
+}
+
+START_TEST(test_returns_that_are_not_lost_stay)
+{
+    struct mob_task_frame t;
+    uint64_t refs[2];
+
+    made_two(refs);
     ck_assert(lose(refs[1]) && wants(refs[1]));
     t = claim(refs[0], 1);
     answer_stored(&t, 4);
@@ -584,13 +592,9 @@ END_TEST
 
 START_TEST(test_cancelled_ones_are_not_made_again)
 {
-    struct mob_submit s = { .shape = fake_start(&f), .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
-    struct mob_task_frame t;
     uint64_t refs[2];
 
-    ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
-    t = claim(refs[0], 0);
-    answer_stored(&t, 9);
+    made_two(refs);
     fake_recall(&f, 1, FAKE_NODE);
     ck_assert_int_eq(mob_owner_cancel(f.o, refs[0], false, NULL), 0);   /* it is over */
     ck_assert(lose(refs[0]));
