@@ -106,6 +106,11 @@ void mob_page_set_name(struct mob_page *page, const char *name)
     mob_copy(page->name, sizeof page->name, name);
 }
 
+bool mob_page_has_name(const struct mob_page *page, const char *name)
+{
+    return strncmp(page->name, name, MOB_PAGE_NAME_SIZE - 1) == 0;
+}
+
 void mob_page_name(const struct mob_page *page, char ret_name[MOB_PAGE_NAME_SIZE])
 {
     memcpy(ret_name, page->name, MOB_PAGE_NAME_SIZE);

@@ -68,6 +68,7 @@ void mob_doorbell_close(struct mob_doorbell *bell);
 
 /* The name of what runs, by the process itself; and as another reads it: ended, and printable whatever stands there. */
 void mob_page_set_name(struct mob_page *page, const char *name);
+bool mob_page_has_name(const struct mob_page *page, const char *name);
 void mob_page_name(const struct mob_page *page, char ret_name[MOB_PAGE_NAME_SIZE]);
 
 /* Set dirty bit `bit` and wake the owner of the page if it sleeps (dozes: only if urgent). Returns true if it made the system call. */

@@ -197,7 +197,8 @@ struct mob_task_self {
     char resources[256];
 };
 int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, struct mob_error *err);
-/* What it prints is told under this name instead of its function's: for functions that run others, which they find by themselves. */
+/* What it prints is told under this name instead of its function's: for functions that run others, which they find by themselves. The name
+ * stays, in this worker, for further tasks of the same function: a function that sets one sets one in each of its tasks. */
 void mob_task_set_name(struct mob_task *t, const char *name);
 
 struct mob_options {

@@ -25,7 +25,6 @@ struct mob_task {
     char few[256];                      /* small results stand here, no allocation */
     size_t few_used;
     struct task_result item;            /* what is being yielded */
-    bool named;                         /* what it prints is told under another name than its function's */
     const struct mob_object_id *lost;   /* an argument that could not be had: what the frame calls it; NULL: none */
     const struct mob_stored_value *renamed;     /* the last result that got its name by its Seal; NULL: none did */
 };

@@ -488,9 +488,7 @@ int mob_task_self(const struct mob_task *t, struct mob_task_self *ret_self, stru
     return 0;
 }
 
-/* The next task with a function of its own name sets that. */
 void mob_task_set_name(struct mob_task *t, const char *name)
 {
     mob_task_print_as(t->r, name);
-    t->named = true;
 }

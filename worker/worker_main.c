@@ -61,9 +61,11 @@ static void keep_pipes(void)
 /* It is told under the name in the page. What the raylet has not read yet was printed under the name till now. */
 void mob_task_print_as(struct mob_runtime *r, const char *name)
 {
+    _Static_assert(MOB_PRINT_MARK_MAX - MOB_PRINT_MARK_START == MOB_PAGE_NAME_SIZE, "a mark has room for a name");
     char mark[MOB_PRINT_MARK_MAX] = MOB_PRINT_MARK;
 
-    _Static_assert(MOB_PRINT_MARK_MAX - MOB_PRINT_MARK_START == MOB_PAGE_NAME_SIZE, "a mark has room for a name");
+    if (mob_page_has_name(r->bell.page, name))
+        return;
     mob_page_name(r->bell.page, mark + MOB_PRINT_MARK_START);
     for (int i = 0; i < 2; i++) {
         size_t size = MOB_PRINT_MARK_START + strlen(mark + MOB_PRINT_MARK_START) + 1;
@@ -81,9 +83,8 @@ static void task_init(struct mob_task *t, struct mob_runtime *r, const struct mo
 {
     const struct mob_function *function = mob_function_find(run->function);
 
-    if (function != NULL && (function != t->function || t->named))
+    if (function != NULL && function != t->function)
         mob_task_print_as(r, function->name);
-    t->named = false;
     t->r = r;
     t->run = *run;
     t->function = function;
