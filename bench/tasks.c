@@ -3,7 +3,8 @@
  * how well sleeping tasks fill the cluster's CPUs (% of ideal), how long a private cluster takes to its first result (ms), and the items
  * of a stream, 8 bytes each, read in turn (/s).
  *
- *     bench_tasks first | one [STRATEGY] | flight [STRATEGY] | items [STRATEGY] | sleep MS
+ *     bench_tasks first | one [STRATEGY] | flight [STRATEGY] | once | items [STRATEGY] | sleep MS
+ * once: as flight, but no task is tried twice, and nothing of it is kept.
  * cluster: $MOBULA_ADDRESS, else a private one of 1 CPU */
 #include <mobula.h>
 
@@ -192,6 +193,10 @@ int main(int argc, char **argv)
 
     if (getenv("MOBULA_ADDRESS") == NULL)
         options.resources = "CPU=1";
+    if (strcmp(what, "once") == 0) {
+        task_options.max_retries = MOB_NO_RETRY;
+        setenv("MOBULA_LINEAGE_BYTES", "0", 1);
+    }
     if (mob_init(argc, argv, &options, &err) < 0)
         fail("init", &err);
     if (strcmp(what, "items") == 0) {
