@@ -344,15 +344,17 @@ bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_
     return w->done;
 }
 
-void mob_wait_idle(struct mob_runtime *r)
+bool mob_wait_idle(struct mob_runtime *r, int64_t deadline_ns)
 {
     struct mob_wait w;
+    bool in_time;
 
     assert(r->worker && !r->running);
     mob_wait_init(&w);
     r->idle = &w;
-    mob_wait_until(r, &w, MOB_NEVER);
+    in_time = mob_wait_until(r, &w, deadline_ns);
     r->idle = NULL;
+    return in_time;
 }
 
 /* -- the service thread ------------------------------------------------------------------------------------------------------ */

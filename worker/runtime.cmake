@@ -2,7 +2,7 @@
 # libmobula: the runtime around the owner core. Shared, with only mob_* of mobula.h visible; and static.
 set(MOB_RUNTIME_SOURCES
     runtime.c pump.c inbox.c socket.c store_call.c world.c output.c fold.c
-    init.c join.c worker_main.c
+    init.c join.c worker_main.c heap.c
     function.c call_api.c carried.c object_api.c get_api.c waitset.c task_api.c stream_api.c cluster_api.c explain_api.c)
 set(MOB_RUNTIME_LIBRARIES mob_owner mob_store mob_common mob_proto PkgConfig::JANSSON Threads::Threads ${CMAKE_DL_LIBS})
 

@@ -156,8 +156,8 @@ void mob_wait_wake_all(struct mob_runtime *r);
 /* Wait, with the lock held before and after (not meanwhile). False: the time is over, or everything ends, or it heeds a cancel, or the
  * program stops it. */
 bool mob_wait_until(struct mob_runtime *r, struct mob_wait *w, int64_t deadline_ns);
-/* A worker between tasks: until there may be something to claim. */
-void mob_wait_idle(struct mob_runtime *r);
+/* A worker between tasks: until there may be something to claim. False: the time is over. */
+bool mob_wait_idle(struct mob_runtime *r, int64_t deadline_ns);
 /* After a call of the API: make sure that whoever sleeps wakes when the core wants it. */
 void mob_pump_arm(struct mob_runtime *r);
 int mob_service_start(struct mob_runtime *r, struct mob_error *err);    /* no-op if it runs */

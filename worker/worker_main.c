@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "common/print_mark.h"
+#include "worker/heap.h"
 #include "worker/running.h"
 
 #define READ_EACH_NS 1000000            /* a worker that is never idle looks at its socket this often */
 #define ANSWER_ROOM_NS 100000
+#define KEEPS_NS 1000000000             /* what is free of the heap, without a task */
 
 /* -- cancel ------------------------------------------------------------------------------------------------------------------ */
 
@@ -235,10 +237,22 @@ static void run_task(struct mob_runtime *r, struct mob_task *t, const struct mob
 
 /* -- for ever ---------------------------------------------------------------------------------------------------------------- */
 
+/* Until there may be something to claim. What tasks have freed is given back if none comes for a while. */
+static void wait_for_task(struct mob_runtime *r, bool *keeps)
+{
+    if (mob_wait_idle(r, *keeps ? mob_runtime_now() + KEEPS_NS : MOB_NEVER) || !*keeps)
+        return;
+    mob_runtime_unlock(r);
+    mob_heap_give_back();
+    pthread_mutex_lock(&r->lock);
+    *keeps = false;
+}
+
 _Noreturn void mob_worker_main(struct mob_runtime *r)
 {
     struct mob_task *t = mob_new(struct mob_task);
     int64_t read_ns = mob_runtime_now();
+    bool may_keep = mob_heap_keep(mob_store_client_size(r->store)), keeps = false;
     struct mob_run run;
 
     install_sigterm(r);
@@ -248,10 +262,11 @@ _Noreturn void mob_worker_main(struct mob_runtime *r)
         if (!mob_executor_claim(r->executor, &run)) {
             mob_runtime_turn(r, 64);
             if (!mob_executor_pending(r->executor))
-                mob_wait_idle(r);
+                wait_for_task(r, &keeps);
             continue;
         }
         run_task(r, t, &run);
+        keeps = may_keep;
         if (mob_executor_ended_ns(r->executor) - read_ns > READ_EACH_NS) {
             read_ns = mob_executor_ended_ns(r->executor);
             mob_runtime_read(r);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 mob_unit_test(executor mob_owner)
 mob_unit_test(fold mobula_static)
+mob_unit_test(heap mobula_static)
 foreach(name runtime_life runtime_api)
     mob_unit_test(${name} mobula_static)
     target_sources(test_${name} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/fake_raylet.c)
