@@ -172,11 +172,11 @@ static void set_value(struct mob_owner *o, struct object *b, const struct value 
 }
 
 /* Of a task that ran again, for another return: this one, b or NULL, has its value, or nobody needs it. In a store that had the old one the
- * new one took its place. */
+ * new one took its place; not if b stands for another object. */
 static void discard_value(struct mob_owner *o, const struct task *t, const struct object *b, const struct value *v,
                           struct mob_address worker)
 {
-    if (v->kind == MOB_VALUE_STORED && (b == NULL || b->state != MOB_OBJECT_STORED || !mob_owner_object_is_at(b, v->stored.node)))
+    if (v->kind == MOB_VALUE_STORED && (b == NULL || !mob_owner_object_is_own(o, b) || !mob_owner_object_is_at(b, v->stored.node)))
         mob_owner_copy_free(o, v->stored.node, &v->stored.object, t->attempt + 1u);
     drop_lent(o, v, worker);
 }

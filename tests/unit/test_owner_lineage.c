@@ -328,6 +328,61 @@ START_TEST(test_returns_that_are_not_lost_stay)
 }
 END_TEST
 
+/* Return 0 of a task of two stands for what another owner has at node 9, and return 1 is there, too. */
+static void made_forward(uint64_t refs[2], const struct mob_object_id *theirs)
+{
+    struct {
+        struct mob_arg_head tickets;
+        uint64_t ticket;
+        struct mob_object_id lent;
+        struct mob_arg_head forward;
+        struct mob_object_id id;
+        struct mob_arg_head stored;
+        struct mob_stored_value value;
+    } body = { { MOB_VALUE_TICKETS, 8 + sizeof body.lent }, 41, *theirs, { MOB_VALUE_FORWARD, sizeof body.id }, *theirs,
+               { MOB_VALUE_STORED, sizeof body.value }, { .size = 0 } };
+    struct mob_submit s = { .shape = fake_start(&f), .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
+    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
+    Mobula__Watched m;
+    Mobula__ObjectId object;
+    struct mob_task_frame t;
+
+    mobula__watched__init(&m);
+    ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
+    t = claim(refs[0], 0);
+    body.value = stored(refs[0], 1, 9);
+    fake_reply(&f, 0, &t, MOB_OK, &body, sizeof body, 1000);
+    fake_drain(&f);
+    mob_wire_put_object(&object, theirs);
+    place.object = m.object = &object;
+    place.node = 9;
+    place.size = 1000;
+    m.state_case = MOBULA__WATCHED__STATE_PLACE;
+    m.place = &place;
+    fake_tell(&f, theirs->node, WATCHED, &m);
+    ck_assert_uint_eq(fake_look(&f, refs[0]).node, 9);
+}
+
+/* Another run, for the other one, may leave there a value of its own. Found by the simulator. */
+START_TEST(test_what_another_run_makes_of_a_forwarded_return_is_freed)
+{
+    const struct mob_object_id theirs = { .cluster = 77, .node = 4, .process = 6, .task = 1 };
+    struct mob_task_frame t;
+    uint64_t refs[2];
+
+    made_forward(refs, &theirs);
+    ck_assert(lose(refs[1]) && wants(refs[1]));
+    t = claim(refs[0], 1);
+    answer_stored(&t, 9);
+    ck_assert_uint_eq(f.last[FREE]->to->node, 9);
+    ck_assert_uint_eq(f.last[FREE]->free->objects[0]->index, 0);
+    ck_assert_uint_eq(f.last[FREE]->free->before, 2);
+    mob_owner_drop(f.o, refs[0], NULL);
+    mob_owner_drop(f.o, refs[1], NULL);
+    finish();
+}
+END_TEST
+
 /* The worker says that it could not have an argument. */
 static void answer_lost(const struct mob_task_frame *t, uint64_t arg)
 {
@@ -691,6 +746,7 @@ END_TEST
 UNIT_MAIN("owner_lineage", test_a_lost_result_is_made_again_when_it_is_wanted, test_each_loss_takes_a_retry,
           test_a_chain_is_run_again_link_by_link, test_a_put_argument_is_held,
           test_what_a_resting_value_carries_rests_as_well, test_returns_that_are_not_lost_stay,
+          test_what_another_run_makes_of_a_forwarded_return_is_freed,
           test_a_task_waits_for_its_lost_argument, test_an_argument_that_is_lost_for_good_fails_its_task,
           test_a_borrower_is_answered_when_it_is_there_again, test_an_owner_is_asked_for_what_was_lost, test_the_oldest_makes_room,
           test_nothing_is_kept_if_nothing_may_be, test_cancelled_ones_are_not_made_again, test_copies_of_what_was_lost_are_freed,
