@@ -21,6 +21,41 @@ struct borrows {
     size_t unconfirmed;                 /* holds that we said or have to say, and that their owner has not answered */
 };
 
+struct borrow {
+    struct mob_link link;               /* borrows.loose; or in no list */
+    struct object *object;
+    struct mob_object_id id;
+    struct mob_address issuer;
+    uint64_t ticket;                    /* 0: loose */
+    bool alias, watched;
+};
+
+struct change {
+    struct mob_object_id id;
+    struct mob_address issuer, holder;
+    uint64_t ticket;
+    uint64_t source;                    /* held: this object is pinned until it is confirmed; 0: none */
+    bool held;
+};
+
+/* One message, until it is answered. */
+struct sent {
+    struct mob_link link;
+    uint64_t seq;
+    size_t count;
+    struct change changes[];
+};
+
+struct outbox {
+    struct mob_link link;               /* in borrows.unsent */
+    struct mob_address owner;
+    uint64_t seq;                       /* of the last message */
+    struct change *changes;             /* to be sent */
+    size_t count, room;
+    struct mob_link sent;               /* oldest first */
+    int64_t again_ns;                   /* not 0: a link was lost; until then nothing is sent, then all again */
+};
+
 void mob_owner_borrows_init(struct mob_owner *o);
 void mob_owner_borrows_fini(struct mob_owner *o);
 

@@ -21,25 +21,6 @@
 #define MOURN_AGAIN_NS INT64_C(500000000)
 #define ORPHANS_MAX 500u                /* tickets in one message */
 
-struct hold {
-    struct hold *same_key;
-    struct mob_link of_holder, of_issuer;
-    struct mob_address issuer;
-    uint64_t ticket;
-    struct object *object;              /* pinned: its slot is its own till the hold ends */
-    struct holder *holder;
-};
-
-/* A process that holds, or that told us who does. Its death was asked for; after that it is known as long as others hold by its tickets. */
-struct holder {
-    struct mob_link link;               /* in holds.unsure, in holds.gone, or in no list */
-    struct mob_address address;
-    struct mob_link holds;
-    struct mob_link given;              /* of others, by tickets of its */
-    uint64_t heard;                     /* the number of its last References */
-    bool gone;
-};
-
 void mob_owner_holds_init(struct mob_owner *o)
 {
     mob_list_init(&o->holds.unsure);

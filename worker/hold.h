@@ -20,6 +20,25 @@ struct holds {
     uint64_t count;
 };
 
+struct hold {
+    struct hold *same_key;
+    struct mob_link of_holder, of_issuer;
+    struct mob_address issuer;
+    uint64_t ticket;
+    struct object *object;              /* pinned: its slot is its own till the hold ends */
+    struct holder *holder;
+};
+
+/* A process that holds, or that told us who does. Its death was asked for; after that it is known as long as others hold by its tickets. */
+struct holder {
+    struct mob_link link;               /* in holds.unsure, in holds.gone, or in no list */
+    struct mob_address address;
+    struct mob_link holds;
+    struct mob_link given;              /* of others, by tickets of its */
+    uint64_t heard;                     /* the number of its last References */
+    bool gone;
+};
+
 void mob_owner_holds_init(struct mob_owner *o);
 void mob_owner_holds_fini(struct mob_owner *o);
 

@@ -25,6 +25,13 @@ bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address 
     return l != NULL && mob_address_eq(mob_lease_owner(l), owner);
 }
 
+bool audit_buried(const struct mob_raylet *r, uint32_t node)
+{
+    const struct peer *peer = mob_route_peer(r, node);
+
+    return peer != NULL && !peer->is.alive;
+}
+
 static uint64_t key_of(const struct want *w)
 {
     return mob_address_key(w->wanter->address) * UINT64_C(0x9e3779b97f4a7c15) ^ (w->number + 1);

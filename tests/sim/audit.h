@@ -23,6 +23,19 @@ struct audit_pushed {
 };
 size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t room);
 
+/* A ticket of somebody else's object that a process has, and its owner knows of: it confirmed it. */
+struct audit_ticket {
+    struct mob_object_id id;
+    struct mob_address issuer, holder;
+    uint64_t ticket;
+};
+size_t audit_tickets(const struct mob_owner *o, struct audit_ticket *ret, size_t room);
+/* Does the owner of that object pin it for this holder? Or does it know no such object? */
+enum audit_hold { AUDIT_HELD, AUDIT_WRONG, AUDIT_UNKNOWN };
+enum audit_hold audit_hold(const struct mob_owner *o, const struct audit_ticket *t);
+/* Was the raylet told that the other node is dead? */
+bool audit_buried(const struct mob_raylet *r, uint32_t node);
+
 /* Who reserves. */
 struct audit_reserve {
     uint64_t key;                       /* of its want; 0: nobody */

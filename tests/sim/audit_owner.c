@@ -14,3 +14,48 @@ size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t 
             ret[count++] = (struct audit_pushed){ .lease = l->number, .node = l->worker.node };
     return count;
 }
+
+static bool is_among(const struct change *list, size_t count, uint64_t ticket)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].held && list[i].ticket == ticket)
+            return true;
+    return false;
+}
+
+/* Its owner has still to be told, or to confirm it. */
+static bool is_unconfirmed(const struct mob_owner *o, const struct borrow *w)
+{
+    const struct outbox *box = mob_map_get(&o->borrows.outboxes, mob_address_key((struct mob_address){ w->id.node, w->id.process }));
+    const struct sent *s;
+
+    if (box == NULL || !mob_address_eq(w->issuer, o->config.self))
+        return false;
+    mob_list_each(s, &box->sent, const struct sent, link)
+        if (is_among(s->changes, s->count, w->ticket))
+            return true;
+    return is_among(box->changes, box->count, w->ticket);
+}
+
+size_t audit_tickets(const struct mob_owner *o, struct audit_ticket *ret, size_t room)
+{
+    const struct borrow *w;
+    size_t count = 0;
+
+    for (size_t at = 0; count < room && !o->lost && (w = mob_map_next(&o->borrows.by_number, &at, NULL)) != NULL;)
+        if (w->ticket != 0 && !is_unconfirmed(o, w))
+            ret[count++] = (struct audit_ticket){ .id = w->id, .issuer = w->issuer, .holder = o->config.self, .ticket = w->ticket };
+    return count;
+}
+
+enum audit_hold audit_hold(const struct mob_owner *o, const struct audit_ticket *t)
+{
+    const struct object *b = mob_owner_object_find(o, &t->id);
+    const struct hold *h;
+
+    for (size_t at = 0; (h = mob_map_next(&o->holds.by_ticket, &at, NULL)) != NULL;)
+        for (; h != NULL; h = h->same_key)
+            if (h->ticket == t->ticket && mob_address_eq(h->issuer, t->issuer))
+                return h->object == b && mob_address_eq(h->holder->address, t->holder) ? AUDIT_HELD : AUDIT_WRONG;
+    return b != NULL ? AUDIT_WRONG : AUDIT_UNKNOWN;
+}

@@ -90,6 +90,41 @@ static void check_pushed(struct sim *s, const struct process *p)
     }
 }
 
+/* NULL: it is gone, or its node is to one of the two. */
+static const struct process *owner_of(const struct sim *s, const struct process *p, const struct mob_object_id *id)
+{
+    const struct raylet *r = raylet_of_node(s, id->node);
+    struct process *owner;
+
+    if (r == NULL || audit_buried(r->core, p->self.node) || audit_buried(p->raylet->core, id->node))
+        return NULL;
+    mob_list_each(owner, &r->a.host->living, struct process, by_living)
+        if (owner->raylet == r && owner->self.process == id->process && owner->owner != NULL)
+            return owner;
+    return NULL;
+}
+
+/* What a process holds, its owner has in its books. One may hold what is gone if a process died: who has the value of one that is dead still
+ * reads the names in it, and nobody pins for them any more. */
+static void check_held(const struct sim *s, const struct process *p)
+{
+    struct audit_ticket tickets[256];
+    size_t count = audit_tickets(p->owner, tickets, MOB_COUNT(tickets));
+
+    for (size_t i = 0; i < count; i++) {
+        const struct process *owner = owner_of(s, p, &tickets[i].id);
+        enum audit_hold hold = owner != NULL ? audit_hold(owner->owner, &tickets[i]) : AUDIT_HELD;
+        char name[MOB_OBJECT_NAME_SIZE];
+
+        if (hold == AUDIT_HELD || (hold == AUDIT_UNKNOWN && s->misfortunes > 0))
+            continue;
+        fprintf(stderr, "process %u of node %u has %s by ticket %lu of %u.%u, and its owner does not know\n", p->self.process, p->self.node,
+                mob_object_id_name(&tickets[i].id, name), (unsigned long)tickets[i].ticket, tickets[i].issuer.node,
+                tickets[i].issuer.process);
+        abort();
+    }
+}
+
 static void check_all(struct sim *s)
 {
     struct actor *a;
@@ -99,8 +134,11 @@ static void check_all(struct sim *s)
     for (unsigned i = 1; i <= s->config.nodes; i++) {
         struct process *p;
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
-            if (p->a.alive && p->owner != NULL && p->raylet->a.alive)
-                check_pushed(s, p);
+            if (!p->a.alive || p->owner == NULL || !p->raylet->a.alive)
+                continue;
+            check_pushed(s, p);
+            if (s->config.stores)
+                check_held(s, p);
         }
     }
 }
