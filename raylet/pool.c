@@ -350,13 +350,15 @@ void mob_pool_on_blocked(struct mob_raylet *r, const struct arrival *a)
 {
     struct worker *w = a->connection->process->worker;
 
-    if (w == NULL || w->machine.now != WORKER_LENT || r->pool.blocked >= BLOCKED_MAX)
+    if (w == NULL || w->machine.now != WORKER_LENT)
+        return;
+    if (w->lease->proxy != NULL)
+        mob_proxy_take_all(r, w->lease->proxy);
+    if (r->pool.blocked >= BLOCKED_MAX)
         return;
     w->cpu_lent = mob_resources_get(&w->lease->share.held, "CPU");
     mob_node_resources_lend_cpu(&r->resources, &w->lease->share);
     move(r, w, WORKER_BLOCKED);
-    if (w->lease->proxy != NULL)
-        mob_proxy_take_all(r, w->lease->proxy);
     mob_wants_serve(r);
 }
 

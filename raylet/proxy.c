@@ -19,7 +19,6 @@
 #include "raylet/core.h"
 
 #define LONG_NS (2 * MS)
-#define LOOK_AGAIN_NS (50 * MS)         /* a worker may sleep before it says so */
 #define BATCH_TASKS 256
 #define BATCH_BYTES (256u << 10)
 #define BODY_MAX (MOB_CHANNEL_BYTES / 2)
@@ -368,8 +367,8 @@ void mob_proxy_on_take_back(struct mob_raylet *r, const struct arrival *a)
     say_taken(r, l->proxy, tasks, count);
 }
 
-/* Does the worker sleep, or run one task for long, with others behind it? If not, it is looked at again when that may be. */
-static bool is_stuck(const struct mob_raylet *r, struct proxy *p)
+/* Does the worker run one task for long, with others behind it? If not, it is looked at again when that may be. */
+static bool runs_long(const struct mob_raylet *r, struct proxy *p)
 {
     const struct mob_page *page = p->lease->worker->process->page;
     int64_t limit = 4 * p->expected_ns > LONG_NS ? 4 * p->expected_ns : LONG_NS, since = r->now, claimed;
@@ -377,13 +376,11 @@ static bool is_stuck(const struct mob_raylet *r, struct proxy *p)
     p->look_at = r->now + LONG_NS;
     if (page == NULL || atomic_load(&page->epoch) != p->lease->epoch)
         return false;
-    if (atomic_load(&page->state) == MOB_WORKER_BLOCKED)
-        return true;
     if ((claimed = atomic_load(&page->claimed_ns)) != 0)
         since = claimed;
     if (r->now - since >= limit)
         return true;
-    p->look_at = since + limit < r->now + LOOK_AGAIN_NS ? since + limit : r->now + LOOK_AGAIN_NS;
+    p->look_at = since + limit;
     return false;
 }
 
@@ -397,7 +394,7 @@ int64_t mob_proxies_tick(struct mob_raylet *r)
 
         if (!queue)
             continue;
-        if (p->lease->worker->machine.now == WORKER_BLOCKED || (r->now >= p->look_at && is_stuck(r, p)))
+        if (r->now >= p->look_at && runs_long(r, p))
             mob_proxy_take_all(r, p);
         if (p->flights.count > 1 && p->look_at < next)
             next = p->look_at;

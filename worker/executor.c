@@ -331,7 +331,7 @@ bool mob_executor_claim(struct mob_executor *e, struct mob_run *ret_run)
 
 bool mob_executor_pending(struct mob_executor *e)
 {
-    return !e->running && e->channel != NULL && mob_channel_pending(e->channel, e->lease.epoch);
+    return e->channel != NULL && mob_channel_pending(e->channel, e->lease.epoch);
 }
 
 /* -- answer ------------------------------------------------------------------------------------------------------------------ */

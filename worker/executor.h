@@ -74,7 +74,7 @@ struct mob_run {
 /* Claim the next task: its page says so from here on. False: nothing to do. Tasks cancelled before they started, and malformed
  * ones, are answered here and not shown. */
 bool mob_executor_claim(struct mob_executor *e, struct mob_run *ret_run);
-bool mob_executor_pending(struct mob_executor *e);      /* would a claim find something? (cheap) */
+bool mob_executor_pending(struct mob_executor *e);      /* does a task stand there, unclaimed? (cheap) */
 
 struct mob_result {
     uint32_t kind;                      /* enum mob_value_kind */

@@ -18,6 +18,13 @@ bool audit_lent(const struct mob_raylet *r, uint32_t process, struct audit_lent 
     return true;
 }
 
+bool audit_sleeps(const struct mob_raylet *r, uint32_t process)
+{
+    const struct process *p = mob_process_find(r, process);
+
+    return p != NULL && p->worker != NULL && p->worker->machine.now == WORKER_BLOCKED && p->worker->lease->proxy != NULL;
+}
+
 bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address owner)
 {
     const struct lease *l = mob_map_get(&r->leases.by_number, lease);

@@ -13,6 +13,8 @@ struct audit_lent {
 
 /* What worker `process` is lent for. False: it is on its way out, or unknown. */
 bool audit_lent(const struct mob_raylet *r, uint32_t process, struct audit_lent *ret);
+/* Does it sleep, as its raylet knows, on a lease whose tasks that raylet gives it? */
+bool audit_sleeps(const struct mob_raylet *r, uint32_t process);
 /* Does the raylet have this lease of this owner, in whatever state? */
 bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address owner);
 

@@ -12,6 +12,7 @@
 
 #define FEW_NODES 5                     /* all of so few, without stores, is looked at after each step */
 #define ALL_EACH_STEPS 256
+#define BEHIND_NS_MAX (100 * SIM_MS)    /* twice as long as an owner waits, if it missed the word, until it looks */
 #define UNKNOWN_MS_MAX 30000            /* silence of a machine, a freeze, slow links: the word of a death is there by then */
 
 static void check_raylet(const struct raylet *r)
@@ -46,6 +47,31 @@ static void check_running(const struct raylet *r)
             continue;
         assert(lent.lease == l->lease);
         assert(lent.cpu == mob_resources_get(&l->resources, "CPU"));
+    }
+}
+
+/* The raylet leaves no task behind one that sleeps, for owners elsewhere; an owner on the node looks at the page of its worker again and
+ * again, and does the same. */
+static void check_asleep(const struct host *h)
+{
+    struct process *p;
+
+    mob_list_each(p, &h->living, struct process, by_living) {
+        const struct sim *s = h->sim;
+        bool behind = p->executor != NULL && atomic_load(&p->bell.page->state) == MOB_WORKER_BLOCKED && mob_executor_pending(p->executor);
+
+        if (!behind)
+            p->behind_since = 0;
+        else if (p->behind_since == 0 || p->behind_since < h->frozen_until || p->unheard > 0)
+            p->behind_since = s->now;
+        if (!behind || !p->raylet->a.alive)
+            continue;
+        assert(!audit_sleeps(p->raylet->core, p->number));
+        if (s->now - p->behind_since > BEHIND_NS_MAX) {
+            fprintf(stderr, "process %u of node %u sleeps, and for %ld ms a task has stood behind the one that it runs\n", p->number,
+                    p->self.node, (long)((s->now - p->behind_since) / SIM_MS));
+            abort();
+        }
     }
 }
 
@@ -151,6 +177,8 @@ void check_step(struct sim *s)
         return;
     if (a != NULL)
         check_actor(a);
+    if (a != NULL && a->alive)
+        check_asleep(a->host);
     if (a != NULL && a->kind == ACTOR_RAYLET && a->alive) {
         check_running(MOB_CONTAINER(a, struct raylet, a));
         check_reserve(MOB_CONTAINER(a, struct raylet, a));

@@ -237,6 +237,7 @@ struct process {
     struct user *user;                  /* or what does it where nodes have stores (refs.c) */
     struct desk *desk;
     unsigned unheard;                   /* Blocked and Unblocked on their way to its raylet */
+    int64_t behind_since;               /* a task stands behind the one that sleeps; 0: none does */
     struct mob_link by_host, by_living;
 };
 
