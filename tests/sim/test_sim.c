@@ -100,11 +100,15 @@ static int64_t last_fault(const struct sim *s, int64_t began_at)
     return faults_over(s) > began_at ? faults_over(s) : began_at;
 }
 
+#define PATIENCE_NS (60 * SIM_S)        /* of a store (objstore/store_wait.c) */
+
 /* So long after the last fault all programs have ended: the dead are noticed, wants are said again, and what is left is done. Where stores
- * may be full of what is in use, it waits for room, and gives up, one by one. */
+ * may be full of what is in use, it waits for room, and gives up, one by one; elsewhere a large value may, once. */
 static int64_t ends_ns(const struct sim_config *config)
 {
-    return config->tight ? TIME_MAX : 60 * SIM_S + (int64_t)config->tasks * config->drivers * 50 * SIM_MS;
+    int64_t ns = 60 * SIM_S + (int64_t)config->tasks * config->drivers * 50 * SIM_MS;
+
+    return config->tight ? TIME_MAX : config->stores ? ns + PATIENCE_NS : ns;
 }
 
 static void say_speed(const struct sim *s, double cpu_s)
