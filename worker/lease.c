@@ -104,12 +104,13 @@ void mob_owner_on_grant(struct mob_owner *o, const Mobula__Grant *m)
     struct lease *l = mob_new(struct lease);
 
     *l = (struct lease){ .number = m->lease, .worker = worker, .epoch = m->epoch, .window_tasks = m->window_tasks,
-                         .window_bytes = m->window_bytes, .pid = m->pid, .shape = sh, .channel = channel,
-                         .idle_since_ns = o->now_ns };
+                         .window_bytes = m->window_bytes, .pid = m->pid, .shape = sh, .grant = sh->grants,
+                         .channel = channel, .idle_since_ns = o->now_ns };
     mob_machine_init(&l->m, "lease", l->number, lease_states, LEASE_HELD, lease_holds);
     mob_copy(l->ip, sizeof l->ip, m->ip);
     mob_list_init(&l->tasks);
     mob_list_init(&l->unsent);
+    mob_list_init(&l->changed);
     mob_list_append(&o->leases.all, &l->link);
     mob_list_append(&o->leases.idle, &l->idle);
     mob_list_append(&sh->leases, &l->in_shape);
@@ -118,6 +119,7 @@ void mob_owner_on_grant(struct mob_owner *o, const Mobula__Grant *m)
     mob_map_set(&o->leases.by_number, key(worker.node, m->lease), l);
     if (channel != NULL)
         channel->lease = l;
+    mob_owner_room_note(l);
 }
 
 static void end(struct mob_owner *o, struct lease *l)
@@ -128,6 +130,7 @@ static void end(struct mob_owner *o, struct lease *l)
     mob_machine_run(&l->m);
     assert(l->m.now == LEASE_OVER);
     mob_owner_lease_stall(o, l, false);
+    mob_owner_room_leave(l);
     mob_list_remove(&l->link);
     mob_list_remove(&l->in_shape);
     mob_list_remove(&l->idle);
@@ -148,6 +151,7 @@ static void recall(struct mob_owner *o, struct lease *l)
 {
     l->recalled = true;
     mob_machine_run(&l->m);
+    mob_owner_room_note(l);
     mob_owner_lease_stall(o, l, l->count > 0);  /* what is queued needs another */
     if (l->count == 0) {                        /* to the front: given back by this flush */
         mob_list_remove(&l->idle);

@@ -33,6 +33,9 @@ struct lease {
     uint32_t epoch, window_tasks, window_bytes, pid;
     char ip[64];
     struct shape *shape;
+    uint64_t grant;                     /* which one of its shape it was */
+    size_t room_at;                     /* where in shape->room, if `roomy` */
+    struct mob_link changed;            /* shape->room.changed */
     struct channel *channel;            /* NULL: the worker is on another node */
     struct batch batch;
     struct mob_link tasks;              /* struct task, in the order of pushing */
@@ -46,6 +49,7 @@ struct lease {
     bool full;                          /* its ring refused a task; until its next answer */
     bool stalled;                       /* it runs one long task, or is blocked in one; until its next answer. Or it is recalled */
     bool asked_back;                    /* elsewhere: TakeBack was sent, Taken will come */
+    bool roomy;
 };
 
 struct leases {

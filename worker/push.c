@@ -39,10 +39,13 @@ static bool is_better(const struct lease *a, const struct lease *b)
 }
 
 /* Among those at a node that has all its arguments. */
-static struct lease *pick_near(const struct mob_owner *o, const struct shape *sh, const struct task *t)
+static struct lease *pick_near(const struct mob_owner *o, struct shape *sh, const struct task *t)
 {
-    struct lease *best = NULL, *l;
+    struct lease *best = mob_owner_room_first(sh), *l;
 
+    if (best == NULL || !mob_owner_stage_needed(o, t, best))
+        return best;
+    best = NULL;
     mob_list_each(l, &sh->leases, struct lease, in_shape)
         if (mob_owner_lease_has_room(l) && is_better(l, best) && !mob_owner_stage_needed(o, t, l))
             best = l;
@@ -51,7 +54,7 @@ static struct lease *pick_near(const struct mob_owner *o, const struct shape *sh
 
 struct lease *mob_owner_lease_pick(struct mob_owner *o, struct shape *sh, const struct task *t)
 {
-    struct lease *best = t->refs > 0 ? pick_near(o, sh, t) : NULL, *l;
+    struct lease *best = t->refs > 0 ? pick_near(o, sh, t) : NULL;
 
     if (best != NULL)
         return best;
@@ -59,9 +62,7 @@ struct lease *mob_owner_lease_pick(struct mob_owner *o, struct shape *sh, const 
         sh->run--;
         return sh->cursor;
     }
-    mob_list_each(l, &sh->leases, struct lease, in_shape)
-        if (mob_owner_lease_has_room(l) && is_better(l, best))
-            best = l;
+    best = mob_owner_room_first(sh);
     int64_t turn = TURN_NS / (kind_expected_ns(t->kind) + 1);
 
     sh->cursor = best;
@@ -94,6 +95,7 @@ bool mob_owner_lease_push(struct mob_owner *o, struct lease *l, struct task *t)
 
     if (!pushed) {
         l->full = true;
+        mob_owner_room_note(l);
         if (l->count == 0)                      /* no answer will make room */
             mob_owner_lease_broken(o, l, l->channel != NULL && mob_channel_error(l->channel->ring) != NULL
                                        ? mob_channel_error(l->channel->ring) : "its empty ring has no room for a task");
@@ -111,6 +113,7 @@ bool mob_owner_lease_push(struct mob_owner *o, struct lease *l, struct task *t)
     } else if (l->count == 2 && l->channel != NULL) {
         expect(o, l);
     }
+    mob_owner_room_note(l);
     mob_owner_task_pushed(o, t, l);
     return true;
 }
@@ -120,6 +123,7 @@ void mob_owner_lease_stall(struct mob_owner *o, struct lease *l, bool stalled)
     if (l->stalled == stalled)
         return;
     l->stalled = stalled;
+    mob_owner_room_note(l);
     l->shape->stalled += stalled ? 1 : (size_t)-1;
     shape_touch(&o->shapes, l->shape);
 }
@@ -132,7 +136,9 @@ void mob_owner_lease_forget(struct mob_owner *o, struct lease *l, struct task *t
     l->shape->pushed--;
     if (l->channel == NULL)
         l->bytes -= t->sequence;
-    if (--l->count > 0)
+    l->count--;
+    mob_owner_room_note(l);
+    if (l->count > 0)
         return;
     assert(l->load_ns == 0);
     mob_owner_lease_answered(o, l);
@@ -147,6 +153,7 @@ void mob_owner_lease_forget(struct mob_owner *o, struct lease *l, struct task *t
 void mob_owner_lease_answered(struct mob_owner *o, struct lease *l)
 {
     l->full = false;
+    mob_owner_room_note(l);
     mob_owner_lease_stall(o, l, l->recalled && l->count > 0);
     shape_touch(&o->shapes, l->shape);
 }
@@ -186,12 +193,10 @@ static int64_t work_ns(const struct lease *l)
 
 bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh)
 {
-    struct lease *victim = NULL, *l;
-    bool idle = false, any = false;
+    struct lease *victim = NULL, *l = mob_owner_room_first(sh);
+    bool any = false;
 
-    mob_list_each(l, &sh->leases, struct lease, in_shape)
-        idle |= l->count == 0 && mob_owner_lease_has_room(l);
-    if (!idle)
+    if (l == NULL || l->count > 0)              /* none is idle */
         return false;
     mob_list_each(l, &sh->leases, struct lease, in_shape) {
         if (l->count < 2 || l->asked_back)
@@ -211,16 +216,6 @@ bool mob_owner_lease_rebalance(struct mob_owner *o, struct shape *sh)
     return false;
 }
 
-static bool has_helper(const struct lease *busy)
-{
-    struct lease *l;
-
-    mob_list_each(l, &busy->shape->leases, struct lease, in_shape)
-        if (l != busy && mob_owner_lease_has_room(l))
-            return true;
-    return false;
-}
-
 /* What the page says is a hint from another process: a wrong one costs time, never a task. Returns when to look again. */
 static int64_t check_stalled(struct mob_owner *o, struct lease *l)
 {
@@ -235,7 +230,7 @@ static int64_t check_stalled(struct mob_owner *o, struct lease *l)
     if (!blocked && (claimed_ns == 0 || o->now_ns - claimed_ns <= limit_ns))
         return o->now_ns + (limit_ns < LOOK_AGAIN_NS ? limit_ns : LOOK_AGAIN_NS);
     mob_owner_lease_stall(o, l, true);
-    if (blocked || has_helper(l))
+    if (blocked || mob_owner_room_beside(l))
         mob_owner_lease_take_back(o, l);
     return o->now_ns + LOOK_AGAIN_NS;
 }

@@ -38,6 +38,7 @@ static uint32_t intern(struct mob_owner *o, const struct mob_shape *definition, 
     mob_list_init(&sh->queue);
     mob_list_init(&sh->staging);
     mob_list_init(&sh->leases);
+    mob_owner_room_init(&sh->room);
     mob_list_init(&sh->dirty);
     all->of = mob_realloc(all->of, (all->count + 1) * sizeof *all->of);
     all->of[all->count] = sh;
@@ -57,6 +58,7 @@ uint32_t mob_owner_shape_failing(struct mob_owner *o, const struct mob_shape *de
 void mob_owner_shapes_fini(struct mob_owner *o)
 {
     for (uint32_t i = 0; i < o->shapes.count; i++) {
+        mob_owner_room_fini(&o->shapes.of[i]->room);
         free(o->shapes.of[i]->unplaceable);
         free(o->shapes.of[i]);
     }
@@ -320,6 +322,7 @@ static void check_shape(const struct shape *sh)
     }
     assert(queued == sh->queued && stored == sh->near.queued && pushed == sh->pushed);
     assert(leases == sh->lease_count && stalled == sh->stalled);
+    mob_owner_room_check(sh);
 }
 
 void mob_owner_shapes_check(const struct mob_owner *o)

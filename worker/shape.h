@@ -8,6 +8,7 @@
 #include "common/wire.h"
 #include "worker/near.h"
 #include "worker/owner.h"
+#include "worker/room.h"
 
 struct kind;
 struct lease;
@@ -22,6 +23,7 @@ struct shape {
     struct near near;                   /* where its tasks' arguments are */
     struct mob_link staging;            /* struct task, STAGING (stage.c) */
     struct mob_link leases;             /* struct lease */
+    struct room room;                   /* those that may get a task */
     size_t lease_count, stalled;        /* stalled: leases that run one long task, or are blocked: no help to the rest */
     struct lease *cursor;               /* gets the next `run` tasks, if it has room */
     uint32_t run;
