@@ -638,12 +638,7 @@ void sim_destroy(struct sim *s)
     head_fini(s);
     mob_list_each(a, &s->actors, struct actor, link)
         free(a);                        /* the first member of what it is */
-    for (size_t i = 0; i < s->heap_count; i++)
-        free(sim_next(s, i));
-    for (struct event *e = s->spare, *next; e != NULL; e = next) {
-        next = e->arg;
-        free(e);
-    }
+    queue_fini(s);
     while ((end = mob_map_next(&s->ends, &at, NULL)) != NULL)
         free(end);
     mob_wire_destroy(s->wire);
@@ -653,6 +648,5 @@ void sim_destroy(struct sim *s)
     for (size_t i = 0; i < s->memory_count; i++)
         free(s->memory[i]);
     free(s->memory);
-    free(s->heap);
     free(s);
 }

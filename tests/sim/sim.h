@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sim.h -- a cluster in one process, on a virtual clock: the cores of the daemons and of libmobula as they are, in a world made here.
  *
- *   world.c    the clock, the queue of events, links and the world's table
+ *   queue.c    the clock, and what comes next
+ *   world.c    actors, links and the world's table
  *   heads.c    the head, and those that follow it
  *   cluster.c  hosts, raylets, processes and their channels: what the shells do
  *   program.c  drivers' programs, and what they may see
@@ -61,10 +62,37 @@ struct sim_config {
 };
 
 struct sim;
-struct sim_slot;
 struct host;
 struct actor;
 struct audit_reserve;
+
+/* -- queue.c ---------------------------------------------------------------------------------------------------------------- */
+
+/* What is planned: an event, or the turn of an actor. */
+struct sim_slot {
+    int64_t at;
+    uint64_t number;
+    union { struct event *event; struct actor *actor; };
+    size_t actor_number;                /* of a turn */
+};
+
+struct sim_heap {
+    struct sim_slot *of;
+    size_t count, room;
+};
+
+struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg);
+struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
+                             const void *bytes, size_t size);
+void event_delay(struct sim *s, struct event *e, int64_t at);   /* one that came, and comes again */
+void event_over(struct sim *s, struct event *e);
+void turn_init(struct actor *a);
+void turn_plan(struct actor *a, int64_t at);                    /* unless one is planned that is sooner */
+void turn_delay(struct actor *a, int64_t at);
+void turn_forget(struct actor *a);
+/* What is next, which moves the clock: an event, the caller's, and whose it is; or NULL and whose turn it is. False: nothing is left. */
+bool queue_next(struct sim *s, struct event **ret_event, struct actor **ret_actor);
+void queue_fini(struct sim *s);
 
 /* -- world.c --------------------------------------------------------------------------------------------------------------- */
 
@@ -86,8 +114,7 @@ struct actor {
     void (*link_lost)(struct actor *a, uint64_t link, const struct mob_error *why, bool refused);
     int64_t (*turn)(struct actor *a);   /* do what is due; returns when to come again */
     struct mob_page *page;              /* its doorbell; NULL: none */
-    int64_t turn_at;                    /* the turn that is planned; INT64_MAX: none */
-    uint64_t turn_number;
+    size_t number;                      /* counted from 0 */
     int64_t busy_until;                 /* no turn before */
     struct mob_link ends;               /* of its links */
     struct mob_link link;               /* in sim.actors */
@@ -95,7 +122,6 @@ struct actor {
 
 /* A thing that happens later. Not to the dead; to the frozen when they thaw. */
 struct event {
-    int64_t at;
     uint64_t number;
     struct actor *actor;                /* NULL: the world itself */
     void (*run)(struct event *e);
@@ -123,10 +149,11 @@ struct sim {
     struct sim_config config;
     int64_t now;
     uint64_t random;
-    struct sim_slot *heap;              /* of four children each */
-    size_t heap_count, heap_room;
+    struct sim_heap events, turns;
+    size_t *turn_places;                /* by number of the actor: where in `turns` */
+    size_t turn_count, turn_room;
     struct event *spare;                /* small ones, to be used again */
-    uint64_t next_event, next_link, steps;
+    uint64_t next_number, next_link, steps;
     struct mob_wire *wire;              /* of who receives now */
     struct mob_map ends;                /* link number -> struct end */
     struct mob_link actors;
@@ -167,10 +194,6 @@ uint64_t sim_below(struct sim *s, uint64_t limit);              /* 0 .. limit-1 
 bool sim_chance(struct sim *s, unsigned percent);
 void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg);
-struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
-                             const void *bytes, size_t size);
-struct event *sim_next(const struct sim *s, size_t i);          /* what is planned, in no order; NULL: that was all */
 bool sim_step(struct sim *s);                                   /* one event; false: none is left */
 void *sim_memory(struct sim *s, size_t size);
 

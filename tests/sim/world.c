@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* world.c -- the virtual clock, the queue of events, and links.
+/* world.c -- chance, actors and their turns, and links.
  *
  * A link has two ends, each with a number of its own. What an end sends arrives in order, after a delay that varies, or when the way is
  * free again (cuts.c); its end (hang up, death) arrives after that. Some of it is delivered once more (faults.c). A broken link loses what
@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define LARGE 2048u                     /* memory that begins a page: the same place of each would be the same place of the cache */
-#define EVENT_ROOM 192u                 /* for the bytes of most */
 #define DIAL_NS (2 * SIM_S)
 #define SILENCE_NS (10 * SIM_S)         /* until a link to a dead machine is given up */
 
@@ -77,114 +76,7 @@ void *sim_memory(struct sim *s, size_t size)
     return p + offset;
 }
 
-/* -- events ---------------------------------------------------------------------------------------------------------------- */
-
-/* The key stands beside the event: a comparison does not have to look at it. */
-struct sim_slot {
-    int64_t at;
-    uint64_t number;
-    struct event *event;
-};
-
-static bool sooner(const struct sim_slot *a, const struct sim_slot *b)
-{
-    return a->at != b->at ? a->at < b->at : a->number < b->number;
-}
-
-static void heap_put(struct sim *s, struct event *e)
-{
-    struct sim_slot slot = { e->at, e->number, e };
-    size_t i = s->heap_count++;
-
-    if (s->heap_count > s->heap_room) {
-        s->heap_room = s->heap_room * 2 + 256;
-        s->heap = mob_realloc(s->heap, s->heap_room * sizeof *s->heap);
-    }
-    for (; i > 0 && sooner(&slot, &s->heap[(i - 1) / 4]); i = (i - 1) / 4)
-        s->heap[i] = s->heap[(i - 1) / 4];
-    s->heap[i] = slot;
-}
-
-static struct event *heap_take(struct sim *s)
-{
-    struct event *first = s->heap[0].event;
-    struct sim_slot last = s->heap[--s->heap_count];
-    size_t i = 0, child;
-
-    while ((child = 4 * i + 1) < s->heap_count) {
-        size_t end = child + 4 < s->heap_count ? child + 4 : s->heap_count;
-
-        for (size_t other = child + 1; other < end; other++)
-            if (sooner(&s->heap[other], &s->heap[child]))
-                child = other;
-        if (!sooner(&s->heap[child], &last))
-            break;
-        s->heap[i] = s->heap[child];
-        i = child;
-    }
-    s->heap[i] = last;
-    return first;
-}
-
-struct event *sim_next(const struct sim *s, size_t i)
-{
-    return i < s->heap_count ? s->heap[i].event : NULL;
-}
-
-struct event *sim_after_with(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg,
-                             const void *bytes, size_t size)
-{
-    struct event *e = s->spare;
-
-    if (e != NULL && size <= EVENT_ROOM)
-        s->spare = e->arg;
-    else
-        e = mob_alloc(sizeof *e + (size > EVENT_ROOM ? size : EVENT_ROOM));
-    e->n = 0;
-    e->at = s->now + delay;
-    e->number = s->next_event++;
-    e->actor = a;
-    e->run = run;
-    e->arg = arg;
-    e->size = size;
-    if (size > 0)
-        memcpy(e->bytes, bytes, size);
-    heap_put(s, e);
-    return e;
-}
-
-static void event_over(struct sim *s, struct event *e)
-{
-    if (e->size > EVENT_ROOM) {
-        free(e);
-        return;
-    }
-    e->arg = s->spare;
-    s->spare = e;
-}
-
-struct event *sim_after(struct sim *s, int64_t delay, struct actor *a, void (*run)(struct event *e), void *arg)
-{
-    return sim_after_with(s, delay, a, run, arg, NULL, 0);
-}
-
 /* -- actors ---------------------------------------------------------------------------------------------------------------- */
-
-static void run_turn(struct event *e)
-{
-    struct actor *a = e->actor;
-    int64_t due;
-
-    if (e->n != a->turn_number)
-        return;                         /* a sooner one was planned instead */
-    a->turn_at = INT64_MAX;
-    due = a->turn(a);
-    if (a->alive && due < a->turn_at) {
-        int64_t soonest = a->sim->now + SIM_US;
-        a->turn_at = due > soonest ? due : soonest;
-        sim_after(a->sim, a->turn_at - a->sim->now, a, run_turn, NULL)->n = ++a->turn_number;
-    }
-}
 
 void actor_poke(struct actor *a)
 {
@@ -192,12 +84,8 @@ void actor_poke(struct actor *a)
 
     if (a->kind == ACTOR_PROCESS && sim_chance(a->sim, 5))
         a->busy_until = at + (int64_t)sim_below(a->sim, 5 * SIM_MS);    /* it computes, and looks at its rings later */
-    if (at < a->busy_until)
-        at = a->busy_until;
-    if (!a->alive || a->turn_at <= at)
-        return;
-    a->turn_at = at;
-    sim_after(a->sim, at - a->sim->now, a, run_turn, NULL)->n = ++a->turn_number;
+    if (a->alive)
+        turn_plan(a, at > a->busy_until ? at : a->busy_until);
 }
 
 void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct host *host)
@@ -206,7 +94,7 @@ void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct hos
     a->host = host;
     a->kind = kind;
     a->alive = true;
-    a->turn_at = INT64_MAX;
+    turn_init(a);
     mob_list_init(&a->ends);
     world_init(&a->world);
     mob_list_append(&s->actors, &a->link);
@@ -233,32 +121,57 @@ static void hear_doorbells(struct host *h)
             actor_poke(&p->a);
 }
 
+static bool is_frozen(const struct actor *a)
+{
+    return a->alive && a->host->frozen_until > a->sim->now;
+}
+
+static void run_turn(struct actor *a)
+{
+    int64_t due;
+
+    if (is_frozen(a)) {
+        turn_delay(a, a->host->frozen_until);
+        return;
+    }
+    turn_forget(a);
+    due = a->turn(a);
+    if (a->alive)
+        turn_plan(a, due > a->sim->now + SIM_US ? due : a->sim->now + SIM_US);
+    hear_doorbells(a->host);
+}
+
+static void run_event(struct sim *s, struct event *e)
+{
+    struct actor *a = e->actor;
+
+    if (a != NULL && is_frozen(a)) {
+        event_delay(s, e, a->host->frozen_until);
+        return;
+    }
+    if (a == NULL || a->alive) {
+        e->run(e);
+        if (a != NULL) {
+            actor_poke(a);
+            hear_doorbells(a->host);
+        }
+    }
+    event_over(s, e);
+}
+
 bool sim_step(struct sim *s)
 {
     struct event *e;
     struct actor *a;
 
-    if (s->heap_count == 0)
+    if (!queue_next(s, &e, &a))
         return false;
-    e = heap_take(s);
-    a = e->actor;
-    assert(e->at >= s->now);
-    s->now = e->at;
     s->steps++;
     s->stepped = a;
-    if (a != NULL && a->alive && a->host->frozen_until > s->now) {
-        e->at = a->host->frozen_until;  /* its number keeps the order */
-        heap_put(s, e);
-        return true;
-    }
-    if (a == NULL || a->alive) {
-        e->run(e);
-        if (a != NULL && a->alive && e->run != run_turn)
-            actor_poke(a);
-        if (a != NULL)
-            hear_doorbells(a->host);
-    }
-    event_over(s, e);
+    if (e == NULL)
+        run_turn(a);
+    else
+        run_event(s, e);
     return true;
 }
 
@@ -454,6 +367,7 @@ void actor_die(struct actor *a, bool silently)
     struct end *e;
 
     a->alive = false;
+    turn_forget(a);
     mob_list_each(e, &a->ends, struct end, of_actor) {
         lose_peer(s, e, silently ? SILENCE_NS : 0);
         end_destroy(s, e);
