@@ -54,10 +54,10 @@ static void check_running(const struct raylet *r)
  * again, and does the same. */
 static void check_asleep(const struct host *h)
 {
-    struct process *p;
+    const struct sim *s = h->sim;
 
-    mob_list_each(p, &h->living, struct process, by_living) {
-        const struct sim *s = h->sim;
+    for (size_t i = 0; i < h->living_count; i++) {
+        struct process *p = h->living[i].process;
         bool behind = p->executor != NULL && atomic_load(&p->bell.page->state) == MOB_WORKER_BLOCKED && mob_executor_pending(p->executor);
 
         if (!behind)
@@ -120,13 +120,15 @@ static void check_pushed(struct sim *s, const struct process *p)
 static const struct process *owner_of(const struct sim *s, const struct process *p, const struct mob_object_id *id)
 {
     const struct raylet *r = raylet_of_node(s, id->node);
-    struct process *owner;
 
     if (r == NULL || audit_buried(r->core, p->self.node) || audit_buried(p->raylet->core, id->node))
         return NULL;
-    mob_list_each(owner, &r->a.host->living, struct process, by_living)
+    for (size_t i = 0; i < r->a.host->living_count; i++) {
+        const struct process *owner = r->a.host->living[i].process;
+
         if (owner->raylet == r && owner->self.process == id->process && owner->owner != NULL)
             return owner;
+    }
     return NULL;
 }
 

@@ -47,20 +47,13 @@ static struct raylet *raylet_of_world(struct mob_world *w)
     return raylet_of(MOB_CONTAINER(w, struct actor, world));
 }
 
-static void join_host(struct process *p, struct host *h)
-{
-    mob_list_init(&p->by_living);
-    mob_list_append(&h->processes, &p->by_host);
-    mob_list_append(&h->living, &p->by_living);
-}
-
 static struct process *find_process(struct raylet *r, uint32_t number)
 {
-    struct process *p;
+    const struct host *h = r->a.host;
 
-    mob_list_each(p, &r->a.host->living, struct process, by_living)
-        if (p->raylet == r && p->number == number)
-            return p;
+    for (size_t i = 0; i < h->living_count; i++)
+        if (h->living[i].process->raylet == r && h->living[i].process->number == number)
+            return h->living[i].process;
     return NULL;
 }
 
@@ -204,11 +197,11 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
     p->pid = ++s->next_pid;
     p->bell = new_bell(s);
     p->a.page = p->bell.page;
-    join_host(p, r->a.host);
+    host_join(r->a.host, p);
     if (faults_chance(s, FAULT_KILL, 2)) {
         p->state = PROCESS_GONE;
         p->a.alive = false;
-        mob_list_remove(&p->by_living);
+        host_leave(p->a.host, p);
         sim_after(s, SIM_MS, &r->a, run_exited, p)->n = (uint64_t)-1;
         return;
     }
@@ -538,7 +531,7 @@ struct process *driver_start(struct host *h, struct program *program)
     p->bell = new_bell(s);
     p->a.page = p->bell.page;
     p->executable.bytes[0] = (uint8_t)p->pid;
-    join_host(p, h);
+    host_join(h, p);
     if (come_in(p) == 0)
         return p;
     process_die(p, 1, false);
@@ -554,7 +547,7 @@ void process_die(struct process *p, int status, bool silently)
         return;
     sim_trace(p->a.sim, "process %u of node %u dies", p->number, p->raylet->node);
     p->state = PROCESS_GONE;
-    mob_list_remove(&p->by_living);
+    host_leave(p->a.host, p);
     actor_die(&p->a, silently);
     if (p->work != NULL)
         work_abandon(p);
@@ -592,7 +585,6 @@ struct sim *sim_create(const struct sim_config *config)
         h->index = i;
         snprintf(h->ip, sizeof h->ip, "10.0.%u.%u", (i + 1) / 256, (i + 1) % 256);
         mob_list_init(&h->processes);
-        mob_list_init(&h->living);
     }
     head_start(s);
     for (unsigned i = 1; i <= config->nodes; i++)
@@ -641,6 +633,8 @@ void sim_destroy(struct sim *s)
     queue_fini(s);
     while ((end = mob_map_next(&s->ends, &at, NULL)) != NULL)
         free(end);
+    for (unsigned i = 0; i <= s->config.nodes; i++)
+        free(s->hosts[i].living);
     mob_wire_destroy(s->wire);
     mob_map_fini(&s->ends);
     mob_map_fini(&s->runs);

@@ -142,7 +142,14 @@ struct host {
     struct raylet *raylet;              /* NULL: none runs */
     unsigned starts;                    /* of raylets here */
     struct mob_link processes;          /* all that there ever were */
-    struct mob_link living;             /* of them, those whose doorbell may ring */
+    struct living *living;              /* of them, those whose doorbell may ring */
+    size_t living_count, living_room;
+};
+
+/* What is looked at after each event of a host stands side by side. */
+struct living {
+    const struct mob_page *page;
+    struct process *process;
 };
 
 struct sim {
@@ -199,6 +206,8 @@ void *sim_memory(struct sim *s, size_t size);
 
 void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct host *host);
 void actor_poke(struct actor *a);                               /* give it a turn soon */
+void host_join(struct host *h, struct process *p);
+void host_leave(struct host *h, const struct process *p);
 /* It is gone: peers lose their links after what it sent; `silently`: after ten seconds, as when its machine died. */
 void actor_die(struct actor *a, bool silently);
 void world_init(struct mob_world *w);
@@ -261,7 +270,7 @@ struct process {
     struct desk *desk;
     unsigned unheard;                   /* Blocked and Unblocked on their way to its raylet */
     int64_t behind_since;               /* a task stands behind the one that sleeps; 0: none does */
-    struct mob_link by_host, by_living;
+    struct mob_link by_host;
 };
 
 struct sim *sim_create(const struct sim_config *config);

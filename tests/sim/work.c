@@ -346,7 +346,8 @@ void work_turn(struct process *p)
     read_arguments(w);
     p->a.sim->functions_run++;
     mob_map_set(&p->a.sim->runs, w->call.seed, (void *)(uintptr_t)(call_runs(p->a.sim, w->call.seed) + 1));
-    check_gpus(p->a.host);
+    if (run.lease->gpu_count > 0)
+        check_gpus(p->a.host);
     check_page(p, &run);
     sim_after(p->a.sim, w->call.duration_ns, &p->a, begin[w->call.function], p);
 }

@@ -112,13 +112,28 @@ static bool page_is_dirty(const struct mob_page *page)
 /* Doorbells ring within a host only. */
 static void hear_doorbells(struct host *h)
 {
-    struct process *p;
-
     if (h->raylet != NULL && page_is_dirty(h->raylet->a.page))
         actor_poke(&h->raylet->a);
-    mob_list_each(p, &h->living, struct process, by_living)
-        if (page_is_dirty(p->a.page))
-            actor_poke(&p->a);
+    for (size_t i = 0; i < h->living_count; i++)
+        if (page_is_dirty(h->living[i].page))
+            actor_poke(&h->living[i].process->a);
+}
+
+void host_join(struct host *h, struct process *p)
+{
+    mob_list_append(&h->processes, &p->by_host);
+    if (h->living_count == h->living_room)
+        h->living = mob_realloc(h->living, (h->living_room = 2 * h->living_room + 8) * sizeof *h->living);
+    h->living[h->living_count++] = (struct living){ p->a.page, p };
+}
+
+void host_leave(struct host *h, const struct process *p)
+{
+    size_t i = 0;
+
+    while (h->living[i].process != p)
+        i++;
+    h->living[i] = h->living[--h->living_count];
 }
 
 static bool is_frozen(const struct actor *a)
