@@ -617,8 +617,6 @@ static void raylet_free(struct raylet *r)
 void sim_destroy(struct sim *s)
 {
     struct actor *a;
-    void *end;
-    size_t at = 0;
 
     programs_destroy(s);
     mob_list_each(a, &s->actors, struct actor, link) {
@@ -631,12 +629,10 @@ void sim_destroy(struct sim *s)
     mob_list_each(a, &s->actors, struct actor, link)
         free(a);                        /* the first member of what it is */
     queue_fini(s);
-    while ((end = mob_map_next(&s->ends, &at, NULL)) != NULL)
-        free(end);
+    links_fini(s);
     for (unsigned i = 0; i <= s->config.nodes; i++)
         free(s->hosts[i].living);
     mob_wire_destroy(s->wire);
-    mob_map_fini(&s->ends);
     mob_map_fini(&s->runs);
     mob_map_fini(&s->unknown);
     for (size_t i = 0; i < s->memory_count; i++)

@@ -18,7 +18,7 @@ static void ask(struct sim *s, uint32_t node, int64_t deadline_ms)
 {
     Mobula__Query m = MOBULA__QUERY__INIT;
     struct mob_wire *wire = mob_wire_create();
-    uint64_t link = ++s->next_link;
+    uint64_t link = ++s->next_link;     /* which no end has */
     struct mob_envelope e;
     char argument[96];
     const void *bytes;

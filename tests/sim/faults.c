@@ -39,7 +39,7 @@ static void break_link(struct sim *s)
     size_t count = 0, at = 0;
     uint64_t number;
 
-    while (count < MOB_COUNT(links) && mob_map_next(&s->ends, &at, &number) != NULL) {
+    while (count < MOB_COUNT(links) && (number = link_next(s, &at)) != 0) {
         if (link_is_between_daemons(s, number))
             links[count++] = number;
     }

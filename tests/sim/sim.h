@@ -64,6 +64,7 @@ struct sim_config {
 struct sim;
 struct host;
 struct actor;
+struct end;
 struct audit_reserve;
 
 /* -- queue.c ---------------------------------------------------------------------------------------------------------------- */
@@ -162,7 +163,8 @@ struct sim {
     struct event *spare;                /* small ones, to be used again */
     uint64_t next_number, next_link, steps;
     struct mob_wire *wire;              /* of who receives now */
-    struct mob_map ends;                /* link number -> struct end */
+    struct end **ends, *spare_end;      /* in pieces */
+    size_t end_count;
     struct mob_link actors;
     struct host hosts[SIM_HOSTS_MAX + 1];
     struct actor *stepped;              /* of the last step; NULL: the world */
@@ -221,6 +223,8 @@ void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
 void link_break_all(struct actor *a);                           /* of a daemon, those to others */
 void links_break_across(struct sim *s);                         /* all that cross a cut */
+uint64_t link_next(const struct sim *s, size_t *at);            /* to go through all ends of links: start with 0; 0: that was all */
+void links_fini(struct sim *s);
 
 /* -- heads.c --------------------------------------------------------------------------------------------------------------- */
 

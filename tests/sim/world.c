@@ -19,8 +19,13 @@
 #define DIAL_NS (2 * SIM_S)
 #define SILENCE_NS (10 * SIM_S)         /* until a link to a dead machine is given up */
 
+/* Ends lie side by side, in pieces that do not move, and are used again: a number says which end it was of those at its place. */
+#define PLACE_BITS 24
+#define PIECE 1024u
+
 struct end {
-    uint64_t number;
+    uint64_t number;                    /* 0: it is over, and `peer` is the next such */
+    uint32_t place;
     struct mob_link of_actor;
     struct actor *actor;
     struct end *peer;                   /* NULL: not up, or the other end is gone */
@@ -216,22 +221,56 @@ static int64_t arrival(struct sim *s, struct end *e, const struct actor *to)
     return e->last_at - s->now;
 }
 
+static struct end *end_at(const struct sim *s, size_t place)
+{
+    return place < s->end_count ? &s->ends[place / PIECE][place % PIECE] : NULL;
+}
+
 static struct end *end_create(struct sim *s, struct actor *a, enum end_kind kind)
 {
-    struct end *e = mob_new(struct end);
+    struct end *e = s->spare_end;
+    uint32_t place = e != NULL ? e->place : (uint32_t)s->end_count;
 
-    e->number = ++s->next_link;
-    e->actor = a;
-    e->kind = kind;
+    if (e != NULL) {
+        s->spare_end = e->peer;
+    } else {
+        assert(place < 1u << PLACE_BITS);
+        if (place % PIECE == 0) {
+            s->ends = mob_realloc(s->ends, (place / PIECE + 1) * sizeof *s->ends);
+            s->ends[place / PIECE] = mob_alloc(PIECE * sizeof *e);
+        }
+        s->end_count++;
+        e = end_at(s, place);
+    }
+    *e = (struct end){ .number = ++s->next_link << PLACE_BITS | place, .place = place, .actor = a, .kind = kind };
     mob_list_init(&e->of_actor);
     mob_list_append(&a->ends, &e->of_actor);
-    mob_map_set(&s->ends, e->number, e);
     return e;
 }
 
 static struct end *end_find(const struct sim *s, uint64_t number)
 {
-    return mob_map_get(&s->ends, number);
+    struct end *e = end_at(s, number % (1u << PLACE_BITS));
+
+    return e != NULL && e->number == number ? e : NULL;
+}
+
+uint64_t link_next(const struct sim *s, size_t *at)
+{
+    while (*at < s->end_count) {
+        const struct end *e = end_at(s, (*at)++);
+
+        if (e->number != 0)
+            return e->number;
+    }
+    return 0;
+}
+
+void links_fini(struct sim *s)
+{
+    for (size_t i = 0; i < s->end_count; i += PIECE)
+        free(s->ends[i / PIECE]);
+    free(s->ends);
 }
 
 static void end_destroy(struct sim *s, struct end *e)
@@ -239,8 +278,9 @@ static void end_destroy(struct sim *s, struct end *e)
     if (e->peer != NULL)
         e->peer->peer = NULL;
     mob_list_remove(&e->of_actor);
-    mob_map_remove(&s->ends, e->number);
-    free(e);
+    e->number = 0;
+    e->peer = s->spare_end;
+    s->spare_end = e;
 }
 
 /* The loss of a link, told to its end. n: 1 refused. */
@@ -360,11 +400,14 @@ void link_break(struct sim *s, uint64_t link)
 
 void links_break_across(struct sim *s)
 {
-    struct end *e;
+    uint64_t link;
 
-    for (size_t at = 0; (e = mob_map_next(&s->ends, &at, NULL)) != NULL;)
-        if (link_is_between_daemons(s, e->number) && cut_either(s, e->actor->host, e->peer->actor->host) != 0)
-            link_break(s, e->number);
+    for (size_t at = 0; (link = link_next(s, &at)) != 0;) {
+        const struct end *e = end_find(s, link);
+
+        if (link_is_between_daemons(s, link) && cut_either(s, e->actor->host, e->peer->actor->host) != 0)
+            link_break(s, link);
+    }
 }
 
 void link_break_all(struct actor *a)
