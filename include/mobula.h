@@ -53,7 +53,7 @@ enum mob_lost {
     MOB_LOST_LINEAGE_DISABLED,  /* nothing is kept: MOBULA_LINEAGE_BYTES is 0 */
     MOB_LOST_TASK_CANCELLED,
     MOB_LOST_REF_NOT_FOUND,     /* its owner knows it no more: nobody held a reference to it */
-    MOB_LOST_STREAM             /* it is an item of a stream */
+    MOB_LOST_STREAM             /* it is an item of a stream, whose task did not yield it when it ran again */
 };
 
 /* 1 KiB for ever, on the caller's stack. text is a sentence that says what to do. function, node, pid and attempt are set when

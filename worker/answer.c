@@ -181,8 +181,9 @@ static void discard_value(struct mob_owner *o, const struct task *t, const struc
     drop_lent(o, v, worker);
 }
 
+/* `used`: else nobody is to see them, as another attempt follows. */
 static void take_values(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
-                        const uint8_t *body)
+                        const uint8_t *body, bool used)
 {
     struct values values = { body, body + f->body_size };
     struct value v;
@@ -191,14 +192,13 @@ static void take_values(struct mob_owner *o, struct task *t, const struct lease 
         struct mob_object_id id = id_of(o, t, i);
 
         next_value(&values, &id, &v);
-        struct object *b = mob_owner_task_pending(o, t, i);
+        struct object *b = used ? mob_owner_task_pending(o, t, i) : NULL;
 
         if (b != NULL)
             set_value(o, b, &v, l->worker);
         else
             discard_value(o, t, mob_owner_task_return(o, t, i), &v, l->worker);
     }
-    mob_owner_task_end(o, t);
 }
 
 /* A cancelled task was done before it noticed, or the answer is of an attempt that was given up (`stale`: then a newer one may have
@@ -317,9 +317,7 @@ static void take_item(struct mob_owner *o, struct task *t, struct lease *l, cons
         return;
     }
     if (t->cancelled || b == NULL) {            /* nobody will read it */
-        if (v.kind == MOB_VALUE_STORED)
-            mob_owner_copy_free(o, v.stored.node, &v.stored.object, 0);
-        drop_lent(o, &v, l->worker);
+        discard_value(o, t, mob_owner_stream_item(mob_owner_task_return(o, t, 0), f->item + 1), &v, l->worker);
         return;
     }
     set_value(o, b, &v, l->worker);
@@ -348,6 +346,15 @@ static bool take_lost(struct mob_owner *o, struct task *t, const struct mob_answ
     return true;
 }
 
+/* The attempt was ended for an item that it had passed: whatever it answers, the next one follows. */
+static void restart(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body,
+                    int64_t started_ns)
+{
+    if (mob_answer_has_values(f) && values_are_good(o, t, f, body))
+        take_values(o, t, l, f, body, false);
+    mob_owner_task_restarted(o, t, started_ns);
+}
+
 void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_answer_frame *f, const void *body)
 {
     const struct object *b = mob_owner_object_at(o, f->task);
@@ -369,11 +376,14 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     if (t->cancelled) {
         discard_values(o, l, f, body, false);
         cancelled_there(o, t, l, ran.started_ns);
+    } else if (t->streams && mob_owner_stream_restarts(o, t)) {
+        restart(o, t, l, f, body, ran.started_ns);
     } else if (mob_answer_has_values(f) && values_are_good(o, t, f, body)) {
         note_end(o, t, f, ran);
         if (t->streams && f->status == MOB_ANSWER_RAISED)
             mob_owner_stream_raised(o, t);
-        take_values(o, t, l, f, body);
+        take_values(o, t, l, f, body, true);
+        mob_owner_task_end(o, t);
     } else if (f->status != MOB_ANSWER_LOST || !take_lost(o, t, f, body)) {
         take_error(o, t, l, f, body, ran.started_ns);
     }

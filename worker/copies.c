@@ -52,11 +52,9 @@ void mob_owner_object_forget_places(struct mob_owner *o, struct object *b, size_
 }
 
 /* Of copies that we do not count with: all, unless the value is made again just now, perhaps there. */
-static uint32_t stale_before(const struct object *b)
+static uint32_t stale_before(const struct mob_owner *o, const struct object *b)
 {
-    const struct task *t = b != NULL && object_is_unmade(b) ? b->maker : NULL;
-
-    return t == NULL ? 0 : t->state == TASK_KEPT ? t->attempt + 1u : t->attempt;
+    return b != NULL && object_is_unmade(b) ? mob_owner_lineage_next(o, b) : 0;
 }
 
 static void copy_came(struct mob_owner *o, uint32_t node, const Mobula__ObjectId *said)
@@ -67,7 +65,7 @@ static void copy_came(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
     if (b != NULL && b->state == MOB_OBJECT_STORED && mob_object_id_eq(&b->stored->id, &id))
         mob_owner_object_copied(b, node);
     else
-        mob_owner_copy_free(o, node, &id, stale_before(b));
+        mob_owner_copy_free(o, node, &id, stale_before(o, b));
 }
 
 static void forget_copy(struct stored *s, uint32_t node)
@@ -99,13 +97,13 @@ static void node_has(struct mob_owner *o, uint32_t node, const Mobula__ObjectId 
 {
     struct mob_object_id id = mob_wire_object(said);
     const struct object *b = mob_owner_object_find(o, &id), *end = id.index > 0 ? mob_owner_object_at(o, id.task) : NULL;
-    bool early = b != NULL ? b->state == MOB_OBJECT_PENDING && stale_before(b) == 0 && may_be_answered(b, node)
+    bool early = b != NULL ? b->state == MOB_OBJECT_PENDING && stale_before(o, b) == 0 && may_be_answered(b, node)
                            : end != NULL && end->streams && mob_owner_stream_may_come(end, id.index);
 
     if (early)
         return;
     if (b == NULL || b->state != MOB_OBJECT_STORED || !mob_object_id_eq(&b->stored->id, &id) || !is_known_at(b->stored, node))
-        mob_owner_copy_free(o, node, &id, stale_before(b));
+        mob_owner_copy_free(o, node, &id, stale_before(o, b));
 }
 
 /* `node` leaves; what it has is at `to`, too. Who has not heard of that copy yet says nothing, and is told again. */

@@ -230,7 +230,11 @@ static struct task *claimed_task(const struct lease *l, const Mobula__LeaseOver 
 /* Results that the worker, in vain, may have sealed under names that have no value. */
 static bool may_be_made(const struct mob_owner *o, const struct task *t, uint32_t index)
 {
-    return index >= t->returns || mob_owner_task_pending(o, t, index) != NULL;
+    const struct object *item = t->streams && index > 0 ? mob_owner_stream_item(mob_owner_task_return(o, t, 0), index) : NULL;
+
+    if (t->streams && index > 0)
+        return item == NULL || item->state == MOB_OBJECT_PENDING;
+    return mob_owner_task_pending(o, t, index) != NULL;
 }
 
 /* Results that the worker sealed and we never heard of, which its raylet cannot know: on this node we read the answers ourselves, and of
@@ -245,7 +249,7 @@ static void free_made(struct mob_owner *o, const struct lease *l, const struct t
         struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
                                     .task = t->number, .index = i < t->returns ? i : first + i - t->returns };
 
-        if (!may_be_made(o, t, i))
+        if (!may_be_made(o, t, id.index))
             continue;
         mob_wire_put_object(list[m.n_objects] = &ids[i], &id);
         m.n_objects++;

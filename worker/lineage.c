@@ -8,18 +8,19 @@
  *                          |--> PENDING, its task runs    until that ends: INLINE, STORED, ERROR
  *                          '--> ERROR                     its task may not run again, or is kept no more
  *
- * A KEPT task has its body as submitted, and holds its arguments, all of them: an object that nobody has but KEPT tasks *rests*. Of one
- * that could be made again itself the value goes: a chain of tasks of which only the last result is in use costs what was submitted, and
- * is run again link by link. All else (put values, small results, other owners' objects) is what cannot be had twice: its value stays, and
- * is counted. What that carries is held for its sake, and may rest in turn.
+ * A KEPT task has its body as submitted, and holds its arguments, all of them: an object that nobody has but KEPT tasks *rests*. See
+ * rest.c for what becomes of its value.
  *
  * What is counted, tasks and such values, is at most `limit` bytes; then the oldest tasks go. Each run takes one of max_retries. Returns of
  * the task that are not lost keep their value, whatever another run makes of them; a copy of what was lost that is still somewhere is
  * freed: Free says "before" this attempt, as it may come to a node after the new value.
  *
+ * Items of a stream are returns as well. While its task is under way, those that have come are not the task's, as they may go before it is
+ * over; but one of them that is lost is (stream.c).
+ *
  * A task is found by its first return (its number), which so knows it as long as it is KEPT, whatever its own value is.
  *
- * Chains are walked by lists, not by recursion: `again`, `ended`, `rested` and `woken`, which the outermost call empties.
+ * Chains are walked by lists, not by recursion: `again` and `ended`, which the outermost call empties.
  */
 #include "worker/lineage.h"
 
@@ -52,15 +53,23 @@ void mob_owner_lineage_init(struct mob_owner *o)
 
 /* -- why not ------------------------------------------------------------------------------------------------------------------- */
 
+/* Whose run can make b. */
+static struct task *maker_of(const struct mob_owner *o, const struct object *b)
+{
+    const struct object *end = b->maker == NULL && b->index > 0 ? mob_owner_object_at(o, b->task) : NULL;
+    bool under_way = end != NULL && end->streams && end->maker != NULL && end->maker->state != TASK_KEPT;
+
+    return under_way ? end->maker : b->maker;
+}
+
 /* Why b, whose own value is or was in a store, cannot be made again; MOB_LOST_UNKNOWN: it can. */
 static enum mob_lost why_not(const struct mob_owner *o, const struct object *b)
 {
-    const struct task *t = b->maker;
+    const struct task *t = maker_of(o, b);
 
-    if (t == NULL)
-        return !b->made ? MOB_LOST_PUT : mob_owner_object_streams(o, b) ? MOB_LOST_STREAM
-               : o->lineage.limit == 0 ? MOB_LOST_LINEAGE_DISABLED : MOB_LOST_LINEAGE_EVICTED;
-    if (t->state != TASK_KEPT)
+    if (t == NULL || o->lineage.limit == 0)
+        return !b->made ? MOB_LOST_PUT : o->lineage.limit == 0 ? MOB_LOST_LINEAGE_DISABLED : MOB_LOST_LINEAGE_EVICTED;
+    if (t->state != TASK_KEPT && !mob_owner_stream_passed(o, b))
         return MOB_LOST_UNKNOWN;        /* it runs, for another return that was lost */
     if (t->cancelled || (t->run != 0 && t->run == o->tasks.cancelled_run))
         return MOB_LOST_TASK_CANCELLED;
@@ -76,7 +85,7 @@ static const char *const reasons[] = {
     [MOB_LOST_LINEAGE_DISABLED] = "this process keeps nothing of finished tasks, as MOBULA_LINEAGE_BYTES is 0",
     [MOB_LOST_TASK_CANCELLED] = "its task was cancelled",
     [MOB_LOST_REF_NOT_FOUND] = "its owner knows it no more",
-    [MOB_LOST_STREAM] = "it is of a stream, whose items are not made again",
+    [MOB_LOST_STREAM] = "its task did not yield it when it ran again",
 };
 
 static struct mob_error say_lost(const struct mob_owner *o, const struct object *b, enum mob_lost reason, const char *what)
@@ -99,6 +108,11 @@ static void fail(struct mob_owner *o, struct object *b, const struct mob_error *
     mob_owner_fault_drop(f);
 }
 
+bool mob_owner_lineage_can(const struct mob_owner *o, const struct object *b)
+{
+    return b->maker != NULL && mob_owner_object_is_own(o, b) && why_not(o, b) == MOB_LOST_UNKNOWN;
+}
+
 /* -- kept ---------------------------------------------------------------------------------------------------------------------- */
 
 /* What a KEPT task costs: itself, its arguments, and the returns that may be nothing but names. */
@@ -112,19 +126,65 @@ bool mob_owner_lineage_counts(const struct mob_owner *o, const struct object *b)
     return b->maker != NULL && b->maker->state == TASK_KEPT && (object_is_unmade(b) || mob_owner_object_is_own(o, b));
 }
 
-bool mob_owner_lineage_is_due(const struct mob_owner *o, const struct task *t)
+/* Each that it has made, or can make: its returns, and the items of a stream that came. */
+static void each_made(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg)
 {
-    if (o->lineage.limit == 0 || o->lost || t->streams)
-        return false;
     for (uint32_t i = 0; i < t->returns; i++) {
         const struct object *b = mob_owner_task_return(o, t, i);
 
-        if (i == 0 && object_is_unmade(b))
-            return false;               /* it gets another object's value, and does not say so: then it must not be known as ours */
-        if (b != NULL && b->maker == t && mob_owner_object_is_own(o, b))
-            return true;
+        if (b != NULL && b->maker == t)
+            note(arg, object_number(b));
     }
-    return false;
+    if (t->streams)
+        mob_owner_stream_each(o, t, note, arg);
+}
+
+struct walk {
+    struct mob_owner *o;
+    struct task *t;
+    const struct mob_error *why;
+    bool all;
+    uint32_t node;
+};
+struct tally {
+    const struct mob_owner *o;
+    const struct task *t;
+    uint32_t found;
+};
+
+static bool is_worth_keeping(const struct mob_owner *o, const struct object *b)
+{
+    return object_is_unmade(b) || mob_owner_object_is_own(o, b);
+}
+
+static void look_for(void *tally, uint64_t number)
+{
+    struct tally *n = tally;
+
+    n->found += is_worth_keeping(n->o, mob_owner_object_at(n->o, number));
+}
+
+bool mob_owner_lineage_is_due(const struct mob_owner *o, const struct task *t)
+{
+    struct tally n = { .o = o };
+
+    if (o->lineage.limit == 0 || o->lost)
+        return false;
+    if (object_is_unmade(mob_owner_task_return(o, t, 0)))
+        return false;                   /* it gets another object's value, and does not say so: then it must not be known as ours */
+    each_made(o, t, look_for, &n);
+    return n.found > 0;
+}
+
+static void take(void *walk, uint64_t number)
+{
+    struct walk *w = walk;
+    struct object *b = mob_owner_object_at(w->o, number);
+
+    if (!is_worth_keeping(w->o, b))
+        return;
+    b->maker = w->t;
+    w->t->stored++;
 }
 
 /* An argument's pin, or that of what it carries, becomes a hold. */
@@ -138,13 +198,11 @@ static void hold(void *owner, uint64_t number)
 
 void mob_owner_lineage_keep(struct mob_owner *o, struct task *t)
 {
+    struct walk w = { .o = o, .t = t };
+
     assert(t->state == TASK_KEPT);
     t->stored = 1;                      /* until settle() */
-    for (uint32_t i = 0; i < t->returns; i++) {
-        const struct object *b = mob_owner_task_return(o, t, i);
-
-        t->stored += b != NULL && b->maker == t && mob_owner_object_is_own(o, b);
-    }
+    each_made(o, t, take, &w);
     mob_owner_body_tally(o, t, hold, o);
     o->lineage.bytes += cost(t);
     o->lineage.count++;
@@ -193,89 +251,25 @@ static void unhold(void *owner, uint64_t number)
     object_unpin(owner, b);
 }
 
-/* -- at rest ------------------------------------------------------------------------------------------------------------------- */
-
-/* b's value goes, here and in all stores; if anybody wants it, its task runs again. */
-static void let_go(struct mob_owner *o, struct object *b)
+uint32_t mob_owner_lineage_next(const struct mob_owner *o, const struct object *b)
 {
+    const struct task *t = maker_of(o, b);
+
+    return t == NULL ? 0 : t->state == TASK_KEPT || mob_owner_stream_passed(o, b) ? t->attempt + 1u : t->attempt;
+}
+
+void mob_owner_lineage_let_go(struct mob_owner *o, struct object *b)
+{
+    struct task *t = maker_of(o, b);
+    uint32_t before = mob_owner_lineage_next(o, b);
+    bool of_stream = b->maker == NULL;
+
     o->lineage.losses++;
-    mob_owner_object_unset(o, b, b->maker->state == TASK_KEPT ? b->maker->attempt + 1u : b->maker->attempt);
-}
-
-static void push(struct numbers *ns, uint64_t number)
-{
-    if (ns->count == ns->room)
-        ns->of = mob_realloc(ns->of, (ns->room = 2 * ns->room + 16) * sizeof ns->of[0]);
-    ns->of[ns->count++] = number;
-}
-
-/* Carried by one that rests. */
-static void hold_carried(void *owner, uint64_t number)
-{
-    struct mob_owner *o = owner;
-
-    mob_owner_object_at(o, number)->lineages++;
-    push(&o->lineage.rested, number);
-}
-
-static void let_rest(struct mob_owner *o, struct object *b)
-{
-    struct lineage *l = &o->lineage;
-    struct object *carried;
-
-    b->rests = true;
-    l->bytes += b->size;
-    if (b->contains)
-        mob_owner_contents_each(o, b, hold_carried, o);
-    if (l->resting)
-        return;
-    l->resting = true;
-    while (l->rested.count > 0)
-        if ((carried = mob_owner_object_at(o, l->rested.of[--l->rested.count])) != NULL)
-            mob_owner_object_release(o, carried);       /* nobody else may have it */
-    l->resting = false;
-}
-
-void mob_owner_lineage_rest(struct mob_owner *o, struct object *b)
-{
-    assert(b->refs == 0 && b->pins == b->lineages);
-    if (b->rests || b->state == MOB_OBJECT_PENDING || b->state == MOB_OBJECT_ERROR)
-        return;
-    if (mob_owner_object_is_own(o, b) && b->maker != NULL && why_not(o, b) == MOB_LOST_UNKNOWN)
-        let_go(o, b);
-    else
-        let_rest(o, b);
-}
-
-static void unhold_carried(void *owner, uint64_t number)
-{
-    struct mob_owner *o = owner;
-    struct object *b = mob_owner_object_at(o, number);
-
-    b->lineages--;
-    if (b->rests)
-        push(&o->lineage.woken, number);
-}
-
-static void wake(struct mob_owner *o, struct object *b)
-{
-    b->rests = false;
-    o->lineage.bytes -= b->size;
-    if (b->contains)
-        mob_owner_contents_each(o, b, unhold_carried, o);
-}
-
-void mob_owner_lineage_unrest(struct mob_owner *o, struct object *b)
-{
-    struct lineage *l = &o->lineage;
-
-    if (!b->rests)
-        return;
-    assert(l->woken.count == 0);
-    wake(o, b);
-    while (l->woken.count > 0)
-        if ((b = mob_owner_object_at(o, l->woken.of[--l->woken.count]))->rests)
-            wake(o, b);
+    if (of_stream)
+        mob_owner_stream_lose(o, t, b);
+    mob_owner_object_unset(o, b, before);
+    if (of_stream)
+        mob_owner_stream_lost(o, t);
 }
 
 /* -- again --------------------------------------------------------------------------------------------------------------------- */
@@ -289,8 +283,23 @@ static void unhold_for_run(void *owner, uint64_t number)
     b->lineages--;
 }
 
+/* A return is pinned while its task runs; an item only if it is to be made. */
+static void hand_over(void *walk, uint64_t number)
+{
+    struct walk *w = walk;
+    struct object *b = mob_owner_object_at(w->o, number);
+
+    if (b->maker != w->t)
+        return;
+    if (b->index > 0 && w->t->streams && !object_is_unmade(b))
+        b->maker = NULL;
+    else
+        b->pins++;
+}
+
 static void run_again(struct mob_owner *o, struct task *t)
 {
+    struct walk w = { .o = o, .t = t };
     struct mob_error why = { 0 };
 
     leave(o, t);
@@ -299,35 +308,48 @@ static void run_again(struct mob_owner *o, struct task *t)
     t->retries -= t->retries > 0;
     t->attempt++;
     mob_owner_task_again(o, t);
-    for (uint32_t i = 0; i < t->returns; i++) {
-        struct object *b = mob_owner_task_return(o, t, i);
-
-        if (b != NULL && b->maker == t)
-            b->pins++;
-    }
+    each_made(o, t, hand_over, &w);
     mob_owner_body_tally(o, t, unhold_for_run, o);
     o->lineage.again_count++;
     mob_list_append(&o->lineage.again, &t->link);
 }
 
+static void fail_return(void *walk, uint64_t number)
+{
+    struct walk *w = walk;
+    struct object *b = mob_owner_object_at(w->o, number);
+    bool unmade = object_is_unmade(b);
+
+    if (b->maker != w->t || (!w->all && !unmade))
+        return;
+    w->t->stored -= mob_owner_lineage_counts(w->o, b);
+    if (b->index > 0)
+        b->maker = NULL;
+    if (unmade)
+        fail(w->o, b, w->why);
+}
+
 /* Its returns that have no value: they become this error, and are its no more. */
 static void fail_returns(struct mob_owner *o, struct task *t, const struct mob_error *why, bool all)
 {
-    t->stored++;                        /* it stays till we are done */
-    for (uint32_t i = t->returns; i-- > 0;) {
-        struct object *b = mob_owner_task_return(o, t, i);
+    struct walk w = { .o = o, .t = t, .why = why, .all = all };
 
-        bool unmade = b != NULL && b->maker == t && object_is_unmade(b);
-
-        if (b == NULL || b->maker != t || (!all && !unmade))
-            continue;
-        t->stored -= mob_owner_lineage_counts(o, b);
-        if (i > 0)
-            b->maker = NULL;
-        if (unmade)
-            fail(o, b, why);
-    }
+    t->stored++;
+    each_made(o, t, fail_return, &w);
     mob_owner_lineage_forget(o, t);
+}
+
+/* An item that its running task has passed, and may not come to again. */
+static void fail_passed(struct mob_owner *o, struct object *b, const struct mob_error *why)
+{
+    b->maker = NULL;
+    fail(o, b, why);
+    object_unpin(o, b);
+}
+
+bool mob_owner_lineage_is_idle(const struct mob_owner *o, const struct object *b)
+{
+    return object_is_unmade(b) && (b->maker->state == TASK_KEPT || mob_owner_stream_passed(o, b));
 }
 
 void mob_owner_lineage_want(struct mob_owner *o, struct object *b)
@@ -335,13 +357,18 @@ void mob_owner_lineage_want(struct mob_owner *o, struct object *b)
     enum mob_lost reason;
     struct mob_error why;
 
-    if (!object_is_unmade(b) || b->maker->state != TASK_KEPT)
+    if (!mob_owner_lineage_is_idle(o, b))
         return;
-    if ((reason = why_not(o, b)) == MOB_LOST_UNKNOWN) {
+    if ((reason = why_not(o, b)) != MOB_LOST_UNKNOWN)
+        why = say_lost(o, b, reason, "its last copy is gone");
+    if (b->maker->state != TASK_KEPT && reason == MOB_LOST_UNKNOWN) {
+        mob_owner_stream_restart(o, b->maker);
+    } else if (b->maker->state != TASK_KEPT) {
+        fail_passed(o, b, &why);
+    } else if (reason == MOB_LOST_UNKNOWN) {
         run_again(o, b->maker);
         work(o);
     } else {
-        why = say_lost(o, b, reason, "its last copy is gone");
         fail_returns(o, b->maker, &why, false);
     }
     mob_owner_objects_tell(o);
@@ -404,6 +431,26 @@ static bool ask_its_owner(struct mob_owner *o, struct object *b, const struct mo
     return true;
 }
 
+static void lose_at(void *walk, uint64_t number)
+{
+    struct walk *w = walk;
+    struct object *b = mob_owner_object_at(w->o, number);
+
+    if (mob_owner_object_is_own(w->o, b) && b->stored->node == w->node && b->stored->more_count == 0 && maker_of(w->o, b) == w->t
+        && why_not(w->o, b) == MOB_LOST_UNKNOWN)
+        mob_owner_lineage_let_go(w->o, b);
+}
+
+/* b is lost: if with its node, so is what that had alone of the same task's. One run makes it all, and not one for each. */
+static void lose(struct mob_owner *o, struct object *b, bool with_node)
+{
+    struct walk w = { .o = o, .t = maker_of(o, b), .node = b->stored->node };
+
+    mob_owner_lineage_let_go(o, b);
+    if (with_node)
+        each_made(o, w.t, lose_at, &w);
+}
+
 bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, const struct mob_error *why)
 {
     enum mob_lost reason;
@@ -417,11 +464,13 @@ bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, 
     if (is_doubtful(why) && reason != MOB_LOST_UNKNOWN)
         return false;
     if (b->stored->more_count >= count) {
-        mob_owner_object_forget_places(o, b, count, b->maker != NULL ? b->maker->attempt + 1u : 0);
+        const struct task *t = maker_of(o, b);
+
+        mob_owner_object_forget_places(o, b, count, t != NULL ? t->attempt + 1u : 0);
         return true;
     }
     if (reason == MOB_LOST_UNKNOWN) {
-        let_go(o, b);
+        lose(o, b, why->code == MOB_ERR_NODE_DIED || is_doubtful(why));
         return true;
     }
     e = say_lost(o, b, reason, why->text);
@@ -503,16 +552,20 @@ static void count_hold(void *recount, uint64_t number)
     ((struct recount *)recount)->of_slot[(uint32_t)number]++;
 }
 
+static void count_made(void *tally, uint64_t number)
+{
+    struct tally *n = tally;
+    const struct object *b = mob_owner_object_at(n->o, number);
+
+    n->found += b->maker == n->t && mob_owner_lineage_counts(n->o, b);
+}
+
 static void check_task(struct recount *r, const struct task *t)
 {
-    uint32_t stored = 0;
+    struct tally made = { .o = r->o, .t = t };
 
-    for (uint32_t i = 0; i < t->returns; i++) {
-        const struct object *b = mob_owner_task_return(r->o, t, i);
-
-        stored += b != NULL && b->maker == t && mob_owner_lineage_counts(r->o, b);
-    }
-    assert(t->state == TASK_KEPT && t->lease == NULL && !t->staged && t->stored > 0 && t->stored == stored);
+    each_made(r->o, t, count_made, &made);
+    assert(t->state == TASK_KEPT && t->lease == NULL && !t->staged && t->stored > 0 && t->stored == made.found);
     mob_owner_body_tally(r->o, t, count_hold, r);
     r->bytes += cost(t);
     r->count++;

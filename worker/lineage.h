@@ -42,11 +42,21 @@ bool mob_owner_lineage_counts(const struct mob_owner *o, const struct object *b)
 /* One of these is gone, or an error. */
 void mob_owner_lineage_forget(struct mob_owner *o, struct task *t);
 
-/* Nobody has b any more but tasks that are KEPT: its value goes, if it can be made again. */
+/* Has b a value of its own in a store, and can its task make that again? */
+bool mob_owner_lineage_can(const struct mob_owner *o, const struct object *b);
+/* Then its value may go, here and in all stores; if anybody wants it, its task runs again. */
+void mob_owner_lineage_let_go(struct mob_owner *o, struct object *b);
+
+/* rest.c: nobody has b any more but tasks that are KEPT: its value goes, if it can be made again. */
 void mob_owner_lineage_rest(struct mob_owner *o, struct object *b);
 void mob_owner_lineage_unrest(struct mob_owner *o, struct object *b);
 /* Somebody waits for b, which is PENDING: its task runs again, or it becomes an error. */
 void mob_owner_lineage_want(struct mob_owner *o, struct object *b);
+
+/* Is b PENDING, and nothing will make it unless somebody wants it? */
+bool mob_owner_lineage_is_idle(const struct mob_owner *o, const struct object *b);
+/* The attempt of its task that is the next to make b; 0: none is. */
+uint32_t mob_owner_lineage_next(const struct mob_owner *o, const struct object *b);
 
 /* b, STORED, cannot be had at its first `count` places. The same answer as mob_owner_lost(). */
 bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, const struct mob_error *why);

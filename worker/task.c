@@ -180,6 +180,8 @@ static void set_faults(struct mob_owner *o, const struct task *t, struct fault *
         if (b != NULL)
             mob_owner_object_set_fault(o, b, f);
     }
+    if (t->streams)
+        mob_owner_stream_fail(o, t, f);
 }
 
 /* The error of an argument, said once more with whose argument it was. */
@@ -446,6 +448,14 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
         fail(o, t, &e, deaths, started_ns);
 }
 
+void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t started_ns)
+{
+    struct mob_error why = error_of(t, MOB_ERR_OBJECT_LOST);
+
+    say(&why, "an item that '%s' had yielded was lost, and is waited for: it starts again", t->kind->text);
+    repeat(o, t, &why, NULL, false, started_ns);
+}
+
 void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns)
 {
     if (t->retries != 0 && why->code == MOB_ERR_TASK && mob_owner_retry_names(o, t, why->user_code))
@@ -467,6 +477,8 @@ static void give_body(struct mob_owner *o, struct task *t)
 /* What it can make again stays its own. */
 static void let_returns_go(struct mob_owner *o, const struct task *t)
 {
+    if (t->streams)
+        mob_owner_stream_unpin(o, t);
     for (uint32_t i = t->returns; i-- > 0;) {   /* the first last: it has the names of the others */
         struct object *b = mob_owner_task_return(o, t, i);
 
@@ -481,10 +493,11 @@ static void let_returns_go(struct mob_owner *o, const struct task *t)
 void mob_owner_task_end(struct mob_owner *o, struct task *t)
 {
     const struct object *first = mob_owner_object_of_slot(o, (uint32_t)t->number);
-    bool kept = (t->returns > 1 || first->state == MOB_OBJECT_STORED) && mob_owner_lineage_is_due(o, t);
+    bool kept;
 
     if (t->streams)
         mob_owner_stream_end(o, t, mob_owner_task_return(o, t, 0));
+    kept = (t->returns > 1 || t->streams || first->state == MOB_OBJECT_STORED) && mob_owner_lineage_is_due(o, t);
     mob_owner_task_history_free(t);
     mob_owner_stage_end(o, t);
     t->lease = NULL;

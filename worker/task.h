@@ -93,6 +93,8 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
 void mob_owner_task_history_free(struct task *t);
 /* RESTING, and it is time: QUEUED again, in front. */
 void mob_owner_task_rested(struct mob_owner *o, struct task *t);
+/* Out of its lease: it was ended for an item of its own that was lost. QUEUED again, charged an attempt. */
+void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t started_ns);
 /* Its function said that it failed: over, unless it is tried again after such a failure. */
 void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns);
 /* Out of its lease: it did not run, as an argument could not be had. Free of charge. */

@@ -186,7 +186,7 @@ void mob_owner_on_watch(struct mob_owner *o, struct mob_address asker, const Mob
     struct object *b = mob_owner_object_find(o, &id);
     struct mob_error why = { 0 };
 
-    if (b == NULL || (asker.process == 0 && object_is_unmade(b) && b->maker->state == TASK_KEPT))
+    if (b == NULL || (asker.process == 0 && mob_owner_lineage_is_idle(o, b)))
         answer_gone(o, asker, m);       /* a raylet seeks a place: that alone is no reason to make it again */
     else if (m->lost != NULL && !mob_owner_lineage_said_lost(o, b, m->lost, &why))
         answer_error(o, asker, m, &why);

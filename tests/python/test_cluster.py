@@ -24,6 +24,12 @@ def add(array):
     return array + 1
 
 
+@ray.remote
+def count(n):
+    for i in range(n):
+        yield numpy.full(200000, i, dtype=numpy.uint8)
+
+
 class Clusters(unittest.TestCase):
     def setUp(self):
         self.cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 1})
@@ -66,12 +72,36 @@ class Clusters(unittest.TestCase):
         self.assertEqual(ray.wait([ref, once], num_returns=2, timeout=30)[1], [])
         self.cluster.remove_node(other, allow_graceful=False)
         self.assertTrue((ray.get(ref, timeout=60) == numpy.arange(500000) + 2).all())
+        self.cluster.wait_for_nodes()                   # one that may be there still is not lost yet
         with self.assertRaisesRegex(ObjectReconstructionFailedError,
                                     r"^\[OBJECT_UNRECONSTRUCTABLE_RETRIES_DISABLED\] o-.* is lost") as caught:
             ray.get(once, timeout=60)
         self.assertEqual(caught.exception.reason, "OBJECT_UNRECONSTRUCTABLE_RETRIES_DISABLED")
         again = pickle.loads(pickle.dumps(caught.exception))
         self.assertEqual((str(again), again.reason), (str(caught.exception), caught.exception.reason))
+
+    def test_items_that_a_dead_node_had_are_made_again(self):
+        other = self.cluster.add_node(num_cpus=3)
+        self.cluster.wait_for_nodes()
+        node = next(n["NodeID"] for n in ray.nodes() if n["NodeManagerAddress"] == other.node_ip_address)
+        there = count.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True))
+        ended = there.remote(6)
+        bounded = there.options(_generator_backpressure_num_objects=2).remote(6)
+        once = there.options(max_retries=0).remote(2)
+        refs, lost = [next(ended) for _ in range(6)], [next(once) for _ in range(2)]
+        first, second = next(bounded), next(bounded)
+        ray.wait([ended.completed(), once.completed()], num_returns=2, timeout=30)
+        del refs[2]                                     # one that nobody has any more
+        self.cluster.remove_node(other, allow_graceful=False)
+        self.assertEqual([int(a[7]) for a in ray.get(refs, timeout=60)], [0, 1, 3, 4, 5])
+        self.assertEqual(list(ended), [])
+        self.assertIsNone(ray.get(ended.completed(), timeout=60))
+        # The next attempt stands behind these two and waits for its reader, who waits for them.
+        self.assertEqual([int(a[7]) for a in ray.get([second, first], timeout=60)], [1, 0])
+        self.assertEqual([int(a[7]) for a in ray.get(list(bounded), timeout=60)], [2, 3, 4, 5])
+        self.cluster.wait_for_nodes()
+        with self.assertRaisesRegex(ObjectReconstructionFailedError, r"^\[OBJECT_UNRECONSTRUCTABLE_RETRIES_DISABLED\]"):
+            ray.get(lost, timeout=60)
 
     def test_bad_words(self):
         self.assertRaisesRegex(RuntimeError, "did not start: .*num-cpus", self.cluster.add_node, num_cpus="many")

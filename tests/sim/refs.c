@@ -136,8 +136,6 @@ static bool is_legal_loss(const struct sim *s, const struct mob_error *e)
         return true;
     case MOB_LOST_TASK_CANCELLED:
         return s->config.cancels;
-    case MOB_LOST_STREAM:
-        return s->config.streams;
     default:
         return false;
     }

@@ -383,6 +383,26 @@ START_TEST(test_what_another_run_makes_of_a_forwarded_return_is_freed)
 }
 END_TEST
 
+/* A node that died had more than the one that somebody found missing: one run makes both. */
+START_TEST(test_all_that_a_dead_node_had_of_a_task_is_lost)
+{
+    struct mob_error why = { .code = MOB_ERR_NODE_DIED, .text = "node 9 has died" };
+    struct mob_task_frame t;
+    uint64_t refs[2];
+
+    made_two(refs);
+    ck_assert(mob_owner_lost(f.o, refs[1], fake_look(&f, refs[1]).since, &why) && wants(refs[1]));
+    t = claim(refs[0], 1);
+    ck_assert_int_eq(fake_look(&f, refs[0]).state, MOB_OBJECT_PENDING);
+    answer_stored(&t, 4);
+    ck_assert_uint_eq(fake_look(&f, refs[0]).node, 4);
+    ck_assert_uint_eq(fake_look(&f, refs[1]).node, 4);
+    mob_owner_drop(f.o, refs[0], NULL);
+    mob_owner_drop(f.o, refs[1], NULL);
+    finish();
+}
+END_TEST
+
 /* The worker says that it could not have an argument. */
 static void answer_lost(const struct mob_task_frame *t, uint64_t arg)
 {
@@ -747,6 +767,7 @@ UNIT_MAIN("owner_lineage", test_a_lost_result_is_made_again_when_it_is_wanted, t
           test_a_chain_is_run_again_link_by_link, test_a_put_argument_is_held,
           test_what_a_resting_value_carries_rests_as_well, test_returns_that_are_not_lost_stay,
           test_what_another_run_makes_of_a_forwarded_return_is_freed,
+          test_all_that_a_dead_node_had_of_a_task_is_lost,
           test_a_task_waits_for_its_lost_argument, test_an_argument_that_is_lost_for_good_fails_its_task,
           test_a_borrower_is_answered_when_it_is_there_again, test_an_owner_is_asked_for_what_was_lost, test_the_oldest_makes_room,
           test_nothing_is_kept_if_nothing_may_be, test_cancelled_ones_are_not_made_again, test_copies_of_what_was_lost_are_freed,
