@@ -10,6 +10,8 @@
  *   CAPTURED_IN_OBJECT     values carry it
  *   HELD_BY_OTHERS         refs of processes that are not its owner
  *   NEEDED_BY_LINEAGE      what was made of it could not be made again without it
+ *
+ * And what each owner keeps of finished tasks, so that their results can be made again when they are lost: "lineage" of its node.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,15 +30,23 @@ static const struct option options[] = {
     { 0 },
 };
 
-/* Object -> its owner's row. The rows stay the answer's. */
+/* Object -> its owner's row. The rows stay the answer's. Those on owners themselves become "lineage" of their nodes. */
 static json_t *rows_of_owners(json_t *nodes)
 {
-    json_t *by_name = json_object(), *node, *row;
+    json_t *by_name = json_object(), *node, *row, *lineage;
     size_t i, j;
 
-    json_array_foreach(nodes, i, node)
-        json_array_foreach(json_object_get(node, "references"), j, row)
-            json_object_set(by_name, json_string_value(json_object_get(row, "object")), row);
+    json_array_foreach(nodes, i, node) {
+        lineage = json_array();
+        json_array_foreach(json_object_get(node, "references"), j, row) {
+            if (json_object_get(row, "object") != NULL)
+                json_object_set(by_name, json_string_value(json_object_get(row, "object")), row);
+            else if (json_array_append(lineage, row) == 0)
+                json_object_set_new(row, "owner", json_sprintf("%d.%d", (int)json_number_value(json_object_get(node, "node")),
+                                                               (int)json_integer_value(json_object_get(row, "process"))));
+        }
+        json_object_set_new(node, "lineage", lineage);
+    }
     return by_name;
 }
 
@@ -85,6 +95,24 @@ static void print_reference(json_t *object)
     json_object_set_new(object, "reference", json_string(text));
 }
 
+static void print_lineage(const json_t *node)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(json_object_get(node, "lineage"), i, row) {
+        char bytes[32], max[32];
+
+        print_amount("memory", json_number_value(json_object_get(row, "kept_bytes")), bytes, sizeof bytes);
+        print_amount("memory", json_number_value(json_object_get(row, "kept_max")), max, sizeof max);
+        printf("  %s keeps %" PRId64 " finished tasks, to make their results again, in %s of %s; %" PRId64 " ran again so far, %" PRId64
+               " had to make room%s\n", json_string_value(json_object_get(row, "owner")),
+               (int64_t)json_integer_value(json_object_get(row, "kept")), bytes, max,
+               (int64_t)json_integer_value(json_object_get(row, "again")), (int64_t)json_integer_value(json_object_get(row, "evicted")),
+               json_integer_value(json_object_get(row, "evicted")) > 0 ? " (MOBULA_LINEAGE_BYTES)" : "");
+    }
+}
+
 static void print_node(json_t *node, json_t *rows)
 {
     char used[32], size[32], spilled[32], overflow[32];
@@ -103,6 +131,7 @@ static void print_node(json_t *node, json_t *rows)
     print_amount("memory", json_number_value(json_object_get(node, "overflow")), overflow, sizeof overflow);
     printf("Node %" PRId64 ": %" PRId64 " objects, %s of %s used, %s on the disk, %s in the overflow\n", number,
            (int64_t)json_number_value(json_object_get(node, "total")), used, size, spilled, overflow);
+    print_lineage(node);
     json_array_foreach(objects, i, object) {
         print_amount("memory", json_number_value(json_object_get(object, "size")), used, sizeof used);
         json_object_set_new(object, "size", json_string(used));

@@ -260,6 +260,36 @@ static void print_resting(FILE *out, const json_t *task)
     fprintf(out, "; %.1f s old", seconds_of(task, "age_ms"));
 }
 
+/* "2 of 4": of attempts, if those end. */
+static void print_attempt(FILE *out, const json_t *task, long long attempt)
+{
+    fprintf(out, "attempt %lld", attempt);
+    if (number_of(task, "retries") >= 0)
+        fprintf(out, " of %lld", (long long)(number_of(task, "attempt") + 1 + number_of(task, "retries")));
+}
+
+/* What it left in stores, and whether that can be made again. */
+static void print_lineage(FILE *out, const json_t *task)
+{
+    long long lost = (long long)number_of(task, "lost"), stored = (long long)number_of(task, "stored");
+    const char *why_not = text_of(task, "why_not");
+
+    if (lost + stored == 0)
+        return;
+    if (lost > 0)
+        fprintf(out, "; %lld of its %lld results in stores are lost, or were let go, and ", lost, lost + stored);
+    else
+        fprintf(out, "; if what lies in a store is lost, it ");
+    if (why_not[0] != '\0')
+        fprintf(out, "cannot be made again: %s", why_not);
+    else if (lost > 0)
+        fprintf(out, "it runs again when somebody wants them: ");
+    else
+        fprintf(out, "runs again: ");
+    if (why_not[0] == '\0')
+        print_attempt(out, task, (long long)number_of(task, "attempt") + 2);
+}
+
 static void print_over(FILE *out, const json_t *task)
 {
     const char *state = text_of(task, "state");
@@ -270,8 +300,11 @@ static void print_over(FILE *out, const json_t *task)
         fprintf(out, "is over, and its results are there");
     else if (strcmp(state, "PUT") == 0)
         fprintf(out, "is no task: a value that is being written");
+    else if (strcmp(state, "LOST") == 0)
+        fprintf(out, "is over");
     else
         fprintf(out, "is over, and nobody has its results any more; `mobula list tasks` may know how it ended");
+    print_lineage(out, task);
 }
 
 static void print_task(FILE *out, struct mob_head *h, const struct explanation *x, const char *name)
@@ -283,6 +316,10 @@ static void print_task(FILE *out, struct mob_head *h, const struct explanation *
     if (text_of(task, "name")[0] != '\0')
         fprintf(out, " \"%s\"", text_of(task, "name"));
     fprintf(out, ": ");
+    if (json_is_true(json_object_get(task, "again"))) {
+        print_attempt(out, task, (long long)number_of(task, "attempt") + 1);
+        fprintf(out, ", as what it had left in a store was lost; ");
+    }
     if (!json_is_object(task)) {
         fprintf(out, "the process that owns it is gone, or did not answer");
     } else if (strcmp(state, "WAITING") == 0) {

@@ -8,7 +8,8 @@
  * "none" (freed, and on its way out).
  *
  * references: why an owner of this node keeps objects, wherever they lie (worker/references.c). A process that may own some, as its page
- * says, is asked.
+ * says, is asked. A row without "object" is what one keeps of finished tasks, so that lost results can be made again: {"process": P,
+ * "kept", "kept_bytes", "kept_max", "again", "evicted"}.
  */
 #include "raylet/memory.h"
 
@@ -58,17 +59,21 @@ static void add_store(struct mob_raylet *r, struct poll *p, size_t limit)
     free(rows);
 }
 
+static const char *const of_object[] = { "local", "tasks", "captured", "holders", "lineage", NULL };
+static const char *const of_owner[] = { "kept", "kept_bytes", "kept_max", "again", "evicted", NULL };
+
 /* A row as it shall be. */
 static void add_row(struct poll *p, uint32_t process, json_t *row)
 {
     const char *object = json_string_value(json_object_get(row, "object"));
     json_t *out;
 
-    (void)process;
-    if (object == NULL || strlen(object) >= MOB_OBJECT_NAME_SIZE || strspn(object, NAME_LETTERS) != strlen(object))
+    if (object != NULL && (strlen(object) >= MOB_OBJECT_NAME_SIZE || strspn(object, NAME_LETTERS) != strlen(object)))
         return;
-    out = json_pack("{s:s}", "object", object);
-    for (const char *const *name = (const char *const[]){ "local", "tasks", "captured", "holders", "lineage", NULL }; *name != NULL; name++)
+    if (object == NULL && !json_is_integer(json_object_get(row, "kept")))
+        return;
+    out = object != NULL ? json_pack("{s:s}", "object", object) : json_pack("{s:i}", "process", (int)process);
+    for (const char *const *name = object != NULL ? of_object : of_owner; *name != NULL; name++)
         json_object_set_new(out, *name, json_integer(json_integer_value(json_object_get(row, *name))));
     mob_poll_add_row(p, out);
 }

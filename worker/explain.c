@@ -8,7 +8,10 @@
  *                                  "warning": the last one of its shape, if there was one
  *       RESTING                    "rest_ms": until it is tried again, "error", "where": code and node of what ended its last attempt
  *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there}
- *     that is over                 {"task", "state": "READY", "FAILED", or "GONE" if no ref knows it any more; "name", "error"}
+ *       all                        "again": true if it runs again for what was lost
+ *     that is over                 {"task", "state": "READY", "LOST", "FAILED", or "GONE" if no ref knows it any more; "name", "error"; of
+ *                                  results that are or were in stores: "stored", "lost" how many, and if they are lost: "attempt",
+ *                                  "retries" of the task that would run again, or "why_not" (lost.c)}
  *   of the process                 {"waits": ["o-..."], "waits_more"} objects that calls of it wait for
  */
 #include <jansson.h>
@@ -111,6 +114,8 @@ static json_t *task_row(const struct mob_owner *o, const struct task *t)
                             t->kind->text, "age_ms", (json_int_t)((o->world->now_ns(o->world) - t->submitted_ns) / 1000000), "attempt",
                             t->attempt, "retries", t->retries, "returns", t->returns);
 
+    if (t->again)
+        json_object_set_new(row, "again", json_true());
     put_shape(row, t->shape);
     put_state(o, row, t);
     return row;
@@ -133,6 +138,8 @@ static json_t *over_row(const struct mob_owner *o, const struct object *b, uint6
         json_object_set_new(row, "name", json_string(b->fault->error.function));
         json_object_set_new(row, "error", json_string(b->fault->error.text));
     }
+    if (b != NULL)
+        mob_owner_lineage_explain(o, b, row);
     return row;
 }
 
@@ -166,8 +173,8 @@ char *mob_owner_explain(const struct mob_owner *o, const char *argument)
             || !mob_address_eq(owner, o->config.self))
             continue;
         b = mob_owner_object_at(o, number);
-        json_array_append_new(rows, b != NULL && b->state == MOB_OBJECT_PENDING && b->maker != NULL && b->maker->state != TASK_KEPT
-                                        ? task_row(o, b->maker) : over_row(o, b, number));
+        json_array_append_new(rows, b != NULL && b->maker != NULL && b->maker->state != TASK_KEPT ? task_row(o, b->maker)
+                                                                                                  : over_row(o, b, number));
     }
     json_array_append_new(rows, waits_row(o));
     text = json_dumps(rows, JSON_COMPACT);

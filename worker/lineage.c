@@ -9,7 +9,7 @@
  *                          '--> ERROR                     its task may not run again, or is kept no more
  *
  * A KEPT task has its body as submitted, and holds its arguments, all of them: an object that nobody has but KEPT tasks *rests*. See
- * rest.c for what becomes of its value.
+ * rest.c for what becomes of its value; lost.c for why something cannot be made again.
  *
  * What is counted, tasks and such values, is at most `limit` bytes; then the oldest tasks go. Each run takes one of max_retries. Returns of
  * the task that are not lost keep their value, whatever another run makes of them; a copy of what was lost that is still somewhere is
@@ -51,66 +51,12 @@ void mob_owner_lineage_init(struct mob_owner *o)
     l->limit = o->config.lineage_bytes == 0 ? LINEAGE_BYTES : o->config.lineage_bytes == 1 ? 0 : o->config.lineage_bytes;
 }
 
-/* -- why not ------------------------------------------------------------------------------------------------------------------- */
-
-/* Whose run can make b. */
-static struct task *maker_of(const struct mob_owner *o, const struct object *b)
-{
-    const struct object *end = b->maker == NULL && b->index > 0 ? mob_owner_object_at(o, b->task) : NULL;
-    bool under_way = end != NULL && end->streams && end->maker != NULL && end->maker->state != TASK_KEPT;
-
-    return under_way ? end->maker : b->maker;
-}
-
-/* Why b, whose own value is or was in a store, cannot be made again; MOB_LOST_UNKNOWN: it can. */
-static enum mob_lost why_not(const struct mob_owner *o, const struct object *b)
-{
-    const struct task *t = maker_of(o, b);
-
-    if (t == NULL || o->lineage.limit == 0)
-        return !b->made ? MOB_LOST_PUT : o->lineage.limit == 0 ? MOB_LOST_LINEAGE_DISABLED : MOB_LOST_LINEAGE_EVICTED;
-    if (t->state != TASK_KEPT && !mob_owner_stream_passed(o, b))
-        return MOB_LOST_UNKNOWN;        /* it runs, for another return that was lost */
-    if (t->cancelled || (t->run != 0 && t->run == o->tasks.cancelled_run))
-        return MOB_LOST_TASK_CANCELLED;
-    return t->retries != 0 ? MOB_LOST_UNKNOWN : t->once ? MOB_LOST_RETRIES_DISABLED : MOB_LOST_MAX_ATTEMPTS;
-}
-
-static const char *const reasons[] = {
-    [MOB_LOST_UNKNOWN] = "",
-    [MOB_LOST_PUT] = "no task made it, it was put: what put it would have to do so again",
-    [MOB_LOST_MAX_ATTEMPTS] = "its task has run as often as its max_retries allows",
-    [MOB_LOST_RETRIES_DISABLED] = "its task may not run again, as its max_retries is 0",
-    [MOB_LOST_LINEAGE_EVICTED] = "what this process kept of finished tasks had to make room: raise MOBULA_LINEAGE_BYTES",
-    [MOB_LOST_LINEAGE_DISABLED] = "this process keeps nothing of finished tasks, as MOBULA_LINEAGE_BYTES is 0",
-    [MOB_LOST_TASK_CANCELLED] = "its task was cancelled",
-    [MOB_LOST_REF_NOT_FOUND] = "its owner knows it no more",
-    [MOB_LOST_STREAM] = "its task did not yield it when it ran again",
-};
-
-static struct mob_error say_lost(const struct mob_owner *o, const struct object *b, enum mob_lost reason, const char *what)
-{
-    struct mob_object_id id = mob_owner_object_name(o, b);
-    struct mob_error e = { 0 };
-    char name[MOB_OBJECT_NAME_SIZE];
-
-    mob_error_set(&e, MOB_ERR_OBJECT_LOST, "%s is lost, and cannot be made again: %s (%s)", mob_object_id_name(&id, name),
-                  reasons[reason], what);
-    e.user_code = (int32_t)reason;
-    return e;
-}
-
 static void fail(struct mob_owner *o, struct object *b, const struct mob_error *why)
 {
     struct fault *f = mob_owner_fault(o, why);
 
     mob_owner_object_set_fault(o, b, f);
     mob_owner_fault_drop(f);
-}
-
-bool mob_owner_lineage_can(const struct mob_owner *o, const struct object *b)
-{
-    return b->maker != NULL && mob_owner_object_is_own(o, b) && why_not(o, b) == MOB_LOST_UNKNOWN;
 }
 
 /* -- kept ---------------------------------------------------------------------------------------------------------------------- */
@@ -126,8 +72,7 @@ bool mob_owner_lineage_counts(const struct mob_owner *o, const struct object *b)
     return b->maker != NULL && b->maker->state == TASK_KEPT && (object_is_unmade(b) || mob_owner_object_is_own(o, b));
 }
 
-/* Each that it has made, or can make: its returns, and the items of a stream that came. */
-static void each_made(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg)
+void mob_owner_lineage_each(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg)
 {
     for (uint32_t i = 0; i < t->returns; i++) {
         const struct object *b = mob_owner_task_return(o, t, i);
@@ -172,7 +117,7 @@ bool mob_owner_lineage_is_due(const struct mob_owner *o, const struct task *t)
         return false;
     if (object_is_unmade(mob_owner_task_return(o, t, 0)))
         return false;                   /* it gets another object's value, and does not say so: then it must not be known as ours */
-    each_made(o, t, look_for, &n);
+    mob_owner_lineage_each(o, t, look_for, &n);
     return n.found > 0;
 }
 
@@ -202,7 +147,7 @@ void mob_owner_lineage_keep(struct mob_owner *o, struct task *t)
 
     assert(t->state == TASK_KEPT);
     t->stored = 1;                      /* until settle() */
-    each_made(o, t, take, &w);
+    mob_owner_lineage_each(o, t, take, &w);
     mob_owner_body_tally(o, t, hold, o);
     o->lineage.bytes += cost(t);
     o->lineage.count++;
@@ -253,14 +198,14 @@ static void unhold(void *owner, uint64_t number)
 
 uint32_t mob_owner_lineage_next(const struct mob_owner *o, const struct object *b)
 {
-    const struct task *t = maker_of(o, b);
+    const struct task *t = mob_owner_lineage_maker(o, b);
 
     return t == NULL ? 0 : t->state == TASK_KEPT || mob_owner_stream_passed(o, b) ? t->attempt + 1u : t->attempt;
 }
 
 void mob_owner_lineage_let_go(struct mob_owner *o, struct object *b)
 {
-    struct task *t = maker_of(o, b);
+    struct task *t = mob_owner_lineage_maker(o, b);
     uint32_t before = mob_owner_lineage_next(o, b);
     bool of_stream = b->maker == NULL;
 
@@ -308,7 +253,8 @@ static void run_again(struct mob_owner *o, struct task *t)
     t->retries -= t->retries > 0;
     t->attempt++;
     mob_owner_task_again(o, t);
-    each_made(o, t, hand_over, &w);
+    t->again = true;
+    mob_owner_lineage_each(o, t, hand_over, &w);
     mob_owner_body_tally(o, t, unhold_for_run, o);
     o->lineage.again_count++;
     mob_list_append(&o->lineage.again, &t->link);
@@ -335,7 +281,7 @@ static void fail_returns(struct mob_owner *o, struct task *t, const struct mob_e
     struct walk w = { .o = o, .t = t, .why = why, .all = all };
 
     t->stored++;
-    each_made(o, t, fail_return, &w);
+    mob_owner_lineage_each(o, t, fail_return, &w);
     mob_owner_lineage_forget(o, t);
 }
 
@@ -359,8 +305,8 @@ void mob_owner_lineage_want(struct mob_owner *o, struct object *b)
 
     if (!mob_owner_lineage_is_idle(o, b))
         return;
-    if ((reason = why_not(o, b)) != MOB_LOST_UNKNOWN)
-        why = say_lost(o, b, reason, "its last copy is gone");
+    if ((reason = mob_owner_lineage_why_not(o, b)) != MOB_LOST_UNKNOWN)
+        why = mob_owner_lineage_say(o, b, reason, "its last copy is gone");
     if (b->maker->state != TASK_KEPT && reason == MOB_LOST_UNKNOWN) {
         mob_owner_stream_restart(o, b->maker);
     } else if (b->maker->state != TASK_KEPT) {
@@ -407,12 +353,6 @@ static void work(struct mob_owner *o)
 
 /* -- lost ---------------------------------------------------------------------------------------------------------------------- */
 
-bool mob_owner_is_loss(const struct mob_error *why)
-{
-    return why->code == MOB_ERR_OBJECT_LOST || why->code == MOB_ERR_NODE_DIED || why->code == MOB_ERR_OWNER_DIED
-        || why->code == MOB_ERR_UNREACHABLE || why->code == MOB_ERR_TIMEOUT;
-}
-
 /* It may be there, after all. */
 static bool is_doubtful(const struct mob_error *why)
 {
@@ -436,19 +376,19 @@ static void lose_at(void *walk, uint64_t number)
     struct walk *w = walk;
     struct object *b = mob_owner_object_at(w->o, number);
 
-    if (mob_owner_object_is_own(w->o, b) && b->stored->node == w->node && b->stored->more_count == 0 && maker_of(w->o, b) == w->t
-        && why_not(w->o, b) == MOB_LOST_UNKNOWN)
+    if (mob_owner_object_is_own(w->o, b) && b->stored->node == w->node && b->stored->more_count == 0
+        && mob_owner_lineage_maker(w->o, b) == w->t && mob_owner_lineage_why_not(w->o, b) == MOB_LOST_UNKNOWN)
         mob_owner_lineage_let_go(w->o, b);
 }
 
 /* b is lost: if with its node, so is what that had alone of the same task's. One run makes it all, and not one for each. */
 static void lose(struct mob_owner *o, struct object *b, bool with_node)
 {
-    struct walk w = { .o = o, .t = maker_of(o, b), .node = b->stored->node };
+    struct walk w = { .o = o, .t = mob_owner_lineage_maker(o, b), .node = b->stored->node };
 
     mob_owner_lineage_let_go(o, b);
     if (with_node)
-        each_made(o, w.t, lose_at, &w);
+        mob_owner_lineage_each(o, w.t, lose_at, &w);
 }
 
 bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, const struct mob_error *why)
@@ -460,11 +400,11 @@ bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, 
         return b->state == MOB_OBJECT_PENDING;
     if (!mob_owner_object_is_own(o, b))
         return ask_its_owner(o, b, why);
-    reason = why_not(o, b);
+    reason = mob_owner_lineage_why_not(o, b);
     if (is_doubtful(why) && reason != MOB_LOST_UNKNOWN)
         return false;
     if (b->stored->more_count >= count) {
-        const struct task *t = maker_of(o, b);
+        const struct task *t = mob_owner_lineage_maker(o, b);
 
         mob_owner_object_forget_places(o, b, count, t != NULL ? t->attempt + 1u : 0);
         return true;
@@ -473,7 +413,7 @@ bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, 
         lose(o, b, why->code == MOB_ERR_NODE_DIED || is_doubtful(why));
         return true;
     }
-    e = say_lost(o, b, reason, why->text);
+    e = mob_owner_lineage_say(o, b, reason, why->text);
     mob_owner_object_set_error(o, b, &e);
     return false;
 }
@@ -518,12 +458,9 @@ static void warn(struct mob_owner *o)
 
 static void make_room(struct mob_owner *o)
 {
-    struct mob_error why = { 0 };
+    struct mob_error why = mob_owner_lineage_say_evicted(o);
 
     warn(o);
-    mob_error_set(&why, MOB_ERR_OBJECT_LOST, "a value that was let go is wanted, and cannot be made again: %s",
-                  reasons[MOB_LOST_LINEAGE_EVICTED]);
-    why.user_code = MOB_LOST_LINEAGE_EVICTED;
     evict(o, mob_list_first(&o->lineage.kept, struct task, link), &why);
 }
 
@@ -564,7 +501,7 @@ static void check_task(struct recount *r, const struct task *t)
 {
     struct tally made = { .o = r->o, .t = t };
 
-    each_made(r->o, t, count_made, &made);
+    mob_owner_lineage_each(r->o, t, count_made, &made);
     assert(t->state == TASK_KEPT && t->lease == NULL && !t->staged && t->stored > 0 && t->stored == made.found);
     mob_owner_body_tally(r->o, t, count_hold, r);
     r->bytes += cost(t);

@@ -5,9 +5,11 @@
 
 #include "common/list.h"
 #include "common/wire.h"
+#include "mobula.h"
+#include "worker/object.h"
 #include "worker/owner.h"
 
-struct object;
+struct json_t;
 struct task;
 
 struct numbers {
@@ -42,6 +44,19 @@ bool mob_owner_lineage_counts(const struct mob_owner *o, const struct object *b)
 /* One of these is gone, or an error. */
 void mob_owner_lineage_forget(struct mob_owner *o, struct task *t);
 
+/* Each object that t has made, or can make: its returns, and the items of a stream that came. */
+void mob_owner_lineage_each(const struct mob_owner *o, const struct task *t, mob_owner_note *note, void *arg);
+
+/* lost.c. Whose run can make b; NULL: nobody's. */
+struct task *mob_owner_lineage_maker(const struct mob_owner *o, const struct object *b);
+/* Why b, whose own value is or was in a store, cannot be made again; MOB_LOST_UNKNOWN: it can. In words: the error of one that is lost, of
+ * what went to make room; and what is to be said of the results of a task that is over. */
+enum mob_lost mob_owner_lineage_why_not(const struct mob_owner *o, const struct object *b);
+struct mob_error mob_owner_lineage_say(const struct mob_owner *o, const struct object *b, enum mob_lost reason, const char *what);
+struct mob_error mob_owner_lineage_say_evicted(const struct mob_owner *o);
+void mob_owner_lineage_explain(const struct mob_owner *o, const struct object *first, struct json_t *row);
+/* What is kept, as a JSON object; "": nothing is, nor ever was. */
+void mob_owner_lineage_print(const struct mob_owner *o, char *to, size_t size);
 /* Has b a value of its own in a store, and can its task make that again? */
 bool mob_owner_lineage_can(const struct mob_owner *o, const struct object *b);
 /* Then its value may go, here and in all stores; if anybody wants it, its task runs again. */

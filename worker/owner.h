@@ -175,7 +175,8 @@ bool mob_owner_poll(struct mob_owner *o, size_t limit);
 int64_t mob_owner_flush(struct mob_owner *o);
 /* For people: why its objects that lie in stores are kept, the largest `limit` of them, as JSON [{"object", "local", "tasks", "captured",
  * "holders", "lineage"}]: refs of this process, tasks under way that take it, values that carry it, holds of other processes, finished
- * tasks that took it. free() it. */
+ * tasks that took it. And, if there is any, what is kept of finished tasks (lineage.c): {"kept": tasks, "kept_bytes", "kept_max", "again":
+ * runs for what was lost, "evicted": tasks that had to make room}. free() it. */
 char *mob_owner_references(const struct mob_owner *o, size_t limit);
 /* For people: why tasks of ours (`argument`: {"tasks": [names]}) are not over, and what calls of this process wait for, as JSON rows
  * (explain.c). free() it. */

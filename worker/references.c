@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* references.c -- why objects of ours are kept, for `mobula memory`: counted when somebody asks, by one walk over tasks, values and holds,
- * so that nothing is counted on the way of a task. */
+ * so that nothing is counted on the way of a task. And what is kept of finished tasks. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,13 +72,13 @@ char *mob_owner_references(const struct mob_owner *o, size_t limit)
     struct tallies ts = { 0 };
     struct tally *t;
     size_t count = walk(o, &ts, list), used;
-    char *text, name[MOB_OBJECT_NAME_SIZE];
+    char *text, name[MOB_OBJECT_NAME_SIZE], lineage[ROW_MAX - 2];
 
     mob_owner_contents_tally(o, note_captured, &ts);
     mob_owner_holds_tally(o, note_holder, &ts);
     if (count > limit)
         count = limit;
-    text = mob_alloc(count * ROW_MAX + 3);
+    text = mob_alloc((count + 1) * ROW_MAX + 3);
     used = (size_t)sprintf(text, "[");
     for (size_t i = 0; i < count; i++) {
         const struct mob_object_id id = mob_owner_object_id(o, list[i]);
@@ -89,7 +89,8 @@ char *mob_owner_references(const struct mob_owner *o, size_t limit)
                                  ",\"captured\":%" PRIu32 ",\"holders\":%" PRIu32 ",\"lineage\":%" PRIu32 "}", i > 0 ? "," : "",
                                  mob_object_id_name(&id, name), list[i]->refs, n->tasks, n->captured, n->holders, list[i]->lineages);
     }
-    snprintf(text + used, 2, "]");
+    mob_owner_lineage_print(o, lineage, sizeof lineage);
+    snprintf(text + used, ROW_MAX, "%s%s]", count > 0 && lineage[0] != '\0' ? "," : "", lineage);
     for (size_t at = 0; (t = mob_map_next(&ts.by_number, &at, NULL)) != NULL;)
         free(t);
     mob_map_fini(&ts.by_number);

@@ -124,7 +124,7 @@ static struct task *create(struct mob_owner *o, const struct mob_submit *s, size
     t->retry = s->retry;
     t->returns = (uint16_t)s->returns;
     t->state = TASK_WAITING;
-    t->cancelled = t->carries = t->has_stored = t->staged = false;
+    t->cancelled = t->carries = t->has_stored = t->staged = t->again = false;
     t->streams = s->streams;
     t->once = s->max_retries == 0;
     o->tasks.in_state[TASK_WAITING]++;
@@ -453,6 +453,7 @@ void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t start
     struct mob_error why = error_of(t, MOB_ERR_OBJECT_LOST);
 
     say(&why, "an item that '%s' had yielded was lost, and is waited for: it starts again", t->kind->text);
+    t->again = true;
     repeat(o, t, &why, NULL, false, started_ns);
 }
 

@@ -61,6 +61,7 @@ struct task {
     bool has_stored : 1;                /* QUEUED: some arguments are in the store: see near.c */
     bool staged : 1;                    /* there is a struct stage of it: see stage.c */
     bool streams : 1;                   /* it yields items: see stream.c */
+    bool again : 1;                     /* it runs again for what was lost */
     bool once : 1;                      /* it is never tried again, whatever ended it */
     uint8_t small[64];
 };

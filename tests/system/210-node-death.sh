@@ -49,6 +49,9 @@ remakes() {
     scene h0 remakes "$meet" "$ip" & driver=$!
     appears ready
     wait_until 5 values_are_there
+    expect grep -Eq '^  [0-9.]+ keeps 6 finished tasks, to make their results again, in [0-9.]+ ?[KM]iB of ' <(on h0 mobula memory)
+    there=$(on h0 mobula memory --format json | jq -r --arg ip "$ip" '[.nodes[] | select(.ip == $ip) | .objects[] | select(.reference == "owner") | .object][0]')
+    expect grep -q 'results are there; if what lies in a store is lost, it runs again: attempt 2 of 4$' <(on h0 mobula explain "$there")
     "$@"
     touch "$meet/dead"
     ends $driver

@@ -193,6 +193,41 @@ START_TEST(test_what_is_not_known)
 }
 END_TEST
 
+/* What a task left in stores, and whether that can be made again; and one that does make it again. */
+START_TEST(test_what_was_lost)
+{
+    static const char *const rows[][2] = {
+        { "\"state\":\"READY\",\"stored\":2,\"lost\":0,\"attempt\":0,\"retries\":3",
+          "is over, and its results are there; if what lies in a store is lost, it runs again: attempt 2 of 4\n" },
+        { "\"state\":\"READY\",\"stored\":1,\"lost\":0,\"why_not\":\"it was put\"",
+          "its results are there; if what lies in a store is lost, it cannot be made again: it was put\n" },
+        { "\"state\":\"LOST\",\"stored\":1,\"lost\":2,\"attempt\":1,\"retries\":-1",
+          "is over; 2 of its 3 results in stores are lost, or were let go, and it runs again when somebody wants them: attempt 3\n" },
+        { "\"state\":\"STAGING\",\"again\":true,\"attempt\":1,\"retries\":2",
+          "attempt 2 of 4, as what it had left in a store was lost; has a worker" },
+    };
+    json_t *json;
+    int code;
+
+    setup();
+    for (size_t i = 0; i < MOB_COUNT(rows); i++) {
+        char *text = mob_printf("{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",%s}]}", rows[i][0]);
+        uint64_t link, id;
+
+        fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+        id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+        asked(&b, "{\"tasks\":[\"t-1.1-7\"]}");
+        reply(&a, id, text);
+        reply(&b, id, "{\"node\":2}");
+        json = answer(link, &code);
+        expect_words(json, WORDS(rows[i][1]));
+        json_decref(json);
+        free(text);
+    }
+    fake_fini(&f);
+}
+END_TEST
+
 /* The asker goes, or the head ends, while raylets are asked: nothing is left (the sanitizer looks). */
 START_TEST(test_nobody_waits_any_more)
 {
@@ -270,4 +305,5 @@ START_TEST(test_fits)
 }
 END_TEST
 
-UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_a_rest, test_what_is_not_known, test_nobody_waits_any_more, test_a_node)
+UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_a_rest, test_what_is_not_known, test_what_was_lost,
+          test_nobody_waits_any_more, test_a_node)

@@ -106,6 +106,76 @@ START_TEST(test_each_state_says_what_it_waits_for)
 }
 END_TEST
 
+static void answer_stored(const struct mob_task_frame *t)
+{
+    struct { struct mob_arg_head head; struct mob_stored_value value; } body = { { MOB_VALUE_STORED, sizeof body.value }, {
+        .object = { .cluster = 77, .node = FAKE_NODE, .process = FAKE_PROCESS, .task = t->task }, .size = 500000, .node = 9 } };
+
+    fake_reply(&f, 0, t, MOB_OK, &body, sizeof body, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+}
+
+static void nothing(struct mob_waiter *w);
+
+static void expect_kept(const char *wanted)
+{
+    char *text = mob_owner_references(f.o, 0);
+    const char *bytes = strstr(text, ",\"kept_max\"");
+
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert_pstr_eq(bytes, wanted);
+    free(text);
+}
+
+/* A result in a store, from its being there to its being made again; and one that cannot be. */
+START_TEST(test_what_would_become_of_a_lost_result)
+{
+    struct mob_error why = { .code = MOB_ERR_OBJECT_LOST };
+    struct mob_waiter w = { .ready = nothing };
+    struct mob_task_frame frame;
+    const void *body;
+    uint64_t ref, once;
+    json_t *row;
+
+    shape = fake_start(&f);
+    ref = fake_submit(&f, shape, 3, NULL, 0);
+    once = fake_submit(&f, shape, 0, NULL, 0);
+    mob_owner_flush(f.o);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(fake_claim(&f, 0, &frame, &body));
+        answer_stored(&frame);
+    }
+    row = row_of(ref);
+    expect_text(row, "state", "READY");
+    expect_number(row, "stored", 1);
+    expect_number(row, "lost", 0);
+    expect_number(row, "retries", 3);
+    json_decref(row);
+    row = row_of(once);
+    expect_text(row, "why_not", "its task may not run again, as its max_retries is 0");
+    json_decref(row);
+    expect_kept(",\"kept_max\":1073741824,\"again\":0,\"evicted\":0}]");
+
+    ck_assert(mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &why));
+    row = row_of(ref);
+    expect_text(row, "state", "LOST");
+    expect_number(row, "lost", 1);
+    expect_number(row, "attempt", 0);
+    json_decref(row);
+    mob_list_init(&w.link);
+    ck_assert(mob_owner_wait(f.o, ref, &w));
+    mob_owner_flush(f.o);
+    row = row_of(ref);
+    expect_text(row, "state", "PUSHED");
+    expect_number(row, "attempt", 1);
+    ck_assert(json_is_true(json_object_get(row, "again")));
+    json_decref(row);
+    expect_kept(",\"kept_max\":1073741824,\"again\":1,\"evicted\":0}]");
+    fake_fini(&f);
+}
+END_TEST
+
 static void nothing(struct mob_waiter *w)
 {
     (void)w;
@@ -135,4 +205,5 @@ START_TEST(test_the_process_says_what_its_calls_wait_for)
 }
 END_TEST
 
-UNIT_MAIN("owner_explain", test_each_state_says_what_it_waits_for, test_the_process_says_what_its_calls_wait_for)
+UNIT_MAIN("owner_explain", test_each_state_says_what_it_waits_for, test_what_would_become_of_a_lost_result,
+          test_the_process_says_what_its_calls_wait_for)

@@ -183,10 +183,15 @@ START_TEST(test_memory_asks_processes)
     ck_assert_str_eq(e->query->argument, "{\"limit\":3}");
     id = e->query->id;
     say_rows(a, id + 7, "[]");          /* to no question */
-    say_rows(a, id, "[{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"holders\":\"x\"},{\"object\":\"\\\"}]\"},7]");
+    say_rows(a, id, "[{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"holders\":\"x\"},{\"object\":\"\\\"}]\"},7,"
+                    "{\"kept\":3,\"kept_bytes\":1200,\"kept_max\":9,\"again\":\"x\"},{\"kept\":\"x\"}]");
     ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY));
     say_rows(b, id, "[{\"object\":");
-    expect_memory("{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"captured\":0,\"holders\":0,\"lineage\":0}");
+    char wanted[300];
+
+    snprintf(wanted, sizeof wanted, "{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"captured\":0,\"holders\":0,\"lineage\":0},"
+             "{\"process\":%u,\"kept\":3,\"kept_bytes\":1200,\"kept_max\":9,\"again\":0,\"evicted\":0}", a);
+    expect_memory(wanted);
     fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
     say_rows(b, id + 1, "[]");
     fake_pass(&f, 900);
