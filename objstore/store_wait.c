@@ -274,10 +274,11 @@ static bool may_come(struct mob_store *s)
         return true;
     mob_room_look(s);
     mob_list_each(o, &s->all, struct object, all) {
-        if (o->serving + o->lent > 0 || (mob_room_seen_pinned(o) && !asks_here(s, o->pin_process)))
-            return true;
-        if ((o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED) && !asks_here(s, o->maker))
-            return true;
+        bool written = o->m.now == OBJECT_CREATED || o->m.now == OBJECT_UNWANTED;
+        uint32_t holder = written ? o->maker : mob_room_seen_pinned(o) ? o->pin_process : 0;
+
+        if (holder != 0 ? !asks_here(s, holder) : o->serving + o->lent > 0)
+            return true;                /* who asks holds it, whoever else does, as who staged it for its task */
     }
     return false;
 }
@@ -339,6 +340,7 @@ void mob_wait_tick(struct mob_store *s, int64_t now_ns)
 
     if (s->asks.count > 0)
         serve(s);
+    mob_spill_pump(s);                  /* what it finds to write is what may help */
     pull = last_pull(s);
     if ((s->asks.count == 0 && pull == NULL) || s->asks.gifts != s->asks.gifts_seen || s->asks.stuck_since == 0) {
         s->asks.gifts_seen = s->asks.gifts;

@@ -149,7 +149,7 @@ void user_judge(const struct user *u, const struct mob_error *e)
     s->tasks_failed++;
     if (e->code == MOB_ERR_TASK && e->user_code == FAIL_CODE)
         return;
-    if (e->code == MOB_ERR_NO_SPACE && (s->config.tight || s->config.drains))
+    if (e->code == MOB_ERR_NO_SPACE && (s->config.tight || s->config.drains || s->refused > 0))
         return;                         /* what leaves a node fills the stores of the others */
     if (e->code == MOB_ERR_INVALID && s->config.streams && strstr(e->text, "the one after") != NULL)
         return;

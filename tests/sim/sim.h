@@ -189,6 +189,7 @@ struct sim {
     uint64_t landed, spilled, read_back, overflowed;    /* ranges of objects, objects, berths; so far */
     uint64_t passed_on;                 /* ranges asked of a node that still received the object itself */
     uint64_t items_sent, items_read;
+    uint64_t refused;                   /* who asked for room and was told that there is none */
     uint64_t made_again;                /* tasks that ran again as what they had made was lost; by processes that are gone */
     uint64_t cancelled, cancelled_staging;      /* tasks; of them such whose arguments were on their way */
     uint32_t drained[DRAINS_MAX];       /* nodes that were asked to leave */

@@ -46,6 +46,7 @@ struct room {
     uint64_t size;
     uint32_t attempt;
     uint32_t entry;
+    int64_t asked;                      /* when */
     unsigned char *data;                /* NULL: refused, why */
     struct mob_error why;
 };

@@ -10,6 +10,7 @@
 #include "stores.h"
 
 #define FETCH_TRIES_MAX 100u            /* as worker/store_call.c */
+#define REFUSED_NS_MAX (30 * SIM_S)     /* the store's grace, not its patience */
 
 /* -- bytes ----------------------------------------------------------------------------------------------------------------- */
 
@@ -77,6 +78,7 @@ void desk_create(struct desk *d, struct room *room, void (*then)(struct event *e
 
     assert(d->room == NULL && d->fetch == NULL);
     room->data = NULL;
+    room->asked = d->process->a.sim->now;
     d->room = room;
     d->done = then;
     mob_wire_put_object(&object, &room->id);
@@ -86,17 +88,34 @@ void desk_create(struct desk *d, struct room *room, void (*then)(struct event *e
     say(d, MOBULA__ENVELOPE__BODY_CREATE, &m);
 }
 
+/* Views of tasks leave gaps, and one that is larger than these gets no room while all who have a view wait for room, too. That is found out
+ * soon: whoever else has one lets it go some time. */
+static void judge_refused(const struct desk *d)
+{
+    struct sim *s = d->process->a.sim;
+    int64_t waited = s->now - d->room->asked;
+
+    s->refused++;
+    if (waited <= REFUSED_NS_MAX || s->misfortunes > 0 || s->config.tight || s->config.drains)
+        return;
+    fprintf(stderr, "process %u of node %u waited %ld s for room: %s\n", d->process->number, d->process->self.node, (long)(waited / SIM_S),
+            d->room->why.text);
+    abort();
+}
+
 static void on_created(struct desk *d, const Mobula__Created *m)
 {
     struct room *room = d->room;
     struct mob_object_id id = mob_wire_object(m->object);
 
     assert(room != NULL && mob_object_id_eq(&room->id, &id));
-    d->room = NULL;
-    if (m->error != NULL)
+    if (m->error != NULL) {
         mob_wire_error(m->error, &room->why);
-    else
+        judge_refused(d);
+    } else {
         room->data = mob_store_client_write(d->client, m->offset, room->size);
+    }
+    d->room = NULL;
     assert(m->error != NULL || room->data != NULL);
     room->entry = m->entry;
     done(d);

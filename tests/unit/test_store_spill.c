@@ -260,6 +260,33 @@ START_TEST(test_what_is_read_stays)
 }
 END_TEST
 
+/* What fills the store may be written, but for the view of who waits for room itself: that is a wait without end, disk or not, and
+ * though the argument was staged for its task, too. */
+START_TEST(test_who_waits_and_holds_is_refused_soon)
+{
+    struct mob_object_id id = mine(1);
+    uint64_t size, ticket;
+    uint32_t slot;
+    bool full;
+
+    open_store(STORE);
+    make_waiting(1, STORE / 2);
+    ck_assert(mob_store_keep(f->store, &id, &ticket));
+    send_fetch(f, OTHER, id, STORE / 2, HERE);
+    ck_assert_ptr_nonnull(mob_store_client_pin(other, f->last.entry, f->last.generation, &id, &size, &slot, &full));
+    f->answers = 0;
+    send_create(f, OTHER, object_of(HERE, OTHER, 1), STORE);
+    wait_in_vain(f);
+    ck_assert_uint_eq(f->answers, 1);
+    ck_assert_uint_eq(f->last.process, OTHER);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    ck_assert_uint_eq(disk.waiting, 0);
+    mob_store_serve_done(f->store, ticket);
+    mob_store_client_unpin(other, slot);
+    close_store();
+}
+END_TEST
+
 START_TEST(test_a_full_disk_loses_nothing)
 {
     struct mob_store_client *third;
@@ -479,6 +506,6 @@ START_TEST(test_random)
 }
 END_TEST
 
-UNIT_MAIN("store_spill", test_five_times_the_store, test_the_threshold, test_what_is_read_stays, test_a_full_disk_loses_nothing,
-          test_a_bad_record_is_one_object_lost, test_freed_on_its_way, test_waits_for_room_to_come_back, test_a_peer_wants_it,
-          test_made_again, test_holes, test_random)
+UNIT_MAIN("store_spill", test_five_times_the_store, test_the_threshold, test_what_is_read_stays, test_who_waits_and_holds_is_refused_soon,
+          test_a_full_disk_loses_nothing, test_a_bad_record_is_one_object_lost, test_freed_on_its_way, test_waits_for_room_to_come_back,
+          test_a_peer_wants_it, test_made_again, test_holes, test_random)
