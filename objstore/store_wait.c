@@ -255,12 +255,23 @@ void mob_wait_berthed(struct mob_store *s, struct ask *a)
 
 /* -- when no room comes -------------------------------------------------------------------------------------------------- */
 
+static bool is_among(const struct mob_link *waiters, uint32_t process)
+{
+    const struct waiter *w;
+
+    mob_list_each(w, waiters, const struct waiter, link)
+        if (w->process == process)
+            return true;
+    return false;
+}
+
+/* For room to write, or for something to come back. */
 static bool asks_here(const struct mob_store *s, uint32_t process)
 {
     const struct ask *a;
 
     mob_list_each(a, &s->asks.list, const struct ask, link)
-        if (a->object == NULL && a->process == process)
+        if (a->object != NULL ? is_among(&a->object->waiters, process) : a->process == process)
             return true;
     return false;
 }

@@ -287,6 +287,32 @@ START_TEST(test_who_waits_and_holds_is_refused_soon)
 }
 END_TEST
 
+/* So is who waits for what is on the disk. */
+START_TEST(test_who_fetches_and_holds_is_refused_soon)
+{
+    struct mob_object_id id = mine(2);
+    uint64_t size;
+    uint32_t slot;
+    bool full;
+
+    open_store(STORE);
+    make_waiting(1, STORE / 4 * 3);
+    make_waiting(2, STORE / 2);
+    send_fetch(f, OTHER, id, STORE / 2, HERE);
+    ck_assert_ptr_nonnull(mob_store_client_pin(other, f->last.entry, f->last.generation, &id, &size, &slot, &full));
+    f->answers = 0;
+    send_fetch(f, OTHER, mine(1), STORE / 4 * 3, HERE);
+    wait_in_vain(f);
+    ck_assert_uint_eq(f->answers, 1);
+    ck_assert_uint_eq(f->last.process, OTHER);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    mob_store_client_unpin(other, slot);
+    mob_store_tick(f->store, ++f->now);         /* looks for pins anew */
+    read_back(1, STORE / 4 * 3);
+    close_store();
+}
+END_TEST
+
 START_TEST(test_a_full_disk_loses_nothing)
 {
     struct mob_store_client *third;
@@ -507,5 +533,5 @@ START_TEST(test_random)
 END_TEST
 
 UNIT_MAIN("store_spill", test_five_times_the_store, test_the_threshold, test_what_is_read_stays, test_who_waits_and_holds_is_refused_soon,
-          test_a_full_disk_loses_nothing, test_a_bad_record_is_one_object_lost, test_freed_on_its_way, test_waits_for_room_to_come_back,
-          test_a_peer_wants_it, test_made_again, test_holes, test_random)
+          test_who_fetches_and_holds_is_refused_soon, test_a_full_disk_loses_nothing, test_a_bad_record_is_one_object_lost,
+          test_freed_on_its_way, test_waits_for_room_to_come_back, test_a_peer_wants_it, test_made_again, test_holes, test_random)
