@@ -451,8 +451,12 @@ void mob_head_node_look(struct node *n)
 
 void mob_head_node_heard(struct node *n)
 {
+    int64_t lived_ns = mob_head_lived_ns(n->head);
+
     assert(!node_is_gone(n));
-    n->heard_ns = mob_head_lived_ns(n->head);
+    if (lived_ns - n->heard_ns > n->most_silent_ns)
+        n->most_silent_ns = lived_ns - n->heard_ns;
+    n->heard_ns = lived_ns;
     mob_list_remove(&n->by_heard);
     mob_list_append(&n->head->nodes.heard, &n->by_heard);
 }

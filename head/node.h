@@ -46,6 +46,7 @@ struct node {
     bool refused;                       /* its port does */
     uint64_t named_link;                /* on which it has named its jobs, and reported */
     int64_t heard_ns;                   /* lived time of its last message */
+    int64_t most_silent_ns;             /* the longest that it was not heard of, and came back */
     struct mob_link by_heard;           /* in node_table.heard, or .dead */
     struct mob_link by_cut;             /* in node_table.cut */
 

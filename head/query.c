@@ -4,7 +4,7 @@
  *   nodes    {"nodes": [{"node", "state", "ip", "port", "bulk_port", "host", "pid", "driver_only", "session_dir", "labels",
  *             "total": {resource: amount}, "available": {...}, "workers", "blocked", "queued", "store_used", "store_size",
  *             "store_spilled", "store_pulled", "store_warm", "store_overflow", "store_asks", "store_trouble", "store_pages",
- *             "uptime_ms", "silent_ms", of a dead one "reason"}]}
+ *             "uptime_ms", "silent_ms", "most_silent_ms", of a dead one "reason"}]}
  *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead": or left, "total", "available": of all that
  *             serve, "jobs", "state_trouble", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state",
  *             "why"}]}
@@ -146,6 +146,7 @@ static json_t *node_json(const struct node *n)
     json_object_set_new(object, "store_pages", json_string(n->load.store_pages));
     json_object_set_new(object, "uptime_ms", json_integer((json_int_t)n->load.uptime_ms));
     json_object_set_new(object, "silent_ms", json_integer((mob_head_lived_ns(n->head) - n->heard_ns) / MOB_NS_OF_MS));
+    json_object_set_new(object, "most_silent_ms", json_integer(n->most_silent_ns / MOB_NS_OF_MS));
     return object;
 }
 

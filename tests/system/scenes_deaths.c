@@ -198,6 +198,27 @@ static int works(char **words)
     return 0;
 }
 
+/* toils FOLDER COUNT MS: so many tasks at a time, each of so many ms of a core, until "stop" is there; none may be tried twice. */
+static int toils(char **words)
+{
+    struct mob_ref *refs[256];
+    size_t count = strtoul(words[1], NULL, 10);
+    uint64_t done = 0, ms = strtoul(words[2], NULL, 10);
+
+    CHECK(count > 0 && count <= sizeof refs / sizeof refs[0]);
+    for (size_t i = 0; i < count; i++)
+        refs[i] = call_u64("toil", ms);
+    make_file(words[0], "working", "");
+    for (; !file_there(words[0], "stop", ""); done++) {
+        CHECK(take_u64(refs[done % count]) == 0);
+        refs[done % count] = call_u64("toil", ms);
+    }
+    for (size_t i = 0; i < count; i++, done++)
+        CHECK(take_u64(refs[i]) == 0);
+    printf("%llu tasks, each tried once\n", (unsigned long long)done);
+    return 0;
+}
+
 const struct scene scenes_deaths[] = {
     { "stands", "FOLDER FUNCTION COUNT STRATEGY RETRIES CODE", stands },
     { "keeps", "FOLDER IP", keeps },
@@ -205,5 +226,6 @@ const struct scene scenes_deaths[] = {
     { "floods", "FOLDER COUNT", floods },
     { "crowds", "FOLDER COUNT", crowds },
     { "works", "FOLDER", works },
+    { "toils", "FOLDER COUNT MS", toils },
     { 0 },
 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int return_u64(struct mob_task *t, uint64_t word, struct mob_error *err)
@@ -21,6 +22,11 @@ static int outer_pid(void)
     char text[32] = "";
 
     return readlink("/proc/self", text, sizeof text - 1) > 0 ? atoi(text) : -1;
+}
+
+static double seconds_of(const struct timespec *at)
+{
+    return (double)at->tv_sec + (double)at->tv_nsec / 1e9;
 }
 
 /* -- values ------------------------------------------------------------------------------------------------------------------ */
@@ -403,6 +409,22 @@ static int speak(struct mob_task *t, struct mob_error *err)
     return return_u64(t, (uint64_t)outer_pid(), err);
 }
 MOB_TASK(speak)
+
+/* Argument: how many ms of a core it takes. Returns how often it was tried before. */
+static int toil(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_task_self self = { .size = sizeof self };
+    struct timespec used;
+    uint64_t ms;
+
+    if (mob_arg_copy(t, 0, &ms, sizeof ms, err) < 0 || mob_task_self(t, &self, err) < 0)
+        return -1;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    for (double end = seconds_of(&used) + (double)ms / 1e3; seconds_of(&used) < end;)
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return return_u64(t, (uint64_t)self.attempt, err);
+}
+MOB_TASK(toil)
 
 /* Argument: for how many ms to hold what the lease gave. */
 static int testify(struct mob_task *t, struct mob_error *err)

@@ -155,6 +155,42 @@ static void reply_part(struct fake *f, const struct fake_node *n, uint64_t id, c
     fake_receive(f, n->link, &e.e);
 }
 
+static void silences(struct fake *f, json_int_t *ret_now_ms, json_int_t *ret_longest_ms)
+{
+    int code;
+    json_t *json = ask(f, "status", "", &code), *row = json_array_get(json_object_get(json, "nodes"), 0);
+
+    *ret_now_ms = json_integer_value(json_object_get(row, "silent_ms"));
+    *ret_longest_ms = json_integer_value(json_object_get(row, "most_silent_ms"));
+    json_decref(json);
+}
+
+/* How long a node was silent before it was heard of again is kept, as the longest. */
+START_TEST(test_the_longest_silence)
+{
+    struct fake f;
+    struct fake_node a = { 0 };
+    json_int_t silent_ms, kept_ms;
+
+    fake_init(&f);
+    fake_join(&f, &a, "CPU=4");
+    fake_pass(&f, 700);
+    silences(&f, &silent_ms, &kept_ms);
+    ck_assert_int_ge(silent_ms, 500);
+    ck_assert_int_eq(kept_ms, 0);
+    for (uint64_t version = 2; version < 4; version++) {
+        json_int_t now_ms, longest_ms = silent_ms;
+
+        fake_report(&f, &a, version, "CPU=1", 0);
+        fake_pass(&f, 300);
+        silences(&f, &now_ms, &kept_ms);
+        ck_assert_int_lt(now_ms, longest_ms);
+        ck_assert_int_eq(kept_ms, longest_ms);
+    }
+    fake_fini(&f);
+}
+END_TEST
+
 /* Each node answers for itself; one that is silent is named, and keeps nobody waiting for long. */
 START_TEST(test_memory_is_gathered)
 {
@@ -203,4 +239,4 @@ START_TEST(test_memory_is_gathered)
 }
 END_TEST
 
-UNIT_MAIN("query", test_memory_is_gathered, test_nodes_and_status, test_wait, test_long_answers_come_in_parts)
+UNIT_MAIN("query", test_memory_is_gathered, test_nodes_and_status, test_the_longest_silence, test_wait, test_long_answers_come_in_parts)
