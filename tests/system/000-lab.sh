@@ -4,10 +4,10 @@
 # without a trace however the lab ends.
 . "$(dirname "$0")/lib.sh"
 
-# answers FROM ADDRESS, reaches FROM HOST: a closed port answers at once, a missing host not at all.
-answers() { [[ $(on "$1" timeout 2 bash -c "exec 3<>/dev/tcp/$2/9" 2>&1) = *refused* ]]; }
+# answers FROM ADDRESS [SECONDS], reaches FROM HOST: a closed port answers at once, a missing host not at all.
+answers() { [[ $(on "$1" timeout "${3:-2}" bash -c "exec 3<>/dev/tcp/$2/9" 2>&1) = *refused* ]]; }
 reaches() { answers "$1" "$("$lab" ip "$2")"; }
-reaches_not() { ! reaches "$@"; }
+reaches_not() { ! answers "$1" "$("$lab" ip "$2")" 0.3; }
 state_of() { sed -n 's/^State:[^A-Z]*\(.\).*/\1/p' "/proc/$1/status"; }
 is_stopped() { [ "$(state_of "$1")" = T ]; }
 is_asleep() { [ "$(state_of "$1")" = S ]; }
