@@ -200,7 +200,8 @@ void mob_owner_backoffs_check(const struct mob_owner *o)
 
     assert(b->count == o->tasks.in_state[TASK_RESTING]);
     for (size_t i = 0; i < b->count; i++) {
-        assert(b->heap[i]->state == TASK_RESTING && b->heap[i]->history->place == i && b->heap[i]->lease == NULL);
+        assert(b->heap[i]->state == TASK_RESTING && b->heap[i]->history->place == i);
+        assert(b->heap[i]->lease == NULL && !b->heap[i]->cancelled);
         assert(i == 0 || !sooner(b->heap[i], b->heap[(i - 1) / 2]));
     }
 }

@@ -307,11 +307,11 @@ static void check_shape(const struct shape *sh)
 
     for (const struct mob_link *at = sh->queue.next; at != &sh->queue; at = at->next, queued++) {
         t = MOB_CONTAINER(at, struct task, link);
-        assert(t->state == TASK_QUEUED && t->shape == sh && t->lease == NULL && t->waiting == 0);
+        assert(t->state == TASK_QUEUED && t->shape == sh && t->lease == NULL && t->waiting == 0 && !t->cancelled);
         stored += t->has_stored;
     }
     mob_list_each(t, &sh->staging, struct task, link) {
-        assert(t->state == TASK_STAGING && t->shape == sh && t->staged);
+        assert(t->state == TASK_STAGING && t->shape == sh && t->staged && !t->cancelled);
         staging++;
     }
     assert(staging == sh->staging_count);
