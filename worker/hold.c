@@ -211,15 +211,6 @@ void mob_owner_on_references(struct mob_owner *o, struct mob_address from, const
     mob_owner_send(o, from, MOBULA__ENVELOPE__BODY_REFERENCES_DONE, &done);
 }
 
-/* The last answers of a worker of this node lie in a ring, and this news did not come through it. */
-static void drain_answers(struct mob_owner *o, struct mob_address worker)
-{
-    struct channel *c = worker.node == o->config.self.node ? mob_owner_channel_of(o, worker.process) : NULL;
-
-    if (c != NULL)
-        mob_owner_channel_drain(o, c, SIZE_MAX);
-}
-
 /* `issuer` gave tickets to `holder` with answers, and is gone: did they come? */
 static void ask(struct mob_owner *o, const struct holder *issuer, const struct holder *holder)
 {
@@ -277,6 +268,7 @@ static void ask_again(struct mob_owner *o, const struct holder *holder)
         ask(o, issuer, holder);
 }
 
+/* The last answers of a worker that was lent to us have been read: its raylet says that the lease is over before it says this. */
 void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
 {
     struct mob_address address = mob_wire_address(m->process);
@@ -291,7 +283,6 @@ void mob_owner_on_mourned(struct mob_owner *o, const Mobula__Mourned *m)
             o->holds.again_ns = o->now_ns + MOURN_AGAIN_NS;
         return;
     }
-    drain_answers(o, address);
     while (!mob_list_empty(&holder->holds))
         end(o, mob_list_first(&holder->holds, struct hold, of_holder));
     ask_holders(o, holder);
