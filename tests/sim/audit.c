@@ -14,6 +14,7 @@ bool audit_lent(const struct mob_raylet *r, uint32_t process, struct audit_lent 
     if (p->worker->lease != NULL) {
         ret->lease = p->worker->lease->number;
         ret->cpu = mob_resources_get(&p->worker->lease->share.held, "CPU");
+        ret->owner = mob_lease_owner(p->worker->lease);
     }
     return true;
 }
@@ -30,6 +31,17 @@ bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address 
     const struct lease *l = mob_map_get(&r->leases.by_number, lease);
 
     return l != NULL && mob_address_eq(mob_lease_owner(l), owner);
+}
+
+size_t audit_leases(const struct mob_raylet *r, struct audit_lease *ret, size_t room)
+{
+    const struct lease *l;
+    size_t count = 0;
+
+    mob_list_each(l, &r->leases.held, const struct lease, in_line)
+        if (count < room)
+            ret[count++] = (struct audit_lease){ .number = l->number, .owner = mob_lease_owner(l) };
+    return count;
 }
 
 bool audit_buried(const struct mob_raylet *r, uint32_t node)

@@ -9,6 +9,7 @@
 struct audit_lent {
     uint64_t lease;
     int64_t cpu;                        /* that the lease holds now */
+    struct mob_address owner;
 };
 
 /* What worker `process` is lent for. False: it is on its way out, or unknown. */
@@ -24,6 +25,16 @@ struct audit_pushed {
     uint32_t node;
 };
 size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t room);
+
+/* What it lends, and to whom. */
+struct audit_lease {
+    uint64_t number;
+    struct mob_address owner;
+};
+size_t audit_leases(const struct mob_raylet *r, struct audit_lease *ret, size_t room);
+
+/* Does the owner know of it? */
+bool audit_leased(const struct mob_owner *o, uint32_t node, uint64_t lease);
 
 /* A ticket of somebody else's object that a process has, and its owner knows of: it confirmed it. */
 struct audit_ticket {

@@ -15,6 +15,11 @@ size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t 
     return count;
 }
 
+bool audit_leased(const struct mob_owner *o, uint32_t node, uint64_t lease)
+{
+    return mob_owner_lease_find(o, node, lease) != NULL;
+}
+
 static bool is_among(const struct change *list, size_t count, uint64_t ticket)
 {
     for (size_t i = 0; i < count; i++)

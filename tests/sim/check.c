@@ -7,12 +7,14 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "faults.h"
 #include "head/core.h"
 #include "stores.h"
 
 #define FEW_NODES 5                     /* all of so few, without stores, is looked at after each step */
 #define ALL_EACH_STEPS 256
 #define BEHIND_NS_MAX (100 * SIM_MS)    /* twice as long as an owner waits, if it missed the word, until it looks */
+#define GONE_MS_MAX 1000
 #define UNKNOWN_MS_MAX 30000            /* silence of a machine, a freeze, slow links: the word of a death is there by then */
 
 static void check_raylet(const struct raylet *r)
@@ -50,6 +52,20 @@ static void check_running(const struct raylet *r)
     }
 }
 
+/* It may be lent to one who is dead, and nobody has heard of that yet. */
+static bool has_owner(const struct process *worker)
+{
+    struct audit_lent lent;
+    struct process *p;
+
+    if (!audit_lent(worker->raylet->core, worker->number, &lent))
+        return false;
+    mob_list_each(p, &worker->a.host->living, struct process, by_living)
+        if (mob_address_eq(p->self, lent.owner))
+            return true;
+    return lent.owner.node != worker->self.node;
+}
+
 /* The raylet leaves no task behind one that sleeps, for owners elsewhere; an owner on the node looks at the page of its worker again and
  * again, and does the same. */
 static void check_asleep(const struct host *h)
@@ -64,7 +80,7 @@ static void check_asleep(const struct host *h)
             p->behind_since = 0;
         else if (p->behind_since == 0 || p->behind_since < h->frozen_until || p->unheard > 0)
             p->behind_since = s->now;
-        if (!behind || !p->raylet->a.alive)
+        if (!behind || !p->raylet->a.alive || !has_owner(p))
             continue;
         assert(!audit_sleeps(p->raylet->core, p->number));
         if (s->now - p->behind_since > BEHIND_NS_MAX) {
@@ -116,6 +132,40 @@ static void check_pushed(struct sim *s, const struct process *p)
     }
 }
 
+/* Does its owner, on the node of r, live and know of it? */
+static bool is_owned(const struct raylet *r, const struct audit_lease *l, uint32_t lender)
+{
+    const struct process *p;
+
+    mob_list_each(p, &r->a.host->living, const struct process, by_living)
+        if (p->raylet == r && p->self.process == l->owner.process)
+            return p->owner != NULL && audit_leased(p->owner, lender, l->number);
+    return false;
+}
+
+/* Where nothing goes wrong any more, nobody lends for long to one who is gone, or knows of no lease. */
+static void check_lent(struct sim *s, const struct raylet *r)
+{
+    struct audit_lease leases[64];
+    size_t count = audit_leases(r->core, leases, MOB_COUNT(leases));
+
+    for (size_t i = 0; i < count; i++) {
+        const struct raylet *of = raylet_of_node(s, leases[i].owner.node);
+        uint64_t key = UINT64_C(1) << 63 | (uint64_t)r->node << 32 | leases[i].number;
+        uintptr_t since_ms = (uintptr_t)mob_map_get(&s->unknown, key);
+
+        if (s->now < faults_over(s) || of == NULL || is_owned(of, &leases[i], r->node)) {
+            mob_map_remove(&s->unknown, key);
+        } else if (since_ms == 0) {
+            mob_map_set(&s->unknown, key, (void *)(uintptr_t)(s->now / SIM_MS));
+        } else if (s->now / SIM_MS - (int64_t)since_ms > GONE_MS_MAX) {
+            fprintf(stderr, "lease %lu of node %u is lent to process %u of node %u, which is gone, or knows nothing of it\n",
+                    (unsigned long)leases[i].number, r->node, leases[i].owner.process, of->node);
+            abort();
+        }
+    }
+}
+
 /* NULL: it is gone, or its node is to one of the two. */
 static const struct process *owner_of(const struct sim *s, const struct process *p, const struct mob_object_id *id)
 {
@@ -161,6 +211,8 @@ static void check_all(struct sim *s)
         check_actor(a);
     for (unsigned i = 1; i <= s->config.nodes; i++) {
         struct process *p;
+        if (s->hosts[i].raylet != NULL)
+            check_lent(s, s->hosts[i].raylet);
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
             if (!p->a.alive || p->owner == NULL || !p->raylet->a.alive)
                 continue;

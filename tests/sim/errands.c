@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "refs.h"
 
 static void next_argument(struct user *u);
@@ -189,6 +190,8 @@ static void run_settled(struct event *e)
         user_after(u, 100 * SIM_US, run_settled);
         return;
     }
+    if (!failed && u->results[0].lent_count > 0)
+        faults_answered(u->p);
     task_over(u, failed);
 }
 

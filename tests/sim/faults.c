@@ -314,6 +314,22 @@ static void run_killed(struct event *e)
     process_die(e->arg, SIGKILL, false);
 }
 
+/* So many of a hundred get lost with their link. Random ones are nearly all of other kinds. */
+static unsigned lost_percent(uint32_t body)
+{
+    switch (body) {
+    case MOBULA__ENVELOPE__BODY_ORPHANS:
+        return 100;
+    case MOBULA__ENVELOPE__BODY_REFERENCES:
+    case MOBULA__ENVELOPE__BODY_REFERENCES_DONE:
+    case MOBULA__ENVELOPE__BODY_MOURN:
+    case MOBULA__ENVELOPE__BODY_MOURNED:
+        return 5;
+    default:
+        return 0;
+    }
+}
+
 /* A worker that had owners confirm what goes with its answer dies before it answers; and who is asked what has come of it does not hear. */
 void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size)
 {
@@ -324,7 +340,7 @@ void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size
     if (!s->config.stores || !faults_chance(s, FAULT_KILL | FAULT_DROP, 30))
         return;
     body = body_of(frame, size);
-    if (body == MOBULA__ENVELOPE__BODY_ORPHANS && faults_now(s, FAULT_DROP) && link_is_between_daemons(s, link)) {
+    if (faults_chance(s, FAULT_DROP, lost_percent(body)) && link_is_between_daemons(s, link)) {
         s->misfortunes++;
         link_break(s, link);
     }
@@ -333,6 +349,13 @@ void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size
     mob_list_each(p, &r->a.host->processes, struct process, by_host)
         if (p->raylet_link == link && p->state == PROCESS_UP && !p->driver)
             sim_after(s, 0, &p->a, run_killed, p);
+}
+
+/* It dies before anybody has read that. */
+void faults_answered(struct process *p)
+{
+    if (faults_chance(p->a.sim, FAULT_KILL, 10))
+        sim_after(p->a.sim, 0, &p->a, run_killed, p);
 }
 
 static void run_break(struct event *e)

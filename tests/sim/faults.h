@@ -50,6 +50,8 @@ uint64_t faults_resident(struct mob_world *w, uint32_t process);
 void faults_middle(struct host *h);
 /* A raylet has just said that. */
 void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size);
+/* A worker has just answered, and gave references away with that. */
+void faults_answered(struct process *p);
 /* A daemon has just sent something to another. */
 void faults_sent(struct sim *s, uint64_t link);
 /* A raylet says that it was declared dead: was there a reason? */
