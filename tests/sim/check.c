@@ -211,7 +211,7 @@ static void check_all(struct sim *s)
         check_actor(a);
     for (unsigned i = 1; i <= s->config.nodes; i++) {
         struct process *p;
-        if (s->hosts[i].raylet != NULL)
+        if (s->hosts[i].raylet != NULL && s->steps % ALL_EACH_STEPS == 0)
             check_lent(s, s->hosts[i].raylet);
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
             if (!p->a.alive || p->owner == NULL || !p->raylet->a.alive)
