@@ -79,7 +79,7 @@ enum mob_killed_by {
 };
 
 /* The death certificate of one attempt of a task, see mob_death(). Of a node that was lost only killed_by, attempt and the names are
- * known; what is not known is 0 or "". */
+ * known; of one that had an object, or was the driver's own, only killed_by, node and ip. What is not known is 0 or "". */
 struct mob_death {
     size_t size;
     int32_t killed_by, attempt, pid;

@@ -78,6 +78,8 @@ struct mob_store_config {
     void (*incoming_end)(void *arg, void *incoming);
     /* NULL: every node is UP; or, of another node: */
     enum mob_reach (*reach)(void *arg, uint32_t node);
+    /* NULL, or: what is known of one that is DEAD, as an error NODE_DIED. */
+    void (*mourn)(void *arg, uint32_t node, struct mob_error *ret_why);
     /* NULL, or: that node is dead; flights from there shall end now. */
     void (*forget)(void *arg, uint32_t node, const struct mob_error *why);
     /* NULL, or: nobody who is known has it. Ask its owner where it is; mob_store_sought() follows, once, from the loop. */

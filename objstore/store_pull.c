@@ -273,9 +273,12 @@ static enum mob_next seal(struct pull *p)
 
 static void fail_dead(struct pull *p, struct pull_source *source)
 {
+    const struct mob_store_config *c = &p->store->config;
     struct mob_error why;
 
     mob_error_set(&why, MOB_ERR_NODE_DIED, "it has died");
+    if (c->mourn != NULL)
+        c->mourn(c->arg, source->node, &why);
     mob_source_fail(p, source, &why, true);
 }
 

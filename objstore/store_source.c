@@ -78,6 +78,8 @@ void mob_source_sum_up(struct pull *p)
                                    p->sources[i].why.text);
     mob_error_set(&p->why, p->source_count > 0 ? p->sources[0].why.code : MOB_ERR_OBJECT_LOST, "%s cannot be brought here: %s",
                   mob_object_id_name(&p->id, name), p->source_count > 0 ? all : "nobody is known to have it");
+    if (p->source_count > 0)
+        mob_copy(p->why.node, sizeof p->why.node, p->sources[0].why.node);
     p->ends = true;
 }
 

@@ -94,7 +94,13 @@ int64_t mob_raylet_tick(struct mob_raylet *r);
 
 /* -- asked --------------------------------------------------------------------------------------------------------------- */
 
-struct mob_peer { uint32_t node; char ip[64], host[64]; uint32_t port, bulk_port; bool alive; };
+struct mob_peer {
+    uint32_t node;
+    char ip[64], host[64];
+    uint32_t port, bulk_port;
+    bool alive;
+    char *died;                         /* why it is dead; NULL: it is not, or nobody said */
+};
 /* NULL if never heard of. */
 const struct mob_peer *mob_raylet_peer(const struct mob_raylet *r, uint32_t node);
 struct mob_address mob_raylet_self(const struct mob_raylet *r);

@@ -57,6 +57,7 @@ void mob_routes_fini(struct mob_raylet *r)
     for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;) {
         drop_queued(peer);
         mob_borrowed_fini(r, peer);
+        free(peer->is.died);
         free(peer);
     }
     mob_map_fini(&r->routes.connections);
@@ -328,6 +329,8 @@ void mob_route_reset(struct mob_raylet *r, struct peer *peer, const char *why)
 void mob_route_node_down(struct mob_raylet *r, struct peer *peer, const char *why)
 {
     peer->is.alive = false;
+    free(peer->is.died);
+    peer->is.died = mob_strdup(why);
     mob_route_reset(r, peer, why);
 }
 

@@ -273,6 +273,18 @@ static enum mob_reach reach(void *arg, uint32_t node)
     return peer->alive ? MOB_REACH_UP : MOB_REACH_DEAD;
 }
 
+static void mourn(void *arg, uint32_t node, struct mob_error *ret_why)
+{
+    const struct mob_shell *s = arg;
+    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
+
+    if (peer == NULL)
+        return;
+    mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it (%s, %s) has died: %s", peer->host, peer->ip,
+                  peer->died != NULL ? peer->died : "nobody said how");
+    mob_copy(ret_why->node, sizeof ret_why->node, peer->ip);
+}
+
 static void seek(void *arg, const struct mob_object_id *id)
 {
     struct mob_shell *s = arg;
@@ -367,7 +379,7 @@ struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
 {
     mob_list_init(&s->parked);
     return (struct mob_store_config){ .bytes = bytes, .behind = BEHIND, .overflow = OVERFLOWS * bytes, .answer = answer_client,
-                                      .pull = pull, .incoming = incoming, .incoming_end = incoming_end, .reach = reach,
+                                      .pull = pull, .incoming = incoming, .incoming_end = incoming_end, .reach = reach, .mourn = mourn,
                                       .forget = forget, .seek = seek, .restored = restored, .tell = tell, .waits = say_waits,
                                       .bad = end_liar, .disk = mob_spill_do, .arg = s };
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* certificate.c -- death certificates: from the LeaseOver of a lender into the task (task.c), from there into the error of its returns
- * (struct fault), and with that into errors of tasks whose argument it was, to who asks by Watch, and to who asks by mob_death().
+ * (struct fault), and with that into errors of tasks whose argument it was, to who asks by Watch, and to who asks by mob_death(). Where no
+ * process has ended, but a node was lost that had an object, or the one of the driver itself, it is that node's.
  */
 #include "worker/certificate.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +32,15 @@ struct deaths *mob_owner_deaths_add(struct deaths *d, const struct mob_death *de
     mobula__death__pack(&m, d->of[d->count].bytes);
     d->count++;
     return d;
+}
+
+struct deaths *mob_owner_deaths_of_node(uint32_t node, const char *ip)
+{
+    struct mob_death d = { .size = sizeof d, .killed_by = MOB_KILLED_BY_NODE, .exit_code = -1 };
+
+    snprintf(d.node, sizeof d.node, "%u", node);
+    mob_copy(d.ip, sizeof d.ip, ip);
+    return mob_owner_deaths_add(NULL, &d);
 }
 
 void mob_owner_deaths_drop(struct deaths *d)

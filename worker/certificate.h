@@ -17,6 +17,8 @@ struct deaths {
 
 /* One more, the oldest may go. d: NULL, or nobody else has it yet. */
 struct deaths *mob_owner_deaths_add(struct deaths *d, const struct mob_death *death);
+/* The one of a node, of which nothing else is known than that it is lost. ip may be "". */
+struct deaths *mob_owner_deaths_of_node(uint32_t node, const char *ip);
 void mob_owner_deaths_drop(struct deaths *d);           /* NULL is fine */
 /* The last but `back`; false: there are not so many. d: NULL is fine. */
 bool mob_owner_deaths_at(const struct deaths *d, size_t back, struct mob_death *ret);

@@ -30,6 +30,7 @@ struct mob_owner {
     int64_t now_ns;                     /* read once a batch: flush, drain, poll, receive */
     bool lost;                          /* the raylet is gone, because: */
     struct mob_error lost_why;
+    struct deaths *lost_deaths;         /* its node's */
 
     struct bodies bodies;               /* of arguments and of values */
     struct objects objects;

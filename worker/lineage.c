@@ -393,6 +393,7 @@ static void lose(struct mob_owner *o, struct object *b, bool with_node)
 
 bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, const struct mob_error *why)
 {
+    struct deaths *deaths = NULL;
     enum mob_lost reason;
     struct mob_error e;
 
@@ -414,7 +415,10 @@ bool mob_owner_object_lost(struct mob_owner *o, struct object *b, size_t count, 
         return true;
     }
     e = mob_owner_lineage_say(o, b, reason, why->text);
-    mob_owner_object_set_error(o, b, &e);
+    if (why->code == MOB_ERR_NODE_DIED)
+        deaths = mob_owner_deaths_of_node(b->stored->node, why->node);
+    mob_owner_object_set_error(o, b, &e, deaths);
+    mob_owner_deaths_drop(deaths);
     return false;
 }
 

@@ -147,6 +147,8 @@ struct fault *mob_owner_fault_of(struct mob_owner *o, const struct mob_error *er
 {
     struct fault *last = o->objects.last_fault;
 
+    if (error == &o->lost_why)
+        deaths = o->lost_deaths;
     if (last == NULL || last->deaths != deaths || memcmp(&last->error, error, sizeof *error) != 0) {
         if (last != NULL)
             mob_owner_fault_drop(last);
@@ -333,12 +335,12 @@ void mob_owner_object_unset(struct mob_owner *o, struct object *b, uint32_t befo
         mob_owner_contents_end(o, b);
 }
 
-void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why)
+void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why, struct deaths *deaths)
 {
     struct task *maker = b->maker != NULL && mob_owner_lineage_counts(o, b) ? b->maker : NULL;
 
     free_lost(o, b, 0);
-    b->fault = mob_owner_fault(o, why);
+    b->fault = mob_owner_fault_of(o, why, deaths);
     b->state = MOB_OBJECT_ERROR;
     if (b->index > 0)
         b->maker = NULL;

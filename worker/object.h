@@ -152,7 +152,7 @@ bool mob_owner_object_streams(const struct mob_owner *o, const struct object *b)
 /* A stored one is PENDING again, or an error; what is left of its copies is freed, of those of its own name what attempts before `before`
  * made (0: all). */
 void mob_owner_object_unset(struct mob_owner *o, struct object *b, uint32_t before);
-void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why);
+void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why, struct deaths *deaths);
 /* It is not at its first `count` places, but has others. */
 void mob_owner_object_forget_places(struct mob_owner *o, struct object *b, size_t count, uint32_t before);
 /* STORED: is a copy of it known at this node? */

@@ -303,8 +303,8 @@ int mob_death(const struct mob_ref *ref, size_t back, struct mob_death *ret_deat
 
     if (ret_death == NULL || ret_death->size < sizeof ret_death->size)
         return mob_error_set(err, MOB_ERR_INVALID, "struct mob_death: set .size = sizeof(struct mob_death)");
-    if ((r = mob_enter(err)) == NULL)
-        return -1;
+    if ((r = mob_enter_any()) == NULL && (r = mob_enter(err)) == NULL)
+        return -1;                      /* of a driver whose raylet is gone, too */
     rc = mob_owner_look(r->owner, mob_ref_number(ref), &info, err);
     if (rc == 0 && info.state == MOB_OBJECT_ERROR)
         rc = mob_owner_deaths_at(info.deaths, back, &death);

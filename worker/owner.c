@@ -69,6 +69,7 @@ void mob_owner_destroy(struct mob_owner *o)
     mob_owner_stages_fini(o);
     mob_owner_events_fini(o);
     mob_owner_objects_fini(o);
+    mob_owner_deaths_drop(o->lost_deaths);
     mob_owner_borrows_fini(o);
     mob_owner_lineage_fini(o);
     mob_owner_kinds_fini(o);
@@ -362,6 +363,7 @@ void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
                   "the raylet of this node (node %u) is gone: %s; mob_shutdown(), then mob_init() again", o->config.self.node,
                   why->text);
     mob_copy(o->lost_why.node, sizeof o->lost_why.node, why->node);
+    o->lost_deaths = mob_owner_deaths_of_node(o->config.self.node, why->node);
     o->lost = true;
     o->now_ns = o->world->now_ns(o->world);
     mob_owner_lineage_fail(o, &o->lost_why);

@@ -305,10 +305,11 @@ void mob_runtime_lost(struct mob_runtime *r, const struct mob_error *why)
         return;
     r->state = MOB_RUNTIME_LOST;
     r->why = *why;
+    mob_copy(r->why.node, sizeof r->why.node, r->ip);
     epoll_ctl(r->pump_epoll, EPOLL_CTL_DEL, fd, NULL);
     epoll_ctl(r->service_epoll, EPOLL_CTL_DEL, fd, NULL);
     if (r->owner != NULL) {
-        mob_owner_raylet_lost(r->owner, why);
+        mob_owner_raylet_lost(r->owner, &r->why);
         r->why = *mob_owner_lost_why(r->owner);
     }
     mob_store_call_fail_all(r, &r->why);

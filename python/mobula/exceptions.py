@@ -29,7 +29,8 @@ from typing import Any, NamedTuple
 
 
 class Death(NamedTuple):
-    """How the process of one attempt of a task ended. Of a node that was lost only the names are known.
+    """How the process of one attempt of a task ended. Of a node that was lost only the names are known; of one that had an object, or that
+    was the driver's own, only killed_by, node and ip: there is no worker, and pid is 0.
 
     killed_by: what ended it; "exit": it exited itself, with exit_code; "crash": a fault of its own, or abort(), signal says which;
         "signal": a signal that Mobula did not send; "cancel": a forced cancel, or one that it did not heed; "memory monitor": of its

@@ -104,6 +104,13 @@ static inline enum mob_reach fixture_reach(void *arg, uint32_t node)
     return f->reach[node % 32];
 }
 
+static inline void fixture_mourn(void *arg, uint32_t node, struct mob_error *ret_why)
+{
+    (void)arg;
+    mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it has died: silence");
+    snprintf(ret_why->node, sizeof ret_why->node, "10.0.0.%u", node);
+}
+
 static inline void fixture_restored(void *arg, const struct mob_object_id *id, const struct mob_error *err)
 {
     struct fixture *f = arg;
@@ -166,7 +173,7 @@ static inline struct fixture *fixture_create_with(uint64_t bytes, uint64_t behin
 {
     struct fixture *f = mob_new(struct fixture);
     struct mob_store_config config = { .bytes = bytes, .behind = behind, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
-                                       .incoming = fixture_incoming, .incoming_end = fixture_incoming_end, .reach = fixture_reach,
+                                       .incoming = fixture_incoming, .incoming_end = fixture_incoming_end, .reach = fixture_reach, .mourn = fixture_mourn,
                                        .restored = fixture_restored, .tell = fixture_tell, .bad = fixture_bad, .arg = f };
     struct mob_error err;
 

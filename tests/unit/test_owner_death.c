@@ -165,4 +165,69 @@ START_TEST(test_others_are_told)
 }
 END_TEST
 
-UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_what_the_task_says_itself_is_no_death, test_others_are_told)
+static void expect_node_lost(const struct mob_object_info *info, const char *node, const char *ip)
+{
+    struct mob_death d;
+
+    ck_assert_int_eq(info->state, MOB_OBJECT_ERROR);
+    ck_assert(mob_owner_deaths_at(info->deaths, 0, &d));
+    ck_assert_int_eq(d.killed_by, MOB_KILLED_BY_NODE);
+    ck_assert_str_eq(d.node, node);
+    ck_assert_str_eq(d.ip, ip);
+    ck_assert_int_eq(d.exit_code, -1);
+    ck_assert_str_eq(d.worker, "");
+    ck_assert(!mob_owner_deaths_at(info->deaths, 1, &d));
+}
+
+/* Its own raylet is gone: whatever is pending, and what takes it, ends with this node. */
+START_TEST(test_a_lost_raylet_is_a_death_of_its_node)
+{
+    struct mob_error why = { .code = MOB_ERR_UNREACHABLE, .node = "10.0.0.2", .text = "it closed its socket" };
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t refs[3] = { fake_submit(&f, shape, 3, NULL, 0) };
+    struct mob_object_id id;
+
+    refs[1] = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = refs[0] }, 1);
+    refs[2] = mob_owner_put_begin(f.o, &id);
+    mob_owner_raylet_lost(f.o, &why);
+    for (size_t i = 0; i < 3; i++) {
+        struct mob_object_info info = fake_look(&f, refs[i]);
+
+        ck_assert_int_eq(info.error->code, MOB_ERR_NODE_DIED);
+        expect_node_lost(&info, "2", "10.0.0.2");
+        mob_owner_drop(f.o, refs[i], NULL);
+    }
+    fake_finish(&f);
+}
+END_TEST
+
+/* An object whose node died has no process to be mourned. What was lost otherwise has nothing. */
+START_TEST(test_a_lost_object_has_the_death_of_its_node)
+{
+    struct mob_error why = { .code = MOB_ERR_NODE_DIED, .node = "10.0.0.9", .text = "node 9: it has died" };
+    struct mob_object_info info;
+    struct mob_object_id id;
+    struct fake f;
+    uint64_t ref, other;
+
+    fake_init(&f);
+    ref = mob_owner_put_begin(f.o, &id);
+    mob_owner_put_stored(f.o, ref, 9, 1000);
+    other = mob_owner_put_begin(f.o, &id);
+    mob_owner_put_stored(f.o, other, 9, 1000);
+    ck_assert(!mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &why));
+    why.code = MOB_ERR_OBJECT_LOST;
+    ck_assert(!mob_owner_lost(f.o, other, fake_look(&f, other).since, &why));
+    info = fake_look(&f, ref);
+    ck_assert_int_eq(info.error->code, MOB_ERR_OBJECT_LOST);
+    expect_node_lost(&info, "9", "10.0.0.9");
+    ck_assert_ptr_null(fake_look(&f, other).deaths);
+    mob_owner_drop(f.o, ref, NULL);
+    mob_owner_drop(f.o, other, NULL);
+    fake_finish(&f);
+}
+END_TEST
+
+UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_what_the_task_says_itself_is_no_death, test_others_are_told,
+          test_a_lost_raylet_is_a_death_of_its_node, test_a_lost_object_has_the_death_of_its_node)

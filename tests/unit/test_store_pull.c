@@ -225,6 +225,8 @@ START_TEST(test_a_node_that_is_not_known_yet)
     send_fetch(f, ME, far(2), 1000, 5);
     ck_assert_uint_eq(f->answers, 3);
     ck_assert_int_eq(f->last.err.code, MOB_ERR_NODE_DIED);
+    ck_assert_str_eq(f->last.err.node, "10.0.0.5");
+    ck_assert_ptr_nonnull(strstr(f->last.err.text, "node 5: it has died: silence"));
     fixture_destroy(f);
 }
 END_TEST
