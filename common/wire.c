@@ -84,8 +84,8 @@ struct mob_wire *mob_wire_create(void)
     struct mob_wire *wire = mob_new(struct mob_wire);
 
     wire->allocator = (ProtobufCAllocator){ .alloc = take, .free = give, .allocator_data = wire };
-    wire->chunks = mob_alloc(sizeof(struct chunk) + CHUNK_SIZE);
-    wire->chunks->size = CHUNK_SIZE;
+    wire->chunks = mob_realloc(NULL, sizeof(struct chunk) + CHUNK_SIZE);        /* not zeroed: most of it is never used */
+    *wire->chunks = (struct chunk){ .size = CHUNK_SIZE };
     return wire;
 }
 
