@@ -390,12 +390,14 @@ int64_t mob_proxies_tick(struct mob_raylet *r)
     struct proxy *p;
 
     mob_list_each(p, &r->proxies.all, struct proxy, link) {
-        bool queue = p->flights.count > 1 && p->lease->machine.now != LEASE_ENDING;
-
-        if (!queue)
+        if (p->flights.count < 2)
             continue;
-        if (r->now >= p->look_at && runs_long(r, p))
-            mob_proxy_take_all(r, p);
+        if (r->now >= p->look_at) {             /* not before: each tick would look at each lease and worker */
+            if (p->lease->machine.now == LEASE_ENDING)
+                continue;
+            if (runs_long(r, p))
+                mob_proxy_take_all(r, p);
+        }
         if (p->flights.count > 1 && p->look_at < next)
             next = p->look_at;
     }
