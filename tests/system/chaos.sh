@@ -92,13 +92,7 @@ machine_killed() { "$lab" kill "$1"; lasts "$2"; "$lab" start "$1"; joins "$1"; 
 machine_frozen() { "$lab" pause "$1"; lasts "$2"; "$lab" resume "$1"; }
 cut() { "$lab" cut "$1"; lasts "$2"; "$lab" mend "$1"; }
 deaf() { "$lab" deafen "$1" "$3"; lasts $(($2 * 2)); "$lab" hear "$1" "$3"; }
-lossy() {
-    if [ "$netem" = yes ]; then
-        "$lab" netem "$1" loss 5% delay 100ms; lasts $(($2 * 2)); "$lab" netem "$1"
-    else
-        "$lab" lose "$1" 5; lasts $(($2 * 2)); "$lab" lose "$1" 0
-    fi
-}
+lossy() { "$lab" spoil "$1" 5 100 "$seed"; lasts $(($2 * 2)); "$lab" spoil "$1" 0 0; }
 thin() { "$lab" slow "$1" 5mbit; lasts "$2"; "$lab" slow "$1" 0; }
 head_killed() { strike h0 KILL "$(named h0 '*/mobula-head')"; lasts $(($2 / 2)); head_starts; }
 head_frozen() {
@@ -170,8 +164,7 @@ done
 wait_until 10 node_count_is "$hosts"
 on h0 env MOBULA_ADDRESS="$("$lab" ip h0):$port" "$chaos" "$meet" "$seed" "$patience" & driver=$!
 read -r began _ </proc/uptime
-if "$lab" netem h1 2>/dev/null; then netem=yes; else netem=no; fi
-echo "seed $seed, $seconds s$([ $netem = yes ] || echo '; this kernel has no netem: 5 % of packets are lost by a filter, and none is delayed')"
+echo "seed $seed, $seconds s"
 monkey
 while compgen -G "$meet/busy.*" >/dev/null; do sleep 0.1; done
 tell "no more faults"

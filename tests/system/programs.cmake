@@ -16,3 +16,6 @@ if(TARGET mobula)
     set_target_properties(test_system_chaos PROPERTIES OUTPUT_NAME mobula-chaos RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_link_libraries(test_system_chaos PRIVATE mobula Threads::Threads)
 endif()
+# What stands for netem in the lab where the kernel has none.
+add_executable(lab_cable ${CMAKE_CURRENT_LIST_DIR}/../hosts/cable.c)
+set_target_properties(lab_cable PROPERTIES OUTPUT_NAME lab-cable RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
