@@ -4,8 +4,10 @@
  * what it has begun. Any other value, any error that has no right to be, a tree that takes longer than PATIENCE seconds: status 1, and a
  * word on what it waits for.
  *
- * A tree is a task `grow` whose children are other trees, numbers, large values from the store of whichever node made them, values put by
- * the task itself, streams, references that travel within values, and tasks that are cancelled. What a child is follows from its seed.
+ * A tree is a task `grow` whose children are other trees, numbers, large values from the store of whichever node made them, larger ones that
+ * several nodes read at once and that do not fit all at once, values put by the task itself, streams, references that travel within values,
+ * tasks that fail at first, tasks that want more memory than their node may have, and tasks that are cancelled, with what they called. What a
+ * child is follows from its seed.
  *
  * Who may fail? Tasks are tried again for ever, and large values that are lost are made again by theirs. A value that was put dies with the
  * process that put it, as a cancel by force of a later task there ends it: so what a child put may be lost, and whoever reads it asks for it
@@ -26,9 +28,15 @@
 #define CHILDREN 5
 #define LARGE_MIN (128 << 10)
 #define LARGE_MAX (2 << 20)
+#define HUGE_MIN (8 << 20)              /* from here on an object goes to many by a chain of them */
+#define READERS 3
+#define NESTED 3
+#define GREED (100 << 20)
+#define GREEDY_ONES 2                   /* at once on a node they are too many for it (chaos.sh) */
 #define AGAIN_MAX 100
+#define FLAKY_CODE 9
 
-enum kind { GROW, LEAF, LARGE, PUT, STREAM, CARRIED, IDLE, KINDS };
+enum kind { GROW, LEAF, LARGE, PUT, STREAM, CARRIED, IDLE, FLAKY, SHARED, GREEDY, NEST, KINDS };
 
 struct order {
     uint64_t seed;
@@ -43,7 +51,7 @@ struct crop {
 struct child {
     enum kind kind;
     struct order order;
-    struct mob_ref *ref;
+    struct mob_ref *ref, *some[READERS];
     struct mob_items *items;
     unsigned again;
 };
@@ -60,6 +68,7 @@ static uint64_t mix(uint64_t seed, uint64_t n)
 }
 
 static size_t large_size(uint64_t seed) { return LARGE_MIN + mix(seed, 1) % (LARGE_MAX - LARGE_MIN) / 8 * 8; }
+static size_t huge_size(uint64_t seed) { return HUGE_MIN + large_size(seed); }
 static uint64_t item_count(uint64_t seed) { return 1 + mix(seed, 2) % 20; }
 static unsigned child_count(const struct order *o) { return 2 + (unsigned)(mix(o->seed, 3) % (CHILDREN - 1)); }
 
@@ -81,7 +90,7 @@ static uint64_t digest_of(const uint64_t *words, size_t size)
 static void plan(const struct order *parent, unsigned i, struct child *ret)
 {
     uint64_t seed = mix(parent->seed, 100 + i);
-    enum kind kind = (enum kind)(mix(seed, 4) % (KINDS + 2));
+    enum kind kind = (enum kind)(mix(seed, 4) % (KINDS + 4));
 
     if (kind >= KINDS)                  /* trees are of more use than all else */
         kind = GROW;
@@ -90,9 +99,8 @@ static void plan(const struct order *parent, unsigned i, struct child *ret)
     *ret = (struct child){ .kind = kind, .order = { seed, parent->depth - (kind == GROW) } };
 }
 
-static uint64_t large_value(uint64_t seed)
+static uint64_t value_of(size_t size, uint64_t seed)
 {
-    size_t size = large_size(seed);
     uint64_t *words = malloc(size), hash;
 
     fill(words, size, seed);
@@ -111,13 +119,18 @@ static struct crop expected(const struct order *o)
         plan(o, i, &c);
         if (c.kind == GROW)
             got = expected(&c.order);
-        else if (c.kind == LEAF)
+        else if (c.kind == LEAF || c.kind == FLAKY)
             got.value = mix(c.order.seed, 5);
+        else if (c.kind == GREEDY)
+            for (uint64_t n = 0; n < GREEDY_ONES; n++)
+                got.value += mix(mix(c.order.seed, 20 + n), 5);
         else if (c.kind == STREAM)
             for (uint64_t n = 0; n < item_count(c.order.seed); n++)
                 got.value += mix(c.order.seed, n);
-        else if (c.kind != IDLE)
-            got.value = large_value(c.order.seed);
+        else if (c.kind == SHARED)
+            got.value = READERS * value_of(huge_size(c.order.seed), c.order.seed);
+        else if (c.kind != IDLE && c.kind != NEST)
+            got.value = value_of(large_size(c.order.seed), c.order.seed);
         crop.value = mix(crop.value, got.value);
         crop.tasks += got.tasks;
     }
@@ -147,18 +160,60 @@ static int leaf(struct mob_task *t, struct mob_error *err)
 }
 MOB_TASK(leaf)
 
-static int large(struct mob_task *t, struct mob_error *err)
+/* Fails the first times, some of which chance takes from it. */
+static int flaky(struct mob_task *t, struct mob_error *err)
 {
-    struct mob_buffer *b;
+    struct mob_task_self self = { .size = sizeof self };
     struct order o;
 
-    if (order_of(t, &o, err) < 0 || (b = mob_create(large_size(o.seed), err)) == NULL)
+    if (order_of(t, &o, err) < 0 || mob_task_self(t, &self, err) < 0)
         return -1;
-    fill(mob_buffer_data(b), large_size(o.seed), o.seed);
-    nap(o.seed);
+    if (self.attempt < (int)(mix(o.seed, 9) % 3))
+        return mob_fail(err, FLAKY_CODE, "not at attempt %d", self.attempt);
+    return leaf(t, err);
+}
+MOB_TASK(flaky)
+
+static int greedy(struct mob_task *t, struct mob_error *err)
+{
+    volatile char *bytes = malloc(GREED);       /* volatile: or the compiler would do without */
+
+    if (bytes == NULL)
+        return mob_fail(err, 3, "no memory");
+    for (size_t i = 0; i < GREED; i += 4096)
+        bytes[i] = 1;
+    poll(NULL, 0, 300);                 /* so long that its node may look at it */
+    free((void *)bytes);
+    return leaf(t, err);
+}
+MOB_TASK(greedy)
+
+static int make(struct mob_task *t, size_t size, uint64_t seed, struct mob_error *err)
+{
+    struct mob_buffer *b = mob_create(size, err);
+
+    if (b == NULL)
+        return -1;
+    fill(mob_buffer_data(b), size, seed);
+    nap(seed);
     return mob_return_buffer(t, 0, b, err);
 }
+
+static int large(struct mob_task *t, struct mob_error *err)
+{
+    struct order o;
+
+    return order_of(t, &o, err) < 0 ? -1 : make(t, large_size(o.seed), o.seed, err);
+}
 MOB_TASK(large)
+
+static int huge(struct mob_task *t, struct mob_error *err)
+{
+    struct order o;
+
+    return order_of(t, &o, err) < 0 ? -1 : make(t, huge_size(o.seed), o.seed, err);
+}
+MOB_TASK(huge)
 
 static struct mob_ref *put_large(uint64_t seed, struct mob_error *err)
 {
@@ -224,14 +279,15 @@ MOB_TASK(idle)
 
 static struct mob_fn *function(const char *name, bool here, const char *resources, struct mob_error *err)
 {
-    struct mob_options o = { .size = sizeof o, .max_retries = -1, .resources = resources, .strategy = here ? NULL : "spread" };
+    struct mob_options o = { .size = sizeof o, .max_retries = -1, .resources = resources, .strategy = here ? NULL : "spread",
+        .retry_codes = &(int32_t){ FLAKY_CODE }, .retry_code_count = 1, .retry_delay_ms = 20 };
 
     return mob_fn(name, &o, err);
 }
 
 static struct mob_ref *call(const char *name, const struct order *o, struct mob_value arg, struct mob_error *err)
 {
-    struct mob_fn *fn = function(name, mix(o->seed, 7) % 3 == 0, strcmp(name, "idle") == 0 ? "" : NULL, err);
+    struct mob_fn *fn = function(name, strcmp(name, "greedy") == 0 || mix(o->seed, 7) % 3 == 0, strcmp(name, "idle") == 0 || strcmp(name, "nest") == 0 ? "" : NULL, err);
     struct mob_ref *ref = NULL;
 
     if (fn != NULL)
@@ -249,9 +305,49 @@ static struct mob_ref *digested(struct mob_ref *value, const struct order *o, st
     return ref;
 }
 
+/* Calls idle ones, and waits for them: who cancels it cancels them, too. */
+static int nest(struct mob_task *t, struct mob_error *err)
+{
+    struct mob_ref *refs[NESTED] = { 0 };
+    struct order o;
+    int rc = order_of(t, &o, err);
+
+    for (uint64_t i = 0; i < NESTED && rc == 0; i++) {
+        struct order below = { mix(o.seed, 30 + i), o.depth > 0 ? o.depth - 1 : 0 };
+        refs[i] = call(i == 0 && o.depth > 0 ? "nest" : "idle", &below, MOB_BYTES(&below, sizeof below), err);
+        rc = refs[i] != NULL ? 0 : -1;
+    }
+    if (rc == 0)
+        rc = mob_wait(refs, NESTED, NESTED, MOB_FOREVER, NULL, err) < 0 ? -1 : mob_fail(err, 4, "idle tasks have ended");
+    for (int i = 0; i < NESTED; i++)
+        mob_ref_drop(refs[i]);
+    return rc;
+}
+MOB_TASK(nest)
+
+/* Several tasks of one name, with the same argument or one each. */
+static int start_some(struct child *c, const char *name, int count, const struct mob_ref *arg, struct mob_error *err)
+{
+    for (int i = 0; i < count; i++) {
+        struct order o = { mix(c->order.seed, 20 + (uint64_t)i), 0 };
+        if ((c->some[i] = call(name, &o, arg != NULL ? MOB_REF(arg) : MOB_BYTES(&o, sizeof o), err)) == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+static int start_shared(struct child *c, struct mob_error *err)
+{
+    struct mob_ref *value = call("huge", &c->order, MOB_BYTES(&c->order, sizeof c->order), err);
+    int rc = value != NULL ? start_some(c, "digest", READERS, value, err) : -1;
+
+    mob_ref_drop(value);
+    return rc;
+}
+
 static int start(struct child *c, struct mob_error *err)
 {
-    static const char *const names[KINDS] = { "grow", "leaf", "large", NULL, "count", "carry", "idle" };
+    static const char *const names[KINDS] = { "grow", "leaf", "large", NULL, "count", "carry", "idle", "flaky", NULL, NULL, "nest" };
     const struct order *o = &c->order;
     struct mob_value arg = MOB_BYTES(o, sizeof *o);
 
@@ -261,6 +357,10 @@ static int start(struct child *c, struct mob_error *err)
         mob_fn_destroy(fn);
         return c->items != NULL ? 0 : -1;
     }
+    if (c->kind == SHARED)
+        return start_shared(c, err);
+    if (c->kind == GREEDY)
+        return start_some(c, "greedy", GREEDY_ONES, NULL, err);
     if (c->kind == PUT)
         c->ref = digested(put_large(o->seed, err), o, err);
     else if (c->kind == LARGE)
@@ -311,6 +411,22 @@ static int finish_carried(struct child *c, uint64_t *ret_value, struct mob_error
     return rc;
 }
 
+/* The sum of what several tasks return. */
+static int finish_some(struct child *c, int count, uint64_t *ret_value, struct mob_error *err)
+{
+    uint64_t sum = 0, one = 0;
+    int rc = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (rc == 0)
+            rc = mob_get_copy(c->some[i], MOB_FOREVER, &one, sizeof one, err);
+        mob_ref_drop(c->some[i]);
+        sum += one;
+    }
+    *ret_value = sum;
+    return rc;
+}
+
 static int finish_idle(struct child *c, uint64_t *ret_value, struct mob_error *err)
 {
     struct mob_view view;
@@ -330,7 +446,10 @@ static int finish_once(struct child *c, struct crop *ret, struct mob_error *err)
     case GROW: return mob_get_copy(c->ref, MOB_FOREVER, ret, sizeof *ret, err);
     case STREAM: return finish_stream(c, &ret->value, err);
     case CARRIED: return finish_carried(c, &ret->value, err);
-    case IDLE: return finish_idle(c, &ret->value, err);
+    case SHARED: return finish_some(c, READERS, &ret->value, err);
+    case GREEDY: return finish_some(c, GREEDY_ONES, &ret->value, err);
+    case IDLE:
+    case NEST: return finish_idle(c, &ret->value, err);
     default: return mob_get_copy(c->ref, MOB_FOREVER, &ret->value, sizeof ret->value, err);
     }
 }

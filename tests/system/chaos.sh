@@ -88,6 +88,19 @@ raylet_frozen() {
     lasts "$2"
     strike "$1" CONT "$pid"
 }
+# Until it is known that it has left, whatever became of the head meanwhile; or it has died, and stands there again as a new node.
+drained() {
+    local end=$((SECONDS + patience))
+    until on h0 mobula drain "$("$lab" ip "$1")" --deadline "$2ms" >"$meet/drain.$1" 2>&1 || grep -q "has left already" "$meet/drain.$1"; do
+        [ "$SECONDS" -lt "$end" ] || { echo "$1 was not drained: $(cat "$meet/drain.$1")" >>"$meet/failed"; return; }
+        sleep 0.2
+    done
+    until [ -z "$(raylet "$1")" ]; do
+        [ "$SECONDS" -lt "$end" ] || { echo "the raylet of $1 has left, and does not end" >>"$meet/failed"; return; }
+        sleep 0.1
+    done
+    joins "$1"
+}
 machine_killed() { "$lab" kill "$1"; lasts "$2"; "$lab" start "$1"; joins "$1"; }
 machine_frozen() { "$lab" pause "$1"; lasts "$2"; "$lab" resume "$1"; }
 cut() { "$lab" cut "$1"; lasts "$2"; "$lab" mend "$1"; }
@@ -105,7 +118,7 @@ head_frozen() {
 
 # Often what is cheap to stand, seldom what takes all down for seconds.
 faults=(worker_killed worker_killed worker_killed worker_killed worker_frozen workers_killed raylet_killed raylet_killed guard_killed raylet_frozen
-    machine_killed machine_killed machine_frozen cut cut deaf deaf lossy thin head_killed head_killed head_frozen)
+    machine_killed machine_killed machine_frozen cut cut deaf deaf lossy thin drained drained head_killed head_killed head_frozen)
 
 # fault NAME HOST MS OTHER: in the background, alone with its host.
 fault() {
@@ -128,9 +141,9 @@ monkey() {
         draw 6000; ms=$((200 + drawn))
         draw 5; other=h$drawn
         draw 1500; pause=$drawn
+        [ -z "$only" ] || name=$only
         case $name in worker*) draw 5; host=h$drawn ;; esac     # of the driver's node as well
         [ "$other" != "$host" ] || other=h0
-        [ -z "$only" ] || name=$only
         fault "$name" "$host" "$ms" "$other"
         sleep "$(as_seconds $((100 + pause)))"
     done
@@ -156,7 +169,7 @@ no_workers() {
     done
 }
 
-node_words=(--num-cpus 2 --object-store-memory $((64 << 20)))
+node_words=(--num-cpus 2 --object-store-memory $((64 << 20)) --memory-limit 180MiB)
 cluster_start 1 "${node_words[@]}" >/dev/null
 for ((i = 1; i < hosts; i++)); do
     node_start "h$i" "${node_words[@]}" >/dev/null
