@@ -26,8 +26,8 @@ void mob_forks_read(struct mob_forks *forks);
 bool mob_forks_busy(const struct mob_forks *forks);
 size_t mob_forks_count(const struct mob_forks *forks);                  /* templates that were not reaped */
 struct mob_fork *mob_fork_find(struct mob_forks *forks, pid_t pid);     /* NULL: no template */
-/* It has ended (and was not reaped yet): reap it. */
-void mob_fork_bury(struct mob_fork *f);
+/* It has ended, with this status as of waitpid(), and is reaped after this. */
+void mob_fork_bury(struct mob_fork *f, int status);
 
 /* A job is over (process 0: all of that node): so is its template. */
 void mob_forks_job_over(struct mob_forks *forks, struct mob_address job);

@@ -9,14 +9,18 @@
  *
  * A worker that was just forked (fork.c) is a stranger until its template's word of it is read: while one is asked, none is killed.
  *
- * A dead worker is looked at (WNOWAIT), its process group is killed while its pid still names it, its pipes and its socket are read to
- * the end, and it is reaped with its usage of memory and CPU: the death certificate.
+ * A dead worker is looked at (WNOWAIT) with its usage of memory and CPU, its process group is killed while its pid still names it, and
+ * its pipes and its socket are read to the end: the death certificate. Then a thread reaps it, and the next one is looked at. For a
+ * process that goes takes its entries in each /proc with it; and if somebody has one of these in hand and gets no CPU, as all are busy
+ * and he is nice, the kernel turns in a circle until he does: for seconds, in which this loop would send no beat.
  */
 #include <assert.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,7 +30,6 @@
 #include "raylet/resident.h"
 
 #define STRANGERS_CALM 8
-#define TURN_NS INT64_C(100000000)
 
 static int64_t cpu_ns(const struct rusage *use)
 {
@@ -47,18 +50,15 @@ static void look_closer(struct mob_resident *r, struct mob_exit *exit, char *cor
     }
 }
 
-static void bury(struct mob_resident *r)
+static void bury(struct mob_resident *r, int status, const struct rusage *use)
 {
-    struct mob_exit exit = { .late = r->late };
-    struct rusage use;
+    struct mob_exit exit = { .status = status, .late = r->late };
     char core[512];
 
     kill(-r->pid, SIGKILL);             /* what it started goes with it */
     exit.last_lines = mob_output_finish(r->output);
-    pid_t reaped = wait4(r->pid, &exit.status, 0, &use);
-    assert(reaped == r->pid);
-    exit.peak_rss_bytes = (int64_t)use.ru_maxrss * 1024;
-    exit.cpu_ns = cpu_ns(&use);
+    exit.peak_rss_bytes = (int64_t)use->ru_maxrss * 1024;
+    exit.cpu_ns = cpu_ns(use);
     look_closer(r, &exit, core, sizeof core);
     mob_debug("worker %u (pid %u) ended with status 0x%x", r->number, r->shown_pid, (unsigned)exit.status);
     mob_map_remove(&r->shell->residents_by_pid, (uint64_t)r->pid);
@@ -66,24 +66,32 @@ static void bury(struct mob_resident *r)
     mob_resident_over(r, &exit);
 }
 
-/* False: nobody has ended. */
-static bool reap_one(struct mob_shell *s, int wait)
+/* As of waitpid(). */
+static int status_of(const siginfo_t *info)
+{
+    if (info->si_code == CLD_EXITED)
+        return W_EXITCODE(info->si_status, 0);
+    return W_EXITCODE(0, info->si_status) | (info->si_code == CLD_DUMPED ? WCOREFLAG : 0);
+}
+
+/* Buries one that has ended, and leaves it to be reaped. 0: nobody has ended. */
+static pid_t bury_one(struct mob_shell *s, int wait)
 {
     siginfo_t info = { 0 };
+    struct rusage use;
 
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | wait) < 0 || info.si_pid == 0)
-        return false;
+    /* The system call, as that of the C library has no usage. */
+    if (syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOWAIT | wait, &use) < 0 || info.si_pid == 0)
+        return 0;
     if (mob_map_get(&s->residents_by_pid, (uint64_t)info.si_pid) == NULL)
         mob_forks_read(s->forks);       /* it may be new */
     struct mob_resident *r = mob_map_get(&s->residents_by_pid, (uint64_t)info.si_pid);
     struct mob_fork *f = mob_fork_find(s->forks, info.si_pid);
     if (r != NULL)
-        bury(r);
+        bury(r, status_of(&info), &use);
     else if (f != NULL)
-        mob_fork_bury(f);
-    else
-        waitpid(info.si_pid, NULL, WNOHANG);
-    return true;
+        mob_fork_bury(f, status_of(&info));
+    return info.si_pid;
 }
 
 static bool is_stranger(struct mob_shell *s, pid_t child)
@@ -121,44 +129,67 @@ void mob_reap_strangers(struct mob_shell *s)
     }
 }
 
-static void reap_again(struct mob_posted *posted);
-
-/* A burial looks at each object of the store. When many die at once, the rest of the loop has its turns in between. */
-static void reap_some(struct mob_shell *s)
+/* One at a time: the rest of the loop has its turns in between. */
+static void reap_next(struct mob_shell *s)
 {
-    int64_t until = mob_now_ns() + TURN_NS;
-
-    while (reap_one(s, WNOHANG)) {
-        if (mob_now_ns() < until)
-            continue;
-        if (!s->reaping_posted)
-            mob_loop_post(s->loop, &s->reaping);
-        s->reaping_posted = true;
-        return;
-    }
-    mob_reap_strangers(s);
+    if (s->dead != 0)
+        return;                         /* comes again when it is reaped */
+    if ((s->dead = bury_one(s, WNOHANG)) != 0)
+        uv_sem_post(&s->dead_there);
+    else
+        mob_reap_strangers(s);
 }
 
-static void reap_again(struct mob_posted *posted)
+static void on_reaped(struct mob_posted *posted)
 {
-    struct mob_shell *s = MOB_CONTAINER(posted, struct mob_shell, reaping);
+    struct mob_shell *s = MOB_CONTAINER(posted, struct mob_shell, reaped);
 
-    s->reaping_posted = false;
-    reap_some(s);
+    s->dead = 0;
+    reap_next(s);
+}
+
+/* The loop's is all but `dead`, which is this thread's from one post to the other. */
+static void *reaper(void *shell)
+{
+    struct mob_shell *s = shell;
+
+    for (;;) {
+        uv_sem_wait(&s->dead_there);
+        waitpid(s->dead, NULL, 0);
+        mob_loop_post(s->loop, &s->reaped);
+    }
+    return NULL;
+}
+
+static void start_reaper(struct mob_shell *s)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    int failed;
+
+    s->reaped.run = on_reaped;
+    mob_list_init(&s->reaped.link);
+    failed = uv_sem_init(&s->dead_there, 0);
+    assert(failed == 0);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&thread, NULL, reaper, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    assert(failed == 0);
+    pthread_detach(thread);
 }
 
 static void on_child(uv_signal_t *signal, int number)
 {
     (void)number;
-    reap_some(MOB_CONTAINER(signal, struct mob_shell, child_signal));
+    reap_next(MOB_CONTAINER(signal, struct mob_shell, child_signal));
 }
 
 void mob_reap_start(struct mob_shell *s)
 {
     mob_coroner_init(&s->coroner, "");
     prctl(PR_SET_CHILD_SUBREAPER, 1);   /* as process 1 it is one anyway */
-    s->reaping.run = reap_again;
-    mob_list_init(&s->reaping.link);
+    start_reaper(s);
     uv_signal_init(mob_loop_uv(s->loop), &s->child_signal);
     uv_signal_start(&s->child_signal, on_child, SIGCHLD);
 }
@@ -167,10 +198,11 @@ void mob_reap_all(struct mob_shell *s)
 {
     struct mob_resident *r;
     size_t at = 0;
+    pid_t dead;
 
     while ((r = mob_map_next(&s->residents_by_pid, &at, NULL)) != NULL)
         kill(-r->pid, SIGKILL);
     mob_forks_kill_all(s->forks);
-    while (s->residents_by_pid.count + mob_forks_count(s->forks) > 0 && reap_one(s, 0))
-        ;
+    while (s->residents_by_pid.count + mob_forks_count(s->forks) > 0 && (dead = bury_one(s, 0)) != 0)
+        waitpid(dead, NULL, 0);
 }

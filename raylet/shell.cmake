@@ -14,6 +14,7 @@ add_library(mob_raylet_shell STATIC
     ${CMAKE_CURRENT_LIST_DIR}/weight.c
     ${CMAKE_CURRENT_LIST_DIR}/family.c
     ${CMAKE_CURRENT_LIST_DIR}/coroner.c
+    ${CMAKE_CURRENT_LIST_DIR}/lag.c
     ${CMAKE_CURRENT_LIST_DIR}/guard.c)
 target_link_libraries(mob_raylet_shell PUBLIC mob_common)
 add_executable(mobula-raylet

@@ -12,6 +12,7 @@
 #include "raylet/gauge.h"
 #include "raylet/coroner.h"
 #include "raylet/guard.h"
+#include "raylet/lag.h"
 #include "raylet/local.h"
 #include "raylet/logs.h"
 #include "raylet/options.h"
@@ -44,12 +45,14 @@ struct mob_shell {
     struct mob_raylet_config config;
     struct mob_raylet *core;
     struct mob_ticker *ticker;
+    struct mob_lag lag;                 /* of the loop */
     struct mob_coroner coroner;         /* what else the kernel knows of the dead: reap.c */
     uv_signal_t child_signal, term_signal, int_signal;
     bool strangers_wait;                /* they were not looked for while somebody was forked */
     bool frozen;                        /* all that are no workers are stopped, until the last stranger is gone: reap.c */
-    bool reaping_posted;
-    struct mob_posted reaping;          /* more dead children than one turn buries */
+    pid_t dead;                         /* buried, and not reaped yet; 0: none */
+    uv_sem_t dead_there;
+    struct mob_posted reaped;
 
     uint64_t head_link;                 /* the newest one dialed to the head */
     uint64_t cluster;                   /* the first 8 bytes of its id: in object ids and Welcome */

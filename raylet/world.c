@@ -174,11 +174,15 @@ void mob_world_init(struct mob_shell *s)
 int64_t mob_world_tick(void *shell)
 {
     struct mob_shell *s = shell;
-    int64_t next = mob_raylet_tick(s->core), fork = mob_forks_tick(s->forks);
+    int64_t next, fork;
 
+    mob_lag_look(&s->lag, mob_now_ns());
+    next = mob_raylet_tick(s->core);
+    fork = mob_forks_tick(s->forks);
     mob_local_flush(s->local);
     mob_coroner_look(&s->coroner, mob_now_ns());
-    return fork < next ? fork : next;
+    s->lag.due_ns = fork < next ? fork : next;
+    return s->lag.due_ns;
 }
 
 /* -- the store ----------------------------------------------------------------------------------------------------------------- */

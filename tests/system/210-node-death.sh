@@ -81,6 +81,8 @@ moves "$lab" pause h1
 wait_until 10 node_count_is 2
 "$lab" resume h1
 wait_until 10 node_count_is 3
+# shellcheck disable=SC2016
+expect on h1 sh -c 'grep -q "came .* too late to its work" /tmp/mobula-*/*/logs/mobula-raylet.log'
 wait_until 5 no_tasks h1
 spreads h0 3
 moves "$lab" kill h1

@@ -14,5 +14,8 @@ mob_bad_program(parent mobula)
 mob_bad_program(bomb mobula)
 mob_bad_program(program mobula ${CMAKE_DL_LIBS})
 mob_bad_program(box)
-add_library(bad_clock MODULE ${CMAKE_CURRENT_LIST_DIR}/bad_clock.c)
-set_target_properties(bad_clock PROPERTIES C_VISIBILITY_PRESET default COMPILE_OPTIONS -fvisibility=default LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests PREFIX "")
+foreach(name clock reap)                # to be preloaded
+    add_library(bad_${name} MODULE ${CMAKE_CURRENT_LIST_DIR}/bad_${name}.c)
+    set_target_properties(bad_${name} PROPERTIES C_VISIBILITY_PRESET default COMPILE_OPTIONS -fvisibility=default
+        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests PREFIX "")
+endforeach()
