@@ -169,7 +169,8 @@ no_workers() {
     done
 }
 
-node_words=(--num-cpus 2 --object-store-memory $((64 << 20)) --memory-limit 180MiB)
+node_words=(--num-cpus 2 --object-store-memory $((64 << 20)))
+[ -n "${MOB_SANITIZED:-}" ] || node_words+=(--memory-limit 180MiB)      # a sanitizer takes memory of its own in each worker
 cluster_start 1 "${node_words[@]}" >/dev/null
 for ((i = 1; i < hosts; i++)); do
     node_start "h$i" "${node_words[@]}" >/dev/null
