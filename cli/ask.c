@@ -135,6 +135,10 @@ int ask_head(const struct args *a, const char *verb, const char *argument, int64
         return -1;
     if (converse(&q, token, ip, port, timeout_ms) < 0) {
         free(q.text);
+        if (q.error.code == MOB_ERR_UNREACHABLE)
+            return mob_error_set(err, q.error.code, "%s. If the head there was killed, start it again by the same words: "
+                                 "mobula start --head --port=%u goes on with what it left, and the nodes do their own work until then",
+                                 q.error.text, port);
         return mob_error_set(err, q.error.code, "%s (head %s:%u)", q.error.text, ip, port);
     }
     *ret_text = q.text;

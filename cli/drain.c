@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* drain.c -- mobula drain NODE: the head is told that the node shall leave, and then asked how far it is until it has left. A line is
- * printed whenever something has changed. A head that is away meanwhile is waited for: the node goes on with it. */
+ * printed whenever something has changed. A head that is away or stopped meanwhile is waited for: the node goes on with it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,7 +148,7 @@ static int follow(const struct args *a, int64_t node, struct mob_error *err)
             json_decref(row);
             if (result >= 0)
                 say(line, said);
-        } else if (err->code != MOB_ERR_UNREACHABLE || mob_now_ns() - heard_ns > HEADLESS_NS) {
+        } else if ((err->code != MOB_ERR_UNREACHABLE && err->code != MOB_ERR_TIMEOUT) || mob_now_ns() - heard_ns > HEADLESS_NS) {
             result = -1;
         }
         if (result == 1)

@@ -74,7 +74,8 @@ void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struc
     if (m->head != c)
         return;
     if (m->registered) {
-        mob_warn("the head is away (%s): this node works on alone", why->text);
+        if (!r->over)
+            mob_warn("the head is away (%s): this node works on alone", why->text);
         m->alone_since = r->now;
     }
     m->head = NULL;
