@@ -4,15 +4,14 @@
  *   dial -> Register -> Registered -> Report ... stream lost -> (500 ms) dial -> Register with the number we have -> Registered
  *
  * Without its head the node works on with what it has. After a new Registered everything the head may have forgotten, or
- * missed, is said again: drivers, jobs that ended, demands as full levels. If it is a new head on the old one's state (its generation is
- * another), what the old one had placed here and elsewhere is void: nobody knows any more which of it has arrived.
+ * missed, is said again: drivers (a job that is not named before the Report is over), demands as full levels. If it is a new head on the
+ * old one's state (its generation is another), what the old one had placed here and elsewhere is void: nobody knows any more which of
+ * it has arrived.
  *
  * After headless_ms without it the node gives up; a node that was declared dead gives up at once: its shell starts anew. One that has
  * left (drain.c) hears of it in the same way, and ends.
  */
 #include "raylet/membership.h"
-
-#include <stdlib.h>
 
 #include "raylet/core.h"
 
@@ -23,11 +22,6 @@ void mob_membership_init(struct mob_raylet *r)
     r->membership.alone_since = r->now;
     r->membership.dial_at = r->now;
     r->membership.beat_ns = 500 * MS;
-}
-
-void mob_membership_fini(struct mob_raylet *r)
-{
-    free(r->membership.jobs_over);
 }
 
 bool mob_membership_joined(const struct mob_raylet *r)
@@ -128,7 +122,6 @@ void mob_membership_job_started(struct mob_raylet *r, const struct process *driv
 
 void mob_membership_job_over(struct mob_raylet *r, struct mob_address job)
 {
-    struct membership *ship = &r->membership;
     Mobula__JobOver m = MOBULA__JOB_OVER__INIT;
     Mobula__Address address;
     struct mob_envelope e;
@@ -137,10 +130,7 @@ void mob_membership_job_over(struct mob_raylet *r, struct mob_address job)
     m.job = &address;
     mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_OVER);
     e.e.job_over = &m;
-    if (mob_route_send(r, &e.e))
-        return;
-    ship->jobs_over = mob_realloc(ship->jobs_over, (ship->jobs_over_count + 1) * sizeof *ship->jobs_over);
-    ship->jobs_over[ship->jobs_over_count++] = job;
+    mob_route_send(r, &e.e);            /* the head away: the job is not named when it is back, and so over */
 }
 
 /* Jobs of other nodes that have work here: their ends may have been lost with the head before this one. */
@@ -156,13 +146,8 @@ static void say_what_is_served(struct mob_raylet *r)
 /* The head may be a new one that knows but nodes and jobs, or the old one that missed a while. */
 static void say_everything_again(struct mob_raylet *r)
 {
-    struct membership *m = &r->membership;
-    size_t over = m->jobs_over_count;
     struct process *p;
 
-    m->jobs_over_count = 0;
-    for (size_t i = 0; i < over; i++)
-        mob_membership_job_over(r, m->jobs_over[i]);
     for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;)
         if (p->worker == NULL)
             mob_membership_job_started(r, p);

@@ -17,19 +17,16 @@ struct membership {
     int64_t dial_at;                    /* ns; not before */
     int64_t alone_since;                /* ns; without a registered stream since then */
     int64_t beat_ns;
-    struct mob_address *jobs_over;      /* ended while the head was away: it is told when it is back */
-    size_t jobs_over_count;
 };
 
 void mob_membership_init(struct mob_raylet *r);
-void mob_membership_fini(struct mob_raylet *r);
 
 bool mob_membership_joined(const struct mob_raylet *r);
 /* The stream to the head is up: register. */
 void mob_membership_up(struct mob_raylet *r, struct connection *c);
 void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struct mob_error *why);
 
-/* Tell the head of jobs of this node. While it is away it is told later. */
+/* Tell the head of jobs of this node. While it is away it is not told: when it is back all that there are are named. */
 void mob_membership_job_started(struct mob_raylet *r, const struct process *driver);
 void mob_membership_job_over(struct mob_raylet *r, struct mob_address job);
 

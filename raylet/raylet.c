@@ -56,7 +56,6 @@ void mob_raylet_destroy(struct mob_raylet *r)
     mob_pool_fini(r);
     mob_processes_fini(r);
     mob_routes_fini(r);
-    mob_membership_fini(r);
     mob_wire_destroy(r->wire);
     free(r);
 }

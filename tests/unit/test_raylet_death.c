@@ -152,7 +152,9 @@ START_TEST(test_driver_dies_without_head)
     fake_pass(&f, 500);
     f.head = f.dialed;
     fake_join(&f);
-    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
+    fake_tick(&f);
+    ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPORT));
+    ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_STARTED));  /* that says it: its job is not named before */
     fake_fini(&f);
 }
 END_TEST
