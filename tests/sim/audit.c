@@ -51,6 +51,46 @@ bool audit_buried(const struct mob_raylet *r, uint32_t node)
     return peer != NULL && !peer->is.alive;
 }
 
+uint64_t audit_next_lease(const struct mob_raylet *r)
+{
+    return r->leases.next;
+}
+
+uint64_t audit_owed_elsewhere(const struct mob_raylet *r)
+{
+    uint64_t owed = 0;
+    struct want *w;
+
+    mob_list_each(w, &r->wants.all, struct want, all)
+        owed += w->wanter->process == NULL ? w->outstanding : 0;
+    return owed;
+}
+
+/* Nothing of the pair waits to be said. */
+static bool is_in_touch(const struct mob_raylet *r, const struct mob_raylet *with, uint64_t generation)
+{
+    const struct peer *peer = mob_route_peer(r, with->self.node);
+
+    return r->membership.registered && r->membership.generation == generation
+        && peer != NULL && peer->is.alive && peer->out != NULL && !peer->was_reset && mob_list_empty(&peer->queued);
+}
+
+bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *lender, uint64_t generation)
+{
+    struct want *w;
+
+    if (!is_in_touch(r, lender, generation) || !is_in_touch(lender, r, generation))
+        return false;
+    mob_list_each(w, &r->wants.all, struct want, all) {
+        uint32_t waits = w->wanter->process != NULL ? mob_demand_placed_at(w, lender->self.node) : 0;
+        const struct want *placed = waits > 0 ? mob_want_find(lender, w->wanter->address, w->number) : NULL;
+
+        if (waits > (placed != NULL ? placed->outstanding - placed->claimed : 0))
+            return true;
+    }
+    return false;
+}
+
 static uint64_t key_of(const struct want *w)
 {
     return mob_address_key(w->wanter->address) * UINT64_C(0x9e3779b97f4a7c15) ^ (w->number + 1);

@@ -19,6 +19,15 @@ bool audit_sleeps(const struct mob_raylet *r, uint32_t process);
 /* Does the raylet have this lease of this owner, in whatever state? */
 bool audit_knows(const struct mob_raylet *r, uint64_t lease, struct mob_address owner);
 
+/* The number of the last lease that was made. */
+uint64_t audit_next_lease(const struct mob_raylet *r);
+/* How many it is to lend, or is about to, to owners of other nodes. */
+uint64_t audit_owed_elsewhere(const struct mob_raylet *r);
+
+/* Of what the head of this generation placed: does `r` wait for more than `lender` (of that node) will lend or decline? False, too, when the two
+ * do not know of each other or of that head, or keep something to be sent. */
+bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *lender, uint64_t generation);
+
 /* Leases that an owner has tasks in. audit_owner.c: the owner's core has a struct lease of its own. */
 struct audit_pushed {
     uint64_t lease;

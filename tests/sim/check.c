@@ -55,13 +55,13 @@ static void check_running(const struct raylet *r)
 /* It may be lent to one who is dead, and nobody has heard of that yet. */
 static bool has_owner(const struct process *worker)
 {
+    const struct host *h = worker->a.host;
     struct audit_lent lent;
-    struct process *p;
 
     if (!audit_lent(worker->raylet->core, worker->number, &lent))
         return false;
-    mob_list_each(p, &worker->a.host->living, struct process, by_living)
-        if (mob_address_eq(p->self, lent.owner))
+    for (size_t i = 0; i < h->living_count; i++)
+        if (mob_address_eq(h->living[i].process->self, lent.owner))
             return true;
     return lent.owner.node != worker->self.node;
 }
@@ -135,11 +135,12 @@ static void check_pushed(struct sim *s, const struct process *p)
 /* Does its owner, on the node of r, live and know of it? */
 static bool is_owned(const struct raylet *r, const struct audit_lease *l, uint32_t lender)
 {
-    const struct process *p;
+    for (size_t i = 0; i < r->a.host->living_count; i++) {
+        const struct process *p = r->a.host->living[i].process;
 
-    mob_list_each(p, &r->a.host->living, const struct process, by_living)
         if (p->raylet == r && p->self.process == l->owner.process)
             return p->owner != NULL && audit_leased(p->owner, lender, l->number);
+    }
     return false;
 }
 
@@ -203,6 +204,21 @@ static void check_held(const struct sim *s, const struct process *p)
     }
 }
 
+/* With nothing under way between them, and nothing from the head, a raylet waits at no other for what that one does not have. */
+static void check_placed(struct sim *s, const struct host *h)
+{
+    const struct raylet *r = h->raylet;
+
+    for (unsigned i = 1; i <= s->config.nodes; i++) {
+        const struct raylet *lender = s->hosts[i].raylet;
+
+        if (r == NULL || lender == NULL || r == lender || s->head == NULL || !links_are_quiet(&lender->a, s->head_actor)
+            || !links_are_quiet(&r->a, &lender->a))
+            continue;
+        assert(!audit_waits_in_vain(r->core, lender->core, s->head_generation));
+    }
+}
+
 static void check_all(struct sim *s)
 {
     struct actor *a;
@@ -211,8 +227,10 @@ static void check_all(struct sim *s)
         check_actor(a);
     for (unsigned i = 1; i <= s->config.nodes; i++) {
         struct process *p;
+
         if (s->hosts[i].raylet != NULL && s->steps % ALL_EACH_STEPS == 0)
             check_lent(s, s->hosts[i].raylet);
+        check_placed(s, &s->hosts[i]);
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
             if (!p->a.alive || p->owner == NULL || !p->raylet->a.alive)
                 continue;

@@ -68,6 +68,7 @@ static void raylet_receive(struct actor *a, uint64_t link, const void *frame, si
     bool placed = places_hear(r, frame, size);
 
     mob_raylet_receive(r->core, link, frame, size);
+    places_heard(r);
     if (placed && faults_chance(a->sim, FAULT_DROP, 10) && link_is_between_daemons(a->sim, link))
         link_break(a->sim, link);       /* before its Report: the Place is sent again */
 }
@@ -187,6 +188,7 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
     struct raylet *r = raylet_of_world(w);
     struct sim *s = r->a.sim;
     struct process *p = mob_new(struct process);
+    int64_t hello;
 
     actor_init(s, &p->a, ACTOR_PROCESS, r->a.host);
     p->raylet = r;
@@ -205,7 +207,10 @@ static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
         sim_after(s, SIM_MS, &r->a, run_exited, p)->n = (uint64_t)-1;
         return;
     }
-    sim_after(s, SIM_MS + (int64_t)sim_below(s, 9 * SIM_MS), &r->a, run_hello, p);
+    hello = SIM_MS + (int64_t)sim_below(s, 9 * SIM_MS);
+    if (faults_chance(s, FAULT_DELAY, 10))
+        hello += (int64_t)sim_below(s, 2 * SIM_S);              /* its program has a long way */
+    sim_after(s, hello, &r->a, run_hello, p);
 }
 
 static void run_prepared(struct event *e)
@@ -376,7 +381,8 @@ void raylet_start(struct host *h)
     c->pid = ++s->next_pid;
     c->head_port = SIM_HEAD_PORT;
     c->headless_ms = 60000;
-    c->idle_worker_ms = 1000;
+    /* Where heads are restarted, half the runs start a worker for nearly each lease: what is placed then waits for a while. */
+    c->idle_worker_ms = (s->config.faults & FAULT_RESTART_HEAD) && s->config.seed % 2 == 0 ? 100 : 1000;
     c->cancel_grace_ms = 500;
     c->memory_reserve = MOB_MEMORY_RESERVE;
     c->session_dir = "";

@@ -14,6 +14,8 @@
 
 #include "stores.h"
 
+#define REDIAL_NS (500 * SIM_MS)        /* as raylet/membership.c */
+
 static struct host *some_host(struct sim *s)
 {
     return &s->hosts[1 + sim_below(s, s->config.nodes)];
@@ -96,6 +98,8 @@ static void slow_host(struct sim *s)
 static void restart_head(struct sim *s)
 {
     head_is_late(s, 5 * SIM_S);
+    if (faults_now(s, FAULT_REORDER))
+        links_hold_up(s, REDIAL_NS, sim_chance(s, 50) ? 5 * SIM_MS : SIM_S);    /* until all have just registered again, or long after */
     head_kill(s);
 }
 
@@ -137,7 +141,7 @@ static const struct {
     { "kill", 40, kill_someone },
     { "freeze", 8, freeze },
     { "freeze-head", 2, freeze_head },
-    { "restart-head", 18, restart_head },
+    { "restart-head", 6, restart_head },
     { "restart-node", 10, restart_node },
     { "slow-disk", 5, slow_disk },
     { "full-disk", 0, NULL },
@@ -356,6 +360,34 @@ void faults_answered(struct process *p)
 {
     if (faults_chance(p->a.sim, FAULT_KILL, 10))
         sim_after(p->a.sim, 0, &p->a, run_killed, p);
+}
+
+static void run_restart_head(struct event *e)
+{
+    struct sim *s = e->arg;
+
+    s->misfortunes++;
+    restart_head(s);
+}
+
+static bool all_have_joined(const struct sim *s)
+{
+    for (unsigned i = 1; i <= s->config.nodes; i++)
+        if (s->hosts[i].raylet == NULL || s->hosts[i].raylet->node == 0)
+            return false;
+    return true;
+}
+
+/* It dies between Placed and Place, or before they are answered: the next one knows of neither. */
+void faults_head_said(struct sim *s, const void *frame, size_t size)
+{
+    uint32_t body;
+
+    if (!faults_now(s, FAULT_RESTART_HEAD) || !all_have_joined(s))
+        return;
+    body = body_of(frame, size);
+    if ((body == MOBULA__ENVELOPE__BODY_PLACE || body == MOBULA__ENVELOPE__BODY_CLAIM) && sim_chance(s, 4))
+        sim_after(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 20 * SIM_US : 2 * SIM_MS), NULL, run_restart_head, s);
 }
 
 static void run_break(struct event *e)

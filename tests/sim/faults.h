@@ -52,6 +52,8 @@ void faults_middle(struct host *h);
 void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size);
 /* A worker has just answered, and gave references away with that. */
 void faults_answered(struct process *p);
+/* And the head. */
+void faults_head_said(struct sim *s, const void *frame, size_t size);
 /* A daemon has just sent something to another. */
 void faults_sent(struct sim *s, uint64_t link);
 /* A raylet says that it was declared dead: was there a reason? */

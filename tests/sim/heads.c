@@ -28,6 +28,12 @@ static int64_t head_turn(struct actor *a)
     return mob_head_tick(a->sim->head);
 }
 
+static void head_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
+{
+    link_send(w, link, frame, size);
+    faults_head_said(MOB_CONTAINER(w, struct actor, world)->sim, frame, size);
+}
+
 struct kept {
     size_t size;
     uint8_t bytes[];
@@ -75,6 +81,7 @@ void head_start(struct sim *s)
     a->receive = head_receive;
     a->link_lost = head_link_lost;
     a->turn = head_turn;
+    a->world.send = head_send;
     s->head_actor = a;
     s->head = mob_head_create(&a->world, &config);
     head_load(s);
@@ -88,6 +95,8 @@ static void run_head_start(struct event *e)
 
 void head_kill(struct sim *s)
 {
+    if (s->head != NULL)
+        links_lose_some(s->head_actor);
     head_kill_for(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 50 * SIM_MS : 4 * SIM_S));
 }
 

@@ -2,11 +2,17 @@
 /* places.c -- a ledger of what the head placed at each node for owners elsewhere: no node grants more than that.
  *
  * For each owner and shape: the counts of the Places that a raylet heard, each number once, less the Grants and Declined it said.
- * Grants for a Claim are counted against those that it heard; used or not, a Claim counts no more than once.
+ * Grants for a Claim are counted against the newest that it heard: the next one, and each Registered, ends it.
+ *
+ * A head of another generation voids what the one before it had placed: right after that nothing of it is left in the raylet's books, and
+ * what is lent from then on was placed by the new one; nor is more taken back in its name than it has promised. A Grant may leave long after its lease was made (the peer is dialed first): those
+ * of leases that were made before are not counted.
  */
 #include "sim.h"
 
 #include <assert.h>
+
+#include "audit.h"
 
 static uint64_t key_of(struct mob_address owner, uint32_t shape)
 {
@@ -24,6 +30,25 @@ static void add(struct mob_map *ledger, uint64_t key, int64_t count)
         mob_map_remove(ledger, key);
 }
 
+static void end_claim(struct raylet *r)
+{
+    mob_map_fini(&r->claimed);
+    r->leases_before_claim = audit_next_lease(r->core);
+}
+
+static uint64_t key_at(struct mob_address owner, uint32_t shape, uint32_t node)
+{
+    return key_of(owner, shape) ^ (uint64_t)node << 40;
+}
+
+static void void_all(struct raylet *r)
+{
+    mob_map_fini(&r->placed);
+    mob_map_fini(&r->promised);
+    r->leases_before_head = audit_next_lease(r->core);
+    r->is_void = true;
+}
+
 bool places_hear(struct raylet *r, const void *frame, size_t size)
 {
     struct mob_wire *wire;
@@ -37,17 +62,31 @@ bool places_hear(struct raylet *r, const void *frame, size_t size)
     fresh = e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_PLACE && e->place->seq > r->placed_seq;
 
     if (e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_REGISTERED) {
+        end_claim(r);
         r->claim_number = 0;
+        if (r->generation != 0 && e->registered->generation != r->generation)
+            void_all(r);
+        r->generation = e->registered->generation;
     } else if (e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_CLAIM && e->claim->number > r->claim_number) {
         r->claim_number = e->claim->number;
+        end_claim(r);
         add(&r->claimed, key_of(mob_wire_address(e->claim->owner), e->claim->shape), e->claim->count);
     }
+    if (e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_PLACED)
+        add(&r->promised, key_at(mob_wire_address(e->placed->owner), e->placed->shape, e->placed->node), e->placed->count);
     if (fresh) {
         r->placed_seq = e->place->seq;
         add(&r->placed, key_of(mob_wire_address(e->place->owner), e->place->shape), e->place->count);
     }
     mob_wire_destroy(wire);
     return fresh;
+}
+
+void places_heard(struct raylet *r)
+{
+    if (r->is_void)
+        assert(audit_owed_elsewhere(r->core) == 0);
+    r->is_void = false;
 }
 
 void places_say(struct raylet *r, const void *frame, size_t size)
@@ -63,12 +102,16 @@ void places_say(struct raylet *r, const void *frame, size_t size)
     own = e != NULL && e->from != NULL && e->from->node == r->node && e->to != NULL && e->to->node != r->node;
 
     if (own && e->body_case == MOBULA__ENVELOPE__BODY_GRANT && e->grant->claimed) {
-        add(&r->claimed, key_of(mob_wire_address(e->to), e->grant->shape), -1);
+        if (e->grant->lease > r->leases_before_claim)
+            add(&r->claimed, key_of(mob_wire_address(e->to), e->grant->shape), -1);
     } else if (own && e->body_case == MOBULA__ENVELOPE__BODY_GRANT) {
-        add(&r->placed, key_of(mob_wire_address(e->to), e->grant->shape), -1);
+        if (e->grant->lease > r->leases_before_head)
+            add(&r->placed, key_of(mob_wire_address(e->to), e->grant->shape), -1);
     } else if (own && e->body_case == MOBULA__ENVELOPE__BODY_DECLINED) {
         add(&r->placed, key_of(mob_wire_address(e->declined->owner), e->declined->shape), -(int64_t)e->declined->count);
     }
+    if (own && e->body_case == MOBULA__ENVELOPE__BODY_WITHDRAW && e->withdraw->generation == r->generation)
+        add(&r->promised, key_at(mob_wire_address(e->withdraw->owner), e->withdraw->shape, e->to->node), -(int64_t)e->withdraw->count);
     mob_wire_destroy(wire);
 }
 
@@ -76,4 +119,5 @@ void places_fini(struct raylet *r)
 {
     mob_map_fini(&r->placed);
     mob_map_fini(&r->claimed);
+    mob_map_fini(&r->promised);
 }

@@ -221,8 +221,12 @@ void link_pair(struct actor *a, enum end_kind a_kind, uint64_t *ret_a, struct ac
 bool link_event(struct sim *s, uint64_t link, void (*run)(struct event *e), void *arg, uint64_t n);
 void link_break(struct sim *s, uint64_t link);
 void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t size);     /* world->send() */
+/* There is one between them, all are sound, and nothing is under way. */
+bool links_are_quiet(const struct actor *a, const struct actor *b);
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
 void link_break_all(struct actor *a);                           /* of a daemon, those to others */
+void links_lose_some(struct actor *a);                          /* what it sent last does not arrive, on some; it is about to die */
+void links_hold_up(struct sim *s, int64_t least, int64_t span); /* what is sent between some raylets is late by `least` to `least` + `span` */
 void links_break_across(struct sim *s);                         /* all that cross a cut */
 uint64_t link_next(const struct sim *s, size_t *at);            /* to go through all ends of links: start with 0; 0: that was all */
 void links_fini(struct sim *s);
@@ -244,11 +248,12 @@ struct raylet {
     struct actor a;
     struct mob_raylet *core;
     struct mob_raylet_config config;
-    uint64_t head_link;
     uint32_t node;
     struct mob_doorbell bell;
-    struct mob_map placed, claimed;     /* places.c */
-    uint64_t placed_seq, claim_number;
+    struct mob_map placed, claimed, promised;   /* places.c */
+    uint64_t placed_seq, claim_number, generation;      /* the same: the last heard */
+    uint64_t leases_before_claim, leases_before_head;   /* the same: made until then */
+    bool is_void;                       /* the same: another head has just said Registered */
     struct audit_reserve *reserve;      /* check.c: after its last step */
     struct shelf *shelf;                /* its store; NULL: it has none */
 };
@@ -309,8 +314,9 @@ void drains_check(const struct sim *s);                                 /* at th
 
 /* -- places.c -------------------------------------------------------------------------------------------------------------- */
 
-/* A raylet is about to hear, or says. True: a Place that it had not heard. */
+/* A raylet is about to hear, has heard, or says. True: a Place that it had not heard. */
 bool places_hear(struct raylet *r, const void *frame, size_t size);
+void places_heard(struct raylet *r);
 void places_say(struct raylet *r, const void *frame, size_t size);
 void places_fini(struct raylet *r);
 

@@ -33,6 +33,7 @@ struct end {
     bool deaf;                          /* hung up: hears nothing but its loss */
     bool up;                            /* of who dialed: it was told */
     int64_t last_at;                    /* when what it sent last arrives */
+    uint64_t coming;                    /* frames that are under way to it */
 };
 
 /* -- chance ---------------------------------------------------------------------------------------------------------------- */
@@ -341,7 +342,10 @@ static void run_deliver(struct event *e)
 {
     struct end *end = end_find(e->actor->sim, (uint64_t)(uintptr_t)e->arg);
 
-    if (end == NULL || end->deaf)
+    if (end == NULL)
+        return;
+    end->coming--;
+    if (end->deaf)
         return;
     trace_frame(e->actor, e->bytes, e->size);
     e->actor->receive(e->actor, end->number, e->bytes, e->size);
@@ -373,6 +377,21 @@ bool link_is_between_daemons(const struct sim *s, uint64_t link)
     const struct end *e = end_find(s, link);
 
     return e != NULL && e->kind != END_LOCAL && e->peer != NULL && !e->deaf;
+}
+
+bool links_are_quiet(const struct actor *a, const struct actor *b)
+{
+    struct end *e;
+    bool any = false;
+
+    mob_list_each(e, &a->ends, struct end, of_actor) {
+        if (e->peer == NULL || e->peer->actor != b)
+            continue;
+        if (e->deaf || e->peer->deaf || !(e->up || e->peer->up) || e->coming + e->peer->coming > 0)
+            return false;
+        any = true;
+    }
+    return any;
 }
 
 static void run_deaf(struct event *e)
@@ -417,6 +436,33 @@ void link_break_all(struct actor *a)
     mob_list_each(e, &a->ends, struct end, of_actor)
         if (link_is_between_daemons(a->sim, e->number))
             link_break(a->sim, e->number);
+}
+
+void links_lose_some(struct actor *a)
+{
+    struct sim *s = a->sim;
+    struct end *e;
+
+    mob_list_each(e, &a->ends, struct end, of_actor) {
+        if (e->peer == NULL || sim_chance(s, 50))
+            continue;
+        if (sim_chance(s, 50))
+            e->peer->deaf = true;
+        else
+            sim_after(s, (int64_t)sim_below(s, 500 * SIM_US), e->peer->actor, run_deaf, (void *)(uintptr_t)e->peer->number);
+    }
+}
+
+void links_hold_up(struct sim *s, int64_t least, int64_t span)
+{
+    uint64_t number;
+
+    for (size_t at = 0; (number = link_next(s, &at)) != 0;) {
+        struct end *e = end_find(s, number);
+
+        if (e->kind == END_PEER && link_is_between_daemons(s, number) && sim_chance(s, 50))
+            e->last_at = (e->last_at > s->now ? e->last_at : s->now) + least + (int64_t)sim_below(s, (uint64_t)span);
+    }
 }
 
 void actor_die(struct actor *a, bool silently)
@@ -517,6 +563,7 @@ void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
         if (e->kind != END_LOCAL)
             faults_sent(s, link);
     }
+    e->peer->coming++;
     sim_after_with(s, arrival(s, e, e->peer->actor), e->peer->actor, run_deliver, (void *)(uintptr_t)e->peer->number, frame, size);
 }
 
