@@ -160,13 +160,13 @@ static void tell_unplaceable(struct demand *d, const char *text, bool final)
     mob_head_send(h, d->origin->link, &env.e);
 }
 
-/* The node that was asked for alone is gone: the demand ends, its tasks fail. */
+/* The node that was asked for alone is gone, or never was: the demand ends, its tasks fail. */
 static void end_for_want_of_node(struct demand *d)
 {
     uint32_t number = d->kind->ask.node;
     const struct node *n = mob_head_node_find(d->origin->head, number);
-    char *text = mob_printf("node %u, which the task asked for alone, does not exist any more%s%s; \"node~=%u\" would let it run "
-                            "elsewhere", number, n != NULL ? ": " : "", n != NULL ? n->reason : "", number);
+    char *text = mob_printf("node %u, which the task asked for alone, does not exist%s%s; \"node~=%u\" would let it run elsewhere", number,
+                            n != NULL ? " any more: " : "", n != NULL ? n->reason : "", number);
 
     tell_unplaceable(d, text, true);
     free(text);

@@ -174,6 +174,14 @@ void program_raylet_lost(struct program *p)
 
 /* -- what it does -------------------------------------------------------------------------------------------------------------- */
 
+/* 0: it has not joined, so no program has heard of it. */
+static uint32_t choose_node(struct sim *s)
+{
+    const struct raylet *r = s->hosts[1 + sim_below(s, s->config.nodes)].raylet;
+
+    return r != NULL ? r->node : 0;
+}
+
 static struct mob_shape choose_shape(struct program *p, enum mob_strategy *ret_strategy)
 {
     struct sim *s = p->sim;
@@ -194,7 +202,9 @@ static struct mob_shape choose_shape(struct program *p, enum mob_strategy *ret_s
     else if (dice < 52 && !faults_may_cost(s))
         shape.strategy = MOB_NODE;
     if (shape.strategy == MOB_NODE || shape.strategy == MOB_NODE_SOFT)
-        shape.node = 1 + (uint32_t)sim_below(s, s->config.nodes);
+        shape.node = choose_node(s);
+    if (shape.node == 0 && shape.strategy != MOB_SPREAD)
+        shape.strategy = MOB_HYBRID;
     mob_resources_parse(resources, &shape.resources, NULL);
     *ret_strategy = shape.strategy;
     return shape;

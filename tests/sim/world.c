@@ -460,8 +460,10 @@ void links_hold_up(struct sim *s, int64_t least, int64_t span)
     for (size_t at = 0; (number = link_next(s, &at)) != 0;) {
         struct end *e = end_find(s, number);
 
-        if (e->kind == END_PEER && link_is_between_daemons(s, number) && sim_chance(s, 50))
-            e->last_at = (e->last_at > s->now ? e->last_at : s->now) + least + (int64_t)sim_below(s, (uint64_t)span);
+        if (e->kind != END_PEER || !link_is_between_daemons(s, number) || !sim_chance(s, 50))
+            continue;
+        e->last_at = (e->last_at > s->now ? e->last_at : s->now) + least + (int64_t)sim_below(s, (uint64_t)span);
+        faults_trouble(s, e->last_at);
     }
 }
 
