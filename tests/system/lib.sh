@@ -59,8 +59,9 @@ if [ -n "${MOB_SANITIZED:-}" ]; then
     mkdir -p "$reports"
 fi
 
+# That a thread was not stopped in time while it looked for leaks is a word of LeakSanitizer's, no finding.
 sanitizers_said_nothing() {
-    [ -n "${MOB_SANITIZED:-}" ] && [ -n "$(ls "$reports")" ] || return 0
+    [ -n "${MOB_SANITIZED:-}" ] && grep -vqs 'Running thread [0-9]* was not suspended' "$reports"/* || return 0
     cat "$reports"/* >&2
     fail "the sanitizers"
 }
