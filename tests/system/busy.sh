@@ -5,7 +5,7 @@
 # favour the daemons. A node whose beats come late is not dead: none may be declared so, and no task be tried twice. Prints the longest
 # that the head did not hear of a node.
 #
-# ./run test has a minute of it while the fuzzers run, which go by the clock and take what is left; with --long ten minutes.
+# ./run test has a minute of it, with nothing else beside it; with --long ten minutes.
 . "$(dirname "${BASH_SOURCE[0]}")/tasks.sh"
 seconds=60
 words=("$@")
