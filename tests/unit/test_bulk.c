@@ -194,7 +194,7 @@ START_TEST(test_answered_much_later)
     char memory[100];
     int clock, gone;
 
-    node_init_with(&n, TOKEN, 200, BULK_SERVINGS_MAX);
+    node_init_with(&n, TOKEN, 1000, BULK_SERVINGS_MAX);
     get_range(&n, n.port, memory, whole(405, 100));
     of_get = park(&n);
     gone = ask_and_wait(&n);
