@@ -235,10 +235,10 @@ bool mob_owner_stream_come(struct mob_owner *o, struct task *t, uint32_t item, s
     s->at = item;
     *ret = b = next_of(o, end);
     s->at++;
-    if (b != NULL)
+    if (b != NULL) {
         b->pins += b->maker == NULL;    /* as one that was waited for is */
-    if (b != NULL)
         b->maker = NULL;
+    }
     return true;
 }
 
