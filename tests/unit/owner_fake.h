@@ -268,6 +268,16 @@ static inline struct mob_object_info fake_look(struct fake *f, uint64_t ref)
     return info;
 }
 
+/* Not there any more. True: it is pending again. */
+static inline bool fake_lose(struct fake *f, uint64_t ref)
+{
+    struct mob_error why = { .code = MOB_ERR_OBJECT_LOST, .text = "node 9 has died" };
+    bool again = mob_owner_lost(f->o, ref, fake_look(f, ref).since, &why);
+
+    mob_owner_check(f->o);
+    return again;
+}
+
 /* One owner with one worker that has a lease. */
 static inline uint32_t fake_start(struct fake *f)
 {

@@ -87,14 +87,9 @@ static uint64_t made_of(int retries, uint64_t arg)
     return ref;
 }
 
-/* Not there any more. True: it is pending again. */
 static bool lose(uint64_t ref)
 {
-    struct mob_error why = { .code = MOB_ERR_OBJECT_LOST, .text = "node 9 has died" };
-    bool again = mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &why);
-
-    mob_owner_check(f.o);
-    return again;
+    return fake_lose(&f, ref);
 }
 
 static struct mob_waiter waiter;
