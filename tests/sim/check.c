@@ -213,7 +213,7 @@ static void check_placed(struct sim *s, const struct host *h)
         const struct raylet *lender = s->hosts[i].raylet;
 
         if (r == NULL || lender == NULL || r == lender || s->head == NULL || !links_are_quiet(&lender->a, s->head_actor)
-            || !links_are_quiet(&r->a, &lender->a))
+            || !links_are_quiet(&r->a, s->head_actor) || !links_are_quiet(&r->a, &lender->a))
             continue;
         assert(!audit_waits_in_vain(r->core, lender->core, s->head_generation));
     }
