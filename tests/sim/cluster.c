@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster.c -- what the shells do: raylets that start, end and start again, processes that say Hello and exit, channels.
+/* cluster.c -- what a raylet's shell does: raylets that start, end and start again, and what they ask of their world (workers, their ends,
+ * channels); and the cluster as a whole.
  *
- * The ends of a process are told in the shells' order: its socket is read to the end, then it is reaped. A raylet that ends takes its
- * workers with it (the guard's work); a driver goes on and finds its raylet lost.
+ * A raylet that ends takes its workers with it (the guard's work); a driver goes on and finds its raylet lost.
  */
 #include "faults.h"
 #include "stores.h"
@@ -15,24 +15,6 @@
 
 #define FIRST_RAYLET_PORT 7000u
 #define RESTART_NS (300 * SIM_MS)
-
-static int64_t take_dirty(struct mob_doorbell *bell, uint64_t dirty[MOB_DIRTY_BITS / 64])
-{
-    uint64_t any = 0;
-
-    for (unsigned i = 0; i < MOB_DIRTY_BITS / 64; i++)
-        any |= dirty[i] |= mob_doorbell_take(bell, i);
-    return any != 0;
-}
-
-static struct mob_doorbell new_bell(struct sim *s)
-{
-    struct mob_page *page = sim_memory(s, sizeof *page);
-
-    page->magic = MOB_PAGE_MAGIC;
-    page->version = MOB_PAGE_VERSION;
-    return (struct mob_doorbell){ .page = page, .fd = -1 };
-}
 
 /* -- raylets --------------------------------------------------------------------------------------------------------------- */
 
@@ -81,6 +63,11 @@ static void run_exited(struct event *e)
     mob_raylet_process_exited(raylet_of(e->actor)->core, p->number, &exit);
 }
 
+void raylet_reaps(struct process *p, int64_t delay, int status)
+{
+    sim_after(p->a.sim, delay, &p->raylet->a, run_exited, p)->n = (uint64_t)status;
+}
+
 static void raylet_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
 {
     struct raylet *r = raylet_of(a);
@@ -94,7 +81,7 @@ static void raylet_link_lost(struct actor *a, uint64_t link, const struct mob_er
         p->raylet_link = 0;
         shelf_gone(p);
         if (!p->a.alive || p->driver)
-            sim_after(a->sim, (int64_t)sim_below(a->sim, 2 * SIM_MS), a, run_exited, p)->n = p->driver ? 0 : SIGKILL;
+            raylet_reaps(p, (int64_t)sim_below(a->sim, 2 * SIM_MS), p->driver ? 0 : SIGKILL);
     }
 }
 
@@ -103,7 +90,7 @@ static int64_t raylet_turn(struct actor *a)
     struct raylet *r = raylet_of(a);
     uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
 
-    if (take_dirty(&r->bell, dirty))
+    if (bell_take(&r->bell, dirty))
         mob_raylet_drain(r->core, dirty);
     return mob_raylet_tick(r->core);
 }
@@ -174,8 +161,6 @@ void raylet_kill(struct host *h, bool silently)
 
 /* -- what a raylet asks of its world ------------------------------------------------------------------------------------------ */
 
-static void run_hello(struct event *e);
-
 static void raylet_send(struct mob_world *w, uint64_t link, const void *frame, size_t size)
 {
     places_say(raylet_of_world(w), frame, size);
@@ -185,32 +170,7 @@ static void raylet_send(struct mob_world *w, uint64_t link, const void *frame, s
 
 static void world_spawn(struct mob_world *w, const struct mob_spawn *ask)
 {
-    struct raylet *r = raylet_of_world(w);
-    struct sim *s = r->a.sim;
-    struct process *p = mob_new(struct process);
-    int64_t hello;
-
-    actor_init(s, &p->a, ACTOR_PROCESS, r->a.host);
-    p->raylet = r;
-    p->number = ask->process;
-    p->nonce = ask->nonce;
-    p->job = ask->job;
-    p->executable = ask->executable;
-    p->pid = ++s->next_pid;
-    p->bell = new_bell(s);
-    p->a.page = p->bell.page;
-    host_join(r->a.host, p);
-    if (faults_chance(s, FAULT_KILL, 2)) {
-        p->state = PROCESS_GONE;
-        p->a.alive = false;
-        host_leave(p->a.host, p);
-        sim_after(s, SIM_MS, &r->a, run_exited, p)->n = (uint64_t)-1;
-        return;
-    }
-    hello = SIM_MS + (int64_t)sim_below(s, 9 * SIM_MS);
-    if (faults_chance(s, FAULT_DELAY, 10))
-        hello += (int64_t)sim_below(s, 2 * SIM_S);              /* its program has a long way */
-    sim_after(s, hello, &r->a, run_hello, p);
+    worker_start(raylet_of_world(w), ask);
 }
 
 static void run_prepared(struct event *e)
@@ -266,12 +226,6 @@ struct opening {
     uint32_t owner, worker;
     struct mob_doorbell peer;
 };
-
-static struct process *process_of(struct actor *a)
-{
-    assert(a->kind == ACTOR_PROCESS);
-    return MOB_CONTAINER(a, struct process, a);
-}
 
 static void run_channel(struct event *e)
 {
@@ -370,7 +324,7 @@ void raylet_start(struct host *h)
     r->a.link_lost = raylet_link_lost;
     r->a.turn = raylet_turn;
     r->a.port = FIRST_RAYLET_PORT + h->starts++;
-    r->bell = new_bell(s);
+    r->bell = bell_new(s);
     r->a.page = r->bell.page;
     raylet_resources(r);
     mob_copy(c->ip, sizeof c->ip, h->ip);
@@ -397,179 +351,6 @@ void raylet_start(struct host *h)
     r->core = mob_raylet_create(&r->a.world, c);
     h->raylet = r;
     actor_poke(&r->a);
-}
-
-/* -- processes --------------------------------------------------------------------------------------------------------------- */
-
-static void process_cancel(struct process *p, const Mobula__Cancel *m)
-{
-    uint32_t run = mob_executor_cancels(p->executor, m);
-
-    if (run != 0 && !m->alone)
-        mob_owner_cancel_run(p->owner, run);
-}
-
-static void process_receive(struct actor *a, uint64_t link, const void *frame, size_t size)
-{
-    struct process *p = process_of(a);
-    Mobula__Envelope *e;
-
-    (void)link;
-    if (a->sim->wire == NULL)
-        a->sim->wire = mob_wire_create();
-    e = mob_wire_unpack(a->sim->wire, frame, size, NULL);       /* until the next: nothing is delivered meanwhile */
-    assert(e != NULL);
-    if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED || e->body_case == MOBULA__ENVELOPE__BODY_FETCHED)
-        desk_receive(p->desk, e);
-    else if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
-        mob_executor_receive(p->executor, frame, size);
-    else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL)
-        process_cancel(p, e->cancel);
-    else
-        mob_owner_receive(p->owner, frame, size);
-}
-
-static void process_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
-{
-    struct process *p = process_of(a);
-
-    (void)link;
-    (void)refused;
-    p->link = 0;
-    if (!p->driver) {
-        process_die(p, 0, false);
-        return;
-    }
-    mob_owner_raylet_lost(p->owner, why);
-    program_raylet_lost(p->program);
-}
-
-static int64_t process_turn(struct actor *a)
-{
-    struct process *p = process_of(a);
-    uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
-    int64_t due;
-
-    if (take_dirty(&p->bell, dirty)) {
-        while (mob_owner_drain(p->owner, dirty, 8))
-            continue;
-    }
-    if (!p->driver)
-        work_turn(p);
-    if (!p->a.alive)
-        return INT64_MAX;
-    due = mob_owner_flush(p->owner);
-    atomic_store(&p->bell.page->held, mob_owner_is_needed(p->owner));
-    return due;
-}
-
-/* Nobody here sends what it must not. */
-static void on_warn(void *arg, const char *text)
-{
-    const struct process *p = arg;
-
-    if (strstr(text, "is ended: ") == NULL)
-        return;                         /* a shape that fits no node, and the like */
-    fprintf(stderr, "process %u of node %u: %s\n", p->self.process, p->self.node, text);
-    abort();
-}
-
-static int come_in(struct process *p)
-{
-    struct raylet *r = p->raylet;
-    struct mob_hello hello = { .driver = p->driver, .process = p->number, .pid = p->pid, .executable = p->executable };
-    struct mob_owner_config owner = { .cluster = 1, .executable = p->executable };
-    int64_t year_ns = 365 * 86400 * SIM_S;
-    uint32_t depth;
-
-    p->a.receive = process_receive;
-    p->a.link_lost = process_link_lost;
-    p->a.turn = process_turn;
-    link_pair(&r->a, END_LOCAL, &p->raylet_link, &p->a, END_LOCAL, &p->link);
-    mob_raylet_link_up(r->core, p->raylet_link, MOB_LINK_LOCAL);
-    if (mob_raylet_process_up(r->core, p->raylet_link, &hello, &p->self, &p->job, &depth, NULL) < 0)
-        return -1;
-    p->state = PROCESS_UP;
-    p->number = p->self.process;
-    mob_raylet_page(r->core, p->number, p->bell.page);
-    if (p->a.sim->config.stores) {
-        user_create(p);
-        shelf_welcome(p);
-    }
-    owner.self = p->self;
-    owner.job = p->job;
-    owner.raylet = p->link;
-    owner.wall_offset_ns = 30 * year_ns;
-    if (p->a.sim->config.faults & FAULT_CLOCK_STEP)
-        owner.wall_offset_ns += ((int64_t)(p->pid % 5) - 2) * year_ns;
-    owner.warn = on_warn;
-    owner.arg = p;
-    p->owner = mob_owner_create(&p->a.world, &owner);
-    if (!p->driver) {
-        struct mob_executor_config executor = { .cluster = 1, .self = p->self, .raylet = p->link, .page = p->bell.page };
-        p->executor = mob_executor_create(&p->a.world, &executor);
-    }
-    return 0;
-}
-
-static void run_hello(struct event *e)
-{
-    struct process *p = e->arg;
-
-    if (p->state == PROCESS_STARTING && come_in(p) < 0)
-        process_die(p, 1, false);
-}
-
-struct process *driver_start(struct host *h, struct program *program)
-{
-    struct sim *s = h->sim;
-    struct raylet *r = h->raylet;
-    struct process *p;
-
-    if (r == NULL || r->node == 0)
-        return NULL;
-    p = mob_new(struct process);
-    actor_init(s, &p->a, ACTOR_PROCESS, h);
-    p->driver = true;
-    p->raylet = r;
-    p->program = program;
-    p->pid = ++s->next_pid;
-    p->bell = new_bell(s);
-    p->a.page = p->bell.page;
-    p->executable.bytes[0] = (uint8_t)p->pid;
-    host_join(h, p);
-    if (come_in(p) == 0)
-        return p;
-    process_die(p, 1, false);
-    return NULL;
-}
-
-/* The raylet hears the end of its socket, then of its death (raylet_link_lost). */
-void process_die(struct process *p, int status, bool silently)
-{
-    bool had_socket = p->raylet_link != 0;
-
-    if (p->state == PROCESS_GONE)
-        return;
-    sim_trace(p->a.sim, "process %u of node %u dies", p->number, p->raylet->node);
-    p->state = PROCESS_GONE;
-    host_leave(p->a.host, p);
-    actor_die(&p->a, silently);
-    if (p->work != NULL)
-        work_abandon(p);
-    if (p->owner != NULL)
-        p->a.sim->made_again += mob_owner_counts(p->owner).again;
-    mob_owner_destroy(p->owner);
-    mob_executor_destroy(p->executor);
-    p->owner = NULL;
-    p->executor = NULL;
-    if (!had_socket && p->raylet->a.alive)
-        sim_after(p->a.sim, SIM_MS, &p->raylet->a, run_exited, p)->n = (uint64_t)status;
-}
-
-void process_leave(struct process *p)
-{
-    process_die(p, 0, false);
 }
 
 /* -- the whole --------------------------------------------------------------------------------------------------------------- */
@@ -600,17 +381,6 @@ struct sim *sim_create(const struct sim_config *config)
     faults_plan(s);
     drains_plan(s);
     return s;
-}
-
-static void process_free(struct process *p)
-{
-    if (p->work != NULL)
-        work_abandon(p);
-    if (p->owner != NULL)
-        p->a.sim->made_again += mob_owner_counts(p->owner).again;
-    mob_owner_destroy(p->owner);
-    mob_executor_destroy(p->executor);
-    user_free(p);
 }
 
 static void raylet_free(struct raylet *r)

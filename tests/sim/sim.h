@@ -2,9 +2,11 @@
 /* sim.h -- a cluster in one process, on a virtual clock: the cores of the daemons and of libmobula as they are, in a world made here.
  *
  *   queue.c    the clock, and what comes next
- *   world.c    actors, links and the world's table
+ *   world.c    chance, memory, actors and their turns
+ *   links.c    links between actors, and the world's table
  *   heads.c    the head, and those that follow it
- *   cluster.c  hosts, raylets, processes and their channels: what the shells do
+ *   cluster.c  hosts, raylets and the channels of their processes: what the shells do
+ *   processes.c  drivers and workers
  *   program.c  drivers' programs, and what they may see
  *   scene.c    programs that are made to meet
  *   work.c     the functions that workers run
@@ -206,6 +208,8 @@ void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(pri
 
 bool sim_step(struct sim *s);                                   /* one event; false: none is left */
 void *sim_memory(struct sim *s, size_t size);
+struct mob_doorbell bell_new(struct sim *s);
+bool bell_take(struct mob_doorbell *bell, uint64_t ret_dirty[MOB_DIRTY_BITS / 64]);      /* false: it has not rung */
 
 void actor_init(struct sim *s, struct actor *a, enum actor_kind kind, struct host *host);
 void actor_poke(struct actor *a);                               /* give it a turn soon */
@@ -213,6 +217,9 @@ void host_join(struct host *h, struct process *p);
 void host_leave(struct host *h, const struct process *p);
 /* It is gone: peers lose their links after what it sent; `silently`: after ten seconds, as when its machine died. */
 void actor_die(struct actor *a, bool silently);
+
+/* -- links.c --------------------------------------------------------------------------------------------------------------- */
+
 void world_init(struct mob_world *w);
 
 /* A pair of ends that are up at once (a local socket). */
@@ -224,6 +231,7 @@ void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
 /* There is one between them, all are sound, and nothing is under way. */
 bool links_are_quiet(const struct actor *a, const struct actor *b);
 bool link_is_between_daemons(const struct sim *s, uint64_t link);
+void links_end(struct actor *a, bool silently);                 /* all of one that dies */
 void link_break_all(struct actor *a);                           /* of a daemon, those to others */
 void links_lose_some(struct actor *a);                          /* what it sent last does not arrive, on some; it is about to die */
 void links_hold_up(struct sim *s, int64_t least, int64_t span); /* what is sent between some raylets is late by `least` to `least` + `span` */
@@ -288,7 +296,14 @@ void sim_destroy(struct sim *s);
 
 void raylet_start(struct host *h);
 void raylet_kill(struct host *h, bool silently);
+void raylet_reaps(struct process *p, int64_t delay, int status);        /* the raylet of `p` learns how it ended; status -1: it never was */
+
+/* -- processes.c ----------------------------------------------------------------------------------------------------------- */
+
+void worker_start(struct raylet *r, const struct mob_spawn *ask);       /* it says Hello later, or fails to */
 struct process *driver_start(struct host *h, struct program *p);        /* NULL: its raylet has not joined */
+struct process *process_of(struct actor *a);
+void process_free(struct process *p);                                   /* what it has; at the end of the sim */
 void process_die(struct process *p, int status, bool silently);
 void process_leave(struct process *p);                                  /* a driver ends well */
 
