@@ -124,6 +124,9 @@ DLL_LOCAL PyObject *core_items_new(struct mob_items *items);
 DLL_LOCAL void core_task_init(void);
 DLL_LOCAL PyObject *core_ship(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_call(PyObject *self, PyObject *const *args, Py_ssize_t count);
+/* A driver waits in pieces, and looks for Ctrl-C between them: the next one of *left_ms (negative: for ever), which it is taken from.
+ * True: it is the last. */
+DLL_LOCAL bool core_piece(int64_t *left_ms, int64_t *ret_ms);
 DLL_LOCAL PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count);
 DLL_LOCAL PyObject *core_put(PyObject *self, PyObject *object);
 /* Room in the store for what is packed; Ctrl-C, or the cancel of the task, is seen while it waits. NULL: the exception is set. */

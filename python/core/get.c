@@ -10,19 +10,29 @@ static const char not_waitable[] = "wait() expected a list of mobula.ObjectRef o
 
 #define LOOKS 16
 #define EXPLAIN_TEXT 16384
-#define SIGNALS_MS 100                  /* a driver that waits looks for Ctrl-C this often */
+#define SIGNALS_MS 100
+
+bool core_piece(int64_t *left_ms, int64_t *ret_ms)
+{
+    bool last = core_in_worker || (*left_ms >= 0 && *left_ms <= SIGNALS_MS);
+
+    *ret_ms = last ? *left_ms : SIGNALS_MS;
+    *left_ms -= last || *left_ms < 0 ? 0 : SIGNALS_MS;
+    return last;
+}
 
 /* Wait for all of them, in a driver so that signals are handled. -1: the exception is set. */
 static int wait_all(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted, int64_t timeout_ms, unsigned char *ret_ready)
 {
     struct mob_error err;
+    int64_t piece_ms;
     int ready;
 
     for (;;) {
-        bool last = core_in_worker || (timeout_ms >= 0 && timeout_ms <= SIGNALS_MS);
+        bool last = core_piece(&timeout_ms, &piece_ms);
 
         Py_BEGIN_ALLOW_THREADS
-        ready = mob_wait(refs, (size_t)count, (size_t)wanted, last ? timeout_ms : SIGNALS_MS, ret_ready, &err);
+        ready = mob_wait(refs, (size_t)count, (size_t)wanted, piece_ms, ret_ready, &err);
         Py_END_ALLOW_THREADS
         if (PyErr_CheckSignals() < 0)
             return -1;
@@ -32,7 +42,6 @@ static int wait_all(struct mob_ref **refs, Py_ssize_t count, Py_ssize_t wanted, 
         }
         if (last || ready >= wanted)
             return ready;
-        timeout_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
     }
 }
 
@@ -92,7 +101,7 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
     PyObject *list = NULL;
     struct mob_error err;
     struct mob_ref **refs;
-    int64_t timeout_ms = PyLong_AsLongLong(args[1]), left_ms = timeout_ms, waited_ms = 0, tell_ms = 0;
+    int64_t left_ms = PyLong_AsLongLong(args[1]), piece_ms, waited_ms = 0, tell_ms = 0;
     Py_ssize_t n = 0;
     int rc;
 
@@ -102,10 +111,10 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
         return NULL;
     views = PyMem_Calloc((size_t)n + 1, sizeof *views);
     while (views != NULL) {
-        bool last = core_in_worker || (timeout_ms >= 0 && left_ms <= SIGNALS_MS);
+        bool last = core_piece(&left_ms, &piece_ms);
 
         Py_BEGIN_ALLOW_THREADS
-        rc = mob_get_many(refs, (size_t)n, last ? left_ms : SIGNALS_MS, views, &err);
+        rc = mob_get_many(refs, (size_t)n, piece_ms, views, &err);
         Py_END_ALLOW_THREADS
         if (rc == 0) {
             list = unpack_all(views, n);
@@ -117,10 +126,9 @@ PyObject *core_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
             core_raise_of(&err, refs, n);
             break;
         }
-        left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
         tell_ms = waited_ms == 0 ? tell_after_ms() : tell_ms;
-        waited_ms += SIGNALS_MS;
-        if (tell_ms > 0 && waited_ms >= tell_ms && waited_ms - SIGNALS_MS < tell_ms) {
+        waited_ms += piece_ms;
+        if (tell_ms > 0 && waited_ms >= tell_ms && waited_ms - piece_ms < tell_ms) {
             Py_BEGIN_ALLOW_THREADS
             tell_why(refs, n, waited_ms);
             Py_END_ALLOW_THREADS

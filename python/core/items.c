@@ -10,8 +10,6 @@ struct items {
 
 static PyTypeObject *items_type;
 
-#define SIGNALS_MS 100                  /* a driver that waits looks for Ctrl-C this often */
-
 PyObject *core_items_new(struct mob_items *items)
 {
     PyTypeObject *type = (PyTypeObject *)core_python.items_type;
@@ -52,7 +50,7 @@ static void items_dealloc(PyObject *self)
 static PyObject *items_next(PyObject *self, PyObject *timeout)
 {
     struct mob_items *items = items_of(self);
-    int64_t timeout_ms = PyLong_AsLongLong(timeout), left_ms = timeout_ms;
+    int64_t left_ms = PyLong_AsLongLong(timeout), piece_ms;
     struct mob_ref *ref = NULL;
     struct mob_error err;
     int rc;
@@ -60,10 +58,10 @@ static PyObject *items_next(PyObject *self, PyObject *timeout)
     if (items == NULL || PyErr_Occurred())
         return NULL;
     for (;;) {
-        bool last = core_in_worker || (timeout_ms >= 0 && left_ms <= SIGNALS_MS);
+        bool last = core_piece(&left_ms, &piece_ms);
 
         Py_BEGIN_ALLOW_THREADS
-        rc = mob_items_next(items, last ? left_ms : SIGNALS_MS, &ref, &err);
+        rc = mob_items_next(items, piece_ms, &ref, &err);
         Py_END_ALLOW_THREADS
         if (rc > 0)
             return core_ref_new(ref);
@@ -73,7 +71,6 @@ static PyObject *items_next(PyObject *self, PyObject *timeout)
             return NULL;
         if (last || err.code != MOB_ERR_TIMEOUT)
             return core_raise_late(&err);
-        left_ms -= timeout_ms < 0 ? 0 : SIGNALS_MS;
     }
 }
 
