@@ -88,18 +88,12 @@ static struct mob_fork *fork_of(struct mob_forks *forks, struct mob_address job)
 
 /* -- what it prints, and what is said of it ----------------------------------------------------------------------------------------- */
 
-static bool tell_driver(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped)
+static bool tell_driver(void *arg, Mobula__Output *what)
 {
     struct mob_fork *f = arg;
-    Mobula__Output m = MOBULA__OUTPUT__INIT;
 
-    m.name = (char *)(uintptr_t)name;
-    m.pid = f->shown_pid;
-    m.error = error;
-    m.text.data = (uint8_t *)text;
-    m.text.len = size;
-    m.dropped = dropped;
-    return mob_spawn_tell(f->forks->shell, f->job, &m);
+    what->pid = f->shown_pid;
+    return mob_spawn_tell(f->forks->shell, f->job, what);
 }
 
 static void no_name(void *arg, char ret_name[MOB_PAGE_NAME_SIZE])
@@ -123,12 +117,15 @@ static void describe_end(const struct mob_fork *f, int status, char *ret, size_t
 /* The job gets no template any more: its user learns it, once. */
 static void say_failed(struct mob_fork *f, int status)
 {
+    Mobula__Output m = MOBULA__OUTPUT__INIT;
     char why[2 * WORD_MAX];
 
     describe_end(f, status, why, sizeof why);
     char *text = mob_printf("mobula: each worker starts its interpreter anew, none can be forked from a template of this job: %s\n", why);
     mob_warn("job %u.%u: %.*s", f->job.node, f->job.process, (int)strcspn(text, "\n"), text);
-    tell_driver(f, true, "", text, strlen(text), 0);
+    m.error = true;
+    m.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
+    tell_driver(f, &m);
     free(text);
 }
 

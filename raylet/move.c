@@ -382,20 +382,11 @@ static bool adopt(struct mob_raylet *r, const struct mob_object_id *id, uint32_t
 static void fetch(struct mob_raylet *r, const struct coming *c)
 {
     Mobula__Fetch m = MOBULA__FETCH__INIT;
-    Mobula__ObjectId object;
-    Mobula__Address job;
-    struct mob_envelope e;
 
-    mob_wire_put_object(&object, &c->id);
-    mob_wire_put_address(&job, c->job);
-    m.object = &object;
     m.size = c->size;
     m.node = c->from;
-    m.job = &job;
     m.priority = MOBULA__FETCH__PRIORITY__WAIT;
-    mob_envelope_init(&e, r->self, r->self, MOBULA__ENVELOPE__BODY_FETCH);
-    e.e.fetch = &m;
-    mob_store_receive(r->config.store, 0, &e.e);
+    mob_stage_fetch(r, &c->id, c->job, &m);
 }
 
 static bool is_coming(const struct mob_raylet *r, const struct mob_object_id *id, uint32_t from)

@@ -84,6 +84,7 @@ static const char *last_lines(struct mob_output *o)
 /* Whole lines, or all if `whole` says so or if they fill the buffer; what the way does not take stays. False: there was nothing. */
 static bool tell(struct stream *s, bool whole)
 {
+    Mobula__Output m = MOBULA__OUTPUT__INIT;
     size_t size = s->used;
 
     while (!whole && size > 0 && s->text[size - 1] != '\n')
@@ -92,7 +93,11 @@ static bool tell(struct stream *s, bool whole)
         size = s->used;
     if (size == 0 && s->dropped == 0)
         return false;
-    if (!s->output->listener.tell(s->output->listener.arg, s->error, s->name, s->text, size, s->dropped))
+    m.name = s->name;
+    m.error = s->error;
+    m.text = (ProtobufCBinaryData){ size, (uint8_t *)s->text };
+    m.dropped = s->dropped;
+    if (!s->output->listener.tell(s->output->listener.arg, &m))
         return true;
     s->dropped = 0;
     s->used -= size;

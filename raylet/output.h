@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/doorbell.h"
+#include "common/wire.h"
 #include "raylet/logs.h"
 
 #define MOB_OUTPUT_TEXT_MAX (64u << 10)         /* bytes told in one message */
@@ -20,9 +21,9 @@
 struct mob_output;
 
 struct mob_output_listener {
-    /* Tell the driver what was printed as `name`. text: whole lines, or a part of a very long one. dropped: bytes that were not told since
-     * the last call. False: the way to the driver is full, nothing was told. */
-    bool (*tell)(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped);
+    /* Tell the driver what was printed, by the process that the listener knows: whole lines, or a part of a very long one. False: the way
+     * to the driver is full, nothing was told. */
+    bool (*tell)(void *arg, Mobula__Output *what);
     /* What is printed now is printed as this. What stands in a pipe may be older: print_mark.h. */
     void (*name)(void *arg, char ret_name[MOB_PAGE_NAME_SIZE]);
     void *arg;

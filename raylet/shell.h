@@ -111,7 +111,7 @@ void mob_spawn_variables_free(char **list);
 /* The pid that people see: with a PID namespace of ours, /proc is still the outer one, and shows it for a pidfd. -1: our own pid for it. */
 uint32_t mob_spawn_shown_pid(pid_t pid, int pidfd);
 /* Tell the driver of a job what one of its processes printed; `ip` is filled in. False: the way to it is full. */
-bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, const Mobula__Output *what);
+bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, Mobula__Output *what);
 
 /* reap.c: workers that died, and strangers that were left to us as process 1. */
 void mob_reap_start(struct mob_shell *s);

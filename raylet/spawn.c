@@ -140,33 +140,26 @@ static void page_name(void *arg, char ret_name[MOB_PAGE_NAME_SIZE])
         mob_page_name(r->bell.page, ret_name);
 }
 
-bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, const Mobula__Output *what)
+bool mob_spawn_tell(struct mob_shell *s, struct mob_address job, Mobula__Output *what)
 {
-    Mobula__Output m = *what;
     struct mob_envelope e;
 
-    if (mob_raylet_queued(s->core, job) > MOB_OUTPUT_ROOM(m.text.len))
+    if (mob_raylet_queued(s->core, job) > MOB_OUTPUT_ROOM(what->text.len))
         return false;
-    m.ip = s->config.ip;
+    what->ip = s->config.ip;
     mob_envelope_init(&e, mob_raylet_self(s->core), job, MOBULA__ENVELOPE__BODY_OUTPUT);
-    e.e.output = &m;
+    e.e.output = what;
     mob_raylet_send(s->core, &e.e);
     mob_shell_poke(s);
     return true;
 }
 
-static bool tell_driver(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped)
+static bool tell_driver(void *arg, Mobula__Output *what)
 {
     struct mob_resident *r = arg;
-    Mobula__Output m = MOBULA__OUTPUT__INIT;
 
-    m.name = (char *)(uintptr_t)name;
-    m.pid = r->shown_pid;
-    m.error = error;
-    m.text.data = (uint8_t *)text;
-    m.text.len = size;
-    m.dropped = dropped;
-    return mob_spawn_tell(r->shell, r->job, &m);
+    what->pid = r->shown_pid;
+    return mob_spawn_tell(r->shell, r->job, what);
 }
 
 void mob_spawn_close_output(struct mob_resident *r)

@@ -194,25 +194,31 @@ void mob_stage_on_unstage(struct mob_raylet *r, const struct arrival *a)
         over(r, st);
 }
 
+void mob_stage_fetch(struct mob_raylet *r, const struct mob_object_id *id, struct mob_address job, Mobula__Fetch *m)
+{
+    Mobula__ObjectId object;
+    Mobula__Address address;
+    struct mob_envelope e;
+
+    mob_wire_put_object(&object, id);
+    mob_wire_put_address(&address, job);
+    m->object = &object;
+    m->job = &address;
+    mob_envelope_init(&e, r->self, r->self, MOBULA__ENVELOPE__BODY_FETCH);
+    e.e.fetch = m;
+    mob_store_receive(r->config.store, 0, &e.e);
+}
+
 static void fetch(struct mob_raylet *r, const struct stage *st, struct item *item)
 {
     Mobula__Fetch m = MOBULA__FETCH__INIT;
-    Mobula__ObjectId object;
-    Mobula__Address job;
-    struct mob_envelope e;
 
-    mob_wire_put_object(&object, &item->id);
-    mob_wire_put_address(&job, st->job);
-    m.object = &object;
     m.size = item->size;
     m.node = item->node_count > 0 ? item->nodes[0] : 0;
     m.copies = item->nodes;
     m.n_copies = item->node_count;
-    m.job = &job;
-    mob_envelope_init(&e, r->self, r->self, MOBULA__ENVELOPE__BODY_FETCH);
-    e.e.fetch = &m;
     item->asked = true;
-    mob_store_receive(r->config.store, 0, &e.e);
+    mob_stage_fetch(r, &item->id, st->job, &m);
 }
 
 static void start_those_that_fit(struct mob_raylet *r)

@@ -22,6 +22,9 @@ void mob_stages_fini(struct mob_raylet *r);
 
 void mob_stage_on_stage(struct mob_raylet *r, const struct arrival *a);
 void mob_stage_on_unstage(struct mob_raylet *r, const struct arrival *a);
+/* Have the store bring an object for the raylet itself, in the name of `job`; `m` says the rest, and mob_stage_fetched() or
+ * mob_move_fetched() how it ended. */
+void mob_stage_fetch(struct mob_raylet *r, const struct mob_object_id *id, struct mob_address job, Mobula__Fetch *m);
 /* The store's answer to a Fetch of this raylet's own. */
 void mob_stage_fetched(struct mob_raylet *r, const Mobula__Fetched *m);
 /* Stages of an owner that is gone; of all owners at a node (process 0). */

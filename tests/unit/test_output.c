@@ -30,18 +30,18 @@ static void name_now(void *arg, char ret_name[MOB_PAGE_NAME_SIZE])
     memcpy(ret_name, page_name, MOB_PAGE_NAME_SIZE);
 }
 
-static bool tell(void *arg, bool error, const char *name, const char *text, size_t size, uint64_t dropped)
+static bool tell(void *arg, Mobula__Output *what)
 {
-    (void)arg, (void)error;
-    if (strlen(told_names) + strlen(name) + 2 < sizeof told_names)
-        strcat(strcat(told_names, name), " ");
-    ck_assert_uint_le(size, MOB_OUTPUT_TEXT_MAX);
-    ck_assert_uint_le(told_used + size, sizeof told);
+    (void)arg;
+    if (strlen(told_names) + strlen(what->name) + 2 < sizeof told_names)
+        strcat(strcat(told_names, what->name), " ");
+    ck_assert_uint_le(what->text.len, MOB_OUTPUT_TEXT_MAX);
+    ck_assert_uint_le(told_used + what->text.len, sizeof told);
     if (refuses)
         return false;
-    memcpy(told + told_used, text, size);
-    told_used += size;
-    told_dropped += dropped;
+    memcpy(told + told_used, what->text.data, what->text.len);
+    told_used += what->text.len;
+    told_dropped += what->dropped;
     tells++;
     return true;
 }
