@@ -273,6 +273,23 @@ void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_de
     fake_receive(f, n->link, &env.e);
 }
 
+void fake_job(struct fake *f, const struct fake_node *n, Mobula__Envelope__BodyCase body, uint32_t node, uint32_t process)
+{
+    Mobula__JobStarted started = MOBULA__JOB_STARTED__INIT;
+    Mobula__JobOver over = MOBULA__JOB_OVER__INIT;
+    Mobula__Address job;
+    struct mob_envelope e;
+
+    mob_wire_put_address(&job, (struct mob_address){ node, process });
+    started.job = over.job = &job;
+    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, body);
+    if (body == MOBULA__ENVELOPE__BODY_JOB_OVER)
+        e.e.job_over = &over;
+    else
+        e.e.job_started = &started;
+    fake_receive(f, n->link, &e.e);
+}
+
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument)
 {
     Mobula__Query m = MOBULA__QUERY__INIT;

@@ -104,9 +104,13 @@ static inline void told(struct mob_waiter *w)
 
 static inline bool wants(uint64_t ref)
 {
+    bool waits;
+
     waiter = (struct mob_waiter){ .ready = told };
     mob_list_init(&waiter.link);
-    return mob_owner_wait(f.o, ref, &waiter);
+    waits = mob_owner_wait(f.o, ref, &waiter);
+    mob_owner_check(f.o);
+    return waits;
 }
 
 static inline bool is_told(void)

@@ -35,23 +35,6 @@ static const Mobula__Envelope *rise(struct fake_node *n)
     return fake_take(&f, n->link, NODE_DOWN);
 }
 
-static void say_job(const struct fake_node *n, Mobula__Envelope__BodyCase body, uint32_t node, uint32_t process)
-{
-    Mobula__JobStarted started = MOBULA__JOB_STARTED__INIT;
-    Mobula__JobOver over = MOBULA__JOB_OVER__INIT;
-    Mobula__Address job;
-    struct mob_envelope e;
-
-    mob_wire_put_address(&job, (struct mob_address){ node, process });
-    started.job = over.job = &job;
-    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, body);
-    if (body == JOB_OVER)
-        e.e.job_over = &over;
-    else
-        e.e.job_started = &started;
-    fake_receive(&f, n->link, &e.e);
-}
-
 START_TEST(test_nodes_come_back_under_their_numbers)
 {
     const Mobula__Envelope *e;
@@ -120,17 +103,17 @@ START_TEST(test_jobs_that_ended_meanwhile)
     const Mobula__Envelope *e;
 
     setup();
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 7);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 7);
     fake_restart(&f);
     come_back(&b);
     come_back(&a);
-    say_job(&a, JOB_OVER, 1, 5);
+    fake_job(&f, &a, JOB_OVER, 1, 5);
     e = fake_take(&f, b.link, JOB_OVER);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->job_over->job->process, 5);
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
     fake_report(&f, &a, 1, "CPU=4", 0);
     e = fake_take(&f, b.link, JOB_OVER);
     ck_assert_ptr_nonnull(e);
@@ -147,25 +130,25 @@ START_TEST(test_a_job_that_was_not_kept)
 
     setup();
     f.full = true;
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
     f.full = false;
     fake_restart(&f);
     come_back(&b);
-    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
-    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
     ck_assert_ptr_null(fake_take(&f, b.link, JOB_OVER));
     come_back(&a);
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
     fake_report(&f, &a, 1, "CPU=4", 0);
     e = fake_take(&f, b.link, JOB_OVER);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->job_over->job->process, 5);
-    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
     e = fake_take(&f, b.link, JOB_OVER);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->job_over->job->process, 8);
-    say_job(&b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
     ck_assert_ptr_nonnull(fake_take(&f, b.link, JOB_OVER));             /* told again */
     ck_assert_ptr_null(fake_take(&f, b.link, JOB_OVER));
     fake_fini(&f);
@@ -187,7 +170,7 @@ START_TEST(test_a_full_disk)
     ck_assert_int_eq(e->refused->error->code, MOB_ERR_NO_SPACE);
     fake_tick(&f);
     mob_head_link_lost(f.head, b.link, true);
-    say_job(&a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
+    fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 5);
     fake_pass(&f, 1500);
     ck_assert_uint_eq(f.kept[MOB_HEAD_JOB].count, 0);
     f.full = false;

@@ -5,15 +5,27 @@
 #include "common/event.h"
 #include "head_fake.h"
 
+static struct fake f;
+static struct fake_node a, b;
+
+static void begin(void)
+{
+    a = b = (struct fake_node){ 0 };
+    fake_init(&f);
+}
+
+static void setup(void)
+{
+    begin();
+    fake_join(&f, &a, "CPU=4");
+    fake_join(&f, &b, "CPU=4");
+}
+
 START_TEST(test_join_is_told_to_all)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
     const Mobula__Envelope *e;
 
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=2");
+    setup();
     ck_assert_uint_eq(a.number, 1);
     ck_assert_uint_eq(b.number, 2);
     e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_UP);
@@ -28,13 +40,9 @@ END_TEST
 
 START_TEST(test_silence_is_death)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
     const Mobula__Envelope *e;
 
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
+    setup();
     for (int i = 0; i < 24; i++) {
         fake_pass(&f, 100);
         fake_report(&f, &a, 1, "CPU=4", 0);
@@ -56,12 +64,7 @@ END_TEST
 
 START_TEST(test_refusing_port_is_death_at_once)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
-
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
+    setup();
     mob_head_link_lost(f.head, b.link, false);
     fake_tick(&f);
     ck_assert_uint_eq(f.dialed_count, 1);
@@ -75,13 +78,9 @@ END_TEST
 
 START_TEST(test_broken_link_is_forgiven)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
     uint64_t old;
 
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
+    setup();
     mob_head_link_lost(f.head, b.link, false);
     fake_tick(&f);
     mob_head_link_up(f.head, f.dialed[0]);
@@ -106,10 +105,7 @@ END_TEST
 
 START_TEST(test_cut_and_silent_is_death)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
-
-    fake_init(&f);
+    begin();
     fake_join(&f, &b, "CPU=4");
     fake_pass(&f, 1000);
     fake_join(&f, &a, "CPU=4");
@@ -125,10 +121,7 @@ END_TEST
 /* A head that was stopped for a minute hears its nodes again before it judges them. */
 START_TEST(test_own_stall_is_no_silence)
 {
-    struct fake f;
-    struct fake_node a = { 0 };
-
-    fake_init(&f);
+    begin();
     fake_join(&f, &a, "CPU=4");
     fake_pass(&f, 2000);
     f.now_ns += 60000 * FAKE_MS;
@@ -147,12 +140,7 @@ END_TEST
  * stopped again and again, as soon as it runs. */
 START_TEST(test_what_waits_unread_is_no_silence)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
-
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
+    setup();
     fake_pass(&f, 500);
     for (int i = 0; i < 100; i++) {
         f.now_ns += 40 * FAKE_MS;
@@ -175,11 +163,9 @@ END_TEST
 
 START_TEST(test_dead_node_learns_it)
 {
-    struct fake f;
-    struct fake_node a = { 0 };
     const Mobula__Envelope *e;
 
-    fake_init(&f);
+    begin();
     fake_join(&f, &a, "CPU=4");
     fake_pass(&f, 3000);
     ck_assert(fake_was_hung_up(&f, a.link));
@@ -210,13 +196,9 @@ END_TEST
 
 START_TEST(test_nonsense_ends_the_link)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
     uint64_t link;
 
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
+    setup();
     link = fake_link(&f);
     mob_head_receive(f.head, link, "\xff\xff\xff", 3);
     ck_assert(fake_was_hung_up(&f, link));
@@ -229,30 +211,12 @@ START_TEST(test_nonsense_ends_the_link)
 }
 END_TEST
 
-static void start_job(struct fake *f, const struct fake_node *n, uint32_t driver)
-{
-    Mobula__JobStarted m = MOBULA__JOB_STARTED__INIT;
-    Mobula__Address job = MOBULA__ADDRESS__INIT;
-    struct mob_envelope env;
-
-    mob_wire_put_address(&job, (struct mob_address){ n->number, driver });
-    m.job = &job;
-    m.name = "pi";
-    mob_envelope_init(&env, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_JOB_STARTED);
-    env.e.job_started = &m;
-    fake_receive(f, n->link, &env.e);
-}
-
 START_TEST(test_job_ends_with_its_node)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
     const Mobula__Envelope *e;
 
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
-    start_job(&f, &b, 1);
+    setup();
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 1);
     mob_head_link_lost(f.head, b.link, true);
     e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
     ck_assert_ptr_nonnull(e);
@@ -265,19 +229,15 @@ END_TEST
 /* Found by the simulator: a JobOver that was under way when the link broke was lost for ever. */
 START_TEST(test_job_that_is_not_named_again_is_over)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
     const Mobula__Envelope *e;
 
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
-    start_job(&f, &b, 1);
-    start_job(&f, &b, 2);
+    setup();
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 1);
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 2);
     fake_report(&f, &b, 1, "CPU=4", 0);
     mob_head_link_lost(f.head, b.link, false);
     fake_register(&f, &b, fake_link(&f));
-    start_job(&f, &b, 2);
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 2);
     ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER));
     fake_report(&f, &b, 1, "CPU=4", 0);
     e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
@@ -291,13 +251,8 @@ END_TEST
 /* Found by the simulator: what the head heard last from a node says nothing of what the node heard from it. */
 START_TEST(test_node_that_comes_back_hears_of_ended_jobs)
 {
-    struct fake f;
-    struct fake_node a = { 0 }, b = { 0 };
-
-    fake_init(&f);
-    fake_join(&f, &a, "CPU=4");
-    fake_join(&f, &b, "CPU=4");
-    start_job(&f, &b, 1);
+    setup();
+    fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 1);
     mob_head_link_lost(f.head, b.link, true);
     fake_pass(&f, 100);
     fake_report(&f, &a, 1, "CPU=4", 0);

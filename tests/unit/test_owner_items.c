@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_owner_items.c -- items of a stream that are lost, and made again: by which attempt, what else that sends, and that it waits for no
  * reader. */
-#include "mobula.h"
 #include "tests/unit/owner_stream.h"
 
-#define FREE MOBULA__ENVELOPE__BODY_FREE
+#include "tests/unit/owner_lineage.h"           /* after it: its own `f` */
 
-static struct fake f;
 static uint64_t stream;
 
 /* The next item, whose ref is ours. */
@@ -19,39 +17,11 @@ static uint64_t next(void)
     return ref;
 }
 
-static bool lose(uint64_t ref)
-{
-    return fake_lose(&f, ref);
-}
-
 static bool lose_node(uint64_t ref)
 {
     struct mob_error why = { .code = MOB_ERR_NODE_DIED, .text = "node 9 has died" };
 
     return mob_owner_lost(f.o, ref, fake_look(&f, ref).since, &why);
-}
-
-static struct mob_waiter waiter;
-
-static void told(struct mob_waiter *w)
-{
-    w->ready = NULL;
-}
-
-static bool wants(uint64_t ref)
-{
-    bool waits;
-
-    waiter = (struct mob_waiter){ .ready = told };
-    mob_list_init(&waiter.link);
-    waits = mob_owner_wait(f.o, ref, &waiter);
-    mob_owner_check(f.o);
-    return waits;
-}
-
-static bool is_told(void)
-{
-    return waiter.ready == NULL;
 }
 
 static bool claims(struct mob_task_frame *ret)
@@ -77,7 +47,7 @@ static uint32_t allowed(void)
 }
 
 /* It yields five items, of which those at odd places lie in the store of node 9, and ends. */
-static void five(uint32_t shape, int retries)
+static void five(int retries)
 {
     struct mob_task_frame t;
 
@@ -89,6 +59,15 @@ static void five(uint32_t shape, int retries)
             item(&f, &t, i, 70 + i);
     }
     ends(&t, 7);
+}
+
+/* The same, of which the first `count` have been read. */
+static void five_read(int retries, uint64_t *ret_refs, size_t count)
+{
+    start(0);
+    five(retries);
+    for (size_t i = 0; i < count; i++)
+        ret_refs[i] = next();
 }
 
 static void drop_all(uint64_t *refs, size_t count)
@@ -107,10 +86,8 @@ START_TEST(test_a_lost_item_is_made_again_and_no_other_is_sent)
     struct mob_task_frame t;
     uint64_t refs[2];
 
-    five(fake_start(&f), 3);
+    five_read(3, refs, 2);
     ck_assert_uint_eq(mob_owner_counts(f.o).kept, 1);
-    refs[0] = next();
-    refs[1] = next();
     ck_assert(lose(refs[1]));
     ck_assert(!claims(&t));                     /* nobody needs it */
     ck_assert_uint_eq(f.last[FREE]->free->before, 1);
@@ -141,9 +118,7 @@ START_TEST(test_what_is_not_lost_stays)
     struct mob_task_frame t;
     uint64_t refs[5];
 
-    five(fake_start(&f), 3);
-    for (size_t i = 0; i < 5; i++)
-        refs[i] = next();
+    five_read(3, refs, 5);
     ck_assert(lose(refs[1]) && lose(refs[3]) && wants(refs[3]));
     ck_assert(claims(&t));
     ck_assert_uint_eq(t.had, 1);
@@ -179,9 +154,7 @@ START_TEST(test_one_more_is_lost_while_it_runs_again)
     struct mob_task_frame t;
     uint64_t refs[5];
 
-    five(fake_start(&f), 1);
-    for (size_t i = 0; i < 5; i++)
-        refs[i] = next();
+    five_read(1, refs, 5);
     ck_assert(lose(refs[1]) && wants(refs[1]) && claims(&t));
     ck_assert_uint_eq(allowed(), 2);
     mob_owner_wait_cancel(f.o, &waiter);
@@ -201,9 +174,7 @@ START_TEST(test_what_a_dead_node_had_is_made_by_one_run)
     struct mob_task_frame t;
     uint64_t refs[5];
 
-    five(fake_start(&f), 1);
-    for (size_t i = 0; i < 5; i++)
-        refs[i] = next();
+    five_read(1, refs, 5);
     ck_assert(lose_node(refs[1]) && wants(refs[1]) && claims(&t));
     ck_assert_int_eq(fake_look(&f, refs[3]).state, MOB_OBJECT_PENDING);
     ck_assert_uint_eq(allowed(), 4);
@@ -222,7 +193,8 @@ START_TEST(test_a_stream_under_way_starts_again_when_a_passed_item_is_wanted)
     struct mob_task_frame t, again;
     uint64_t refs[1];
 
-    stream = running(&f, fake_start(&f), 3, 2, &t);
+    start(0);
+    stream = running(&f, shape, 3, 2, &t);
     stored_item_at(&f, &t, 0, 9);
     item(&f, &t, 1, 71);
     refs[0] = next();
@@ -255,9 +227,9 @@ END_TEST
 START_TEST(test_one_that_is_still_to_come_needs_no_other_run)
 {
     struct mob_task_frame t, again;
-    uint32_t shape = fake_start(&f);
     uint64_t refs[2];
 
+    start(0);
     stream = running(&f, shape, 2, 0, &t);
     stored_item_at(&f, &t, 0, 9);
     stored_item_at(&f, &t, 1, 9);
@@ -280,23 +252,12 @@ START_TEST(test_one_that_is_still_to_come_needs_no_other_run)
 }
 END_TEST
 
-static enum mob_lost reason_of(uint64_t ref)
-{
-    struct mob_object_info info = fake_look(&f, ref);
-
-    ck_assert_int_eq(info.state, MOB_OBJECT_ERROR);
-    ck_assert_int_eq(info.error->code, MOB_ERR_OBJECT_LOST);
-    return (enum mob_lost)info.error->user_code;
-}
-
 START_TEST(test_a_run_that_does_not_come_to_it)
 {
     struct mob_task_frame t;
     uint64_t refs[4];
 
-    five(fake_start(&f), 1);
-    for (size_t i = 0; i < 4; i++)
-        refs[i] = next();
+    five_read(1, refs, 4);
     ck_assert(lose(refs[1]) && lose(refs[3]) && wants(refs[3]) && claims(&t));
     stored_item_at(&f, &t, 1, 4);
     ends(&t, 7);
@@ -313,24 +274,22 @@ START_TEST(test_why_an_item_is_lost_for_good)
     struct mob_task_frame t;
     uint64_t ref;
 
-    five(fake_start(&f), 0);
+    start(0);
+    five(0);
     mob_owner_drop(f.o, next(), NULL);
     ref = next();
     ck_assert(!lose(ref));
     ck_assert_int_eq(reason_of(ref), MOB_LOST_RETRIES_DISABLED);
     drop_all(&ref, 1);
-    stream = running(&f, fake_start(&f), 0, 0, &t);
+    start(0);
+    stream = running(&f, shape, 0, 0, &t);
     stored_item_at(&f, &t, 0, 9);
     ref = next();
     ck_assert(!lose(ref));                      /* while it runs */
     ck_assert_int_eq(reason_of(ref), MOB_LOST_RETRIES_DISABLED);
     ends(&t, 7);
     drop_all(&ref, 1);
-    fake_init_with(&f, 1);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
+    start(1);
     stream = running(&f, shape, 3, 0, &t);
     stored_item_at(&f, &t, 0, 9);
     ref = next();
@@ -344,19 +303,15 @@ END_TEST
 START_TEST(test_its_task_makes_room_for_others)
 {
     uint64_t refs[5], others = 0, kept[64];
-    uint32_t shape;
 
-    fake_init_with(&f, 2500);
-    shape = fake_shape(&f);
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
-    five(shape, 3);
+    start(2500);
+    five(3);
     for (size_t i = 0; i < 5; i++)
         refs[i] = next();
     mob_owner_stream_close(f.o, stream, NULL);
     ck_assert(lose(refs[1]));
     while (mob_owner_counts(f.o).evicted == 0) {
-        five(shape, 3);
+        five(3);
         kept[others++] = stream;
     }
     ck_assert_int_eq(reason_of(refs[1]), MOB_LOST_LINEAGE_EVICTED);
