@@ -164,50 +164,45 @@ class Deaths(unittest.TestCase):
 
 
 class Nodes(unittest.TestCase):
+    def setUp(self):
+        self.cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 1})
+        self.addCleanup(self.cluster.shutdown)
+        self.node = self.cluster.add_node(num_cpus=1)
+        self.cluster.wait_for_nodes()
+        self.number = next(n["NodeID"] for n in ray.nodes() if n["NodeManagerAddress"] == self.node.node_ip_address)
+        self.there = NodeAffinitySchedulingStrategy(self.number, soft=True)
+
+    def check_lost(self, error, number, ip):
+        death = error.death
+        self.assertEqual((death.killed_by, death.node, death.ip, death.signal), ("node lost", number, ip, 0))
+        return death
+
     def test_lost(self):
-        cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 1})
-        try:
-            node = cluster.add_node(num_cpus=1)
-            cluster.wait_for_nodes()
-            number = next(n["NodeID"] for n in ray.nodes() if n["NodeManagerAddress"] == node.node_ip_address)
-            ref = die.options(scheduling_strategy=NodeAffinitySchedulingStrategy(number, soft=True)).remote(stays, PATH)
-            os.kill(stands(ref, PATH), signal.SIGKILL)
-            with self.assertRaises(ray.exceptions.NodeDiedError) as caught:
-                ray.get(ref, timeout=60)
-            death = caught.exception.death
-            self.assertEqual((death.killed_by, death.node, death.ip, death.signal), ("node lost", number, node.node_ip_address, 0))
-            self.assertEqual(death.worker.split(".")[0], number)
-            self.assertGreater(death.pid, 0)
-        finally:
-            cluster.shutdown()
+        ref = die.options(scheduling_strategy=self.there).remote(stays, PATH)
+        os.kill(stands(ref, PATH), signal.SIGKILL)
+        with self.assertRaises(ray.exceptions.NodeDiedError) as caught:
+            ray.get(ref, timeout=60)
+        death = self.check_lost(caught.exception, self.number, self.node.node_ip_address)
+        self.assertEqual(death.worker.split(".")[0], self.number)
+        self.assertGreater(death.pid, 0)
 
     def test_no_process_of_a_task(self):
         """An object that is lost with its node; and, when the driver's own raylet is gone, whatever it waits for."""
-        cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 1})
-        try:
-            node = cluster.add_node(num_cpus=1)
-            cluster.wait_for_nodes()
-            number = next(n["NodeID"] for n in ray.nodes() if n["NodeManagerAddress"] == node.node_ip_address)
-            there = NodeAffinitySchedulingStrategy(number, soft=True)
-            ref = large.options(scheduling_strategy=there, max_retries=0).remote()
-            ray.wait([ref], timeout=60)
-            cluster.remove_node(node, allow_graceful=False)
-            cluster.wait_for_nodes()
-            said = rf"node {number}: it \(.*{node.node_ip_address}\) has died: ."
-            with self.assertRaisesRegex(ray.exceptions.ObjectLostError, said) as lost:
-                ray.get(ref, timeout=60)
-            death = lost.exception.death
-            self.assertEqual((death.killed_by, death.node, death.ip, death.pid), ("node lost", number, node.node_ip_address, 0))
-            own, ip = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
-            ref = die.remote(stays, PATH)
-            stands(ref, PATH)
-            cluster.remove_node(cluster.head_node, allow_graceful=False)
-            with self.assertRaises(ray.exceptions.NodeDiedError) as caught:
-                ray.get(ref, timeout=60)
-            death = caught.exception.death
-            self.assertEqual((death.killed_by, death.node, death.ip, death.pid), ("node lost", own, ip, 0))
-        finally:
-            cluster.shutdown()
+        ref = large.options(scheduling_strategy=self.there, max_retries=0).remote()
+        ray.wait([ref], timeout=60)
+        self.cluster.remove_node(self.node, allow_graceful=False)
+        self.cluster.wait_for_nodes()
+        said = rf"node {self.number}: it \(.*{self.node.node_ip_address}\) has died: ."
+        with self.assertRaisesRegex(ray.exceptions.ObjectLostError, said) as lost:
+            ray.get(ref, timeout=60)
+        self.assertEqual(self.check_lost(lost.exception, self.number, self.node.node_ip_address).pid, 0)
+        own, ip = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
+        ref = die.remote(stays, PATH)
+        stands(ref, PATH)
+        self.cluster.remove_node(self.cluster.head_node, allow_graceful=False)
+        with self.assertRaises(ray.exceptions.NodeDiedError) as caught:
+            ray.get(ref, timeout=60)
+        self.assertEqual(self.check_lost(caught.exception, own, ip).pid, 0)
 
 
 if __name__ == "__main__":

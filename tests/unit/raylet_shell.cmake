@@ -13,6 +13,6 @@ mob_unit_test(template mob_raylet_core)
 mob_unit_test(resident mob_raylet_shell mob_raylet_core mob_store)
 mob_unit_test(fork mob_raylet_shell mob_raylet_core mob_store)
 foreach(test resident fork)
-    target_sources(test_${test} PRIVATE ${PROJECT_SOURCE_DIR}/raylet/resident.c ${PROJECT_SOURCE_DIR}/raylet/spawn.c
+    target_sources(test_${test} PRIVATE played_core.c ${PROJECT_SOURCE_DIR}/raylet/resident.c ${PROJECT_SOURCE_DIR}/raylet/spawn.c
         ${PROJECT_SOURCE_DIR}/raylet/reap.c ${PROJECT_SOURCE_DIR}/raylet/fork.c)
 endforeach()

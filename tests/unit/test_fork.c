@@ -116,11 +116,6 @@ struct mob_stream_tag *mob_stream_tag(struct mob_stream *c)
     return NULL;
 }
 
-void mob_stream_end(struct mob_stream *c, const struct mob_error *why)
-{
-    (void)c, (void)why;
-}
-
 void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit)
 {
     (void)r, (void)process, (void)exit;
@@ -133,12 +128,6 @@ void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job)
     prepared++;
 }
 
-struct mob_address mob_raylet_self(const struct mob_raylet *r)
-{
-    (void)r;
-    return (struct mob_address){ 2, 0 };
-}
-
 void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
 {
     (void)r;
@@ -147,33 +136,12 @@ void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
     strncat(told, (const char *)e->output->text.data, e->output->text.len);
 }
 
-size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to)
-{
-    (void)r, (void)to;
-    return 0;
-}
-
-void mob_store_client_gone(struct mob_store *s, uint32_t process)
-{
-    (void)s, (void)process;
-}
-
 void mob_program_need(struct mob_programs *p, const struct mob_hash *hash, uint32_t node, struct mob_program_waiter *w)
 {
     struct mob_program_file file = { .path = script, .fd = -1, .name = script };
 
     (void)p, (void)hash, (void)node;
     w->ready(w, &file, NULL);
-}
-
-void mob_program_cancel(struct mob_program_waiter *w)
-{
-    mob_list_remove(&w->link);
-}
-
-void mob_program_forget(struct mob_programs *p, const struct mob_hash *hash)
-{
-    (void)p, (void)hash;
 }
 
 unsigned mob_programs_checking(const struct mob_programs *p)
