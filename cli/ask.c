@@ -123,6 +123,21 @@ static int converse(struct question *q, const char *token, const char *ip, uint3
     return q->result;
 }
 
+/* Where the head is: --address, $MOBULA_ADDRESS, or the record of a running daemon in the run folder of this user. */
+static int address_of(const struct args *a, char ip[64], uint32_t *ret_port, struct mob_error *err)
+{
+    const char *address = args_text(a, "address");
+    struct mob_here_daemon found;
+
+    if (address == NULL)
+        address = getenv("MOBULA_ADDRESS");
+    if (address != NULL && *address != '\0' && strcmp(address, "auto") != 0)
+        return ask_resolve(address, ip, ret_port, err);
+    if (mob_here_find(&found, err) < 0)
+        return -1;
+    return ask_resolve(found.record.head, ip, ret_port, err);
+}
+
 int ask_head(const struct args *a, const char *verb, const char *argument, int64_t timeout_ms, char **ret_text, size_t *ret_size,
              struct mob_error *err)
 {
@@ -130,7 +145,7 @@ int ask_head(const struct args *a, const char *verb, const char *argument, int64
     uint32_t port;
     struct question q = { .verb = verb, .argument = argument, .result = 1 };
 
-    if (ask_address(a, ip, &port, err) < 0 || mob_token_path(args_text(a, "token-file"), path, err) < 0
+    if (address_of(a, ip, &port, err) < 0 || mob_token_path(args_text(a, "token-file"), path, err) < 0
         || mob_token_load(path, token, err) < 0)
         return -1;
     if (converse(&q, token, ip, port, timeout_ms) < 0) {
@@ -187,18 +202,4 @@ int ask_resolve(const char *address, char ip[64], uint32_t *ret_port, struct mob
         return mob_error_set(err, MOB_ERR_UNREACHABLE, "the host of \"%s\" has no usable address", address);
     *ret_port = (uint32_t)port;
     return 0;
-}
-
-int ask_address(const struct args *a, char ip[64], uint32_t *ret_port, struct mob_error *err)
-{
-    const char *address = args_text(a, "address");
-    struct mob_here_daemon found;
-
-    if (address == NULL)
-        address = getenv("MOBULA_ADDRESS");
-    if (address != NULL && *address != '\0' && strcmp(address, "auto") != 0)
-        return ask_resolve(address, ip, ret_port, err);
-    if (mob_here_find(&found, err) < 0)
-        return -1;
-    return ask_resolve(found.record.head, ip, ret_port, err);
 }

@@ -11,9 +11,6 @@
     { "address", "HOST:PORT", "the head; else $MOBULA_ADDRESS, else this machine's cluster" }, \
     { "token-file", "FILE", "the cluster's token; else $MOBULA_TOKEN_FILE, else ~/.mobula/token" }
 
-/* Where the head is: --address, $MOBULA_ADDRESS, or the record of a running daemon in the run folder of this user. */
-int ask_address(const struct args *a, char ip[64], uint32_t *ret_port, struct mob_error *err);
-
 /* "HOST:PORT", "[v6]:PORT" or a name: resolved, into a numeric address. */
 int ask_resolve(const char *address, char ip[64], uint32_t *ret_port, struct mob_error *err);
 

@@ -62,7 +62,7 @@ void mob_channel_allow(struct mob_channel *c, uint64_t sequence, uint32_t items)
 
 /* -- worker ------------------------------------------------------------------------------------------------------------ */
 
-/* Claim the oldest queued task of `epoch`: true, a checked copy of the frame, and its body, valid until mob_channel_done(). Skips
+/* Claim the oldest queued task of `epoch`: true, a checked copy of the frame, and its body, valid until the task is answered. Skips
  * slots that were taken back. */
 bool mob_channel_claim(struct mob_channel *c, uint32_t epoch, struct mob_task_frame *ret_frame, const void **ret_body);
 

@@ -67,7 +67,7 @@ static bool on_path(const char *daemon, char *path, unsigned size)
     return false;
 }
 
-int mob_launch_find(const char *daemon, char *path, unsigned size, struct mob_error *err)
+static int find_program(const char *daemon, char *path, unsigned size, struct mob_error *err)
 {
     char self[PATH_MAX];
     const char *bin = getenv("MOBULA_BIN");
@@ -79,7 +79,7 @@ int mob_launch_find(const char *daemon, char *path, unsigned size, struct mob_er
     self[n > 0 ? n : 0] = '\0';
     if (beside(self, "", daemon, path, size))
         return 0;
-    if (dladdr((void *)mob_launch_find, &here) != 0 && here.dli_fname != NULL
+    if (dladdr((void *)find_program, &here) != 0 && here.dli_fname != NULL
         && (beside(here.dli_fname, "/../bin", daemon, path, size) || beside(here.dli_fname, "", daemon, path, size)))
         return 0;
     if (on_path(daemon, path, size))
@@ -268,7 +268,7 @@ int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launch
     int ready[2], failed, result = -1;
     struct start s = { .path = path, .argv = (char *const *)argv, .private_fd = l->private_fd, .log_fd = -1 };
 
-    if (mob_launch_find(daemon, path, sizeof path, err) < 0)
+    if (find_program(daemon, path, sizeof path, err) < 0)
         return -1;
     if (pipe2(ready, O_CLOEXEC) < 0)
         return mob_error_errno(err, "no pipe to start %s", daemon);

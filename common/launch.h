@@ -30,7 +30,4 @@ struct mob_launched {
  * PATH. Returns when it serves; else -1 and the daemon's own sentence, or that it ended or said nothing in time. */
 int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launched *ret, struct mob_error *err);
 
-/* Where a daemon's program is: into path. */
-int mob_launch_find(const char *daemon, char *path, unsigned size, struct mob_error *err);
-
 #endif

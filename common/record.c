@@ -29,7 +29,8 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-int mob_write_atomically(const char *path, const void *bytes, size_t size, unsigned mode, struct mob_error *err)
+/* Replace a file's content at once and durably against a crash of ours (not of the machine). */
+static int write_atomically(const char *path, const void *bytes, size_t size, unsigned mode, struct mob_error *err)
 {
     char *temporary = mob_printf("%s.%d.tmp", path, (int)getpid());
     int fd, result = -1;
@@ -66,7 +67,7 @@ int mob_record_write(const char *path, const struct mob_daemon_record *r, struct
     json_decref(json);
     if (text == NULL)
         return mob_error_set(err, MOB_ERR_INVALID, "the daemon's record is no valid text");
-    result = mob_write_atomically(path, text, strlen(text), 0600, err);
+    result = write_atomically(path, text, strlen(text), 0600, err);
     free(text);
     return result;
 }

@@ -22,7 +22,4 @@ int mob_record_write(const char *path, const struct mob_daemon_record *record, s
 /* MOB_ERR_UNREACHABLE: not there; MOB_ERR_INVALID: not a record. Says nothing of whether it still runs: mob_identity_alive(). */
 int mob_record_read(const char *path, struct mob_daemon_record *ret, struct mob_error *err);
 
-/* Replace a file's content at once and durably against a crash of ours (not of the machine). */
-int mob_write_atomically(const char *path, const void *bytes, size_t size, unsigned mode, struct mob_error *err);
-
 #endif

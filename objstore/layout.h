@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* layout.h -- what of a store is shared memory: the arena, the metadata file and the pin pages; and the overflow, a file on the disk.
  *
- * The raylet makes the first three as memfds. The arena is mapped R and RW by clients, the overflow right behind it (at MOB_OVERFLOW_AT),
- * so that an offset names a byte of either; metadata is sealed against every writer but the
- * raylet's own mapping (F_SEAL_FUTURE_WRITE); each client has a pin page of its own, which it writes and the raylet reads.
+ * The raylet makes the first three as memfds. The arena is mapped R and RW by clients, the overflow right behind it
+ * (mob_overflow_at()), so that an offset names a byte of either; metadata is sealed against every writer but the raylet's own mapping
+ * (F_SEAL_FUTURE_WRITE); each client has a pin page of its own, which it writes and the raylet reads.
  *
  * Pin (hazard pointer, Michael 2004): write {entry, generation} into a free slot of the own pin page, full fence, read the entry:
  * it must still be SEALED in that generation; else clear the slot and Fetch by message. Free: the raylet sets EVICTING, full fence,

@@ -59,7 +59,8 @@ static bool descends(const struct mob_relative *list, size_t count, size_t i, pi
     return false;                       /* a list that changed while it was read */
 }
 
-void mob_guard_kill_descendants(void)
+/* Kill every descendant of this process and wait for them (a subreaper). */
+static void kill_descendants(void)
 {
     struct timespec round = { 0, ROUND_NS };
     bool any_left = true;
@@ -219,7 +220,7 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
         if (first && ready_fd >= 0)
             close(ready_fd);            /* who waits for the raylet's word sees its end with the raylet */
         code = wait_for_raylet(pid, signal_fd, private_fd);
-        mob_guard_kill_descendants();
+        kill_descendants();
         clear_away(notes);
         if (code != MOB_GUARD_AGAIN)
             return code;

@@ -21,7 +21,4 @@ struct mob_guard_notes {
  * raylet is asked to end, and killed if it has not within 5 s. */
 int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd);
 
-/* Kill every descendant of this process and wait for them (a subreaper). */
-void mob_guard_kill_descendants(void);
-
 #endif

@@ -117,7 +117,6 @@ struct rpc_link {
 void rpc_tag_init(struct rpc_tag *tag, void (*back)(struct rpc_tag *tag));
 /* Count and mark a tag that is handed to gRPC next. */
 void rpc_tag_start(struct mob_rpc *r, struct rpc_tag *tag);
-void rpc_tag_returned(struct mob_rpc *r, struct rpc_tag *tag, bool ok);
 /* Start operations; their completion comes back through `tag`, never before this returns. */
 void rpc_start(struct mob_rpc *r, grpc_call *call, const grpc_op *ops, size_t count, struct rpc_tag *tag);
 

@@ -35,7 +35,7 @@ void rpc_tag_start(struct mob_rpc *r, struct rpc_tag *tag)
     r->under_way++;
 }
 
-void rpc_tag_returned(struct mob_rpc *r, struct rpc_tag *tag, bool ok)
+static void tag_returned(struct mob_rpc *r, struct rpc_tag *tag, bool ok)
 {
     assert(tag->magic == RPC_TAG_MAGIC);
     tag->ok = ok;
@@ -61,7 +61,7 @@ void rpc_start(struct mob_rpc *r, grpc_call *call, const grpc_op *ops, size_t co
     assert(failed == GRPC_CALL_OK);
     (void)failed;
     if (grpc_completion_queue_thread_local_cache_flush(r->queue, &finished, &ok))
-        rpc_tag_returned(r, finished, ok);
+        tag_returned(r, finished, ok);
 }
 
 static void *queue_thread(void *arg)
@@ -73,7 +73,7 @@ static void *queue_thread(void *arg)
 
         if (event.type == GRPC_QUEUE_SHUTDOWN)
             return NULL;
-        rpc_tag_returned(r, event.tag, event.success);
+        tag_returned(r, event.tag, event.success);
     }
 }
 

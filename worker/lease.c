@@ -8,7 +8,7 @@
  *             while another shape of ours waits); a new one that nobody needs goes back at once.
  *   RECALLED  others wait for it: gets no more, its unstarted tasks are taken back, and it goes back after the running one. No
  *             deadline: a raylet that cannot wait ends the worker, and LeaseOver comes.
- *   OVER      left to mob_owner_lease_end(), which forgets it
+ *   OVER      it is forgotten (end())
  *
  * A lease owns the tasks in its list until they are answered, taken back or judged. A channel outlives its leases (local.c).
  */

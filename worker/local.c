@@ -171,14 +171,6 @@ bool mob_owner_drain(struct mob_owner *o, const uint64_t dirty[MOB_DIRTY_BITS / 
     return taken == limit;
 }
 
-bool mob_owner_poll(struct mob_owner *o, size_t limit)
-{
-    size_t taken;
-
-    drain_all(o, limit, &taken);
-    return taken > 0;
-}
-
 bool mob_owner_soon(const struct mob_owner *o, int64_t ns)
 {
     struct channel *c;

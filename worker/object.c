@@ -184,13 +184,6 @@ bool mob_owner_object_is_own(const struct mob_owner *o, const struct object *b)
     return b->state == MOB_OBJECT_STORED && mob_object_id_eq(&b->stored->id, &own);
 }
 
-bool mob_owner_object_streams(const struct mob_owner *o, const struct object *b)
-{
-    const struct object *first = b->index > 0 ? mob_owner_object_at(o, b->task) : b;
-
-    return first != NULL && first->streams;
-}
-
 /* The copies are ours to free if the bytes bear our name; else their owner does it. */
 static void free_stored(struct mob_owner *o, struct object *b, uint32_t before)
 {

@@ -147,8 +147,6 @@ void mob_owner_object_set_stored(struct mob_owner *o, struct object *b, const st
 void mob_owner_object_set_fault(struct mob_owner *o, struct object *b, struct fault *fault);
 /* Is b STORED under its own name? */
 bool mob_owner_object_is_own(const struct mob_owner *o, const struct object *b);
-/* Is it of a stream: an item, or the end? */
-bool mob_owner_object_streams(const struct mob_owner *o, const struct object *b);
 /* A stored one is PENDING again, or an error; what is left of its copies is freed, of those of its own name what attempts before `before`
  * made (0: all). */
 void mob_owner_object_unset(struct mob_owner *o, struct object *b, uint32_t before);

@@ -168,8 +168,6 @@ const struct mob_error *mob_owner_lost_why(const struct mob_owner *o);          
 void mob_owner_channel(struct mob_owner *o, uint32_t worker, struct mob_channel *channel, unsigned bit);
 /* Take answers out of the channels whose bits are set; at most `limit` of them. True if some may be left. */
 bool mob_owner_drain(struct mob_owner *o, const uint64_t dirty[MOB_DIRTY_BITS / 64], size_t limit);
-/* Poll all channels with tasks under way, without bits (a spinning waiter). True if an answer was taken. */
-bool mob_owner_poll(struct mob_owner *o, size_t limit);
 /* Push what can be pushed, ring what was pushed to, send what is due (Want, Return, events, take-back). Call after each batch of
  * calls and facts. Returns when to come again (ns; INT64_MAX: not by itself). */
 int64_t mob_owner_flush(struct mob_owner *o);

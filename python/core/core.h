@@ -65,8 +65,6 @@ DLL_LOCAL bool core_is_ref(PyObject *o);
 DLL_LOCAL struct mob_ref *core_ref_of(PyObject *o);
 /* The same for who will see an error of its, or gives it to somebody who will. */
 DLL_LOCAL struct mob_ref *core_ref_seen(PyObject *o);
-/* Borrowed, of a list or tuple. */
-DLL_LOCAL PyObject *core_item(PyObject *list, Py_ssize_t i);
 /* refs[i] of each of a list or tuple, in memory of the caller's to PyMem_Free. NULL and the exception: one is no reference, but of a type
  * that stands for %S in `words`. */
 DLL_LOCAL struct mob_ref **core_refs_of(PyObject *list, PyObject *error, const char *words, Py_ssize_t *ret_count);

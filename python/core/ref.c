@@ -95,7 +95,8 @@ struct mob_ref *core_ref_seen(PyObject *o)
     return core_ref_of(o);
 }
 
-PyObject *core_item(PyObject *list, Py_ssize_t i)
+/* Borrowed, of a list or tuple. */
+static PyObject *item(PyObject *list, Py_ssize_t i)
 {
     return PyList_Check(list) ? PyList_GetItem(list, i) : PyTuple_GetItem(list, i);
 }
@@ -108,7 +109,7 @@ struct mob_ref **core_refs_of(PyObject *list, PyObject *error, const char *words
     if (refs == NULL)
         return count < 0 ? NULL : (struct mob_ref **)PyErr_NoMemory();
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *o = core_item(list, i);
+        PyObject *o = item(list, i);
 
         if (!core_is_ref(o))
             PyErr_Format(error, words, (PyObject *)Py_TYPE(o));
