@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* packed.c -- the names behind a value's bytes, written by who makes it, and checked by who reads it. */
 #include "common/packed.h"
 
 #include <string.h>

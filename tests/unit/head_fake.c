@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* head_fake.c -- the world of a head's core in memory, and what raylets say to it. */
 #include "head_fake.h"
 
 #include <check.h>

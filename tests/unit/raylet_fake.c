@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* raylet_fake.c -- the world of a raylet's core in memory, and what a head, peers and processes say to it. */
 #include "raylet_fake.h"
 
 #include <assert.h>

@@ -4,7 +4,7 @@ mob_unit_test(fold mobula_static)
 mob_unit_test(heap mobula_static)
 foreach(name runtime_life runtime_api)
     mob_unit_test(${name} mobula_static)
-    target_sources(test_${name} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/fake_raylet.c)
+    target_sources(test_${name} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/played_raylet.c)
 endforeach()
 
 # The shared library exports what mobula.h declares and nothing else; the header is C++, too.

@@ -11,11 +11,11 @@
 #include <sanitizer/lsan_interface.h>
 #endif
 
-#include "fake_raylet.h"
+#include "played_raylet.h"
 #include "mobula.h"
 
 static char *folder;
-static struct fake_raylet *raylet;
+static struct played_raylet *raylet;
 
 /* -- tasks ------------------------------------------------------------------------------------------------------------------- */
 
@@ -99,14 +99,14 @@ static inline void set_up(void)
     struct mob_error err;
 
     folder = unit_folder();
-    raylet = fake_raylet_create(folder);
+    raylet = played_raylet_create(folder);
     ck_assert_msg(mob_init(0, NULL, NULL, &err) == 0, "%s", err.text);
 }
 
 static inline void tear_down(void)
 {
     mob_shutdown();
-    fake_raylet_destroy(raylet);
+    played_raylet_destroy(raylet);
     unit_folder_remove(folder);
 }
 

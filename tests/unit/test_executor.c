@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The executor core on a channel in plain memory: the test is owner and raylet. */
+/* test_executor.c -- the executor core on a channel in plain memory: the test is owner and raylet. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who waits long: asks that reserve, and claims of demands that wait at the head. */
+/* test_raylet_claim.c -- who waits long: asks that reserve, and claims of demands that wait at the head. */
 #include "raylet_fake.h"
 
 static struct fake f;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of workers, drivers, jobs, links and nodes, and of tasks that are cancelled. */
+/* test_raylet_death.c -- the end of workers, drivers, jobs, links and nodes, and of tasks that are cancelled. */
 #include <signal.h>
 
 #include "common/event.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The arithmetic between owner's raylet, head and lender: Demand, Placed, Declined, Withdraw, Grants that cross. */
+/* test_raylet_demand.c -- the arithmetic between owner's raylet, head and lender: Demand, Placed, Declined, Withdraw,
+ * Grants that cross. */
 #include "raylet_fake.h"
 
 static struct fake f;

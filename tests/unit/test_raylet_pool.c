@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Workers: started in time and not in herds, kept warm, reaped; blocked CPU; GPUs by index; programs that do not start. */
+/* test_raylet_pool.c -- workers: started in time and not in herds, kept warm, reaped; blocked CPU; GPUs by index; programs
+ * that do not start. */
 #include <signal.h>
 
 #include "raylet/node_resources.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The raylet as producer for an owner elsewhere: frames into the ring, answers in batches, take-back, windows. */
+/* test_raylet_proxy.c -- the raylet as producer for an owner elsewhere: frames into the ring, answers in batches, take-back, windows. */
 #include <signal.h>
 
 #include "raylet_fake.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random events by seed: drivers, workers that own tasks themselves, peers and a head that place, withdraw, die and come back.
- * After each step the core checks itself; in the end everyone goes, and nothing may be left. */
+/* test_raylet_random.c -- random events by seed: drivers, workers that own tasks themselves, peers and a head that place, withdraw, die and
+ * come back. After each step the core checks itself; in the end everyone goes, and nothing may be left. */
 #include <signal.h>
 
 #include "raylet_fake.h"

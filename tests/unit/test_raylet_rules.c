@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may say what: strangers, liars and thieves are ignored or hung up, and nobody else is disturbed. And the way of what is
- * passed on. */
+/* test_raylet_rules.c -- who may say what: strangers, liars and thieves are ignored or hung up, and nobody else is disturbed. And the
+ * way of what is passed on. */
 #include "raylet_fake.h"
 
 static struct fake f;

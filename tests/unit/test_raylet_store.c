@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in the store of a node goes with whoever owned it: a process here or elsewhere, a job, a node. */
+/* test_raylet_store.c -- what is in the store of a node goes with whoever owned it: a process here or elsewhere, a job, a node. */
 #include "objstore/client.h"
 #include <signal.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wants of local owners, served by this node: levels, order, fairness. */
+/* test_raylet_wants.c -- wants of local owners, served by this node: levels, order, fairness. */
 #include <signal.h>
 
 #include "raylet_fake.h"

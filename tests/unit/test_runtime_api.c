@@ -242,7 +242,7 @@ START_TEST(test_a_wait_for_room_keeps_its_cpu)
     fn = fn_of("task_full", NULL);
     ck_assert_int_eq(mob_call(fn, NULL, 0, &ref, &err), 0);
     ck_assert_int_eq(value_of(ref), 2);
-    ck_assert_int_eq(fake_raylet_blocked(raylet), 0);
+    ck_assert_int_eq(played_raylet_blocked(raylet), 0);
     mob_fn_destroy(fn);
     tear_down();
 }
@@ -288,7 +288,7 @@ START_TEST(test_a_short_wait_keeps_its_cpu)
         ck_assert_int_eq(value_of(look_at(fn, inner)), n);
         mob_ref_drop(inner);
     }
-    ck_assert_int_lt(fake_raylet_blocked(raylet), rounds / 4);
+    ck_assert_int_lt(played_raylet_blocked(raylet), rounds / 4);
     mob_fn_destroy(fn);
     tear_down();
 }
@@ -310,7 +310,7 @@ START_TEST(test_a_long_wait_lends_its_cpu)
     fn = fn_of("task_look", NULL);
     ck_assert_int_eq(mob_call(gate_fn, NULL, 0, &inner, &err), 0);
     ref = look_at(fn, inner);
-    while (fake_raylet_blocked(raylet) == 0)
+    while (played_raylet_blocked(raylet) == 0)
         sched_yield();
     open_gate = fopen(gate, "we");
     ck_assert_ptr_nonnull(open_gate);
@@ -337,8 +337,8 @@ START_TEST(test_nested_tasks_say_blocked)
     fn = fn_of("task_nest", NULL);
     ck_assert_int_eq(mob_call(fn, (struct mob_value[]){ MOB_BYTES(&n, sizeof n) }, 1, &ref, &err), 0);
     ck_assert_int_eq(value_of(ref), 42);
-    ck_assert_int_gt(fake_raylet_blocked(raylet), 0);
-    while (fake_raylet_unblocked(raylet) < fake_raylet_blocked(raylet))
+    ck_assert_int_gt(played_raylet_blocked(raylet), 0);
+    while (played_raylet_unblocked(raylet) < played_raylet_blocked(raylet))
         sched_yield();                  /* it goes by the socket, the answer by the ring */
     mob_fn_destroy(fn);
     no_leaks_in_worker();
@@ -364,7 +364,7 @@ START_TEST(test_full_socket_is_written_later)
     mob_fn_destroy(fn);
     while ((gate_fd = open(gate, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0)
         sched_yield();                          /* until it runs: its worker has nothing more to say */
-    fake_raylet_freeze(raylet);
+    played_raylet_freeze(raylet);
     for (int i = 0; i < NAMES; i++) {           /* each name is an event, at once */
         snprintf(name, sizeof name, "name %d", i);
         options.name = name;
@@ -373,8 +373,8 @@ START_TEST(test_full_socket_is_written_later)
         mob_fn_destroy(fn);
     }
     nanosleep(&(struct timespec){ .tv_nsec = 700000000 }, NULL);        /* whatever else was due is over */
-    fake_raylet_thaw(raylet);
-    while (fake_raylet_events(raylet) < NAMES)
+    played_raylet_thaw(raylet);
+    while (played_raylet_events(raylet) < NAMES)
         sched_yield();
     close(gate_fd);
     free(gate);

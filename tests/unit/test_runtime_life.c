@@ -74,8 +74,8 @@ START_TEST(test_second_init_is_refused_until_shutdown)
     ck_assert_int_eq(mob_init(0, NULL, NULL, &err), -1);
     ck_assert_int_eq(err.code, MOB_ERR_INVALID);
     mob_shutdown();
-    fake_raylet_destroy(raylet);
-    raylet = fake_raylet_create(folder);
+    played_raylet_destroy(raylet);
+    raylet = played_raylet_create(folder);
     ck_assert_int_eq(mob_init(0, NULL, NULL, &err), 0);
     tear_down();
 }
@@ -93,8 +93,8 @@ START_TEST(test_refs_of_an_earlier_init_are_refused)
     for (int i = 0; i < 3; i++)
         ck_assert_ptr_nonnull(old[i] = mob_put("x", 1, &err));
     mob_shutdown();
-    fake_raylet_destroy(raylet);
-    raylet = fake_raylet_create(folder);
+    played_raylet_destroy(raylet);
+    raylet = played_raylet_create(folder);
     ck_assert_int_eq(mob_init(0, NULL, NULL, &err), 0);
     for (int i = 0; i < 3; i++)
         ck_assert_ptr_nonnull(now[i] = mob_put("y", 1, &err));
@@ -151,7 +151,7 @@ START_TEST(test_lost_raylet_fails_every_call)
     gate = make_gate();
     fn = fn_of("task_gate", NULL);
     ck_assert_int_eq(mob_call(fn, NULL, 0, &ref, &err), 0);
-    fake_raylet_destroy(raylet);
+    played_raylet_destroy(raylet);
     ck_assert_int_eq(mob_get_copy(ref, 20000, NULL, 0, &err), -1);
     check_says_lost(&err);
     ck_assert_ptr_null(mob_put("x", 1, &err));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What libmobula.so shows to the world, by the tools a user has: nm, objdump, c++. */
+/* test_runtime_symbols.c -- what libmobula.so shows to the world, by the tools a user has: nm, objdump, c++. */
 #include <check.h>
 #include <dlfcn.h>
 #include <stdio.h>

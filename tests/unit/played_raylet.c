@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fake_raylet.h"
+/* played_raylet.c -- the thread that plays the raylet: one poll over its socket, its peers and their ends. */
+#include "played_raylet.h"
 
 #include <check.h>
 #include <errno.h>
@@ -27,8 +28,8 @@
 #include "common/wire.h"
 #include "objstore/layout.h"
 
-#define FAKE_WORKERS_MAX 3
-#define PEERS (1 + FAKE_WORKERS_MAX)
+#define PLAYED_WORKERS_MAX 3
+#define PEERS (1 + PLAYED_WORKERS_MAX)
 #define NODE 2
 #define CLUSTER 77
 
@@ -44,13 +45,13 @@ struct peer {
     size_t have;
 };
 
-struct fake_raylet {
+struct played_raylet {
     pthread_t thread;
     int listen_fd, stop_fd;
     char socket_path[108];
     struct mob_wire *wire;
     struct peer peers[PEERS];
-    pid_t pids[FAKE_WORKERS_MAX];
+    pid_t pids[PLAYED_WORKERS_MAX];
     int started;
     struct { struct mob_address owner; uint32_t shape, depth; unsigned count; } wants[8];
     uint64_t lease;
@@ -62,7 +63,7 @@ extern char **environ;
 
 /* -- sending ----------------------------------------------------------------------------------------------------------------- */
 
-static void send_fds(struct fake_raylet *f, struct peer *to, const Mobula__Envelope *e, const int *fds, size_t count)
+static void send_fds(struct played_raylet *f, struct peer *to, const Mobula__Envelope *e, const int *fds, size_t count)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * 8)] = { 0 };
     size_t size;
@@ -97,7 +98,7 @@ static void envelope(struct mob_envelope *out, const struct peer *to, Mobula__En
 
 /* -- leases ------------------------------------------------------------------------------------------------------------------ */
 
-static void open_channel(struct fake_raylet *f, struct peer *owner, struct peer *worker)
+static void open_channel(struct played_raylet *f, struct peer *owner, struct peer *worker)
 {
     Mobula__ChannelOpen m = MOBULA__CHANNEL_OPEN__INIT;
     Mobula__Address a, b;
@@ -123,7 +124,7 @@ static void open_channel(struct fake_raylet *f, struct peer *owner, struct peer 
     close(fd);
 }
 
-static void lend(struct fake_raylet *f, struct peer *owner, struct peer *worker, uint32_t shape, uint32_t depth)
+static void lend(struct played_raylet *f, struct peer *owner, struct peer *worker, uint32_t shape, uint32_t depth)
 {
     Mobula__Assign assign = MOBULA__ASSIGN__INIT;
     Mobula__Grant grant = MOBULA__GRANT__INIT;
@@ -152,7 +153,7 @@ static void lend(struct fake_raylet *f, struct peer *owner, struct peer *worker,
     send_fds(f, owner, &out.e, NULL, 0);
 }
 
-static void start_worker(struct fake_raylet *f)
+static void start_worker(struct played_raylet *f)
 {
     char *argv[] = { (char *)"worker", NULL }, **env, *mine;
     size_t n = 0;
@@ -168,7 +169,7 @@ static void start_worker(struct fake_raylet *f)
     free(env);
 }
 
-static struct peer *peer_of(struct fake_raylet *f, struct mob_address a)
+static struct peer *peer_of(struct played_raylet *f, struct mob_address a)
 {
     for (int i = 0; i < PEERS; i++)
         if (f->peers[i].fd >= 0 && f->peers[i].process == a.process)
@@ -177,7 +178,7 @@ static struct peer *peer_of(struct fake_raylet *f, struct mob_address a)
 }
 
 /* Serve what is wanted from idle workers; start one more while there may be. A blocked worker's children need another. */
-static void serve(struct fake_raylet *f)
+static void serve(struct played_raylet *f)
 {
     bool short_of_workers = false;
 
@@ -194,11 +195,11 @@ static void serve(struct fake_raylet *f)
         }
         short_of_workers |= owner != NULL && f->wants[w].count > 0;
     }
-    if (short_of_workers && f->started < FAKE_WORKERS_MAX)
+    if (short_of_workers && f->started < PLAYED_WORKERS_MAX)
         start_worker(f);
 }
 
-static void on_want(struct fake_raylet *f, struct peer *from, const Mobula__Want *m)
+static void on_want(struct played_raylet *f, struct peer *from, const Mobula__Want *m)
 {
     size_t free_one = MOB_COUNT(f->wants);
 
@@ -237,7 +238,7 @@ static void make_store(int fds[3])
     ck_assert_int_eq(pwrite(fds[2], pins, sizeof pins, 0), sizeof pins);
 }
 
-static void on_hello(struct fake_raylet *f, struct peer *p, const Mobula__Hello *m)
+static void on_hello(struct played_raylet *f, struct peer *p, const Mobula__Hello *m)
 {
     Mobula__Welcome w = MOBULA__WELCOME__INIT;
     Mobula__Address self, job;
@@ -269,7 +270,7 @@ static void on_hello(struct fake_raylet *f, struct peer *p, const Mobula__Hello 
 
 /* -- messages ---------------------------------------------------------------------------------------------------------------- */
 
-static void no_room(struct fake_raylet *f, struct peer *p, const Mobula__Create *c)
+static void no_room(struct played_raylet *f, struct peer *p, const Mobula__Create *c)
 {
     Mobula__Created m = MOBULA__CREATED__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
@@ -284,7 +285,7 @@ static void no_room(struct fake_raylet *f, struct peer *p, const Mobula__Create 
     send_fds(f, p, &out.e, NULL, 0);
 }
 
-static void answer_query(struct fake_raylet *f, struct peer *p, const Mobula__Query *q)
+static void answer_query(struct played_raylet *f, struct peer *p, const Mobula__Query *q)
 {
     Mobula__Reply m = MOBULA__REPLY__INIT;
     struct mob_envelope out;
@@ -302,7 +303,7 @@ static void answer_query(struct fake_raylet *f, struct peer *p, const Mobula__Qu
     }
 }
 
-static void on_message(struct fake_raylet *f, struct peer *p, const void *bytes, size_t size)
+static void on_message(struct played_raylet *f, struct peer *p, const void *bytes, size_t size)
 {
     const Mobula__Envelope *e = mob_wire_unpack(f->wire, bytes, size, NULL);
     struct peer *returned;
@@ -335,7 +336,7 @@ static void on_message(struct fake_raylet *f, struct peer *p, const void *bytes,
     serve(f);
 }
 
-static void read_peer(struct fake_raylet *f, struct peer *p)
+static void read_peer(struct played_raylet *f, struct peer *p)
 {
     char control[CMSG_SPACE(sizeof(int) * 8)];
     struct iovec part = { p->in + p->have, (1 << 20) - p->have };
@@ -362,7 +363,7 @@ static void read_peer(struct fake_raylet *f, struct peer *p)
     p->have -= at;
 }
 
-static void accept_peer(struct fake_raylet *f)
+static void accept_peer(struct played_raylet *f)
 {
     for (int i = 0; i < PEERS; i++) {
         if (f->peers[i].fd >= 0 || f->peers[i].process != 0)
@@ -376,7 +377,7 @@ static void accept_peer(struct fake_raylet *f)
 
 static void *run(void *arg)
 {
-    struct fake_raylet *f = arg;
+    struct played_raylet *f = arg;
 
     for (;;) {
         struct pollfd p[2 + PEERS] = { { .fd = f->stop_fd, .events = POLLIN }, { .fd = f->listen_fd, .events = POLLIN } };
@@ -399,7 +400,7 @@ static void *run(void *arg)
 
 /* -- life -------------------------------------------------------------------------------------------------------------------- */
 
-static void write_record(struct fake_raylet *f, const char *folder)
+static void write_record(struct played_raylet *f, const char *folder)
 {
     struct mob_daemon_record record = { .role = "raylet", .cluster = "00112233445566778899aabbccddeeff", .ip = "127.0.0.1",
                                        .head = "127.0.0.1:1" };
@@ -419,9 +420,9 @@ static void write_record(struct fake_raylet *f, const char *folder)
     free(path);
 }
 
-struct fake_raylet *fake_raylet_create(const char *folder)
+struct played_raylet *played_raylet_create(const char *folder)
 {
-    struct fake_raylet *f = mob_new(struct fake_raylet);
+    struct played_raylet *f = mob_new(struct played_raylet);
     struct sockaddr_un address = { .sun_family = AF_UNIX };
 
     for (int i = 0; i < PEERS; i++)
@@ -439,7 +440,7 @@ struct fake_raylet *fake_raylet_create(const char *folder)
     return f;
 }
 
-void fake_raylet_destroy(struct fake_raylet *f)
+void played_raylet_destroy(struct played_raylet *f)
 {
     const uint64_t one = 1;
 
@@ -464,27 +465,27 @@ void fake_raylet_destroy(struct fake_raylet *f)
     free(f);
 }
 
-int fake_raylet_blocked(struct fake_raylet *f)
+int played_raylet_blocked(struct played_raylet *f)
 {
     return f->blocked;
 }
 
-int fake_raylet_unblocked(struct fake_raylet *f)
+int played_raylet_unblocked(struct played_raylet *f)
 {
     return f->unblocked;
 }
 
-void fake_raylet_freeze(struct fake_raylet *f)
+void played_raylet_freeze(struct played_raylet *f)
 {
     pthread_mutex_lock(&f->reading);
 }
 
-void fake_raylet_thaw(struct fake_raylet *f)
+void played_raylet_thaw(struct played_raylet *f)
 {
     pthread_mutex_unlock(&f->reading);
 }
 
-int fake_raylet_events(struct fake_raylet *f)
+int played_raylet_events(struct played_raylet *f)
 {
     return f->events;
 }
