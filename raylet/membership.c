@@ -151,7 +151,6 @@ static void say_everything_again(struct mob_raylet *r)
     for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;)
         if (p->worker == NULL)
             mob_membership_job_started(r, p);
-    mob_claim_forget(r);
     mob_demand_say_again(r);
     mob_report_again(r);
 }
@@ -193,8 +192,8 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
     if (m->beat_ms > 0)
         ship->beat_ns = m->beat_ms * MS;
     ship->registered = true;
+    mob_claim_forget(r);                /* before the wants that are claimed for may go */
     if (other_head) {
-        mob_claim_forget(r);
         mob_demand_forget(r);
         mob_want_forget_placed(r);
     }
