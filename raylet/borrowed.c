@@ -103,7 +103,7 @@ bool mob_borrowed_granted(struct mob_raylet *r, const struct arrival *a)
     w = mob_want_find(r, owner->address, m->shape);
     if (w != NULL) {
         if (!m->claimed)
-            mob_demand_answered(r, w, a->from.node, 1);
+            mob_demand_answered(r, w, a->from.node, 1, m->place_seq);
         mob_near_granted(w, a->from.node);
         mob_want_granted(r, w);
         mob_want_served(r, w);

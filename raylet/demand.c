@@ -60,12 +60,16 @@ static void forget_if_empty(struct demand *d, struct placed *p)
         *p = d->placed[--d->placed_count];
 }
 
-/* What was answered early is settled by this. */
+/* What was answered early is settled by this: unless that spoke of older Places, all of which have been heard of by now. Then it crossed
+ * a Withdraw, or an end of the head's link, and is settled long since. */
 static void place(struct want *w, uint32_t node, uint32_t count, uint64_t seq)
 {
     struct placed *p = make_placed(w, node);
-    uint32_t settled = p->early < count ? p->early : count;
+    uint32_t settled;
 
+    if (seq > p->early_seq)
+        p->early = 0;
+    settled = p->early < count ? p->early : count;
     if (p->count == 0)
         p->seq = seq;
     p->early -= settled;
@@ -96,13 +100,17 @@ void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uin
         mob_want_changed(r, w);
 }
 
-/* A Grant that crossed a Withdraw counts as early, too: then one lease too many is asked for, and returned. */
-void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count)
+/* A Grant that crossed a Withdraw counts as early, too, until a later Placed shows that it was not. */
+void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count, uint64_t place_seq)
 {
     uint32_t expected = unplace(w, node, count);
 
-    if (expected < count)
-        make_placed(w, node)->early += count - expected;
+    if (expected < count) {
+        struct placed *p = make_placed(w, node);
+
+        p->early += count - expected;
+        p->early_seq = place_seq;
+    }
     if (expected > 0)
         mob_want_changed(r, w);
 }
@@ -336,6 +344,6 @@ void mob_demand_on_declined(struct mob_raylet *r, const struct arrival *a)
     struct want *w = mob_want_find(r, mob_wire_address(m->owner), m->shape);
 
     if (w != NULL && w->wanter->process != NULL)
-        mob_demand_answered(r, w, a->from.node, m->count);
+        mob_demand_answered(r, w, a->from.node, m->count, m->place_seq);
     mob_wants_serve(r);                 /* what was left to that node may be served here, if it is near there */
 }

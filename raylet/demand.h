@@ -14,6 +14,7 @@ struct placed {
     uint32_t node;
     uint32_t count;                     /* granted not yet */
     uint32_t early;                     /* answered before its Placed came: the head's word was overtaken */
+    uint64_t early_seq;                 /* of the last Place that `early` may be of */
     uint64_t seq;                       /* of the oldest Place that `count` is of, or one before it */
 };
 
@@ -42,8 +43,8 @@ void mob_demand_say_again(struct mob_raylet *r);
 uint32_t mob_demand_placed_at(const struct want *w, uint32_t node);
 /* `count` of those placed at `node` are not expected from there any more: served here, or asked of the head again. */
 void mob_demand_unplace(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
-/* `node` granted or declined `count`; the Placed for them may come later. */
-void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count);
+/* `node` granted or declined `count`, having heard Places up to `place_seq`; the Placed for them may come later. */
+void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, uint32_t count, uint64_t place_seq);
 void mob_demand_node_lost(struct mob_raylet *r, uint32_t node);
 /* Its PeerHello says what it has forgotten of what was placed there: that is asked of the head again. */
 void mob_demand_forgotten(struct mob_raylet *r, const struct peer *peer);

@@ -177,6 +177,7 @@ static void say_grant(struct mob_raylet *r, const struct lease *l, bool claimed)
     m.shape = l->want->number;
     m.lease = l->number;
     m.claimed = claimed;
+    m.place_seq = l->want->place_seq;
     m.worker = &worker;
     m.epoch = l->epoch;
     m.window_tasks = WINDOW_TASKS;

@@ -384,16 +384,18 @@ void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
         mob_pool_prestart(r, w->kind, mob_node_resources_cpus(&r->resources));
 }
 
-static void say_declined(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t count)
+static void say_declined(struct mob_raylet *r, const struct want *w, uint32_t count)
 {
+    struct mob_address owner = w->wanter->address;
     Mobula__Declined m = MOBULA__DECLINED__INIT;
     Mobula__Address address;
     struct mob_envelope e;
 
     mob_wire_put_address(&address, owner);
     m.owner = &address;
-    m.shape = shape;
+    m.shape = w->number;
     m.count = count;
+    m.place_seq = w->place_seq;
     mob_envelope_init(&e, r->self, (struct mob_address){ owner.node, 0 }, MOBULA__ENVELOPE__BODY_DECLINED);
     e.e.declined = &m;
     mob_route_send(r, &e.e);
@@ -421,7 +423,7 @@ static void decline_surplus(struct mob_raylet *r, struct want *w)
         surplus = open;
     if (surplus == 0)
         return;
-    say_declined(r, w->wanter->address, w->number, surplus);
+    say_declined(r, w, surplus);
     mob_want_set_outstanding(r, w, w->outstanding - surplus);
 }
 
@@ -480,6 +482,7 @@ void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
     r->reporter.placed_seq = m->seq;
     if (said.owner.node == r->self.node || (w = mob_want_elsewhere(r, &said)) == NULL)
         return;                         /* its own: Placed says it all, see demand.c */
+    w->place_seq = m->seq;
     mob_want_set_outstanding(r, w, w->outstanding + (m->count > COUNT_MAX ? COUNT_MAX : m->count));
     if (w->kind->unfit != NULL)
         mob_death_tell_unfit(r, w->kind);       /* the head does not know it, or not any more */

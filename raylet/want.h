@@ -28,6 +28,7 @@ struct want {
     uint32_t making;                    /* of them: resources are held here, the worker is not there yet */
     uint32_t held;                      /* leases granted by this node and not over */
     uint32_t recalled;                  /* of the held ones: asked back */
+    uint64_t place_seq;                 /* of another node's owner: of the last Place for it */
     uint32_t claimed;                   /* the head lets this node lend so many more in their turn (claim.c) */
     struct mob_link leases;             /* of this node, in the making and held */
     struct demand demand;               /* LOCAL: what was asked of the head and placed elsewhere */

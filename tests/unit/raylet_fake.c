@@ -481,7 +481,7 @@ bool fake_grant(struct fake *f, uint64_t link, struct fake_grant *ret)
     if (e == NULL)
         return false;
     *ret = (struct fake_grant){ .lease = e->grant->lease, .worker = e->grant->worker->process, .epoch = e->grant->epoch,
-                                .shape = e->grant->shape, .gpu_count = e->grant->n_gpus };
+                                .shape = e->grant->shape, .place_seq = e->grant->place_seq, .gpu_count = e->grant->n_gpus };
     for (size_t i = 0; i < e->grant->n_gpus; i++)
         ret->gpus[i] = e->grant->gpus[i];
     return true;

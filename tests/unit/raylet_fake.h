@@ -101,7 +101,7 @@ struct fake_ask {
 };
 void fake_want(struct fake *f, uint32_t process, struct fake_ask ask);
 struct fake_grant {
-    uint64_t lease;
+    uint64_t lease, place_seq;
     uint32_t worker, epoch, shape;
     uint32_t gpus[8];
     size_t gpu_count;

@@ -15,8 +15,8 @@ static uint32_t driver_with(const char *resources, struct fake_ask ask)
     return p;
 }
 
-/* A Grant of the peer passes to process p. */
-static void pass_grant(uint64_t link, uint32_t node, uint32_t p, uint64_t lease)
+/* A Grant of the peer, which has heard all Places up to this one, passes to process p. */
+static void pass_grant(uint64_t link, uint32_t node, uint32_t p, uint64_t lease, uint64_t place_seq)
 {
     Mobula__Grant m = MOBULA__GRANT__INIT;
     Mobula__Address worker;
@@ -24,10 +24,11 @@ static void pass_grant(uint64_t link, uint32_t node, uint32_t p, uint64_t lease)
     mob_wire_put_address(&worker, fake_at(node, 50));
     m.lease = lease;
     m.worker = &worker;
+    m.place_seq = place_seq;
     fake_say(&f, link, fake_at(node, 0), fake_at(FAKE_NODE, p), MOBULA__ENVELOPE__BODY_GRANT, &m);
 }
 
-static void decline(uint64_t link, uint32_t node, uint32_t p, uint32_t count)
+static void decline(uint64_t link, uint32_t node, uint32_t p, uint32_t count, uint64_t place_seq)
 {
     Mobula__Declined m = MOBULA__DECLINED__INIT;
     Mobula__Address owner;
@@ -35,6 +36,7 @@ static void decline(uint64_t link, uint32_t node, uint32_t p, uint32_t count)
     mob_wire_put_address(&owner, fake_at(FAKE_NODE, p));
     m.owner = &owner;
     m.count = count;
+    m.place_seq = place_seq;
     fake_say(&f, link, fake_at(node, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_DECLINED, &m);
 }
 
@@ -70,13 +72,15 @@ START_TEST(test_placed_granted_declined)
     fake_placed(&f, p, 0, 3, 4);        /* the head's level went down by itself */
     ck_assert_int_eq(fake_demand(&f), -1);
     uint64_t link = fake_peer(&f, 3);
-    pass_grant(link, 3, p, 1);
-    pass_grant(link, 3, p, 2);
+    pass_grant(link, 3, p, 1, 1);
+    pass_grant(link, 3, p, 2, 1);
     ck_assert_int_eq(fake_demand(&f), -1);
-    decline(link, 3, p, 2);
+    decline(link, 3, p, 2, 1);
     ck_assert_int_eq(fake_demand(&f), 4);
-    decline(link, 3, p, 2);             /* more than was placed: settled by the next Placed */
+    decline(link, 3, p, 2, 2);          /* more than was placed: settled by the next Placed */
     ck_assert_int_eq(fake_demand(&f), -1);
+    fake_placed(&f, p, 0, 3, 2);
+    ck_assert_int_eq(fake_demand(&f), 4);
     fake_want(&f, p, (struct fake_ask){ .count = 0, .seen = 4 });
     ck_assert_int_eq(fake_demand(&f), 0);
     fake_fini(&f);
@@ -122,6 +126,50 @@ START_TEST(test_placed_here)
 }
 END_TEST
 
+/* A Grant that crossed the Withdraw for it is of a Place that was heard of: no later one is taken for settled by it. Once each such Grant
+ * made all that was placed there from then on be asked for twice. */
+START_TEST(test_a_grant_that_crossed_a_withdraw_settles_nothing)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 3, .resources = "GPU=1" });
+    uint64_t link = fake_peer(&f, 3);
+
+    ck_assert_int_eq(fake_demand(&f), 3);
+    fake_placed(&f, p, 0, 3, 1);
+    fake_want(&f, p, (struct fake_ask){ .count = 0, .resources = "GPU=1" });
+    ck_assert_int_eq(fake_demand(&f), 0);
+    pass_grant(link, 3, p, 1, 1);
+    for (uint64_t i = 1; i <= 3; i++) {
+        fake_want(&f, p, (struct fake_ask){ .count = 2, .seen = i, .resources = "GPU=1" });
+        ck_assert_int_eq(fake_demand(&f), 2);
+        fake_placed(&f, p, 0, 3, 1);
+        ck_assert_int_eq(fake_demand(&f), -1);
+        pass_grant(link, 3, p, 1 + i, 1 + i);
+    }
+    fake_fini(&f);
+}
+END_TEST
+
+/* The head is another one: what the one before had placed at node 3 is granted, all the same, and returned. */
+START_TEST(test_a_grant_of_an_old_head_settles_nothing)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 3, .resources = "GPU=1" });
+    uint64_t link = fake_peer(&f, 3);
+
+    fake_placed(&f, p, 0, 3, 1);
+    fake_lose(&f, f.head);
+    fake_pass(&f, 500);
+    f.head = f.dialed;
+    f.generation++;
+    fake_join(&f);
+    ck_assert_int_eq(fake_demand(&f), 3);
+    pass_grant(link, 3, p, 1, f.places);
+    ck_assert_int_eq(fake_demand(&f), 2);
+    fake_placed(&f, p, 0, 3, 1);
+    ck_assert_int_eq(fake_demand(&f), -1);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_as_lender)
 {
     struct fake_grant g;
@@ -133,12 +181,15 @@ START_TEST(test_as_lender)
     e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
     ck_assert_ptr_nonnull(e);           /* 2 in the making; what does not fit now may fit elsewhere */
     ck_assert_uint_eq(e->declined->count, 5);
+    ck_assert_uint_eq(e->declined->place_seq, 1);
     fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
     e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->declined->count, 1);
+    fake_place(&f, fake_at(3, 8), (struct fake_ask){ .count = 1 });    /* another owner's */
     fake_all_up(&f);
     ck_assert(fake_grant(&f, link, &g));
+    ck_assert_uint_eq(g.place_seq, 2);
     ck_assert(fake_grant(&f, link, &g));
     Mobula__Return back = MOBULA__RETURN__INIT;
     back.lease = g.lease;
@@ -246,7 +297,7 @@ START_TEST(test_owner_dies_while_placed)
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->withdraw->count, 2);
     ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
-    pass_grant(link, 3, p, 8);          /* it crossed: its lender learns that nobody is there */
+    pass_grant(link, 3, p, 8, 1);          /* it crossed: its lender learns that nobody is there */
     e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->lease_over->lease, 8);
@@ -389,9 +440,9 @@ START_TEST(test_near_is_left_to_its_node)
     fake_placed(&f, p, 0, 3, 2);
     fake_pass(&f, 1000);
     near_is(p, -1, 0, 0);
-    pass_grant(link, 3, p, 1);
+    pass_grant(link, 3, p, 1, 1);
     near_is(p, -1, 0, 1);
-    decline(link, 3, p, 1);
+    decline(link, 3, p, 1, 1);
     fake_all_up(&f);
     near_is(p, -1, 0, 1);
     fake_fini(&f);
@@ -460,6 +511,8 @@ int main(void)
     tcase_add_test(tcase, test_placed_here_is_used_once);
     tcase_add_test(tcase, test_served_here_later);
     tcase_add_test(tcase, test_placed_here);
+    tcase_add_test(tcase, test_a_grant_that_crossed_a_withdraw_settles_nothing);
+    tcase_add_test(tcase, test_a_grant_of_an_old_head_settles_nothing);
     tcase_add_test(tcase, test_as_lender);
     tcase_add_test(tcase, test_head_goes_and_comes_back);
     tcase_add_test(tcase, test_driver_only_node_lends_nothing);
