@@ -50,6 +50,7 @@ struct mob_fork {
     bool prepares;                      /* the core waits for that, or for its end */
     char why[WORD_MAX + 32];             /* why it was ended, for the user; "": by what its status says */
     pid_t pid;                          /* 0: none runs */
+    char *path;                         /* of what it runs, or ran last */
     uint32_t shown_pid;
     struct control *control;            /* NULL: none runs, or it is ended */
     struct mob_output *output;
@@ -149,6 +150,7 @@ static void fork_free(struct mob_fork *f)
 {
     assert(f->pid == 0 && f->control == NULL && mob_list_empty(&f->asked));
     mob_list_remove(&f->link);
+    free(f->path);
     free(f);
 }
 
@@ -314,6 +316,8 @@ static int spawn(struct mob_fork *f, const struct mob_program_file *file, const 
     if (result < 0)
         return -1;
     f->shown_pid = mob_spawn_shown_pid(f->pid, pidfd);
+    free(f->path);
+    f->path = mob_strdup(file->name);
     if (pidfd >= 0)
         close(pidfd);
     return 0;
@@ -470,6 +474,16 @@ void mob_fork_bury(struct mob_fork *f, int status)
     say_prepared(f);
     if (f->over)
         fork_free(f);
+}
+
+bool mob_forks_use(const struct mob_forks *forks, const char *path)
+{
+    const struct mob_fork *f;
+
+    mob_list_each(f, &forks->all, const struct mob_fork, link)
+        if (f->pid != 0 && strcmp(f->path, path) == 0)
+            return true;
+    return false;
 }
 
 void mob_forks_job_over(struct mob_forks *forks, struct mob_address job)

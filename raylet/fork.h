@@ -29,6 +29,9 @@ struct mob_fork *mob_fork_find(struct mob_forks *forks, pid_t pid);     /* NULL:
 /* It has ended, with this status as of waitpid(), and is reaped after this. */
 void mob_fork_bury(struct mob_fork *f, int status);
 
+/* Does a template run this program? What lies beside it is in use, then, though no worker may be. */
+bool mob_forks_use(const struct mob_forks *forks, const char *path);
+
 /* A job is over (process 0: all of that node): so is its template. */
 void mob_forks_job_over(struct mob_forks *forks, struct mob_address job);
 void mob_forks_kill_all(struct mob_forks *forks);

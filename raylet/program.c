@@ -9,8 +9,8 @@
  *   LACKING   the same, but a library is missing: the next ask looks for it again
  *   UNFIT     no file: it is not for this machine, and is not fetched again
  *
- * HERE, LACKING and UNFIT stay until FETCHED_MAX newer ones were used, and while a job is here that may need more of its files: a script's
- * modules are loaded when they are imported. However many workers wait for a program, it is fetched once. A
+ * HERE, LACKING and UNFIT stay until FETCHED_MAX newer ones were used, and while a job or its template is here that may need more of its
+ * files: a script's modules are loaded when they are imported. However many workers wait for a program, it is fetched once. A
  * fetch that fails tells all waiters and forgets the program, so that the next ask tries again.
  *
  * A driver's program is started by its path while that still names the same file (so that it shows under its name), else by the open
@@ -35,6 +35,7 @@
 #include "common/mem.h"
 #include "raylet/bundle.h"
 #include "raylet/elf.h"
+#include "raylet/fork.h"
 #include "raylet/script.h"
 #include "raylet/shell.h"
 
@@ -311,7 +312,7 @@ static void drop_oldest(struct mob_programs *p)
     mob_list_each(g, &p->all, struct program, link) {
         if (p->fetched <= FETCHED_MAX)
             return;
-        if (g->state >= PROGRAM_HERE && !mob_raylet_uses(p->shell->core, &g->hash)) {
+        if (g->state >= PROGRAM_HERE && !mob_raylet_uses(p->shell->core, &g->hash) && !mob_forks_use(p->shell->forks, g->path)) {
             remove_files(g);
             p->fetched--;
             program_free(g);

@@ -275,6 +275,11 @@ START_TEST(test_those_that_ask_at_its_start_and_later)
     ck_assert_int_eq(getpgid(c->pid), c->pid);
     ck_assert_uint_eq(mob_forks_count(shell.forks), 1);
     ck_assert_str_eq(told, "");
+    ck_assert(mob_forks_use(shell.forks, script));
+    ck_assert(!mob_forks_use(shell.forks, "another"));
+    mob_forks_job_over(shell.forks, JOB);
+    TURN_UNTIL(mob_forks_count(shell.forks) == 0);
+    ck_assert(!mob_forks_use(shell.forks, script));
     end();
 }
 END_TEST
