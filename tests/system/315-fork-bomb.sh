@@ -29,7 +29,9 @@ in_lab 2
 cluster_start 1 --num-cpus 2
 bystander_start
 printf '%s\n' "$token" | on h1 sh -c 'umask 077; mkdir -p "$HOME/.mobula"; cat >"$HOME/.mobula/token"'
-on h1 sh -c 'echo 0 >"$0/cgroup.procs" && exec "$@"' "$group" mobula start --address="$(head_at)" --node-ip-address "$("$lab" ip h1)" --num-cpus 2 || fail "h1 did not start"
+# gRPC forgets 40 bytes for a thread of its timers that it cannot start: a raylet in this group shows no leaks.
+on h1 env ${MOB_SANITIZED:+ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=0"} sh -c 'echo 0 >"$0/cgroup.procs" && exec "$@"' "$group" \
+    mobula start --address="$(head_at)" --node-ip-address "$("$lab" ip h1)" --num-cpus 2 || fail "h1 did not start"
 wait_until 10 node_count_is 2
 meet=$(mktemp -d "$MOB_LAB/share/meet.XXXXXX") && chmod 777 "$meet"
 expect driver_on h0 timeout 100 bad_bomb "$meet"

@@ -27,7 +27,7 @@ expect scene h2 results >/dev/null
 expect grep -q "the folder of the head's state is gone: .*mkdir -m 700 $home/.mobula/heads" <(on h0 mobula status)
 on h2 mobula stop >/dev/null
 wait_until 10 node_count_is 2
-expect grep -q "the folder of the head's state is gone" <("$lab" on h2 mobula start --address="$("$lab" ip h0):$port" 2>&1)
+expect grep -q "the folder of the head's state is gone" <(on h2 mobula start --address="$("$lab" ip h0):$port" 2>&1)
 rm "$meet/working" && appears working
 on h0 mkdir -m 700 "$home/.mobula/heads"
 node_start h2 --num-cpus 2 >/dev/null
