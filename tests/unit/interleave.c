@@ -6,8 +6,9 @@
  * next step, any buffer may write its oldest store, and (once a run) an actor may be killed.
  *
  * The search: depth first; a run is a list of choices, repeated from the start to come back to where it branched. An actor's state is
- * the list of the values it has seen, so (memory, buffers, those lists) is the whole state; one that was seen before is not gone into
- * again. A run ends when nobody can move; then the scene's `over` checks it, and says what is wrong.
+ * the list of the values it has seen, or, where it says so (forget()), seen since then; so (memory, buffers, those lists) is the whole
+ * state; one that was seen before is not gone into again. The dead remember nothing. A run ends when nobody can move; then the scene's
+ * `over` checks it, and says what is wrong.
  */
 #include <assert.h>
 #include <setjmp.h>
@@ -33,11 +34,10 @@ struct actor {
     struct store buffer[BUFFER];
     unsigned stores;
     struct store late;                  /* p not NULL: LATE */
-    ucontext_t start;
-    jmp_buf here;                       /* once it started: ten times faster than swapcontext(), which enters the kernel */
-    bool started;
-    char *stack;
+    jmp_buf here;                       /* ten times faster than swapcontext(), which enters the kernel */
 };
+
+static jmp_buf born[ACTORS];            /* where an actor begins each run, on a stack of its own */
 
 static struct {                         /* the machine; one at a time in this process */
     struct actor actors[ACTORS];
@@ -257,9 +257,24 @@ void step_wait(bool (*ready)(unsigned self))
 
 static void actor_main(int self)
 {
+    if (_setjmp(born[self]) == 0)
+        _longjmp(m.home, 1);
     m.actors[self].run(m.shared, (unsigned)self);
     m.actors[self].over = true;
     _longjmp(m.home, 1);
+}
+
+static void actor_bear(int i)
+{
+    static char stacks[ACTORS][STACK];
+    static ucontext_t start;
+
+    getcontext(&start);
+    start.uc_stack.ss_sp = stacks[i];
+    start.uc_stack.ss_size = STACK;
+    makecontext(&start, (void (*)(void))actor_main, 1, i);
+    if (_setjmp(m.home) == 0)
+        setcontext(&start);
 }
 
 uint64_t hash(uint64_t h, const void *data, size_t size)
@@ -321,14 +336,11 @@ static void move_make(enum move move, unsigned i)
         buffer_write_one(&m.actors[i]);
     } else if (move == MOVE_KILL) {
         m.actors[i].dead = m.scene.killed = true;
+        m.actors[i].history = 0;        /* nobody asks what a dead one saw: its memory and its buffer are all that is left of it */
     } else {
         m.now = (int)i;
-        if (_setjmp(m.home) == 0) {
-            if (m.actors[i].started)
-                _longjmp(m.actors[i].here, 1);
-            m.actors[i].started = true;
-            setcontext(&m.actors[i].start);
-        }
+        if (_setjmp(m.home) == 0)
+            _longjmp(m.actors[i].here, 1);
         m.now = -1;
     }
 }
@@ -362,14 +374,8 @@ static void scene_begin(actor_run *const runs[], unsigned mortal)
     m.now = -1;
     m.shared = m.ground->create();
     for (unsigned i = 0; i < m.count; i++) {
-        struct actor *a = &m.actors[i];
-        char *stack = a->stack != NULL ? a->stack : malloc(STACK);
-
-        *a = (struct actor){ .run = runs[i], .mortal = mortal >> i & 1, .stack = stack };
-        getcontext(&a->start);
-        a->start.uc_stack.ss_sp = stack;
-        a->start.uc_stack.ss_size = STACK;
-        makecontext(&a->start, (void (*)(void))actor_main, 1, (int)i);
+        m.actors[i] = (struct actor){ .run = runs[i], .mortal = mortal >> i & 1 };
+        memcpy(m.actors[i].here, born[i], sizeof(jmp_buf));
     }
 }
 
@@ -385,6 +391,8 @@ const char *search(const struct ground *ground, unsigned count, actor_run *const
     m.visited = calloc(SEEN, sizeof(*m.visited));
     m.states = m.runs = 0;
     m.wrong = NULL;
+    for (unsigned i = 0; i < count; i++)
+        actor_bear((int)i);
     for (;;) {
         scene_begin(runs, mortal);
         m.runs++;

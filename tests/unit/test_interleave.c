@@ -14,6 +14,7 @@
 #include <check.h>
 
 #include "channel_pair.h"
+#include "common/channel_layout.h"
 #include "interleave_scene.h"
 
 static void *channel_create(void)
@@ -26,7 +27,10 @@ static uint64_t channel_hash(uint64_t h, const void *shared)
     const struct pair *p = shared;
 
     h = hash(h, p->memory, mob_channel_memory_size() - 2 * MOB_CHANNEL_BYTES);          /* all but the bodies, which are empty */
-    return hash(h, p->pages, sizeof(p->pages));
+    h = hash(h, p->pages, sizeof(p->pages));
+    h = hash(h, &p->owner->owner, sizeof(p->owner->owner));                             /* so an actor may forget how it came to this */
+    h = hash(h, &(uint64_t[]){ p->owner->news, p->worker->news, p->owner->error != NULL, p->worker->error != NULL }, 32);
+    return hash(h, &p->worker->worker, sizeof(p->worker->worker));
 }
 
 static void channel_destroy(void *shared)
@@ -88,8 +92,10 @@ static void worker_tries(void *shared, unsigned self)
     struct pair *p = shared;
 
     (void)self;
-    for (int i = 0; i < 3; i++)
+    for (uint64_t i = 0; i < 3; i++) {
+        forget(i);
         run_task(p);
+    }
 }
 
 /* Whoever lives finishes: then each task ran once, or was taken back once. */
@@ -235,6 +241,7 @@ static void owner_pushes_and_rings(void *shared, unsigned self)
 
     (void)self;
     for (unsigned task = 1; task < 4; task++) {
+        forget(task);
         push(p, task);
         mob_channel_ring(p->owner, false);
         if (task == 2)
@@ -251,9 +258,11 @@ static void worker_sleeps(void *shared, unsigned self)
 
     (void)self;
     for (;;) {
+        forget(look_anyway);
         if (mob_doorbell_take(&bell, 0) != 0 || look_anyway)
-            while (run_task(p))
-                ;
+            do
+                forget(2);
+            while (run_task(p));
         look_anyway = sleep_on(&bell);
     }
 }
@@ -284,6 +293,7 @@ static void owner_takes_back_and_dozes(void *shared, unsigned self)
     push(p, 1);
     push(p, 2);
     for (;;) {
+        forget(0);
         mob_doorbell_take(&bell, 0);
         read_answers(p);
         take_back(p, 2);
