@@ -199,6 +199,36 @@ const struct mob_peer *mob_raylet_peer(const struct mob_raylet *r, uint32_t node
     return peer == NULL ? NULL : &peer->is;
 }
 
+/* Numbers rise, and of each that lived when we joined we were told then: one below our own that we never heard of was gone. */
+static bool was_gone_before(const struct mob_raylet *r, uint32_t node)
+{
+    return node < r->self.node && mob_route_peer(r, node) == NULL;
+}
+
+enum mob_reach mob_raylet_reach(const struct mob_raylet *r, uint32_t node)
+{
+    const struct peer *peer = mob_route_peer(r, node);
+
+    if (was_gone_before(r, node))
+        return MOB_REACH_DEAD;
+    if (peer == NULL || peer->is.ip[0] == '\0' || (peer->is.alive && peer->is.bulk_port == 0))
+        return MOB_REACH_NOT_YET;
+    return peer->is.alive ? MOB_REACH_UP : MOB_REACH_DEAD;
+}
+
+void mob_raylet_mourn(const struct mob_raylet *r, uint32_t node, struct mob_error *ret_why)
+{
+    const struct peer *peer = mob_route_peer(r, node);
+
+    if (peer == NULL) {
+        mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it was gone before node %u, which asks for it, joined", r->self.node);
+        return;
+    }
+    mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it (%s, %s) has died: %s", peer->is.host, peer->is.ip,
+                  peer->is.died != NULL ? peer->is.died : "nobody said how");
+    mob_copy(ret_why->node, sizeof ret_why->node, peer->is.ip);
+}
+
 struct mob_address mob_raylet_self(const struct mob_raylet *r)
 {
     return r->self;

@@ -103,6 +103,9 @@ struct mob_peer {
 };
 /* NULL if never heard of. */
 const struct mob_peer *mob_raylet_peer(const struct mob_raylet *r, uint32_t node);
+/* What a store asks its shell (config.reach), and then about one that is DEAD (config.mourn). */
+enum mob_reach mob_raylet_reach(const struct mob_raylet *r, uint32_t node);
+void mob_raylet_mourn(const struct mob_raylet *r, uint32_t node, struct mob_error *ret_why);
 struct mob_address mob_raylet_self(const struct mob_raylet *r);
 /* Send an envelope on behalf of the shell or the store, routed as any other. */
 void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e);

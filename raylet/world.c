@@ -269,24 +269,16 @@ static void incoming_end(void *arg, void *in)
 
 static enum mob_reach reach(void *arg, uint32_t node)
 {
-    struct mob_shell *s = arg;
-    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
+    const struct mob_shell *s = arg;
 
-    if (peer == NULL || peer->ip[0] == '\0' || (peer->alive && peer->bulk_port == 0))
-        return MOB_REACH_NOT_YET;
-    return peer->alive ? MOB_REACH_UP : MOB_REACH_DEAD;
+    return mob_raylet_reach(s->core, node);
 }
 
 static void mourn(void *arg, uint32_t node, struct mob_error *ret_why)
 {
     const struct mob_shell *s = arg;
-    const struct mob_peer *peer = mob_raylet_peer(s->core, node);
 
-    if (peer == NULL)
-        return;
-    mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it (%s, %s) has died: %s", peer->host, peer->ip,
-                  peer->died != NULL ? peer->died : "nobody said how");
-    mob_copy(ret_why->node, sizeof ret_why->node, peer->ip);
+    mob_raylet_mourn(s->core, node, ret_why);
 }
 
 static void seek(void *arg, const struct mob_object_id *id)

@@ -270,11 +270,8 @@ static void incoming_end(void *arg, void *in)
 static enum mob_reach reach(void *arg, uint32_t node)
 {
     const struct shelf *h = arg;
-    const struct mob_peer *peer = mob_raylet_peer(h->raylet->core, node);
 
-    if (peer == NULL || peer->ip[0] == '\0' || (peer->alive && peer->bulk_port == 0))
-        return MOB_REACH_NOT_YET;
-    return peer->alive ? MOB_REACH_UP : MOB_REACH_DEAD;
+    return mob_raylet_reach(h->raylet->core, node);
 }
 
 static void seek(void *arg, const struct mob_object_id *id)

@@ -394,7 +394,25 @@ START_TEST(test_the_last_view_goes_silently)
 }
 END_TEST
 
+/* Of a node above our number the news may be late; of one below we were told when we joined, or it was gone. */
+START_TEST(test_who_was_gone_before_us_is_dead_at_once)
+{
+    struct mob_error why = { 0 };
+
+    fake_open(&f, "CPU=1");
+    ck_assert_int_eq(mob_raylet_reach(f.raylet, FAKE_NODE + 1), MOB_REACH_NOT_YET);
+    ck_assert_int_eq(mob_raylet_reach(f.raylet, FAKE_NODE - 1), MOB_REACH_DEAD);
+    mob_raylet_mourn(f.raylet, FAKE_NODE - 1, &why);
+    ck_assert_int_eq(why.code, MOB_ERR_NODE_DIED);
+    ck_assert_str_eq(why.text, "it was gone before node 2, which asks for it, joined");
+    fake_peer(&f, FAKE_NODE - 1);       /* it lives after all: its address is not known yet */
+    ck_assert_int_eq(mob_raylet_reach(f.raylet, FAKE_NODE - 1), MOB_REACH_NOT_YET);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
           test_a_result_that_nobody_heard_of, test_a_node_dies_before_its_worker_here, test_an_owner_dies_before_its_worker_here,
           test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream, test_an_owners_end_dials,
-          test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently)
+          test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently,
+          test_who_was_gone_before_us_is_dead_at_once)
