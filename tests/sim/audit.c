@@ -8,7 +8,7 @@ bool audit_lent(const struct mob_raylet *r, uint32_t process, struct audit_lent 
 {
     const struct process *p = mob_process_find(r, process);
 
-    if (p == NULL || p->worker == NULL || p->worker->machine.now == WORKER_ENDING)
+    if (p == NULL || p->worker == NULL || p->worker->machine.now == WORKER_ENDING || r->over)
         return false;
     *ret = (struct audit_lent){ 0 };
     if (p->worker->lease != NULL) {

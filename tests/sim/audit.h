@@ -44,6 +44,10 @@ size_t audit_leases(const struct mob_raylet *r, struct audit_lease *ret, size_t 
 
 /* Does the owner know of it? */
 bool audit_leased(const struct mob_owner *o, uint32_t node, uint64_t lease);
+/* Is this task of the owner on that lease, and nobody has cancelled it? */
+bool audit_counts_on(const struct mob_owner *o, uint32_t node, uint64_t lease, uint64_t task);
+/* Has it cancelled a task that waits in the ring of a worker of its node? */
+bool audit_leaves_cancelled(const struct mob_owner *o);
 
 /* A ticket of somebody else's object that a process has, and its owner knows of: it confirmed it. */
 struct audit_ticket {

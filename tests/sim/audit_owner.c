@@ -2,6 +2,7 @@
 /* audit_owner.c -- looks into an owner's books. */
 #include "audit.h"
 
+#include "common/channel_layout.h"
 #include "worker/core.h"
 
 size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t room)
@@ -18,6 +19,43 @@ size_t audit_pushed(const struct mob_owner *o, struct audit_pushed *ret, size_t 
 bool audit_leased(const struct mob_owner *o, uint32_t node, uint64_t lease)
 {
     return mob_owner_lease_find(o, node, lease) != NULL;
+}
+
+bool audit_counts_on(const struct mob_owner *o, uint32_t node, uint64_t lease, uint64_t task)
+{
+    const struct object *b = mob_owner_object_at(o, task);
+    const struct task *t = b != NULL ? b->maker : NULL;
+
+    return t != NULL && t->number == task && t->lease != NULL && t->lease->worker.node == node && t->lease->number == lease
+        && !t->cancelled;
+}
+
+static bool waits_in_ring(const struct lease *l, const struct task *t)
+{
+    const struct mob_channel *ring = l->channel->ring;
+
+    return ring->error == NULL
+        && atomic_load(&ring->shared->tasks[t->sequence % SLOTS].claim) == claim_word(t->sequence, CLAIM_QUEUED);
+}
+
+static bool has_cancelled(const struct lease *l)
+{
+    const struct task *t;
+
+    mob_list_each(t, &l->tasks, const struct task, link)
+        if (t->cancelled && waits_in_ring(l, t))
+            return true;
+    return false;
+}
+
+bool audit_leaves_cancelled(const struct mob_owner *o)
+{
+    const struct lease *l;
+
+    mob_list_each(l, &o->leases.all, const struct lease, link)
+        if (l->channel != NULL && has_cancelled(l))
+            return true;
+    return false;
 }
 
 static bool is_among(const struct change *list, size_t count, uint64_t ticket)

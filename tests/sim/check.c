@@ -24,6 +24,13 @@ static void check_raylet(const struct raylet *r)
         mob_store_check(r->shelf->store);
 }
 
+/* What is cancelled, and not claimed, comes back at once: the page of a worker can name but one. */
+static void check_owner(const struct mob_owner *o)
+{
+    mob_owner_check(o);
+    assert(!audit_leaves_cancelled(o));
+}
+
 static void check_actor(struct actor *a)
 {
     if (!a->alive)
@@ -33,7 +40,7 @@ static void check_actor(struct actor *a)
     else if (a->kind == ACTOR_RAYLET)
         check_raylet(MOB_CONTAINER(a, const struct raylet, a));
     else if (MOB_CONTAINER(a, struct process, a)->owner != NULL)
-        mob_owner_check(MOB_CONTAINER(a, struct process, a)->owner);
+        check_owner(MOB_CONTAINER(a, struct process, a)->owner);
 }
 
 /* What runs, runs on the lease that its raylet lent last, and the CPU of that lease is taken from what the node has. */
@@ -168,19 +175,33 @@ static void check_lent(struct sim *s, const struct raylet *r)
 }
 
 /* NULL: it is gone, or its node is to one of the two. */
-static const struct process *owner_of(const struct sim *s, const struct process *p, const struct mob_object_id *id)
+static const struct process *owner_of(const struct sim *s, const struct process *p, struct mob_address is)
 {
-    const struct raylet *r = raylet_of_node(s, id->node);
+    const struct raylet *r = raylet_of_node(s, is.node);
 
-    if (r == NULL || audit_buried(r->core, p->self.node) || audit_buried(p->raylet->core, id->node))
+    if (r == NULL || audit_buried(r->core, p->self.node) || audit_buried(p->raylet->core, is.node))
         return NULL;
     for (size_t i = 0; i < r->a.host->living_count; i++) {
         const struct process *owner = r->a.host->living[i].process;
 
-        if (owner->raylet == r && owner->self.process == id->process && owner->owner != NULL)
+        if (owner->raylet == r && owner->self.process == is.process && owner->owner != NULL)
             return owner;
     }
     return NULL;
+}
+
+/* Whoever is on a lease that goes on is sent a signal for a Cancel: of what it runs now, and no other. */
+void check_signal(const struct process *p)
+{
+    const struct mob_page *page = p->bell.page;
+    const struct process *owner;
+    struct audit_lent lent;
+
+    if (!audit_lent(p->raylet->core, p->number, &lent) || lent.lease == 0
+        || (owner = owner_of(p->a.sim, p, lent.owner)) == NULL)
+        return;
+    assert(atomic_load(&page->claimed_ns) != 0);
+    assert(!audit_counts_on(owner->owner, p->self.node, lent.lease, atomic_load(&page->task)));
 }
 
 /* What a process holds, its owner has in its books. One may hold what is gone if a process died: who has the value of one that is dead still
@@ -191,7 +212,7 @@ static void check_held(const struct sim *s, const struct process *p)
     size_t count = audit_tickets(p->owner, tickets, MOB_COUNT(tickets));
 
     for (size_t i = 0; i < count; i++) {
-        const struct process *owner = owner_of(s, p, &tickets[i].id);
+        const struct process *owner = owner_of(s, p, (struct mob_address){ tickets[i].id.node, tickets[i].id.process });
         enum audit_hold hold = owner != NULL ? audit_hold(owner->owner, &tickets[i]) : AUDIT_HELD;
         char name[MOB_OBJECT_NAME_SIZE];
 

@@ -210,6 +210,8 @@ static void world_kill(struct mob_world *w, uint32_t number, int signal)
     struct sim *s = r->a.sim;
     struct process *p = find_process(r, number);
 
+    if (p != NULL)
+        check_signal(p);
     if (p == NULL || (signal == SIGTERM && survives_sigterm(p)))
         return;
     s->ended_for_memory += signal == SIGKILL && r->a.host->short_until > s->now;

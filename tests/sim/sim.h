@@ -341,6 +341,7 @@ void places_fini(struct raylet *r);
 void trace_frame(struct actor *a, const void *frame, size_t size);
 void check_step(struct sim *s);
 void check_gpus(const struct host *h);
+void check_signal(const struct process *p);                     /* its raylet sends it one */
 void check_job_gone(const struct sim *s, struct mob_address job);
 /* Nobody holds any reference any more: no store has anything, and no owner. */
 void check_no_objects(const struct sim *s);
