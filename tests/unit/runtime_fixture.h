@@ -161,11 +161,11 @@ static inline char *make_gate(void)
 }
 
 /* main() of a suite. */
-static inline int runtime_run(const char *name, const TTest *const *tests, size_t count, int argc, char **argv)
+static inline int runtime_run(const char *name, void (*fill)(TCase *tcase), int argc, char **argv)
 {
     if (getenv("MOBULA_WORKER") != NULL)
         mob_init(argc, argv, NULL, NULL);       /* does not return */
-    return unit_run(name, tests, count);
+    return unit_run(name, fill);
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "bulk_node.h"
+#include "unit.h"
 
 START_TEST(test_objects)
 {
@@ -301,29 +302,12 @@ START_TEST(test_destroy_in_full_flight)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("bulk", tcase)
 {
-    Suite *s = suite_create("bulk");
-    TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(s);
-    int failed;
-
-    tcase_add_test(all, test_objects);
-    tcase_add_loop_test(all, test_into_new_pages, 0, 3);
-    tcase_add_test(all, test_many_at_once);
-    tcase_add_test(all, test_file);
-    tcase_add_test(all, test_not_here);
-    tcase_add_test(all, test_ranges);
-    tcase_add_test(all, test_answered_later);
-    tcase_add_test(all, test_answered_much_later);
-    tcase_add_test(all, test_referred);
-    tcase_add_loop_test(all, test_given_on, 0, 2);
-    tcase_add_test(all, test_wrong_token);
-    tcase_add_loop_test(all, test_destroy_in_full_flight, 0, 4);
-    tcase_set_timeout(all, 20);
-    suite_add_tcase(s, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_set_timeout(tcase, 20);
+    UNIT_TESTS(tcase, test_objects, test_many_at_once, test_file, test_not_here, test_ranges, test_answered_later,
+               test_answered_much_later, test_referred, test_wrong_token);
+    tcase_add_loop_test(tcase, test_into_new_pages, 0, 3);
+    tcase_add_loop_test(tcase, test_given_on, 0, 2);
+    tcase_add_loop_test(tcase, test_destroy_in_full_flight, 0, 4);
 }

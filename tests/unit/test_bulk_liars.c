@@ -6,6 +6,7 @@
 
 #include "bulk_node.h"
 #include "listen.h"
+#include "unit.h"
 
 /* -- nodes that lie ------------------------------------------------------------------------------------------------------ */
 
@@ -411,29 +412,11 @@ START_TEST(test_strangers_hold_no_places)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("bulk_liars", tcase)
 {
-    Suite *s = suite_create("bulk_liars");
-    TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(s);
-    int failed;
-
-    tcase_add_loop_test(all, test_lies, 0, MOB_COUNT(lies));
-    tcase_add_test(all, test_patience);
-    tcase_add_test(all, test_reset_behind_bytes);
-    tcase_add_test(all, test_too_much);
-    tcase_add_test(all, test_kept_connection_closed);
-    tcase_add_test(all, test_nobody_there);
-    tcase_add_test(all, test_thousands_wait_for_nobody);
-    tcase_add_test(all, test_forgotten);
-    tcase_add_test(all, test_more_callers_than_places);
-    tcase_add_test(all, test_strangers_hold_no_places);
-    tcase_add_test(all, test_lying_callers);
-    tcase_add_test(all, test_caller_that_does_not_read);
-    tcase_set_timeout(all, 20);
-    suite_add_tcase(s, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_set_timeout(tcase, 20);
+    UNIT_TESTS(tcase, test_patience, test_reset_behind_bytes, test_too_much, test_kept_connection_closed, test_nobody_there,
+               test_thousands_wait_for_nobody, test_forgotten, test_more_callers_than_places, test_strangers_hold_no_places,
+               test_lying_callers, test_caller_that_does_not_read);
+    tcase_add_loop_test(tcase, test_lies, 0, MOB_COUNT(lies));
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_channel.c -- one thread plays both ends of a channel: order, room, epochs, take-back, and a peer that writes rubbish. */
-#include <check.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "channel_pair.h"
+#include "unit.h"
 
 static uint64_t random_next(uint64_t *state)
 {
@@ -386,31 +386,14 @@ START_TEST(test_name_on_a_page_ends_and_is_printable)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("channel", tcase)
 {
-    Suite *suite = suite_create("channel");
-    TCase *c = tcase_create("channel");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(c, 60);
-    tcase_add_test(c, test_tasks_and_answers_keep_their_order_over_many_laps);
-    tcase_add_test(c, test_full_ring_of_tasks_and_full_ring_of_small_answers);
-    tcase_add_test(c, test_large_body_fits_an_empty_ring_wherever_it_stands);
-    tcase_add_test(c, test_large_answer_takes_only_what_is_not_kept_for_others);
-    tcase_add_test(c, test_taken_back_task_never_runs_and_its_slot_is_used_again);
-    tcase_add_test(c, test_items_leave_the_room_of_answers);
-    tcase_add_test(c, test_what_a_stream_may_send_stands_beside_it);
-    tcase_add_test(c, test_frames_of_another_epoch_are_not_claimed);
-    tcase_add_test(c, test_ring_sets_the_bit_the_peer_chose_and_wakes_it_once);
-    tcase_add_test(c, test_a_peer_that_rings_without_end_does_not_keep_us);
-    tcase_add_test(c, test_open_maps_sealed_memory_and_refuses_all_else);
-    tcase_add_test(c, test_name_on_a_page_ends_and_is_printable);
-    tcase_add_loop_test(c, test_rubbish_from_a_peer_breaks_the_channel_and_nothing_else, 0, 10);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    UNIT_TESTS(tcase, test_tasks_and_answers_keep_their_order_over_many_laps,
+               test_full_ring_of_tasks_and_full_ring_of_small_answers, test_large_body_fits_an_empty_ring_wherever_it_stands,
+               test_large_answer_takes_only_what_is_not_kept_for_others,
+               test_taken_back_task_never_runs_and_its_slot_is_used_again, test_items_leave_the_room_of_answers,
+               test_what_a_stream_may_send_stands_beside_it, test_frames_of_another_epoch_are_not_claimed,
+               test_ring_sets_the_bit_the_peer_chose_and_wakes_it_once, test_a_peer_that_rings_without_end_does_not_keep_us,
+               test_open_maps_sealed_memory_and_refuses_all_else, test_name_on_a_page_ends_and_is_printable);
+    tcase_add_loop_test(tcase, test_rubbish_from_a_peer_breaks_the_channel_and_nothing_else, 0, 10);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_channel_threads.c -- an owner and a worker thread on one channel, while the owner takes back what it can: each task runs once
  * or comes back once. Meant for ThreadSanitizer as well: it sees each frame and body pass from one thread to the other. */
-#include <check.h>
 #include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include "channel_pair.h"
+#include "unit.h"
 
 #define TASKS 60000u
 
@@ -130,19 +130,8 @@ START_TEST(test_storm_of_take_backs)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("channel_threads", tcase)
 {
-    Suite *suite = suite_create("channel_threads");
-    TCase *c = tcase_create("channel_threads");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(c, 110);
-    tcase_add_loop_test(c, test_storm_of_take_backs, 0, 2);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    tcase_set_timeout(tcase, 110);
+    tcase_add_loop_test(tcase, test_storm_of_take_backs, 0, 2);
 }

@@ -174,20 +174,8 @@ START_TEST(test_claimed_node_is_cut)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("claim", tcase)
 {
-    Suite *suite = suite_create("claim");
-    TCase *tcase = tcase_create("claim");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_add_test(tcase, test_waits);
-    tcase_add_test(tcase, test_turns);
+    UNIT_TESTS(tcase, test_waits, test_turns, test_claimed_node_is_cut);
     tcase_add_loop_test(tcase, test_ends, 0, 4);
-    tcase_add_test(tcase, test_claimed_node_is_cut);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_cli.c -- the words after a verb, who holds a port, and where logs go. */
 #include <arpa/inet.h>
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "cli/print.h"
 #include "common/daemon_log.h"
 #include "common/holder.h"
+#include "unit.h"
 
 static int run_nothing(const struct args *a)
 {
@@ -271,28 +271,9 @@ START_TEST(test_node_table)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("cli", tcase)
 {
-    Suite *s = suite_create("cli");
-    TCase *words = tcase_create("words"), *tables = tcase_create("tables"), *files = tcase_create("files");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(words, test_good_words);
-    tcase_add_test(words, test_bad_words);
-    tcase_add_loop_test(words, test_bad_numbers, 0, 6);
-    tcase_add_test(words, test_bytes);
-    tcase_add_test(tables, test_task_table);
-    tcase_add_test(tables, test_node_table);
-    tcase_add_test(files, test_holder_lines);
-    tcase_add_test(files, test_holder);
-    tcase_add_test(files, test_logs);
-    suite_add_tcase(s, words);
-    suite_add_tcase(s, tables);
-    suite_add_tcase(s, files);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    UNIT_TESTS(tcase, test_good_words, test_bad_words, test_bytes, test_task_table, test_node_table, test_holder_lines,
+               test_holder, test_logs);
+    tcase_add_loop_test(tcase, test_bad_numbers, 0, 6);
 }

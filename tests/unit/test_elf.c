@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_elf.c -- can this machine run that program? */
-#include <check.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "raylet/elf.h"
+#include "unit.h"
 
 /* Our own executable, with `patch` applied, in a file without a name. */
 static int copy_of_self(void (*patch)(ElfW(Ehdr) *h))
@@ -118,20 +118,9 @@ START_TEST(test_missing_loader_names_it)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("elf", tcase)
 {
-    Suite *s = suite_create("elf");
-    TCase *t = tcase_create("elf");
-    SRunner *r = srunner_create(s);
-
-    tcase_add_test(t, test_own_program_and_its_libraries);
-    tcase_add_loop_test(t, test_refusals_name_the_node, 0, 3);
-    tcase_add_test(t, test_missing_library_is_found_in_a_listing);
-    tcase_add_test(t, test_library_that_is_too_old);
-    tcase_add_test(t, test_missing_loader_names_it);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    UNIT_TESTS(tcase, test_own_program_and_its_libraries, test_missing_library_is_found_in_a_listing,
+               test_library_that_is_too_old, test_missing_loader_names_it);
+    tcase_add_loop_test(tcase, test_refusals_name_the_node, 0, 3);
 }

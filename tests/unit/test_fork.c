@@ -420,6 +420,15 @@ START_TEST(test_its_job_ends)
 }
 END_TEST
 
+static void tests(TCase *tcase)
+{
+    UNIT_TESTS(tcase, test_those_that_ask_at_its_start_and_later, test_one_that_is_forked_is_no_stranger_before_it_is_told,
+               test_one_that_nobody_needs_any_more, test_one_that_lies, test_one_that_talks_nonsense, test_one_that_hangs_up,
+               test_one_that_answers_twice, test_before_anybody_asks, test_its_job_ends);
+    tcase_add_loop_test(tcase, test_those_that_cannot, 0, 2);
+    tcase_add_loop_test(tcase, test_one_that_will_not_be_prepared, 0, 2);
+}
+
 int main(int argc, char **argv)
 {
     const char *socket = getenv("MOBULA_TEMPLATE");
@@ -429,27 +438,5 @@ int main(int argc, char **argv)
     if (argc == 3)
         for (;;)
             pause();                    /* a worker that was started anew */
-    Suite *suite = suite_create("fork");
-    TCase *tcase = tcase_create("fork");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tcase, test_those_that_ask_at_its_start_and_later);
-    tcase_add_test(tcase, test_one_that_is_forked_is_no_stranger_before_it_is_told);
-    tcase_add_test(tcase, test_one_that_nobody_needs_any_more);
-    tcase_add_test(tcase, test_one_that_lies);
-    tcase_add_test(tcase, test_one_that_talks_nonsense);
-    tcase_add_test(tcase, test_one_that_hangs_up);
-    tcase_add_test(tcase, test_one_that_answers_twice);
-    tcase_add_loop_test(tcase, test_those_that_cannot, 0, 2);
-    tcase_add_test(tcase, test_before_anybody_asks);
-    tcase_add_loop_test(tcase, test_one_that_will_not_be_prepared, 0, 2);
-    tcase_add_test(tcase, test_its_job_ends);
-    tcase_set_timeout(tcase, 60);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return unit_run("fork", tests);
 }

@@ -199,22 +199,8 @@ START_TEST(test_weight)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("gauge", tcase)
 {
-    Suite *suite = suite_create("gauge");
-    TCase *tcase = tcase_create("gauge");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, test_machine);
+    UNIT_TESTS(tcase, test_machine, test_stalled, test_weight, test_weight_of_many);
     tcase_add_loop_test(tcase, test_cgroups, 0, 3);
-    tcase_add_test(tcase, test_stalled);
-    tcase_add_test(tcase, test_weight);
-    tcase_add_test(tcase, test_weight_of_many);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_guard.c -- whatever is killed, nothing is left: with a PID namespace where that is allowed, and without. */
-#include <check.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include "common/mem.h"
 #include "raylet/guard.h"
 #include "tests/box.h"
+#include "unit.h"
 
 /* Each process of a family holds `alive[1]`; its end is seen as the end of file on alive[0], when all of them are gone. */
 static int alive[2], said[2];
@@ -209,21 +209,11 @@ START_TEST(test_files_go_when_the_raylet_was_killed)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("guard", tcase)
 {
-    Suite *s = suite_create("guard");
-    TCase *t = tcase_create("guard");
-    SRunner *r = srunner_create(s);
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, test_exit_code_and_joining_again, 0, 2);
-    tcase_add_loop_test(t, test_guard_is_killed, 0, 2);
-    tcase_add_loop_test(t, test_told_to_end, 0, 8);
-    tcase_add_loop_test(t, test_one_that_hangs_is_killed, 0, 4);
-    tcase_add_loop_test(t, test_files_go_when_the_raylet_was_killed, 0, 2);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    tcase_add_loop_test(tcase, test_exit_code_and_joining_again, 0, 2);
+    tcase_add_loop_test(tcase, test_guard_is_killed, 0, 2);
+    tcase_add_loop_test(tcase, test_told_to_end, 0, 8);
+    tcase_add_loop_test(tcase, test_one_that_hangs_is_killed, 0, 4);
+    tcase_add_loop_test(tcase, test_files_go_when_the_raylet_was_killed, 0, 2);
 }

@@ -11,11 +11,10 @@
  *   no word of a ringer's death:                           lost wake-up        test_without_death_notice
  * F3 (after taking dirty bits) costs nothing here, where an exchange is a full fence: it is for weaker machines.
  */
-#include <check.h>
-
 #include "channel_pair.h"
 #include "common/channel_layout.h"
 #include "interleave_scene.h"
+#include "unit.h"
 
 static void *channel_create(void)
 {
@@ -336,27 +335,10 @@ START_TEST(test_owner_never_dozes_beside_the_last_answer)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("interleave", tcase)
 {
-    Suite *suite = suite_create("interleave");
-    TCase *c = tcase_create("interleave");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(c, 110);
-    tcase_add_test(c, test_task_runs_once_or_is_taken_back_once);
-    tcase_add_test(c, test_with_claim_that_is_no_swap);
-    tcase_add_test(c, test_no_wake_up_is_lost);
-    tcase_add_test(c, test_without_fence_in_ring);
-    tcase_add_test(c, test_without_fence_in_try_sleep);
-    tcase_add_test(c, test_without_fence_after_dirty);
-    tcase_add_test(c, test_without_death_notice);
-    tcase_add_test(c, test_worker_never_sleeps_beside_a_task);
-    tcase_add_test(c, test_owner_never_dozes_beside_the_last_answer);
-    suite_add_tcase(suite, c);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    tcase_set_timeout(tcase, 110);
+    UNIT_TESTS(tcase, test_task_runs_once_or_is_taken_back_once, test_with_claim_that_is_no_swap, test_no_wake_up_is_lost,
+               test_without_fence_in_ring, test_without_fence_in_try_sleep, test_without_fence_after_dirty,
+               test_without_death_notice, test_worker_never_sleeps_beside_a_task, test_owner_never_dozes_beside_the_last_answer);
 }

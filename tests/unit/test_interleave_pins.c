@@ -388,7 +388,11 @@ START_TEST(test_loans_without_death_notice)
 }
 END_TEST
 
-UNIT_MAIN("interleave_pins", test_no_pin_is_on_a_place_given_away, test_no_pin_is_on_an_older_one_of_its_id, test_without_fence_in_pin,
-          test_with_pin_after_look, test_without_fence_in_evict, test_with_mark_after_look, test_with_top_raised_late,
-          test_without_generation, test_without_death_notice, test_who_was_told_finds_it, test_with_answer_counted_first,
-          test_loans_without_death_notice)
+UNIT_CASE("interleave_pins", tcase)
+{
+    tcase_set_timeout(tcase, 110);
+    UNIT_TESTS(tcase, test_no_pin_is_on_a_place_given_away, test_no_pin_is_on_an_older_one_of_its_id, test_without_fence_in_pin,
+               test_with_pin_after_look, test_without_fence_in_evict, test_with_mark_after_look, test_with_top_raised_late,
+               test_without_generation, test_without_death_notice, test_who_was_told_finds_it, test_with_answer_counted_first,
+               test_loans_without_death_notice);
+}

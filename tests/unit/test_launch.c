@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_launch.c -- starting daemons that behave, fail, lie, or say nothing. A daemon here is a shell script in a folder of its own. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "common/identity.h"
 #include "common/loop.h"
 #include "common/paths.h"
+#include "unit.h"
 
 static char folder[64];
 
@@ -191,25 +191,9 @@ START_TEST(test_not_found)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("launch", tcase)
 {
-    Suite *s = suite_create("launch");
-    TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(all, setup, teardown);
-    tcase_add_test(all, test_good);
-    tcase_add_test(all, test_detached);
-    tcase_add_test(all, test_failures);
-    tcase_add_test(all, test_silence);
-    tcase_add_test(all, test_log_and_private_descriptor);
-    tcase_add_test(all, test_not_found);
-    tcase_set_timeout(all, 30);
-    suite_add_tcase(s, all);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 30);
+    UNIT_TESTS(tcase, test_good, test_detached, test_failures, test_silence, test_log_and_private_descriptor, test_not_found);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_local.c -- the raylet's Unix socket: frames cut anywhere, descriptors, batches, garbage, a peer that does not read. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 
 #include "common/wire.h"
 #include "raylet/local.h"
+#include "unit.h"
 
 #define FRAMES_MAX 64
 
@@ -328,25 +328,11 @@ START_TEST(test_who_leaves_without_reading)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("local", tcase)
 {
-    Suite *s = suite_create("local");
-    TCase *t = tcase_create("local");
-    SRunner *r = srunner_create(s);
-
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, test_frames_cut_anywhere);
-    tcase_add_test(t, test_largest_frame);
-    tcase_add_loop_test(t, test_impossible_sizes_end_the_connection, 0, 3);
-    tcase_add_test(t, test_descriptor_comes_with_its_frame);
-    tcase_add_test(t, test_batches_and_descriptors_in_order);
-    tcase_add_test(t, test_slow_reader_is_served_when_it_reads);
-    tcase_add_test(t, test_who_does_not_read_is_ended);
-    tcase_add_test(t, test_last_words_are_heard);
-    tcase_add_test(t, test_who_leaves_without_reading);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    UNIT_TESTS(tcase, test_frames_cut_anywhere, test_largest_frame, test_descriptor_comes_with_its_frame,
+               test_batches_and_descriptors_in_order, test_slow_reader_is_served_when_it_reads, test_who_does_not_read_is_ended,
+               test_last_words_are_heard, test_who_leaves_without_reading);
+    tcase_add_loop_test(tcase, test_impossible_sizes_end_the_connection, 0, 3);
 }

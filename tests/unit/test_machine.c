@@ -92,21 +92,9 @@ START_TEST(test_a_broken_invariant_ends_the_process)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("machine", tcase)
 {
-    Suite *suite = suite_create("machine");
-    TCase *tcase = tcase_create("machine");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tcase, test_a_fact_during_a_step_is_seen_after_it);
-    tcase_add_test(tcase, test_a_state_without_step_waits);
     tcase_add_test_raise_signal(tcase, test_a_move_outside_the_table_ends_the_process, SIGABRT);
     tcase_add_test_raise_signal(tcase, test_a_broken_invariant_ends_the_process, SIGABRT);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    UNIT_TESTS(tcase, test_a_fact_during_a_step_is_seen_after_it, test_a_state_without_step_waits);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_output.c -- what a worker prints: whole lines, bounded, the last lines of stderr. */
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 
 #include "common/print_mark.h"
 #include "raylet/output.h"
+#include "unit.h"
 
 static struct mob_loop *loop;
 static struct mob_logs *logs;
@@ -318,28 +318,12 @@ START_TEST(test_a_log_that_cannot_be_written_costs_nothing_else)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("output", tcase)
 {
-    Suite *s = suite_create("output");
-    TCase *t = tcase_create("output");
-    SRunner *r = srunner_create(s);
-
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, test_first_line_is_told_at_once);
-    tcase_add_test(t, test_only_whole_lines_until_the_end);
-    tcase_add_test(t, test_flush_tells_all_that_was_printed);
-    tcase_add_test(t, test_flush_tells_a_line_without_an_end);
-    tcase_add_test(t, test_flush_is_bounded_by_bytes);
-    tcase_add_test(t, test_what_is_not_taken_waits_as_far_as_there_is_room);
-    tcase_add_loop_test(t, test_marks_say_who_printed, 0, 32);
-    tcase_add_test(t, test_a_burst_is_told);
-    tcase_add_test(t, test_too_fast_is_counted);
-    tcase_add_test(t, test_log_file_is_bounded);
-    tcase_add_test(t, test_last_lines_of_stderr);
-    tcase_add_test(t, test_a_log_that_cannot_be_written_costs_nothing_else);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    UNIT_TESTS(tcase, test_first_line_is_told_at_once, test_only_whole_lines_until_the_end,
+               test_flush_tells_all_that_was_printed, test_flush_tells_a_line_without_an_end, test_flush_is_bounded_by_bytes,
+               test_what_is_not_taken_waits_as_far_as_there_is_room, test_a_burst_is_told, test_too_fast_is_counted,
+               test_log_file_is_bounded, test_last_lines_of_stderr, test_a_log_that_cannot_be_written_costs_nothing_else);
+    tcase_add_loop_test(tcase, test_marks_say_who_printed, 0, 32);
 }

@@ -335,28 +335,10 @@ START_TEST(test_claimed_grant_passes)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_claim", tcase)
 {
-    Suite *suite = suite_create("raylet_claim");
-    TCase *tcase = tcase_create("claim");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
+    UNIT_TESTS(tcase, test_reserved_is_not_free, test_who_has_one_does_not_reserve, test_recall_for_a_reserve,
+               test_recall_from_who_helps, test_claim_is_served_in_its_turn, test_claim_ends, test_claim_is_given_up,
+               test_claim_that_reserves_stays, test_claim_at_home, test_withdraw_leaves_the_claim, test_claimed_grant_passes);
     tcase_add_loop_test(tcase, test_reserve, 0, (int)MOB_COUNT(reserves));
-    tcase_add_test(tcase, test_reserved_is_not_free);
-    tcase_add_test(tcase, test_who_has_one_does_not_reserve);
-    tcase_add_test(tcase, test_recall_for_a_reserve);
-    tcase_add_test(tcase, test_recall_from_who_helps);
-    tcase_add_test(tcase, test_claim_is_served_in_its_turn);
-    tcase_add_test(tcase, test_claim_ends);
-    tcase_add_test(tcase, test_claim_is_given_up);
-    tcase_add_test(tcase, test_claim_that_reserves_stays);
-    tcase_add_test(tcase, test_claim_at_home);
-    tcase_add_test(tcase, test_withdraw_leaves_the_claim);
-    tcase_add_test(tcase, test_claimed_grant_passes);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

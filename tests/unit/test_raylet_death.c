@@ -361,31 +361,13 @@ START_TEST(test_forced_cancel_of_a_task_that_is_just_claimed)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_death", tcase)
 {
-    Suite *suite = suite_create("raylet_death");
-    TCase *tcase = tcase_create("death");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
+    UNIT_TESTS(tcase, test_worker_with_broken_socket, test_driver_dies, test_driver_dies_without_head,
+               test_link_to_an_owner_breaks, test_lender_is_lost, test_declared_dead, test_cancel_by_steps,
+               test_cancel_alone_and_then_not, test_cancel_by_force, test_cancel_that_comes_late_hits_nobody,
+               test_cancel_ends_with_its_lease, test_forced_cancel_of_a_task_that_is_just_claimed);
     tcase_add_loop_test(tcase, test_certificate, 0, (int)MOB_COUNT(deaths));
     tcase_add_loop_test(tcase, test_end_of_an_owner_is_recorded, 0, 2);
     tcase_add_loop_test(tcase, test_kernel_kills, 0, 2);
-    tcase_add_test(tcase, test_worker_with_broken_socket);
-    tcase_add_test(tcase, test_driver_dies);
-    tcase_add_test(tcase, test_driver_dies_without_head);
-    tcase_add_test(tcase, test_link_to_an_owner_breaks);
-    tcase_add_test(tcase, test_lender_is_lost);
-    tcase_add_test(tcase, test_declared_dead);
-    tcase_add_test(tcase, test_cancel_by_steps);
-    tcase_add_test(tcase, test_cancel_alone_and_then_not);
-    tcase_add_test(tcase, test_cancel_by_force);
-    tcase_add_test(tcase, test_cancel_that_comes_late_hits_nobody);
-    tcase_add_test(tcase, test_cancel_ends_with_its_lease);
-    tcase_add_test(tcase, test_forced_cancel_of_a_task_that_is_just_claimed);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

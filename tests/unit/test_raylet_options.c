@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_raylet_options.c -- flags, and what is found out where nothing was said. */
-#include <check.h>
 #include <string.h>
 
 #include "raylet/options.h"
+#include "unit.h"
 
 static const struct mob_sysinfo machine = { .cpus = 8, .memory = UINT64_C(1003) << 20, .gpus = { 4, 6 }, .gpu_count = 2, .host = "h" };
 
@@ -102,20 +102,5 @@ START_TEST(test_refusals)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("raylet_options");
-    TCase *t = tcase_create("raylet_options");
-    SRunner *r = srunner_create(s);
-
-    tcase_add_test(t, test_what_was_not_said_is_found_out);
-    tcase_add_test(t, test_a_foreign_flag_is_named);
-    tcase_add_test(t, test_zero_is_said);
-    tcase_add_test(t, test_gpus_and_their_indices);
-    tcase_add_test(t, test_refusals);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
-}
+UNIT_MAIN("raylet_options", test_what_was_not_said_is_found_out, test_a_foreign_flag_is_named, test_zero_is_said,
+          test_gpus_and_their_indices, test_refusals)

@@ -306,26 +306,9 @@ START_TEST(test_pace)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_pressure", tcase)
 {
-    Suite *suite = suite_create("raylet_pressure");
-    TCase *tcase = tcase_create("pressure");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, test_machine);
-    tcase_add_test(tcase, test_victim_that_stays);
-    tcase_add_test(tcase, test_stalled);
-    tcase_add_test(tcase, test_order);
-    tcase_add_test(tcase, test_declared_limit);
+    UNIT_TESTS(tcase, test_machine, test_victim_that_stays, test_stalled, test_order, test_declared_limit,
+               test_what_the_worker_had_before, test_nothing_is_lent_in_between, test_pace);
     tcase_add_loop_test(tcase, test_beyond_what_was_asked, 0, 2);
-    tcase_add_test(tcase, test_what_the_worker_had_before);
-    tcase_add_test(tcase, test_nothing_is_lent_in_between);
-    tcase_add_test(tcase, test_pace);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

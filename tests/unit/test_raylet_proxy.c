@@ -306,23 +306,9 @@ START_TEST(test_owner_is_gone)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_proxy", tcase)
 {
-    Suite *suite = suite_create("raylet_proxy");
-    TCase *tcase = tcase_create("proxy");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_add_test(tcase, test_there_and_back);
+    UNIT_TESTS(tcase, test_there_and_back, test_take_back_and_long_tasks, test_items_pass_and_allow_reaches_the_worker,
+               test_answers_before_lease_over, test_worker_that_answers_what_it_was_not_given, test_owner_is_gone);
     tcase_add_loop_test(tcase, test_window, 0, (int)MOB_COUNT(windows));
-    tcase_add_test(tcase, test_take_back_and_long_tasks);
-    tcase_add_test(tcase, test_items_pass_and_allow_reaches_the_worker);
-    tcase_add_test(tcase, test_answers_before_lease_over);
-    tcase_add_test(tcase, test_worker_that_answers_what_it_was_not_given);
-    tcase_add_test(tcase, test_owner_is_gone);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -445,31 +445,11 @@ START_TEST(test_news_of_copies_for_owners)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_rules", tcase)
 {
-    Suite *suite = suite_create("raylet_rules");
-    TCase *tcase = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_add_test(tcase, test_return_of_anothers_lease);
-    tcase_add_test(tcase, test_nobody_speaks_for_another);
+    UNIT_TESTS(tcase, test_return_of_anothers_lease, test_nobody_speaks_for_another, test_garbage_and_strangers,
+               test_blocked_by_who_is_not_lent, test_unexpected_worker, test_queries, test_output_is_flushed_before_the_answer,
+               test_a_stream_that_came_before_the_reset, test_output_for_a_slow_driver, test_queued_for_a_peer, test_watches,
+               test_dialing, test_redialing_rests, test_news_of_copies_for_owners);
     tcase_add_loop_test(tcase, test_forbidden, 0, (int)MOB_COUNT(forbidden));
-    tcase_add_test(tcase, test_garbage_and_strangers);
-    tcase_add_test(tcase, test_blocked_by_who_is_not_lent);
-    tcase_add_test(tcase, test_unexpected_worker);
-    tcase_add_test(tcase, test_queries);
-    tcase_add_test(tcase, test_output_is_flushed_before_the_answer);
-    tcase_add_test(tcase, test_a_stream_that_came_before_the_reset);
-    tcase_add_test(tcase, test_output_for_a_slow_driver);
-    tcase_add_test(tcase, test_queued_for_a_peer);
-    tcase_add_test(tcase, test_watches);
-    tcase_add_test(tcase, test_dialing);
-    tcase_add_test(tcase, test_redialing_rests);
-    tcase_add_test(tcase, test_news_of_copies_for_owners);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

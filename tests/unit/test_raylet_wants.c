@@ -211,24 +211,11 @@ START_TEST(test_many_wants_are_cheap)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_wants", tcase)
 {
-    Suite *suite = suite_create("raylet_wants");
-    TCase *tcase = tcase_create("wants");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
+    UNIT_TESTS(tcase, test_assign_comes_before_grant, test_a_lower_level_ends_what_is_in_the_making,
+               test_deeper_is_served_first_then_older, test_equal_wants_take_turns,
+               test_a_large_want_is_not_passed_over_for_ever, test_many_wants_are_cheap);
     tcase_add_loop_test(tcase, test_levels, 0, (int)MOB_COUNT(levels));
-    tcase_add_test(tcase, test_assign_comes_before_grant);
-    tcase_add_test(tcase, test_a_lower_level_ends_what_is_in_the_making);
-    tcase_add_test(tcase, test_deeper_is_served_first_then_older);
-    tcase_add_test(tcase, test_equal_wants_take_turns);
-    tcase_add_test(tcase, test_a_large_want_is_not_passed_over_for_ever);
     tcase_add_loop_test(tcase, test_recall, 0, (int)MOB_COUNT(recalls));
-    tcase_add_test(tcase, test_many_wants_are_cheap);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

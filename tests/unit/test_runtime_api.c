@@ -524,15 +524,16 @@ START_TEST(test_a_thread_asks_while_another_sleeps)
 }
 END_TEST
 
+static void tests(TCase *tcase)
+{
+    UNIT_TESTS(tcase, test_call_and_get, test_many_in_flight, test_refs_as_arguments, test_error_of_a_task,
+               test_many_returns_and_wrong_sizes, test_full_store_is_an_error, test_timeouts, test_waitset,
+               test_a_wait_for_room_keeps_its_cpu, test_a_short_wait_keeps_its_cpu, test_a_long_wait_lends_its_cpu,
+               test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_self, test_threads,
+               test_a_thread_asks_while_another_sleeps);
+}
+
 int main(int argc, char **argv)
 {
-    const TTest *const tests[] = {
-        test_call_and_get, test_many_in_flight, test_refs_as_arguments, test_error_of_a_task,
-        test_many_returns_and_wrong_sizes, test_full_store_is_an_error, test_timeouts, test_waitset,
-        test_a_wait_for_room_keeps_its_cpu, test_a_short_wait_keeps_its_cpu, test_a_long_wait_lends_its_cpu,
-        test_nested_tasks_say_blocked, test_full_socket_is_written_later, test_nodes, test_self, test_threads,
-        test_a_thread_asks_while_another_sleeps,
-    };
-
-    return runtime_run("runtime_api", tests, MOB_COUNT(tests), argc, argv);
+    return runtime_run("runtime_api", tests, argc, argv);
 }

@@ -250,15 +250,15 @@ START_TEST(test_shutdown_ends_those_who_wait)
 }
 END_TEST
 
+static void tests(TCase *tcase)
+{
+    UNIT_TESTS(tcase, test_calls_before_init_are_refused, test_wrong_addresses_are_named,
+               test_resources_with_an_address_are_refused, test_second_init_is_refused_until_shutdown,
+               test_refs_of_an_earlier_init_are_refused, test_forked_child_is_refused, test_lost_raylet_fails_every_call,
+               test_wrong_words_are_named, test_dropped_ref_is_refused, test_shutdown_ends_those_who_wait);
+}
+
 int main(int argc, char **argv)
 {
-    const TTest *const tests[] = {
-        test_calls_before_init_are_refused, test_wrong_addresses_are_named,
-        test_resources_with_an_address_are_refused,
-        test_second_init_is_refused_until_shutdown, test_refs_of_an_earlier_init_are_refused,
-        test_forked_child_is_refused, test_lost_raylet_fails_every_call,
-        test_wrong_words_are_named, test_dropped_ref_is_refused, test_shutdown_ends_those_who_wait,
-    };
-
-    return runtime_run("runtime_life", tests, MOB_COUNT(tests), argc, argv);
+    return runtime_run("runtime_life", tests, argc, argv);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_runtime_symbols.c -- what libmobula.so shows to the world, by the tools a user has: nm, objdump, c++. */
-#include <check.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "mobula.h"
+#include "unit.h"
 
 /* The output of a command, at most 64 KiB. */
 static char *output_of(const char *command, int *ret_status)
@@ -157,23 +157,5 @@ START_TEST(test_header_is_cxx)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *s = suite_create("runtime_symbols");
-    TCase *c = tcase_create("runtime_symbols");
-    SRunner *runner = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(c, 60);
-    tcase_add_test(c, test_exports_only_the_api);
-    tcase_add_test(c, test_loads_no_daemon_library);
-    tcase_add_test(c, test_soname_is_the_major_version);
-    tcase_add_test(c, test_two_functions_of_one_name);
-    tcase_add_test(c, test_each_declared_function_is_there);
-    tcase_add_test(c, test_header_is_cxx);
-    suite_add_tcase(s, c);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
-}
+UNIT_MAIN("runtime_symbols", test_exports_only_the_api, test_loads_no_daemon_library, test_soname_is_the_major_version,
+          test_two_functions_of_one_name, test_each_declared_function_is_there, test_header_is_cxx)

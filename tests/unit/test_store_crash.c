@@ -186,18 +186,8 @@ START_TEST(test_killed_at_any_instruction)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("store_crash", tcase)
 {
-    SRunner *runner;
-    TCase *tcase = tcase_create("store_crash");
-    Suite *suite = suite_create("store_crash");
-
     tcase_set_timeout(tcase, getenv("MOB_LONG") != NULL ? 1800 : 60);
-    tcase_add_test(tcase, test_killed_at_any_instruction);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    UNIT_TESTS(tcase, test_killed_at_any_instruction);
 }

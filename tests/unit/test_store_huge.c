@@ -181,9 +181,13 @@ START_TEST(test_advice)
 }
 END_TEST
 
+static void tests(TCase *tcase)
+{
+    UNIT_TESTS(tcase, test_in_reserved_pages, test_in_other_pages, test_advice);
+}
+
 int main(void)
 {
-    const TTest *const tests[] = { test_in_reserved_pages, test_in_other_pages, test_advice };
     uint64_t before = number_in(RESERVE);
     int status;
 
@@ -191,7 +195,7 @@ int main(void)
     reserved = free_huge() >= STORE;
     if (!reserved)
         printf("no huge pages can be reserved here: the arena that lies in them is not tested\n");
-    status = unit_run("store_huge", tests, MOB_COUNT(tests));
+    status = unit_run("store_huge", tests);
     set_reserved(before);
     return status;
 }

@@ -203,26 +203,10 @@ START_TEST(test_a_copy_of_another_size_is_old)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("store_turns", tcase)
 {
-    const TTest *const tests[] = {
-        test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
-        test_what_does_not_fit_now_waits, test_no_pull_waits_for_ever, test_small_ones_do_not_starve_a_large_one,
-        test_a_copy_of_another_size_is_old,
-    };
-    Suite *suite = suite_create("store_turns");
-    TCase *tcase = tcase_create("store_turns");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tcase, 60);
-    for (size_t i = 0; i < MOB_COUNT(tests); i++)
-        tcase_add_test(tcase, tests[i]);
+    UNIT_TESTS(tcase, test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
+               test_what_does_not_fit_now_waits, test_no_pull_waits_for_ever, test_small_ones_do_not_starve_a_large_one,
+               test_a_copy_of_another_size_is_old);
     tcase_add_loop_test(tcase, test_unwanted_pulls_end, 0, 4);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

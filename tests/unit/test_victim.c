@@ -39,18 +39,7 @@ START_TEST(test_choice)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("victim", tcase)
 {
-    Suite *suite = suite_create("victim");
-    TCase *tcase = tcase_create("choice");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, test_choice, 0, (int)MOB_COUNT(cases));
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -12,15 +12,8 @@
 #include "common/mem.h"
 #include "common/paths.h"
 
-/* Run tests, each in a process of its own: UNIT_MAIN("map", test_a, test_b) */
-#define UNIT_MAIN(name, ...)                                                     \
-    int main(void)                                                               \
-    {                                                                            \
-        const TTest *const tests[] = { __VA_ARGS__ };                            \
-        return unit_run(name, tests, MOB_COUNT(tests));                          \
-    }
-
-static inline int unit_run(const char *name, const TTest *const *tests, size_t count)
+/* Run what `fill` adds to the case, each in a process of its own that has 60 s; the exit code. */
+static inline int unit_run(const char *name, void (*fill)(TCase *tcase))
 {
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
@@ -28,8 +21,7 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t c
     int failed;
 
     tcase_set_timeout(tcase, 60);
-    for (size_t i = 0; i < count; i++)
-        tcase_add_test(tcase, tests[i]);
+    fill(tcase);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
@@ -37,6 +29,29 @@ static inline int unit_run(const char *name, const TTest *const *tests, size_t c
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
+
+/* A main() that runs tests: UNIT_MAIN("map", test_a, test_b) */
+#define UNIT_MAIN(name, ...)                                                     \
+    UNIT_CASE(name, tcase)                                                       \
+    {                                                                            \
+        UNIT_TESTS(tcase, __VA_ARGS__);                                          \
+    }
+
+/* The same where some have loops or a fixture: UNIT_CASE("claim", tcase) { UNIT_TESTS(tcase, test_a); tcase_add_loop_test(tcase, ...); } */
+#define UNIT_CASE(name, tcase)                                                   \
+    static void unit_case(TCase *tcase);                                         \
+    int main(void)                                                               \
+    {                                                                            \
+        return unit_run(name, unit_case);                                        \
+    }                                                                            \
+    static void unit_case(TCase *tcase)
+
+#define UNIT_TESTS(tcase, ...)                                                   \
+    do {                                                                         \
+        const TTest *const these[] = { __VA_ARGS__ };                            \
+        for (size_t i = 0; i < MOB_COUNT(these); i++)                            \
+            tcase_add_test(tcase, these[i]);                                     \
+    } while (0)
 
 static inline char *unit_folder(void)
 {
