@@ -61,12 +61,7 @@ START_TEST(test_a_result_brings_references)
     struct mob_object_id ids[2] = { foreign };
     struct packed_answer a;
     struct fake f;
-
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
+    uint32_t shape = fake_start(&f);
     uint64_t own = stored(&f, &ids[1]);
 
     say(&f, (struct mob_address){ FAKE_NODE, 100 }, 1, true, &ids[1], 41, (struct mob_address){ FAKE_NODE, FAKE_PROCESS });
@@ -108,12 +103,7 @@ START_TEST(test_what_came_back_outlives_the_worker)
     Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
     Mobula__ObjectId object;
     struct fake f;
-
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
+    uint32_t shape = fake_start(&f);
     uint64_t own = stored(&f, &a.lent);
 
     a.forward = a.lent;
@@ -147,12 +137,8 @@ START_TEST(test_tickets_that_never_came_are_released)
     struct mob_object_id ids[2] = { foreign, foreign };
     struct packed_answer a;
     struct fake f;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
     fill(&a, ids);                                              /* tickets 40 and 41 */
     uint64_t ref = answered(&f, shape, &a, sizeof a);
 
@@ -177,12 +163,8 @@ START_TEST(test_malformed_references_fail_the_task)
     struct mob_object_id ids[2] = { foreign, foreign };
     struct packed_answer a;
     struct fake f;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
     for (int how = 0; how < 4; how++) {
         struct mob_packed_footer footer = { .data_size = how == 1 ? 9 : 8, .refs = how == 0 ? UINT32_MAX : 2,
                                             .magic = MOB_PACKED_MAGIC };
@@ -207,12 +189,7 @@ START_TEST(test_a_task_holds_what_its_arguments_carry)
     struct mob_arg_head head;
     const void *args;
     uint8_t value[8 + sizeof id + sizeof(struct mob_packed_footer)] = "abcdefg";
-
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
+    uint32_t shape = fake_start(&f);
     uint64_t inner = stored(&f, &id);
     struct mob_arg arg = { .data = value, .size = sizeof value, .carried = &inner, .carried_count = 1 };
 

@@ -93,11 +93,8 @@ END_TEST
 START_TEST(test_short_tasks_want_few_leases_and_deep_pipelines)
 {
     struct fake f;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, 1000));
@@ -201,11 +198,8 @@ START_TEST(test_recall_takes_back_and_returns_after_the_running_task)
     struct fake f;
     struct mob_task_frame t, other;
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
@@ -233,11 +227,8 @@ START_TEST(test_nothing_stays_behind_a_blocked_task)
     struct fake f;
     struct mob_task_frame t;
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
@@ -265,11 +256,8 @@ START_TEST(test_a_ring_of_a_blocked_worker)
     struct mob_task_frame t;
     const void *body;
     uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
@@ -293,11 +281,8 @@ START_TEST(test_nothing_is_left_with_one_that_sleeps)
     struct fake f;
     struct mob_task_frame t;
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(fake_claim(&f, 0, &t, &body));
@@ -314,11 +299,8 @@ START_TEST(test_long_task_loses_what_is_behind_it_to_another_lease)
     struct fake f;
     struct mob_task_frame t;
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, 1000));
@@ -344,11 +326,8 @@ START_TEST(test_idle_lease_takes_over_a_prefetched_long_task)
     struct fake f;
     struct mob_task_frame t[2];
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, 1000 * FAKE_MS));
@@ -373,11 +352,8 @@ START_TEST(test_death_keeps_order_and_answers)
     struct mob_task_frame t, dead, next;
     const void *body;
     uint64_t refs[4];
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, 1000));
@@ -469,11 +445,8 @@ static void submit_named(struct fake *f, uint32_t shape, const char *name)
 START_TEST(test_unknown_kind_among_short_ones_wants_a_lease_each)
 {
     struct fake f;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, 1000));
@@ -490,11 +463,8 @@ START_TEST(test_recalled_lease_is_no_help_to_what_is_queued)
     struct fake f;
     struct mob_task_frame t;
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, 1000));                /* so short that one lease is enough for all */
@@ -549,11 +519,8 @@ START_TEST(test_tasks_that_turn_out_long_are_shared_out)
     struct fake f;
     struct mob_task_frame t;
     const void *body;
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    give_workers(&f, shape, 1);
     fake_submit(&f, shape, 3, NULL, 0);
     mob_owner_flush(f.o);
     ck_assert(run_one(&f, 0, FAKE_MS));

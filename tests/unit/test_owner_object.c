@@ -314,12 +314,7 @@ START_TEST(test_returned_references_are_asked_for_once)
     Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
     Mobula__Watched m;
-
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
+    uint32_t shape = fake_start(&f);
     uint64_t a = forwarded(&f, shape, &id), b = forwarded(&f, shape, &id);
 
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_WATCH], 1);
@@ -394,12 +389,8 @@ START_TEST(test_lost_raylet_fails_all_that_is_pending)
     struct mob_object_id id, foreign = { .cluster = 77, .node = 8, .process = 9, .task = 10 };
     struct mob_error why = { .code = MOB_ERR_UNREACHABLE, .text = "end of file" }, err;
     uint64_t refs[6];
+    uint32_t shape = fake_start(&f);
 
-    fake_init(&f);
-    uint32_t shape = fake_shape(&f);
-
-    fake_open(&f, 0);
-    fake_grant(&f, shape, 1, 0);
     refs[0] = forwarded(&f, shape, &foreign);
     refs[1] = mob_owner_put_begin(f.o, &id);
     refs[2] = fake_submit(&f, shape, -1, &(struct mob_arg){ .ref = refs[1] }, 1);
