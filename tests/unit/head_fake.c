@@ -291,6 +291,19 @@ void fake_job(struct fake *f, const struct fake_node *n, Mobula__Envelope__BodyC
     fake_receive(f, n->link, &e.e);
 }
 
+void fake_reply(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last)
+{
+    Mobula__Reply m = MOBULA__REPLY__INIT;
+    struct mob_envelope e;
+
+    m.id = id;
+    m.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
+    m.last = last;
+    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPLY);
+    e.e.reply = &m;
+    fake_receive(f, n->link, &e.e);
+}
+
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument)
 {
     Mobula__Query m = MOBULA__QUERY__INIT;

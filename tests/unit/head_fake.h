@@ -76,6 +76,8 @@ struct fake_demand {
 void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_demand *d);
 /* It says of a job, JobStarted or JobOver, whose driver is process `process` of `node`. */
 void fake_job(struct fake *f, const struct fake_node *n, Mobula__Envelope__BodyCase body, uint32_t node, uint32_t process);
+/* Its part of an answer to a Query of the head's. */
+void fake_reply(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last);
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument);
 
 /* The next envelope of this body on the link that was not taken yet, or NULL; lives until the next call. */

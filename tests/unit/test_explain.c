@@ -30,15 +30,7 @@ static uint64_t asked(const struct fake_node *n, const char *argument)
 
 static void reply(const struct fake_node *n, uint64_t id, const char *text)
 {
-    Mobula__Reply m = MOBULA__REPLY__INIT;
-    struct mob_envelope e;
-
-    m.id = id;
-    m.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
-    m.last = true;
-    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPLY);
-    e.e.reply = &m;
-    fake_receive(&f, n->link, &e.e);
+    fake_reply(&f, n, id, text, true);
 }
 
 /* The whole answer to the asker; NULL: none yet, or an error. */

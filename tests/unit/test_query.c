@@ -142,19 +142,6 @@ START_TEST(test_long_answers_come_in_parts)
 }
 END_TEST
 
-static void reply_part(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last)
-{
-    Mobula__Reply m = MOBULA__REPLY__INIT;
-    struct mob_envelope e;
-
-    m.id = id;
-    m.text = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
-    m.last = last;
-    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPLY);
-    e.e.reply = &m;
-    fake_receive(f, n->link, &e.e);
-}
-
 static void silences(struct fake *f, json_int_t *ret_now_ms, json_int_t *ret_longest_ms)
 {
     int code;
@@ -215,9 +202,9 @@ START_TEST(test_memory_is_gathered)
     ck_assert_str_eq(e->query->argument, "{\"limit\":3}");
     id = e->query->id;
     ck_assert_ptr_nonnull(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_QUERY));
-    reply_part(&f, &a, id, "{\"node\":1,\"obj", false);
-    reply_part(&f, &b, id + 99, "{}", true);
-    reply_part(&f, &a, id, "ects\":[]}", true);
+    fake_reply(&f, &a, id, "{\"node\":1,\"obj", false);
+    fake_reply(&f, &b, id + 99, "{}", true);
+    fake_reply(&f, &a, id, "ects\":[]}", true);
     ck_assert_ptr_null(fake_take(&f, link, MOBULA__ENVELOPE__BODY_REPLY));
     fake_report(&f, &a, 2, "CPU=4", 0);
     for (int i = 0; i < 60; i++) {
@@ -231,7 +218,7 @@ START_TEST(test_memory_is_gathered)
     ck_assert_ptr_nonnull(json_object_get(json_array_get(nodes, 0), "objects"));
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(nodes, 1), "error")), "it does not answer");
     json_decref(json);
-    reply_part(&f, &b, id, "{}", true);                 /* too late: nobody waits */
+    fake_reply(&f, &b, id, "{}", true);                 /* too late: nobody waits */
     fake_query(&f, link, 9, "memory", "");
     mob_head_link_lost(f.head, link, false);            /* nor here */
     fake_pass(&f, 6000);
