@@ -111,6 +111,24 @@ static int64_t ends_ns(const struct sim_config *config)
     return config->tight ? TIME_MAX : config->stores ? ns + PATIENCE_NS : ns;
 }
 
+static void say_counts(const struct sim *s)
+{
+    printf("seed %lu: %lu steps, %lu functions, %lu right, %lu failed, %.1f s\n", (unsigned long)s->config.seed,
+           (unsigned long)s->steps, (unsigned long)s->functions_run, (unsigned long)s->tasks_right,
+           (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
+    if (s->config.drains)
+        printf("  %u nodes were asked to leave, %u did\n", s->drained_count, s->left);
+    if (s->config.memory)
+        printf("  %lu workers ended for memory\n", (unsigned long)s->ended_for_memory);
+    if (s->config.streams)
+        printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
+    if (s->config.stores)
+        printf("  %lu ranges pulled, %lu of nodes that received them, %lu objects spilled, %lu read back, %lu places in the overflow, %lu"
+               " tasks cancelled, %lu of them staged, %lu made again what was lost\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
+               (unsigned long)s->read_back, (unsigned long)s->overflowed, (unsigned long)s->cancelled, (unsigned long)s->cancelled_staging,
+               (unsigned long)s->made_again);
+}
+
 static void say_speed(const struct sim *s, double cpu_s)
 {
     printf("  %.2f s of CPU, %.0f events/s, %.0f functions/s\n", cpu_s, (double)s->steps / cpu_s, (double)s->functions_run / cpu_s);
@@ -144,22 +162,9 @@ static int run(const struct sim_config *config)
         run_until(s, (s->now > quiet ? s->now : quiet) + SETTLE_NS, false);
         check_end(s);
         drains_check(s);
-        printf("seed %lu: %lu steps, %lu functions, %lu right, %lu failed, %.1f s\n", (unsigned long)config->seed,
-               (unsigned long)s->steps, (unsigned long)s->functions_run, (unsigned long)s->tasks_right,
-               (unsigned long)s->tasks_failed, (double)(s->now - 100 * SIM_S) / 1e9);
-        if (config->drains)
-            printf("  %u nodes were asked to leave, %u did\n", s->drained_count, s->left);
-        if (config->memory)
-            printf("  %lu workers ended for memory\n", (unsigned long)s->ended_for_memory);
+        say_counts(s);
         if (config->unchecked)
             say_speed(s, (double)(clock() - began) / CLOCKS_PER_SEC);
-        if (config->streams)
-            printf("  %lu items sent, %lu read\n", (unsigned long)s->items_sent, (unsigned long)s->items_read);
-        if (config->stores)
-            printf("  %lu ranges pulled, %lu of nodes that received them, %lu objects spilled, %lu read back, %lu places in the overflow, %lu"
-                   " tasks cancelled, %lu of them staged, %lu made again what was lost\n", (unsigned long)s->landed, (unsigned long)s->passed_on, (unsigned long)s->spilled,
-                   (unsigned long)s->read_back, (unsigned long)s->overflowed, (unsigned long)s->cancelled, (unsigned long)s->cancelled_staging,
-                   (unsigned long)s->made_again);
     }
     sim_destroy(s);
     return result;
@@ -193,7 +198,14 @@ static int run_scenes(struct sim_config config, unsigned long seeds, int argc, c
     return failed;
 }
 
-int main(int argc, char **argv)
+/* What the words ask for. */
+struct runs {
+    struct sim_config config;
+    unsigned long seeds;
+    bool scenes, scale;
+};
+
+static int parse(int argc, char **argv, struct runs *r)
 {
     static const struct option known[] = {
         { "seed", required_argument, NULL, 's' }, { "seeds", required_argument, NULL, 'S' }, { "nodes", required_argument, NULL, 'n' },
@@ -206,62 +218,70 @@ int main(int argc, char **argv)
         { "losses", no_argument, NULL, 'L' }, { "scale", no_argument, NULL, 'a' }, { "restart", no_argument, NULL, 'R' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
-    struct sim_config config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 };
-    unsigned long seeds = 1;
-    bool scenes = false, scale = false;
-    int c, failed = 0;
+    struct sim_config *config = &r->config;
+    int c;
 
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
         unsigned long n = optarg != NULL ? strtoul(optarg, NULL, 10) : 0;
         switch (c) {
-        case 's': config.seed = n; break;
-        case 'S': seeds = n; break;
-        case 'n': config.nodes = (unsigned)n; break;
-        case 'd': config.drivers = (unsigned)n; break;
-        case 't': config.tasks = (unsigned)n; break;
+        case 's': config->seed = n; break;
+        case 'S': r->seeds = n; break;
+        case 'n': config->nodes = (unsigned)n; break;
+        case 'd': config->drivers = (unsigned)n; break;
+        case 't': config->tasks = (unsigned)n; break;
         case 'f':
             if (optarg == NULL && optind < argc && argv[optind][0] != '-')
                 optarg = argv[optind++];
-            config.faults |= FAULTS_USUAL;
-            if (optarg != NULL && !faults_parse(optarg, &config.faults)) {
+            config->faults |= FAULTS_USUAL;
+            if (optarg != NULL && !faults_parse(optarg, &config->faults)) {
                 fprintf(stderr, "--faults takes \"all\", or some of these, with commas between:\n");
                 faults_list();
-                return 2;
+                return -1;
             }
             break;
-        case 'c': config.crash = true; break;
-        case 'm': scenes = true; break;
-        case 'o': config.stores = true; break;
-        case 'b': config.store_bytes = n; break;
-        case 'l': config.large = n; break;
-        case 'i': config.tight = true; break;
-        case 'r': config.broadcast = true; break;
-        case 'x': config.cancels = true; break;
-        case 'y': config.streams = true; break;
-        case 'L': config.losses = true; break;
-        case 'v': config.overflow = true; break;
-        case 'h': config.faults |= FAULT_RESTART_HEAD; break;
-        case 'D': config.drains = true; break;
-        case 'e': config.memory = true; break;
-        case 'u': config.unchecked = true; break;
-        case 'a': scale = config.unchecked = true; break;
-        case 'R': config.restart = true; break;
-        case 'T': config.trace = true; break;
-        default: return 2;
+        case 'c': config->crash = true; break;
+        case 'm': r->scenes = true; break;
+        case 'o': config->stores = true; break;
+        case 'b': config->store_bytes = n; break;
+        case 'l': config->large = n; break;
+        case 'i': config->tight = true; break;
+        case 'r': config->broadcast = true; break;
+        case 'x': config->cancels = true; break;
+        case 'y': config->streams = true; break;
+        case 'L': config->losses = true; break;
+        case 'v': config->overflow = true; break;
+        case 'h': config->faults |= FAULT_RESTART_HEAD; break;
+        case 'D': config->drains = true; break;
+        case 'e': config->memory = true; break;
+        case 'u': config->unchecked = true; break;
+        case 'a': r->scale = config->unchecked = true; break;
+        case 'R': config->restart = true; break;
+        case 'T': config->trace = true; break;
+        default: return -1;
         }
     }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct runs r = { .config = { .seed = 1, .nodes = 3, .drivers = 2, .tasks = 60, .store_bytes = 2 << 20, .large = 100000 }, .seeds = 1 };
+    int failed = 0;
+
+    if (parse(argc, argv, &r) < 0)
+        return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
     setenv("MOBULA_LOG", "error", 0);
     mob_log_init("sim");
     watch_crashes();
-    if (scale)
-        config.scene = scene_of_scale(config.nodes, &config.drivers, config.tasks);
-    if (scenes)
-        return run_scenes(config, seeds, argc, argv);
-    for (unsigned long i = 0; i < seeds; i++, config.seed++) {
-        printf("seed %lu ...\n", (unsigned long)config.seed);
-        note_command(argc, argv, config.seed);
-        failed |= run_and_say(&config);
+    if (r.scale)
+        r.config.scene = scene_of_scale(r.config.nodes, &r.config.drivers, r.config.tasks);
+    if (r.scenes)
+        return run_scenes(r.config, r.seeds, argc, argv);
+    for (unsigned long i = 0; i < r.seeds; i++, r.config.seed++) {
+        printf("seed %lu ...\n", (unsigned long)r.config.seed);
+        note_command(argc, argv, r.config.seed);
+        failed |= run_and_say(&r.config);
     }
     return failed;
 }
