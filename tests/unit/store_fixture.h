@@ -222,19 +222,25 @@ static inline struct mob_object_id object_of(uint32_t node, uint32_t process, ui
     return (struct mob_object_id){ .cluster = 9, .node = node, .process = process, .task = task };
 }
 
+static inline void send_to(struct fixture *f, uint32_t process, Mobula__Envelope__BodyCase body, void *message)
+{
+    struct mob_envelope e;
+
+    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, body);
+    e.e.create = message;
+    mob_store_receive(f->store, process, &e.e);
+}
+
 static inline void send_create_with(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint64_t behind)
 {
     Mobula__Create m = MOBULA__CREATE__INIT;
     Mobula__ObjectId object;
-    struct mob_envelope e;
 
     mob_wire_put_object(&object, &id);
     m.object = &object;
     m.size = size;
     m.behind = behind;
-    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_CREATE);
-    e.e.create = &m;
-    mob_store_receive(f->store, process, &e.e);
+    send_to(f, process, MOBULA__ENVELOPE__BODY_CREATE, &m);
 }
 
 static inline void send_create(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size)
@@ -246,28 +252,22 @@ static inline void send_seal(struct fixture *f, uint32_t process, struct mob_obj
 {
     Mobula__Seal m = MOBULA__SEAL__INIT;
     Mobula__ObjectId object;
-    struct mob_envelope e;
 
     mob_wire_put_object(&object, &id);
     m.object = &object;
     m.entry = entry;
-    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_SEAL);
-    e.e.seal = &m;
-    mob_store_receive(f->store, process, &e.e);
+    send_to(f, process, MOBULA__ENVELOPE__BODY_SEAL, &m);
 }
 
 static inline void send_abandon(struct fixture *f, uint32_t process, struct mob_object_id id, uint32_t entry)
 {
     Mobula__Abandon m = MOBULA__ABANDON__INIT;
     Mobula__ObjectId object;
-    struct mob_envelope e;
 
     mob_wire_put_object(&object, &id);
     m.object = &object;
     m.entry = entry;
-    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_ABANDON);
-    e.e.abandon = &m;
-    mob_store_receive(f->store, process, &e.e);
+    send_to(f, process, MOBULA__ENVELOPE__BODY_ABANDON, &m);
 }
 
 struct fetch_words {
@@ -281,7 +281,6 @@ static inline void send_fetch_with(struct fixture *f, uint32_t process, struct m
 {
     Mobula__Fetch m = MOBULA__FETCH__INIT;
     Mobula__ObjectId object;
-    struct mob_envelope e;
 
     mob_wire_put_object(&object, &id);
     m.object = &object;
@@ -290,9 +289,7 @@ static inline void send_fetch_with(struct fixture *f, uint32_t process, struct m
     m.copies = words.copies;
     m.n_copies = words.copy_count;
     m.priority = words.priority;
-    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_FETCH);
-    e.e.fetch = &m;
-    mob_store_receive(f->store, process, &e.e);
+    send_to(f, process, MOBULA__ENVELOPE__BODY_FETCH, &m);
 }
 
 static inline void send_fetch(struct fixture *f, uint32_t process, struct mob_object_id id, uint64_t size, uint32_t node)
@@ -304,15 +301,12 @@ static inline void send_free_of(struct fixture *f, uint32_t process, struct mob_
 {
     Mobula__Free m = MOBULA__FREE__INIT;
     Mobula__ObjectId object, *list[] = { &object };
-    struct mob_envelope e;
 
     mob_wire_put_object(&object, &id);
     m.n_objects = 1;
     m.objects = list;
     m.maker = maker;
-    mob_envelope_init(&e, (struct mob_address){ HERE, process }, (struct mob_address){ HERE, 0 }, MOBULA__ENVELOPE__BODY_FREE);
-    e.e.free = &m;
-    mob_store_receive(f->store, process, &e.e);
+    send_to(f, process, MOBULA__ENVELOPE__BODY_FREE, &m);
 }
 
 static inline void send_free(struct fixture *f, uint32_t process, struct mob_object_id id)
