@@ -185,6 +185,11 @@ static int run_scenes(struct sim_config config, unsigned long seeds, int argc, c
     const struct scene *scene;
     int failed = 0;
 
+    if (config.faults != 0 || config.crash || config.drains || config.memory || config.stores) {
+        fprintf(stderr, "--scenes says who starves by how long calls wait: they wait longer with --faults, --heads, --crash, --drains or "
+                        "--memory, and --stores has other programs; leave these out\n");
+        return 2;
+    }
     for (unsigned long i = 0; i < seeds; i++, config.seed++) {
         for (unsigned n = 0; (scene = scene_find(n)) != NULL; n++) {
             printf("seed %lu, %s ...\n", (unsigned long)config.seed, scene->name);
