@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire.c -- envelopes as bytes.
  *
+ * protobuf-c does the body of an envelope. The envelope itself is done here, in the same bytes: for each of its passes protobuf-c looks at
+ * all sixty bodies that there may be, which costs more than the one that there is.
+ *
  * Unpacking hands protobuf-c a bump allocator over chunks that are kept or given up at the next unpack: a message costs no malloc
  * but for its first time. Its sum is bounded: a few bytes of wire can ask for a large struct, and 4 MiB of them shall not take the
  * node's memory.
@@ -16,6 +19,7 @@
 
 #define CHUNK_SIZE (64u << 10)
 #define UNPACKED_MAX (16u * MOB_ENVELOPE_MAX)
+#define HEADS_MAX 48u                   /* of an envelope, without its body: two addresses of 12, a tag and a size of 10 at most */
 
 struct chunk {
     struct chunk *next;
@@ -99,35 +103,6 @@ void mob_wire_destroy(struct mob_wire *wire)
     free(wire);
 }
 
-Mobula__Envelope *mob_wire_unpack(struct mob_wire *wire, const void *bytes, size_t size, struct mob_error *err)
-{
-    Mobula__Envelope *e;
-
-    forget_unpacked(wire);
-    if (size > MOB_ENVELOPE_MAX) {
-        mob_error_set(err, MOB_ERR_PROTOCOL, "an envelope of %zu bytes; the limit is %u", size, MOB_ENVELOPE_MAX);
-        return NULL;
-    }
-    if ((e = mobula__envelope__unpack(&wire->allocator, size, bytes)) == NULL) {
-        mob_error_set(err, MOB_ERR_PROTOCOL, "%zu bytes that are no envelope", size);
-        return NULL;
-    }
-    return mob_wire_check(e, err) == 0 ? e : NULL;
-}
-
-const void *mob_wire_pack(struct mob_wire *wire, const Mobula__Envelope *e, size_t *ret_size)
-{
-    size_t size = mobula__envelope__get_packed_size(e);
-
-    if (size > wire->packed_size) {
-        wire->packed = mob_realloc(wire->packed, size * 2);
-        wire->packed_size = size * 2;
-    }
-    *ret_size = mobula__envelope__pack(e, wire->packed);
-    assert(*ret_size == size);
-    return wire->packed;
-}
-
 void mob_envelope_init(struct mob_envelope *e, struct mob_address from, struct mob_address to, Mobula__Envelope__BodyCase body)
 {
     mobula__envelope__init(&e->e);
@@ -138,7 +113,7 @@ void mob_envelope_init(struct mob_envelope *e, struct mob_address from, struct m
     e->e.body_case = body;
 }
 
-/* -- routing without unpacking ------------------------------------------------------------------------------------------ */
+/* -- the three fields of an envelope -------------------------------------------------------------------------------------- */
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
@@ -211,8 +186,10 @@ static bool read_address(struct cursor c, struct mob_address *ret)
     while (c.at < c.end) {
         if (!next_field(&c, &f))
             return false;
-        if (f.type != WIRE_FIXED32 || f.number < 1 || f.number > 2)
+        if (f.number > 2)
             continue;
+        if (f.type != WIRE_FIXED32)
+            return false;
         memcpy(f.number == 1 ? &ret->node : &ret->process, f.bytes.at, sizeof(uint32_t));
     }
     return true;
@@ -228,9 +205,9 @@ bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from
     while (c.at < c.end) {
         if (!next_field(&c, &f))
             return false;
-        if (f.type != WIRE_BYTES || f.number < 1 || f.number > 2)
+        if (f.number > 2)
             continue;
-        if (!read_address(f.bytes, f.number == 1 ? &from : &to))
+        if (f.type != WIRE_BYTES || !read_address(f.bytes, f.number == 1 ? &from : &to))
             return false;
         has_from |= f.number == 1;
         has_to |= f.number == 2;
@@ -240,4 +217,105 @@ bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from
     *ret_from = from;
     *ret_to = to;
     return true;
+}
+
+static Mobula__Address *unpack_address(struct mob_wire *wire, struct cursor c)
+{
+    Mobula__Address *result = take(wire, sizeof *result);
+    struct mob_address a;
+
+    if (result == NULL || !read_address(c, &a))
+        return NULL;
+    mob_wire_put_address(result, a);
+    return result;
+}
+
+/* False: malformed, or too much. A field that is not known is passed over. */
+static bool unpack_field(struct mob_wire *wire, const struct field *f, Mobula__Envelope *e)
+{
+    const ProtobufCFieldDescriptor *known = protobuf_c_message_descriptor_get_field(&mobula__envelope__descriptor, f->number);
+    ProtobufCMessage *body;
+
+    if (known == NULL)
+        return true;
+    if (f->type != WIRE_BYTES)
+        return false;
+    if (f->number <= 2)
+        return (*(f->number == 1 ? &e->from : &e->to) = unpack_address(wire, f->bytes)) != NULL;
+    body = protobuf_c_message_unpack(known->descriptor, &wire->allocator, (size_t)(f->bytes.end - f->bytes.at), f->bytes.at);
+    e->hello = (Mobula__Hello *)body;   /* all bodies are pointers in one union */
+    e->body_case = (Mobula__Envelope__BodyCase)f->number;
+    return body != NULL;
+}
+
+Mobula__Envelope *mob_wire_unpack(struct mob_wire *wire, const void *bytes, size_t size, struct mob_error *err)
+{
+    struct cursor c = { bytes, (const unsigned char *)bytes + size };
+    Mobula__Envelope *e;
+    struct field f;
+
+    forget_unpacked(wire);
+    if (size > MOB_ENVELOPE_MAX) {
+        mob_error_set(err, MOB_ERR_PROTOCOL, "an envelope of %zu bytes; the limit is %u", size, MOB_ENVELOPE_MAX);
+        return NULL;
+    }
+    e = take(wire, sizeof *e);
+    mobula__envelope__init(e);
+    while (c.at < c.end) {
+        if (!next_field(&c, &f) || !unpack_field(wire, &f, e)) {
+            mob_error_set(err, MOB_ERR_PROTOCOL, "%zu bytes that are no envelope", size);
+            return NULL;
+        }
+    }
+    return mob_wire_check(e, err) == 0 ? e : NULL;
+}
+
+static unsigned char *put_varint(unsigned char *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (unsigned char)(value | 0x80);
+    *at++ = (unsigned char)value;
+    return at;
+}
+
+static unsigned char *put_bytes_head(unsigned char *at, uint32_t number, size_t size)
+{
+    return put_varint(put_varint(at, number << 3 | WIRE_BYTES), size);
+}
+
+static unsigned char *put_fixed32(unsigned char *at, uint32_t number, uint32_t value)
+{
+    if (value == 0)
+        return at;
+    at = put_varint(at, number << 3 | WIRE_FIXED32);
+    memcpy(at, &value, sizeof value);
+    return at + sizeof value;
+}
+
+static unsigned char *put_address(unsigned char *at, uint32_t number, const Mobula__Address *a)
+{
+    if (a == NULL)
+        return at;
+    at = put_bytes_head(at, number, (size_t)5 * (a->node != 0) + (size_t)5 * (a->process != 0));
+    return put_fixed32(put_fixed32(at, 1, a->node), 2, a->process);
+}
+
+const void *mob_wire_pack(struct mob_wire *wire, const Mobula__Envelope *e, size_t *ret_size)
+{
+    const ProtobufCMessage *body = e->body_case != MOBULA__ENVELOPE__BODY__NOT_SET ? &e->hello->base : NULL;
+    size_t size = body != NULL ? protobuf_c_message_get_packed_size(body) : 0;
+    unsigned char *at, *body_at;
+
+    if (HEADS_MAX + size > wire->packed_size) {
+        wire->packed_size = 2 * (HEADS_MAX + size);
+        wire->packed = mob_realloc(wire->packed, wire->packed_size);
+    }
+    at = put_address(put_address(wire->packed, 1, e->from), 2, e->to);
+    if (body != NULL) {
+        body_at = put_bytes_head(at, (uint32_t)e->body_case, size);
+        at = body_at + protobuf_c_message_pack(body, body_at);
+        assert(at == body_at + size);
+    }
+    *ret_size = (size_t)(at - wire->packed);
+    return wire->packed;
 }
