@@ -25,6 +25,7 @@ import mobula
 from mobula import _command
 
 _FIRST = 31                             # 127.0.0.31 is the first node's address
+_GRACE = "1s"                           # what a node has to leave in good order; Ray's nodes have as much
 _PR_SET_PDEATHSIG = 1
 
 
@@ -49,6 +50,11 @@ class Node:
                 self.process.wait()
                 self._stdout.close()
                 raise RuntimeError(f"the node did not start: {self.said.strip()}")
+
+    def drain(self, address: str) -> None:
+        """Let it finish what it can in a second, and give away what only it has; it cannot if the head does not answer."""
+        subprocess.run([_command.path(), "drain", "--force", f"--deadline={_GRACE}", f"--address={address}", self.node_ip_address],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
     def end(self, graceful: bool) -> None:
         """By SIGTERM, or by SIGKILL as if its machine had lost its power. Its tasks run elsewhere afterwards, if they may."""
@@ -114,11 +120,17 @@ class Cluster:
     def remove_node(self, node: Node, allow_graceful: bool = True) -> None:
         """End a node: at once, as if its machine had lost its power, unless allow_graceful.
 
-        Raises ValueError for the head's node while there are others.
+        allow_graceful: it gets no new work, its tasks have a second to end, and objects that only it has go to other nodes. What runs
+        then, runs again elsewhere, if it may. Raises ValueError for the head's node while there are others.
         """
         if node is self.head_node and self.worker_nodes:
             raise ValueError("Remove all worker nodes before the head node.")
-        node.end(allow_graceful)
+        if allow_graceful and node is not self.head_node and self.address:
+            node.drain(self.address)
+        self._end_node(node, allow_graceful)
+
+    def _end_node(self, node: Node, graceful: bool) -> None:
+        node.end(graceful)
         if node is self.head_node:
             self.head_node = self.address = None
         else:
@@ -132,4 +144,4 @@ class Cluster:
         """Leave it, and end all nodes."""
         mobula.shutdown()
         for node in self.list_all_nodes():
-            self.remove_node(node, allow_graceful=True)
+            self._end_node(node, graceful=True)

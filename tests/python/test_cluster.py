@@ -62,6 +62,17 @@ class Clusters(unittest.TestCase):
         self.cluster.remove_node(other, allow_graceful=False)
         self.assertEqual(len(ray.get(refs, timeout=60)), 6)
 
+    def test_a_node_that_leaves_takes_nothing_along(self):
+        other = self.cluster.add_node(num_cpus=2, resources={"other": 2})
+        self.cluster.wait_for_nodes()
+        once = add.options(max_retries=0, resources={"other": 1}).remote(numpy.zeros(50000))
+        ray.wait([once], timeout=30)
+        sleeps = where.options(resources={"other": 0.1}).remote(3600)     # it is not waited for
+        self.cluster.remove_node(other)
+        self.cluster.wait_for_nodes()
+        self.assertTrue((ray.get(once, timeout=30) == 1).all())
+        self.assertEqual(ray.wait([sleeps], timeout=0), ([], [sleeps]))
+
     def test_what_a_dead_node_had_is_made_again(self):
         other = self.cluster.add_node(num_cpus=2, resources={"other": 2})
         self.cluster.wait_for_nodes()
