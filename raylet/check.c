@@ -111,11 +111,14 @@ static void check_kind(const struct kind *k, uint32_t seen[WORKER_GONE])
 
 static void check_pool(const struct mob_raylet *r)
 {
-    uint32_t seen[WORKER_GONE] = { 0 }, alive = 0;
+    uint32_t seen[WORKER_GONE] = { 0 }, alive = 0, failing = 0;
     struct kind *k;
 
-    for (size_t at = 0; (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;)
+    for (size_t at = 0; (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;) {
         check_kind(k, seen);
+        failing += k->failures > 0;
+    }
+    assert(failing == r->pool.failing);
     for (int i = 0; i < WORKER_GONE; i++)
         alive += seen[i];
     assert(alive == r->pool.alive && seen[WORKER_BLOCKED] == r->pool.blocked);

@@ -122,6 +122,7 @@ void mob_pool_kind_release(struct mob_raylet *r, struct kind *k)
     if (k->over && r->config.store != NULL)
         mob_store_job_over(r->config.store, k->job);    /* what its workers sealed on their way out */
     mob_map_remove(&r->pool.kinds, mob_address_key(k->job));
+    r->pool.failing -= k->failures > 0;
     free(k->unfit);
     free(k);
 }
@@ -251,6 +252,7 @@ void mob_pool_worker_up(struct mob_raylet *r, struct worker *w)
     struct lease *for_one = w->lease;
     bool rested = w->kind->failures > 0;
 
+    r->pool.failing -= rested;
     w->kind->failures = 0;
     w->kind->retry_at = 0;              /* its program starts: nobody would end the rest later */
     move(r, w, WORKER_IDLE);
@@ -441,6 +443,7 @@ static void start_failed(struct mob_raylet *r, struct kind *k, const char *why)
     struct want *told = NULL;
 
     k->retry_at = r->now + (RETRY_NS << (k->failures < 6 ? k->failures : 6));
+    r->pool.failing += k->failures == 0;
     k->failures++;
     k->warm = 0;
     mob_warn("no worker of job %u.%u could be started (%u times in a row): %s", k->job.node, k->job.process, k->failures, why);
@@ -530,7 +533,7 @@ static int64_t retry(struct mob_raylet *r)
     bool due = false;
     struct kind *k;
 
-    for (size_t at = 0; (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;) {
+    for (size_t at = 0; r->pool.failing > 0 && (k = mob_map_next(&r->pool.kinds, &at, NULL)) != NULL;) {
         if (k->failures == 0 || k->wants == 0)
             continue;
         if (r->now < k->retry_at)

@@ -63,6 +63,7 @@ struct pool {
     struct mob_link starting, idle, ending;
     uint32_t starting_count, idle_count;
     uint32_t alive, blocked;
+    uint32_t failing;                   /* kinds with failures */
 };
 
 void mob_pool_init(struct mob_raylet *r);
