@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remote functions, objects and references on one node, as a user of Ray writes them."""
 
+import concurrent.futures
 import copy
 import dataclasses
 import functools
@@ -398,16 +399,13 @@ class Waiting(unittest.TestCase):
             wait_for(end)
 
     def test_threads_of_a_driver(self):
-        results = {}
+        start = threading.Barrier(4)
 
         def many(k):
-            results[k] = ray.get([square.remote(k * 100 + i) for i in range(100)])
-        threads = [threading.Thread(target=many, args=(k,)) for k in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual(results, {k: [(k * 100 + i) ** 2 for i in range(100)] for k in range(4)})
+            start.wait()
+            return ray.get([square.remote(k * 100 + i) for i in range(100)])
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:      # what one of them raises is raised here
+            self.assertEqual(list(pool.map(many, range(4))), [[(k * 100 + i) ** 2 for i in range(100)] for k in range(4)])
 
 
 class Options(unittest.TestCase):
