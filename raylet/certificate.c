@@ -102,6 +102,8 @@ static const char *by(int killed_by)
     }
 }
 
+#define OWNERS_ROOM 128u                /* its owner puts the task and the attempt before the text, and the end must stay */
+
 /* The end of a text that fits into `room` bytes, from the start of a line if there is one. */
 static const char *tail(const char *text, size_t room)
 {
@@ -125,8 +127,9 @@ void mob_certificate_say(const struct mob_death *d, const struct mob_exit *exit,
                   "worker %s (pid %d on %s, %s) %s%s; peak memory %.1f MiB, CPU time %.2f s%s%s%s", d->worker, d->pid, d->host, d->ip,
                   end, by(d->killed_by), (double)d->peak_memory / (1 << 20), (double)d->cpu_ns / 1e9,
                   d->core[0] != '\0' ? "; its core: " : "", d->core, d->last_lines[0] != '\0' ? "; its last lines on stderr:\n" : "");
-    used = strlen(ret->text);
-    mob_copy(ret->text + used, sizeof ret->text - used, tail(d->last_lines, sizeof ret->text - used - 1));
+    used = strlen(ret->text) + OWNERS_ROOM;
+    if (used < sizeof ret->text)
+        strcat(ret->text, tail(d->last_lines, sizeof ret->text - 1 - used));
     mob_copy(ret->node, sizeof ret->node, d->ip);
     ret->pid = d->pid;
     if (d->exit_code >= 0)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/mem.h"
+#include "worker/core.h"
 
 struct deaths *mob_owner_deaths_add(struct deaths *d, const struct mob_death *death)
 {
@@ -101,4 +101,53 @@ void mob_owner_deaths_sent(Mobula__Error *e)
     free(e->deaths);
     e->deaths = NULL;
     e->n_deaths = 0;
+}
+
+/* -- a task's ------------------------------------------------------------------------------------------------------------------ */
+
+struct deaths *mob_owner_task_note_death(struct task *t, const struct lease *l, struct mob_death *death)
+{
+    struct history *h;
+
+    if (death == NULL)
+        return NULL;
+    h = mob_owner_task_history(t);
+    death->attempt = t->attempt;
+    if (death->pid == 0)
+        death->pid = (int32_t)l->pid;
+    if (death->ip[0] == '\0')
+        mob_copy(death->ip, sizeof death->ip, l->ip);
+    return h->deaths = mob_owner_deaths_add(h->deaths, death);
+}
+
+/* Remember whom it killed. True when these are three different workers: then it is the task, not the machine. */
+static bool is_poison(struct task *t, struct mob_address worker)
+{
+    struct history *h = mob_owner_task_history(t);
+
+    for (uint32_t i = 0; i < h->killed_count; i++)
+        if (mob_address_eq(h->killed[i], worker))
+            return h->killed_count == TASK_KILLS_TOLD;
+    if (h->killed_count < TASK_KILLS_TOLD)
+        h->killed[h->killed_count++] = worker;
+    return h->killed_count == TASK_KILLS_TOLD;
+}
+
+/* Before what its worker printed last, or it would be read as a part of that. */
+void mob_owner_task_say_attempt(struct task *t, const struct mob_address *killed, char *ret, size_t size)
+{
+    char of[32] = "";
+
+    if (t->retries >= 0)
+        snprintf(of, sizeof of, " of %lld", (long long)t->attempt + 1 + t->retries);
+    snprintf(ret, size, "'%.64s', attempt %lld%s%s", t->kind->text, (long long)t->attempt + 1, of,
+             killed != NULL && is_poison(t, *killed) ? ", has killed three different workers by now, so look at the task" : "");
+}
+
+void mob_owner_task_history_free(struct task *t)
+{
+    if (t->history != NULL)
+        mob_owner_deaths_drop(t->history->deaths);
+    free(t->history);
+    t->history = NULL;
 }

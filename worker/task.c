@@ -363,43 +363,6 @@ void mob_owner_task_unfed(struct mob_owner *o, struct task *t)
     mob_owner_shape_add_front(o, t);
 }
 
-/* Remember whom it killed. True when these are three different workers: then it is the task, not the machine. */
-static bool is_poison(struct task *t, struct mob_address worker)
-{
-    struct history *h = mob_owner_task_history(t);
-
-    for (uint32_t i = 0; i < h->killed_count; i++)
-        if (mob_address_eq(h->killed[i], worker))
-            return h->killed_count == TASK_KILLS_TOLD;
-    if (h->killed_count < TASK_KILLS_TOLD)
-        h->killed[h->killed_count++] = worker;
-    return h->killed_count == TASK_KILLS_TOLD;
-}
-
-/* What the lender knew of its end, and we know besides. */
-static struct deaths *note_death(struct task *t, const struct lease *l, struct mob_death *death)
-{
-    struct history *h;
-
-    if (death == NULL)
-        return NULL;
-    h = mob_owner_task_history(t);
-    death->attempt = t->attempt;
-    if (death->pid == 0)
-        death->pid = (int32_t)l->pid;
-    if (death->ip[0] == '\0')
-        mob_copy(death->ip, sizeof death->ip, l->ip);
-    return h->deaths = mob_owner_deaths_add(h->deaths, death);
-}
-
-void mob_owner_task_history_free(struct task *t)
-{
-    if (t->history != NULL)
-        mob_owner_deaths_drop(t->history->deaths);
-    free(t->history);
-    t->history = NULL;
-}
-
 /* It is tried again, now or after a pause. */
 static void repeat(struct mob_owner *o, struct task *t, const struct mob_error *why, const struct deaths *deaths, bool starved,
                    int64_t started_ns)
@@ -429,8 +392,9 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
     bool passed_on = cause->code == MOB_ERR_NODE_DIED || cause->code == MOB_ERR_CANCELLED || cause->code == MOB_ERR_OUT_OF_MEMORY;
     enum mob_code code = passed_on ? cause->code : MOB_ERR_WORKER_CRASHED;
     int64_t started_ns = mob_owner_event_claimed_ns(t);
-    bool starved = code == MOB_ERR_OUT_OF_MEMORY && !charged, poison = code == MOB_ERR_WORKER_CRASHED && is_poison(t, l->worker);
-    struct deaths *deaths = note_death(t, l, death);
+    bool starved = code == MOB_ERR_OUT_OF_MEMORY && !charged;
+    struct deaths *deaths = mob_owner_task_note_death(t, l, death);
+    char attempt[192];
 
     assert(t->state == TASK_PUSHED);
     if (t->cancelled) {
@@ -441,7 +405,8 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
 
     e.pid = cause->pid != 0 ? cause->pid : (int32_t)l->pid;
     mob_copy(e.node, sizeof e.node, cause->node[0] != '\0' ? cause->node : l->ip);
-    say(&e, "%s%s", cause->text, poison ? "; this task has now killed 3 different workers: look at the task" : "");
+    mob_owner_task_say_attempt(t, code == MOB_ERR_WORKER_CRASHED ? &l->worker : NULL, attempt, sizeof attempt);
+    say(&e, "%s: %s", attempt, cause->text);
     if ((starved ? !t->once : t->retries != 0) && code != MOB_ERR_CANCELLED)
         repeat(o, t, &e, deaths, starved, started_ns);
     else

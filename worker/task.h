@@ -91,7 +91,6 @@ void mob_owner_task_unpushed(struct mob_owner *o, struct task *t);
  * death: how; NULL: nobody said. */
 void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_error *cause,
                            struct mob_death *death, bool charged);
-void mob_owner_task_history_free(struct task *t);
 /* RESTING, and it is time: QUEUED again, in front. */
 void mob_owner_task_rested(struct mob_owner *o, struct task *t);
 /* Out of its lease: it was ended for an item of its own that was lost. QUEUED again, charged an attempt. */
@@ -117,6 +116,14 @@ void mob_owner_task_unkept(struct mob_owner *o, struct task *t);
 void mob_owner_tasks_check(const struct mob_owner *o);
 /* Does anything in this process wait for a return of it? */
 bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t);
+
+/* -- certificate.c: how its attempts ended --------------------------------------------------------------------------------- */
+
+/* What the lender knew of its end, and we know besides. Returns all that is known; NULL: nobody said how it ended. */
+struct deaths *mob_owner_task_note_death(struct task *t, const struct lease *l, struct mob_death *death);
+/* "'name', attempt 2 of 4", for the text of its error; also whether it has killed three different workers. killed: one more; or NULL. */
+void mob_owner_task_say_attempt(struct task *t, const struct mob_address *killed, char *ret, size_t size);
+void mob_owner_task_history_free(struct task *t);
 
 /* -- body.c: its arguments, as submitted and as a frame ------------------------------------------------------------------ */
 

@@ -307,10 +307,18 @@ _CRASHES = (
 def from_library(code: int, user_code: int, pid: int, attempt: int, function: str, node: str, text: str,
                  deaths: list[tuple]) -> Exception:
     """The exception for an error of libmobula (enum mob_code of mobula.h). _LATE: a call that waits for values came back without."""
-    error = _by_code(code, user_code, pid, function, node, text)
+    error = _by_code(code, user_code, pid, function, node, _with_lines(code, text, deaths))
     if isinstance(error, RayError):
         error.attempt, error.deaths = attempt, tuple(Death(*d) for d in deaths)
     return error
+
+
+def _with_lines(code, text, deaths):
+    """A hint after what is known of the end, never of what the task printed; then that, all of it: libmobula's text has room for a part."""
+    text, printed, lines = text.partition("; its last lines on stderr:\n")
+    if code == _CRASHED:
+        text += next((hint for sign, hint in _CRASHES if sign in text), "")
+    return f"{text}\nIts last lines on stderr:\n{deaths[-1][-1] if deaths else lines}" if printed else text
 
 
 def _by_code(code: int, user_code: int, pid: int, function: str, node: str, text: str) -> Exception:
@@ -320,8 +328,6 @@ def _by_code(code: int, user_code: int, pid: int, function: str, node: str, text
         return RayTaskError(function, text, None, pid, node)
     if code == _LOST and 0 < user_code <= len(_REASONS):
         return ObjectReconstructionFailedError(text, "OBJECT_UNRECONSTRUCTABLE_" + _REASONS[user_code - 1])
-    if code == _CRASHED:
-        text += next((hint for sign, hint in _CRASHES if sign in text), "")
     return _BY_CODE.get(code, RaySystemError)(text)
 
 

@@ -112,6 +112,11 @@ class Ends(unittest.TestCase):
     def test_last_words_of_any_bytes(self):
         self.dies(lambda: (os.write(2, b"\xff\xfe last \xff words\n"), os._exit(3)), "(?s)exited with code 3.* last .* words")
 
+    def test_last_words_say_nothing_of_the_end(self):
+        with self.assertRaisesRegex(ray.exceptions.WorkerCrashedError, r"(?s)^'.*<lambda>', attempt 1 of 1: worker .*os\._exit.*"
+                                    r"\nIts last lines on stderr:\nSIGSEGV, its socket was closed$"):
+            run(lambda: (os.write(2, b"SIGSEGV, its socket was closed\n"), os._exit(3)))
+
     def test_exits(self):
         for code in 3, None, "words":
             with self.assertRaisesRegex(ray.exceptions.RayTaskError, "(?s)SystemExit.*a task ends by return") as caught:
@@ -128,8 +133,8 @@ class Ends(unittest.TestCase):
                 return sorted([n], key=deeper)
             sys.setrecursionlimit(10**9)
             deeper(0)
-        self.dies(lambda: ctypes.string_at(0), "(?s)SIGSEGV.*in string_at.*A C extension")
-        self.dies(overflow, "(?s)SIGSEGV.*in deeper.*overflowed the stack")
+        self.dies(lambda: ctypes.string_at(0), "(?s)SIGSEGV.*A C extension.*in string_at")
+        self.dies(overflow, "(?s)SIGSEGV.*overflowed the stack.*in deeper")
         self.dies(os.abort, "(?s)SIGABRT.*test_crashes|SIGABRT.*Aborted")
         with self.assertRaisesRegex(RecursionError, "maximum recursion depth"):
             run(lambda: (lambda f: f(f))(lambda f: f(f)))

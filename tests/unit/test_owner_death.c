@@ -99,6 +99,29 @@ START_TEST(test_the_last_attempts_are_kept)
 }
 END_TEST
 
+/* Who died, and how often it was tried, stands before the lender's words, the last of which are the worker's own. */
+START_TEST(test_the_text_says_which_attempt_of_what)
+{
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t never = fake_submit(&f, shape, 0, NULL, 0);
+
+    die_often(&f, shape, 1, (struct mob_death){ .killed_by = MOB_KILLED_BY_EXIT });
+    ck_assert_str_eq(fake_look(&f, never).error->text, "'work', attempt 1 of 1: it died");
+    mob_owner_drop(f.o, never, NULL);
+    fake_finish(&f);
+
+    shape = fake_start(&f);
+    uint64_t often = fake_submit(&f, shape, 2, NULL, 0);
+
+    die_often(&f, shape, 3, (struct mob_death){ .killed_by = MOB_KILLED_BY_EXIT });
+    ck_assert_str_eq(fake_look(&f, often).error->text,
+                     "'work', attempt 3 of 3, has killed three different workers by now, so look at the task: it died");
+    mob_owner_drop(f.o, often, NULL);
+    fake_finish(&f);
+}
+END_TEST
+
 START_TEST(test_what_the_task_says_itself_is_no_death)
 {
     struct fake f;
@@ -229,5 +252,6 @@ START_TEST(test_a_lost_object_has_the_death_of_its_node)
 }
 END_TEST
 
-UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_what_the_task_says_itself_is_no_death, test_others_are_told,
+UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_the_text_says_which_attempt_of_what,
+          test_what_the_task_says_itself_is_no_death, test_others_are_told,
           test_a_lost_raylet_is_a_death_of_its_node, test_a_lost_object_has_the_death_of_its_node)

@@ -162,7 +162,7 @@ START_TEST(test_worker_deaths_are_charged_and_told)
     ck_assert_str_eq(e->function, "work");
     ck_assert_str_eq(e->node, "host-b");
     ck_assert_ptr_nonnull(strstr(e->text, "signal 9"));
-    ck_assert_ptr_nonnull(strstr(e->text, "3 different workers"));
+    ck_assert_ptr_nonnull(strstr(e->text, "three different workers"));
     fake_finish(&f);
 }
 END_TEST
