@@ -17,7 +17,7 @@ static const struct option options[] = {
     { 0 },
 };
 
-/* The operand is a node's number, or a name. */
+/* The operand is a node's number, or a name: of a task, an object, or a node. */
 static char *argument_of(const char *what)
 {
     json_t *argument = json_object();
@@ -42,7 +42,7 @@ static int run(const struct args *a)
     int result;
 
     if (what == NULL) {
-        fprintf(stderr, "mobula explain: say which task (t-2.5-117), object (o-2.5-117.0) or node (2)\n");
+        fprintf(stderr, "mobula explain: say which task (t-2.5-117), object (o-2.5-117.0) or node (2, its address or host name)\n");
         return 2;
     }
     argument = argument_of(what);
@@ -64,6 +64,6 @@ static const char help[] =
     "why a task or object waits, or what a node has lent\n\n"
     "Of a task: its state; the arguments that are not there, and the tasks that make them, as far as the chain goes; what each\n"
     "node lacks for it, its place in their queues, and who holds what it needs. Tasks that wait for each other are named.\n"
-    "`mobula list tasks` shows names of tasks.";
+    "`mobula list tasks` shows names of tasks. A node is named by its number, address or host name.";
 
 const struct verb verb_explain = { "explain", "TASK|OBJECT|NODE", help, options, run };

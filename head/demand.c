@@ -498,7 +498,7 @@ static bool explain_kind(struct mob_head *h, struct kind *k, bool again, struct 
             continue;
         }
         if (text == NULL)
-            text = mob_placement_explain(&k->ask, h->view.open, h->view.open_count);
+            text = mob_placement_infeasible(&k->ask, h->view.open, h->view.open_count);
         tell_unplaceable(d, text, refusal != NULL);
         d->told = h->demands.generation;
         if (refusal != NULL) {

@@ -50,7 +50,7 @@ static struct node *named(const struct mob_head *h, const char *name, const stru
     return *ret_other == NULL ? found : NULL;
 }
 
-static struct node *find(const struct mob_head *h, const char *text, struct mob_error *err)
+struct node *mob_head_node_called(const struct mob_head *h, const char *text, struct mob_error *err)
 {
     const struct node *other = NULL;
     char *end;
@@ -246,7 +246,8 @@ int mob_head_drain(struct mob_head *h, const struct asker *asker, const char *ar
     struct node *n;
     bool again;
 
-    if (order_read(&o, argument, err) < 0 || (n = find(h, o.node, err)) == NULL || may_leave(n, o.limited || o.force, err) < 0)
+    if (order_read(&o, argument, err) < 0 || (n = mob_head_node_called(h, o.node, err)) == NULL
+        || may_leave(n, o.limited || o.force, err) < 0)
         return -1;
     again = n->place.draining;
     if (begin(n, &o, err) < 0)

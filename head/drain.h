@@ -28,6 +28,9 @@ struct drain {
     struct drain_left left;
 };
 
+/* By number, address or host name, as people call it: of several the one that serves, else which lives, else that died last. */
+struct node *mob_head_node_called(const struct mob_head *h, const char *text, struct mob_error *err);
+
 /* Query "drain": {"node": number, address or host, "deadline_ms": N or absent, "force": bool} -> {"node", "ip", "state", "again"} */
 int mob_head_drain(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err);
 /* Query "draining": {"node": number} -> {"node", "ip", "state", "reason", "heard", "takers", "tasks", "objects", "bytes", "owners",

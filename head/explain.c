@@ -285,7 +285,7 @@ int mob_head_fits(struct mob_head *h, const struct asker *asker, const char *arg
     mob_explain_shape(said, &ask);
     json_decref(said);
     if ((count = mob_head_demand_feasible(h, &ask)) == 0)
-        why = mob_placement_explain(&ask, h->view.open, h->view.open_count);
+        why = mob_placement_infeasible(&ask, h->view.open, h->view.open_count);
     answer = json_pack("{s:I, s:s?}", "nodes", (json_int_t)count, "why", why);
     text = json_dumps(answer, JSON_COMPACT);
     mob_head_reply(h, asker->link, asker->query, asker->from, text, strlen(text), NULL);
@@ -297,15 +297,10 @@ int mob_head_fits(struct mob_head *h, const struct asker *asker, const char *arg
 
 /* -- the question ---------------------------------------------------------------------------------------------------------- */
 
-static int explain_task(struct mob_head *h, const struct asker *asker, const char *name, struct mob_error *err)
+static int explain_task(struct mob_head *h, const struct asker *asker, struct mob_address owner, uint64_t task, struct mob_error *err)
 {
-    struct explanation *x;
-    struct mob_address owner;
-    uint64_t task;
+    struct explanation *x = mob_new(struct explanation);
 
-    if (!mob_task_parse(name, &owner, &task))
-        return mob_error_set(err, MOB_ERR_INVALID, "\"%.40s\" is no task (t-2.5-117) and no object (o-2.5-117.0)", name);
-    x = mob_new(struct explanation);
     x->asker = *asker;
     mob_task_name(owner, task, x->root);
     x->tasks = json_object();
@@ -323,12 +318,18 @@ int mob_head_explain(struct mob_head *h, const struct asker *asker, const char *
     json_t *object = json_loads(argument, 0, NULL);
     const char *name = json_string_value(json_object_get(object, "task"));
     json_t *number = json_object_get(object, "node");
+    const struct node *n = json_is_integer(number) ? mob_head_node_find(h, (uint32_t)json_integer_value(number)) : NULL;
+    struct mob_address owner;
+    struct mob_error why;
+    uint64_t task;
     int result;
 
-    if (name != NULL)
-        result = explain_task(h, asker, name, err);
-    else if (json_is_integer(number) && mob_head_node_find(h, (uint32_t)json_integer_value(number)) != NULL)
-        result = mob_head_gather(h, asker, "explain", "{}", node_heard, (void *)(uintptr_t)json_integer_value(number), err);
+    if (name != NULL && mob_task_parse(name, &owner, &task))
+        result = explain_task(h, asker, owner, task, err);
+    else if (n != NULL || (name != NULL && (n = mob_head_node_called(h, name, &why)) != NULL))
+        result = mob_head_gather(h, asker, "explain", "{}", node_heard, (void *)(uintptr_t)n->place.number, err);
+    else if (name != NULL)
+        result = mob_error_set(err, MOB_ERR_INVALID, "\"%.64s\" is no task (t-2.5-117) and no object (o-2.5-117.0); %s", name, why.text);
     else if (json_is_integer(number))
         result = mob_error_set(err, MOB_ERR_INVALID, "there is no node %lld; `mobula list nodes` shows them",
                                (long long)json_integer_value(number));

@@ -297,12 +297,27 @@ struct placement_node *mob_placement_wait(const struct mob_shape *ask, struct pl
 
 /* -- explaining ---------------------------------------------------------------------------------------------------------- */
 
+/* "16.48GiB": of bytes, for people. */
+static const char *bytes(int64_t units, char *text, size_t size)
+{
+    static const char *const suffixes[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    double count = (double)units / MOB_UNITS;
+    size_t i = 0;
+
+    for (; count >= 1024 && i + 1 < MOB_COUNT(suffixes); i++)
+        count /= 1024;
+    snprintf(text, size, "%.4g%s", count, suffixes[i]);
+    return text;
+}
+
 /* "2", "0.5", "2GiB" */
-static const char *amount(const char *name, int64_t units, char *text, size_t size)
+static const char *amount(const char *name, int64_t units, bool exact, char *text, size_t size)
 {
     struct mob_resources one = { 0 };
     const char *equals;
 
+    if (!exact && units > 0 && (strcmp(name, "memory") == 0 || strcmp(name, "object_store_memory") == 0))
+        return bytes(units, text, size);
     if (units <= 0 || mob_resources_set(&one, name, units) < 0) {
         snprintf(text, size, "%s%lld", units < 0 ? "-" : "", (long long)(units < 0 ? -units : units) / (long long)MOB_UNITS);
         return text;
@@ -353,11 +368,13 @@ static void explain_node(FILE *out, const struct placement_node *node, const str
     for (uint32_t i = 0; i < ask->resources.count; i++) {
         const struct mob_resource *r = &ask->resources.of[i];
         int64_t free_now = mob_resources_get(&node->free, r->name);
+        int64_t total = mob_resources_get(&node->total, r->name);
         char a[64], b[64], c[64];
+        bool exact = strcmp(amount(r->name, r->units, false, a, sizeof a), amount(r->name, free_now, false, b, sizeof b)) == 0;
 
         if (free_now < r->units)
-            row(out, node, r->name, amount(r->name, r->units, a, sizeof a), amount(r->name, free_now, b, sizeof b),
-                amount(r->name, mob_resources_get(&node->total, r->name), c, sizeof c));
+            row(out, node, r->name, amount(r->name, r->units, exact, a, sizeof a), amount(r->name, free_now, exact, b, sizeof b),
+                amount(r->name, total, exact, c, sizeof c));
     }
 }
 
@@ -406,5 +423,16 @@ char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *
     if (n > EXPLAIN_NODES_MAX)
         fprintf(out, "\n  ... and %zu more nodes", n - EXPLAIN_NODES_MAX);
     fclose(out);
+    return text;
+}
+
+char *mob_placement_infeasible(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n)
+{
+    char *table = mob_placement_explain(ask, nodes, n), *text;
+
+    if (n == 0)
+        return table;
+    text = mob_printf("no node could serve it, not even an idle one: ask for less, or add a node that has as much; %s", table);
+    free(table);
     return text;
 }

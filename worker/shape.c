@@ -9,6 +9,7 @@
 #include "worker/shape.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -278,6 +279,20 @@ void mob_owner_shape_fail(struct mob_owner *o, struct shape *sh, const struct mo
     }
 }
 
+/* If something waits: what was cancelled meanwhile is in nobody's way. */
+static void warn(struct mob_owner *o, const struct shape *sh)
+{
+    char more[48] = "", *text;
+
+    if (o->config.warn == NULL || sh->queued == 0)
+        return;
+    if (sh->queued > 1)
+        snprintf(more, sizeof more, " and %zu more tasks like it", (size_t)sh->queued - 1);
+    text = mob_printf("'%s'%s cannot run: %s", MOB_CONTAINER(sh->queue.next, struct task, link)->kind->text, more, sh->unplaceable);
+    o->config.warn(o->config.arg, text);
+    free(text);
+}
+
 void mob_owner_on_unplaceable(struct mob_owner *o, const Mobula__Unplaceable *m)
 {
     if (m->shape >= o->shapes.count)
@@ -295,8 +310,7 @@ void mob_owner_on_unplaceable(struct mob_owner *o, const Mobula__Unplaceable *m)
         return;
     free(sh->unplaceable);
     sh->unplaceable = mob_strdup(m->text);
-    if (o->config.warn != NULL)
-        o->config.warn(o->config.arg, m->text);
+    warn(o, sh);
 }
 
 static void check_shape(const struct shape *sh)

@@ -27,6 +27,8 @@ expect says outer 'All that has GPU waits for this task: it can never run'
 expect grep -q '"hold": ' <(explain --format json "$(cat "$folder/merge")" | jq -r .text)
 expect grep -Eq '^  \{CPU=1,GPU=1\} to 1\.1: t-1\.1-|^  \{GPU=1\} to 1\.1: t-1\.1-' <(explain 1)
 expect grep -Eq '^node 2 .* serves; free ' <(explain 2)
+expect grep -Eq '^node 2 .* serves; free ' <(explain "$("$lab" ip h1)")
+expect grep -Eq '^node 2 .* serves; free ' <(explain h1)
 expect_not explain nonsense
 expect_not explain 9
 expect grep -q "is gone, or did not answer" <(explain t-1.77-5)

@@ -33,6 +33,7 @@ struct fake {
     unsigned sent[80];                  /* envelopes by body */
     Mobula__Envelope *last[80];         /* the last of each */
     unsigned warnings;
+    char warning[256];                  /* the last one */
     bool hung_up;
     bool forget;                        /* keep no envelopes (bench) */
     uint64_t chance;                    /* what world->random() says */
@@ -73,8 +74,10 @@ static inline void fake_hang_up(struct mob_world *w, uint64_t link)
 
 static inline void fake_warn(void *arg, const char *text)
 {
-    (void)text;
-    ((struct fake *)arg)->warnings++;
+    struct fake *f = arg;
+
+    mob_copy(f->warning, sizeof f->warning, text);
+    f->warnings++;
 }
 
 static inline void fake_init_with(struct fake *f, uint64_t lineage_bytes)

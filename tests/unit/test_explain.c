@@ -12,6 +12,7 @@ static struct fake_node a, b;
 static void setup(void)
 {
     a = b = (struct fake_node){ 0 };
+    b.ip = "10.0.0.2";
     fake_init(&f);
     fake_join(&f, &a, "CPU=4,GPU=1");
     fake_join(&f, &b, "CPU=4");
@@ -251,6 +252,14 @@ START_TEST(test_a_node)
     expect_words(json, WORDS("node 1 (", "serves; free {CPU=4,GPU=1} of {CPU=4,GPU=1}", "{CPU=1} to 1.1: a worker of 1.1 (starting for 0.0 s)",
                              "place 1 in its queue: 1.4, {GPU=1} x 5, for 0.9 s"));
     json_decref(json);
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"10.0.0.2\"}");     /* as people call it */
+    id = asked(&a, "{}");
+    asked(&b, "{}");
+    reply(&a, id, "{\"node\":1}");
+    reply(&b, id, "{\"node\":2}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("node 2 ("));
+    json_decref(json);
     mob_head_link_lost(f.head, b.link, true);
     fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
     id = asked(&a, "{}");
@@ -288,7 +297,7 @@ START_TEST(test_fits)
     mob_head_link_lost(f.head, a.link, true);
     fake_query(&f, link = fake_link(&f), 7, "fits", "{\"resources\":\"GPU=1\"}");
     json = answer(link, &code);
-    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json, "why")), "what the only node lacks for {GPU=1}"));
+    ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(json, "why")), "not even an idle one: ask for less, or add a node that has as much; what the only node lacks for {GPU=1}"));
     json_decref(json);
     fake_query(&f, link = fake_link(&f), 7, "fits", "nonsense");
     ck_assert_ptr_null(answer(link, &code));

@@ -424,6 +424,7 @@ START_TEST(test_unplaceable_warns_once_and_final_fails)
     fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
     fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
     ck_assert_uint_eq(f.warnings, 1);
+    ck_assert_str_eq(f.warning, "'work' cannot run: no node has 100 CPU");
     ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
     m.final = true;
     fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);

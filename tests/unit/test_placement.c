@@ -273,6 +273,17 @@ START_TEST(test_explain)
     ck_assert_ptr_nonnull(strstr(text, "1      10.0.0.1        another node         2"));
     ck_assert_ptr_nonnull(strstr(text, "2      10.0.0.2        memory               4GiB       2GiB       2GiB"));
     free(text);
+    ask = ask_of("memory=97656250000KiB", MOB_HYBRID, 0, NULL);
+    mob_resources_set(&c->node[1].free, "memory", INT64_C(17693557140) * MOB_UNITS);
+    text = mob_placement_infeasible(&ask, c->list, c->count);
+    ck_assert_ptr_nonnull(strstr(text, "2      10.0.0.2        memory               90.95TiB   16.48GiB   2GiB"));
+    ck_assert_ptr_nonnull(strstr(text, "no node could serve it, not even an idle one: "));
+    ck_assert_ptr_nonnull(strstr(text, "; what each of the 2 nodes lacks for {"));
+    free(text);
+    mob_resources_set(&c->node[1].free, "memory", INT64_C(99999999999999) * MOB_UNITS);
+    text = mob_placement_explain(&ask, c->list, c->count);      /* the difference must be seen */
+    ck_assert_ptr_nonnull(strstr(text, " 97656250000KiB 99999999999999 2GiB"));
+    free(text);
     free(c);
 }
 END_TEST
