@@ -120,6 +120,39 @@ static void print_place(FILE *out, const json_t *node, const char *owner, json_i
         }
 }
 
+/* -- attempts -------------------------------------------------------------------------------------------------------------- */
+
+/* "2 of 4": of attempts, if those end. */
+static void print_attempt(FILE *out, const json_t *task, long long attempt)
+{
+    fprintf(out, "attempt %lld", attempt);
+    if (number_of(task, "retries") >= 0)
+        fprintf(out, " of %lld", (long long)(number_of(task, "attempt") + 1 + number_of(task, "retries")));
+}
+
+static void print_last_end(FILE *out, const json_t *task)
+{
+    const char *error = text_of(task, "error");
+
+    if (strcmp(error, "MOB_ERR_OUT_OF_MEMORY") == 0)
+        fprintf(out, "was ended when node %s ran short of memory", text_of(task, "where"));
+    else
+        fprintf(out, "ended with %s on node %s", error, text_of(task, "where"));
+}
+
+/* Of one that is not over. What is made again says so before. */
+static void print_tries(FILE *out, const json_t *task)
+{
+    if (number_of(task, "attempt") == 0 || json_is_true(json_object_get(task, "again")))
+        return;
+    fprintf(out, "; ");
+    print_attempt(out, task, (long long)number_of(task, "attempt") + 1);
+    if (text_of(task, "error")[0] == '\0')
+        return;
+    fprintf(out, ", as its last one ");
+    print_last_end(out, task);
+}
+
 /* -- a task that waits for a worker ---------------------------------------------------------------------------------------- */
 
 /* What it asks for: as its demand says, or as its owner tells it. */
@@ -212,12 +245,10 @@ static void print_queued(FILE *out, struct mob_head *h, const struct explanation
 
     fprintf(out, "waits for a worker with {%s}, %.1f s old", text_of(task, "resources"), seconds_of(task, "age_ms"));
     if (number_of(task, "before") > 0)
-        fprintf(out, "; %lld tasks like it stand before it", (long long)number_of(task, "before"));
+        fprintf(out, "; before it: %lld like it", (long long)number_of(task, "before"));
     if (number_of(task, "leases") > 0)
-        fprintf(out, "; %lld workers are lent for them", (long long)number_of(task, "leases"));
-    if (number_of(task, "attempt") > 0)
-        fprintf(out, "; attempt %lld, %lld more may follow", (long long)number_of(task, "attempt") + 1,
-                (long long)number_of(task, "retries"));
+        fprintf(out, "; workers that serve such tasks: %lld", (long long)number_of(task, "leases"));
+    print_tries(out, task);
     if (!mob_task_parse(name, &owner, &number))
         return;
     snprintf(process, sizeof process, "%u.%u", owner.node, owner.process);
@@ -235,12 +266,14 @@ static void print_pushed(FILE *out, const json_t *task)
     const json_t *run = json_object_get(task, "run"), *waits = json_object_get(task, "blocked");
 
     if (run == NULL) {
-        fprintf(out, "stands behind %lld tasks at worker %s (pid %lld on %s), %.1f s old", (long long)number_of(task, "before"),
-                text_of(task, "worker"), (long long)number_of(task, "pid"), text_of(task, "ip"), seconds_of(task, "age_ms"));
+        fprintf(out, "is sent to worker %s (pid %lld on %s), %.1f s old; before it there: %lld", text_of(task, "worker"),
+                (long long)number_of(task, "pid"), text_of(task, "ip"), seconds_of(task, "age_ms"), (long long)number_of(task, "before"));
+        print_tries(out, task);
         return;
     }
     fprintf(out, "runs on node %lld (%s), pid %lld, for %.1f s", (long long)number_of(task, "on"), text_of(task, "ip"),
             (long long)number_of(task, "pid"), seconds_of(run, "run_ms"));
+    print_tries(out, task);
     if (json_array_size(waits) > 0) {
         fprintf(out, "; a call of it waits for");
         print_names(out, waits, 0);
@@ -249,23 +282,10 @@ static void print_pushed(FILE *out, const json_t *task)
 
 static void print_resting(FILE *out, const json_t *task)
 {
-    const char *error = text_of(task, "error");
-
     fprintf(out, "waits %.1f s before it is tried again, as attempt %lld, because its last one ", seconds_of(task, "rest_ms"),
             (long long)number_of(task, "attempt") + 1);
-    if (strcmp(error, "MOB_ERR_OUT_OF_MEMORY") == 0)
-        fprintf(out, "was ended when node %s ran short of memory", text_of(task, "where"));
-    else
-        fprintf(out, "ended with %s on node %s", error, text_of(task, "where"));
+    print_last_end(out, task);
     fprintf(out, "; %.1f s old", seconds_of(task, "age_ms"));
-}
-
-/* "2 of 4": of attempts, if those end. */
-static void print_attempt(FILE *out, const json_t *task, long long attempt)
-{
-    fprintf(out, "attempt %lld", attempt);
-    if (number_of(task, "retries") >= 0)
-        fprintf(out, " of %lld", (long long)(number_of(task, "attempt") + 1 + number_of(task, "retries")));
 }
 
 /* What it left in stores, and whether that can be made again. */

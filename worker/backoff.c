@@ -157,7 +157,7 @@ bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct m
         return false;
     h = mob_owner_task_history(t);
     h->due_ns = o->now_ns + pause_ns(o, delay_ns, starved ? h->starved++ : h->rested++);
-    h->why = why->code;
+    h->why = why->code;                 /* if this is the first that is known of it */
     mob_copy(h->node, sizeof h->node, why->node);
     add(&o->backoffs, t);
     return true;

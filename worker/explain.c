@@ -6,9 +6,10 @@
  *       WAITING                    "waits": ["o-N.P-T.I", ...] arguments that are not there, "waits_more"
  *       QUEUED, STAGING            "before": tasks of its shape that stand before it, "queued", "leases": of its shape, "wanted",
  *                                  "warning": the last one of its shape, if there was one
- *       RESTING                    "rest_ms": until it is tried again, "error", "where": code and node of what ended its last attempt
- *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there}
- *       all                        "again": true if it runs again for what was lost
+ *       RESTING                    "rest_ms": until it is tried again
+ *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there
+ *       all                        "again": true if it runs again for what was lost; "error", "where": code and node of what ended its last
+ *                                  attempt, if that is known}
  *     that is over                 {"task", "state": "READY", "LOST", "FAILED", or "GONE" if no ref knows it any more; "name", "error"; of
  *                                  results that are or were in stores: "stored", "lost" how many, and if they are lost: "attempt",
  *                                  "retries" of the task that would run again, or "why_not" (lost.c)}
@@ -80,8 +81,6 @@ static void put_state(const struct mob_owner *o, json_t *row, const struct task 
         json_object_set_new(row, "before", json_integer(place_in(&t->lease->tasks, t)));
     } else if (t->state == TASK_RESTING) {
         json_object_set_new(row, "rest_ms", json_integer((t->history->due_ns - o->world->now_ns(o->world)) / 1000000));
-        json_object_set_new(row, "error", json_string(mob_code_name(t->history->why)));
-        json_object_set_new(row, "where", json_string(t->history->node));
     } else {
         json_object_set_new(row, "before", json_integer(t->state == TASK_QUEUED ? place_in(&t->shape->queue, t) : 0));
         json_object_set_new(row, "queued", json_integer((json_int_t)t->shape->queued));
@@ -116,6 +115,10 @@ static json_t *task_row(const struct mob_owner *o, const struct task *t)
 
     if (t->again)
         json_object_set_new(row, "again", json_true());
+    if (t->history != NULL && t->history->why != MOB_OK) {
+        json_object_set_new(row, "error", json_string(mob_code_name(t->history->why)));
+        json_object_set_new(row, "where", json_string(t->history->node));
+    }
     put_shape(row, t->shape);
     put_state(o, row, t);
     return row;

@@ -351,6 +351,8 @@ void mob_owner_task_unpushed(struct mob_owner *o, struct task *t)
 void mob_owner_task_unfed(struct mob_owner *o, struct task *t)
 {
     t->attempt++;
+    if (t->history != NULL)
+        t->history->why = MOB_OK;       /* that one did not run */
     if (t->cancelled) {
         mob_owner_task_unpushed(o, t);
         return;
@@ -363,6 +365,15 @@ void mob_owner_task_unfed(struct mob_owner *o, struct task *t)
     mob_owner_shape_add_front(o, t);
 }
 
+/* Of its last attempt, for who asks. */
+static void note_end(struct task *t, const struct mob_error *why)
+{
+    if (t->history == NULL)
+        return;
+    t->history->why = why->code;
+    mob_copy(t->history->node, sizeof t->history->node, why->node);
+}
+
 /* It is tried again, now or after a pause. */
 static void repeat(struct mob_owner *o, struct task *t, const struct mob_error *why, const struct deaths *deaths, bool starved,
                    int64_t started_ns)
@@ -371,6 +382,7 @@ static void repeat(struct mob_owner *o, struct task *t, const struct mob_error *
     if (!starved)
         t->retries -= t->retries > 0;
     t->attempt++;
+    note_end(t, why);
     if (!mob_owner_backoff_begin(o, t, why, starved)) {
         mob_owner_task_unpushed(o, t);
         return;

@@ -27,7 +27,7 @@ struct history {
     uint32_t rested;                    /* pauses after others */
     size_t place;                       /* RESTING: in the heap of backoff.c */
     int64_t due_ns;                     /* ... until then */
-    enum mob_code why;                  /* ... because of that, there: */
+    enum mob_code why;                  /* how its last attempt ended, there; MOB_OK: that did not run */
     char node[48];
 };
 

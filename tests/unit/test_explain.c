@@ -117,7 +117,7 @@ START_TEST(test_all_holders_wait)
     reply(&a, id, text);
     free(text);
     json = answer(link, &code);
-    expect_words(json, WORDS("t-1.4-8 \"inner\": waits for a worker with {GPU=1}, 0.9 s old; 2 tasks like it stand before it",
+    expect_words(json, WORDS("t-1.4-8 \"inner\": waits for a worker with {GPU=1}, 0.9 s old; before it: 2 like it",
                              "node 1, its queue: place 2 of 4, for 0.9 s; what comes free is kept for it",
                              "node 1, GPU is held by: t-1.1-2 (pid 70, waits in a call, runs for 4.0 s)",
                              "All that has GPU waits for this task: it can never run."));
@@ -143,6 +143,15 @@ START_TEST(test_a_rest)
     json = answer(link, &code);
     expect_words(json, WORDS("t-1.1-7 \"leak\": waits 3.9 s before it is tried again, as attempt 3, because its last one was ended when node "
                              "10.0.0.2 ran short of memory; 9.0 s old"));
+    json_decref(json);
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");     /* and then */
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&b, id, "{\"node\":2,\"lent\":[{\"task\":\"t-1.1-7\",\"run_ms\":500,\"state\":\"lent\"}]}");
+    reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"name\":\"leak\",\"state\":\"PUSHED\",\"age_ms\":9000,\"attempt\":2,"
+                  "\"retries\":3,\"pid\":9,\"ip\":\"10.0.0.2\",\"error\":\"MOB_ERR_OUT_OF_MEMORY\",\"where\":\"10.0.0.2\"}]}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("t-1.1-7 \"leak\": runs on node 2 (10.0.0.2), pid 9, for 0.5 s; attempt 3 of 6, as its last one was ended when "
+                             "node 10.0.0.2 ran short of memory\n"));
     json_decref(json);
     fake_fini(&f);
 }
