@@ -310,14 +310,26 @@ static void print_lineage(FILE *out, const json_t *task)
         print_attempt(out, task, (long long)number_of(task, "attempt") + 2);
 }
 
-static void print_over(FILE *out, const json_t *task)
+static void print_ready(FILE *out, const struct mob_head *h, const json_t *task)
+{
+    const struct node *n = mob_head_node_find(h, (uint32_t)number_of(task, "on"));
+    bool put = json_is_true(json_object_get(task, "put"));
+
+    if (n != NULL && node_is_gone(n))
+        fprintf(out, "%s on node %u alone, which is %s", put ? "was put, and lay" : "is over, and its result lay", n->place.number,
+                n->m.now == NODE_DEAD ? "dead" : "gone");
+    else
+        fprintf(out, put ? "was put, and is there" : "is over, and its results are there");
+}
+
+static void print_over(FILE *out, const struct mob_head *h, const json_t *task)
 {
     const char *state = text_of(task, "state");
 
     if (strcmp(state, "FAILED") == 0)
         fprintf(out, "failed: %s", text_of(task, "error"));
     else if (strcmp(state, "READY") == 0)
-        fprintf(out, "is over, and its results are there");
+        print_ready(out, h, task);
     else if (strcmp(state, "PUT") == 0)
         fprintf(out, "is no task: a value that is being written");
     else if (strcmp(state, "LOST") == 0)
@@ -354,7 +366,7 @@ static void print_task(FILE *out, struct mob_head *h, const struct explanation *
     } else if (strcmp(state, "PUSHED") == 0) {
         print_pushed(out, task);
     } else {
-        print_over(out, task);
+        print_over(out, h, task);
     }
     fputc('\n', out);
 }

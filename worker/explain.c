@@ -10,9 +10,10 @@
  *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there
  *       all                        "again": true if it runs again for what was lost; "error", "where": code and node of what ended its last
  *                                  attempt, if that is known}
- *     that is over                 {"task", "state": "READY", "LOST", "FAILED", or "GONE" if no ref knows it any more; "name", "error"; of
- *                                  results that are or were in stores: "stored", "lost" how many, and if they are lost: "attempt",
- *                                  "retries" of the task that would run again, or "why_not" (lost.c)}
+ *     that is over                 {"task", "state": "READY", "LOST", "FAILED", or "GONE" if no ref knows it any more; "name", "error";
+ *                                  "put": true if no task made it; "on": the node of its only copy; of results that are or were in
+ *                                  stores: "stored", "lost" how many, and if they are lost: "attempt", "retries" of the task that would
+ *                                  run again, or "why_not" (lost.c)}
  *   of the process                 {"waits": ["o-..."], "waits_more"} objects that calls of it wait for
  */
 #include <jansson.h>
@@ -141,6 +142,10 @@ static json_t *over_row(const struct mob_owner *o, const struct object *b, uint6
         json_object_set_new(row, "name", json_string(b->fault->error.function));
         json_object_set_new(row, "error", json_string(b->fault->error.text));
     }
+    if (b != NULL && b->state != MOB_OBJECT_ERROR && !b->made)
+        json_object_set_new(row, "put", json_true());
+    if (b != NULL && b->state == MOB_OBJECT_STORED && b->stored->more_count == 0)
+        json_object_set_new(row, "on", json_integer(b->stored->node));
     if (b != NULL)
         mob_owner_lineage_explain(o, b, row);
     return row;

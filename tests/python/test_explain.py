@@ -54,7 +54,7 @@ class Explain(unittest.TestCase):
         self.assertRegex(text, r't-1\.1-\d+ ".*wide": waits for a worker with \{CPU=3\}')
         self.assertIn("No node could serve it, not even an idle one", text)
         ref = ray.put(1)
-        self.assertIn("is over, and its results are there", ref.explain())
+        self.assertIn("was put, and is there", ref.explain())
 
     def test_what_can_never_run_fails_at_once_if_asked_to(self):
         ray.init(num_cpus=1)

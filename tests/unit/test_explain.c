@@ -203,15 +203,22 @@ START_TEST(test_what_was_lost)
           "is over, and its results are there; if what lies in a store is lost, it runs again: attempt 2 of 4\n" },
         { "\"state\":\"READY\",\"stored\":1,\"lost\":0,\"why_not\":\"it was put\"",
           "its results are there; if what lies in a store is lost, it cannot be made again: it was put\n" },
+        { "\"state\":\"READY\",\"put\":true,\"stored\":1,\"lost\":0,\"why_not\":\"it was put\",\"on\":1",
+          "t-1.1-7: was put, and is there; if what lies in a store is lost, it cannot be made again: it was put\n" },
+        { "\"state\":\"READY\",\"stored\":1,\"lost\":0,\"attempt\":0,\"retries\":3,\"on\":3",
+          "t-1.1-7: is over, and its result lay on node 3 alone, which is dead; if what lies in a store is lost, it runs again: attempt 2 of 4\n" },
         { "\"state\":\"LOST\",\"stored\":1,\"lost\":2,\"attempt\":1,\"retries\":-1",
           "is over; 2 of its 3 results in stores are lost, or were let go, and it runs again when somebody wants them: attempt 3\n" },
         { "\"state\":\"STAGING\",\"again\":true,\"attempt\":1,\"retries\":2",
           "attempt 2 of 4, as what it had left in a store was lost; has a worker" },
     };
+    struct fake_node third = { 0 };
     json_t *json;
     int code;
 
     setup();
+    fake_join(&f, &third, "CPU=1");
+    mob_head_link_lost(f.head, third.link, true);
     for (size_t i = 0; i < MOB_COUNT(rows); i++) {
         char *text = mob_printf("{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",%s}]}", rows[i][0]);
         uint64_t link, id;

@@ -151,6 +151,8 @@ START_TEST(test_what_would_become_of_a_lost_result)
     expect_number(row, "stored", 1);
     expect_number(row, "lost", 0);
     expect_number(row, "retries", 3);
+    expect_number(row, "on", (json_int_t)fake_look(&f, ref).node);
+    ck_assert_ptr_null(json_object_get(row, "put"));
     json_decref(row);
     row = row_of(once);
     expect_text(row, "why_not", "its task may not run again, as its max_retries is 0");
