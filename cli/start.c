@@ -206,19 +206,19 @@ static int start_head(struct plan *p, struct mob_launched *ret, struct mob_error
     return 0;
 }
 
-/* After a head that was killed its machine's raylet goes on: another one is not wanted. */
-static bool has_raylet(const struct plan *p, const struct mob_launched *head)
+/* After a head that was killed its machine's raylet goes on, and comes back to the one at its address: another one is not wanted. Where the
+ * head's state was lost, it joins the new cluster as a new node. NULL: there is none. */
+static const struct mob_daemon_record *find_raylet(const struct plan *p)
 {
     static struct mob_here_daemon all[MOB_HERE_DAEMONS_MAX];
     size_t count = 0;
 
     if (mob_here_list(all, &count, NULL) < 0)
-        return false;
+        return NULL;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(all[i].record.role, "raylet") == 0 && strcmp(all[i].record.cluster, head->cluster) == 0
-            && strcmp(all[i].record.head, p->head_address) == 0 && mob_identity_alive(&all[i].record.process))
-            return true;
-    return false;
+        if (strcmp(all[i].record.role, "raylet") == 0 && !all[i].record.is_private && strcmp(all[i].record.head, p->head_address) == 0)
+            return &all[i].record;
+    return NULL;
 }
 
 static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_error *err)
@@ -384,6 +384,7 @@ static int run(const struct args *a)
     struct plan p;
     struct mob_error err;
     struct mob_launched head, raylet;
+    const struct mob_daemon_record *there;
 
     if (plan_make(&p, a, &err) < 0 || plan_state(&p, &err) < 0)
         return args_failed(&err);
@@ -391,9 +392,13 @@ static int run(const struct args *a)
         return args_failed(&err);
     if (p.head && start_head(&p, &head, &err) < 0)
         return args_failed(&err);
-    if (p.head && has_raylet(&p, &head)) {
-        printf("The head of cluster %.8s serves again at %s; the node of this machine went on without it.\n", head.cluster,
-               p.head_address);
+    if (p.head && (there = find_raylet(&p)) != NULL) {
+        if (strcmp(there->cluster, head.cluster) == 0)
+            printf("The head of cluster %.8s serves again at %s; the node of this machine went on without it.\n", head.cluster,
+                   p.head_address);
+        else
+            printf("The head of a new cluster, %.8s, serves at %s, as nothing was left of what the one before knew; the nodes of cluster "
+                   "%.8s, this machine's too, join it as new ones.\n", head.cluster, p.head_address, there->cluster);
         return 0;
     }
     if (start_raylet(&p, &raylet, &err) < 0) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # 245-head-restart.sh -- the head is killed and started again on its state: the same cluster with the same nodes under the same numbers, work
 # goes on, what waited for a node gets one, a job that ended meanwhile is known to have ended, and so is a node. A state that was altered is
-# refused; the cluster's end leaves none.
+# refused; one that is gone makes a new cluster of the same nodes; the cluster's end leaves none.
 . "$(dirname "$0")/tasks.sh"
 in_lab 3 "$@"
 
@@ -81,6 +81,14 @@ before=$(nodes)
 kill_head
 start_head >/dev/null || fail "the head did not start on what was written anew"
 wait_until 10 nodes_are "$before"
+
+# All of it is lost with the head: a new cluster, of the nodes that there are, and no second one beside that of the head's machine.
+kill_head
+on h0 rm "$(state)" "$(state)-wal"
+expect grep -q "^The head of a new cluster, " <(start_head --num-cpus 2)
+wait_until 10 node_count_is 4
+expect_eq "$(on h0 mobula list nodes --format json | jq length)" 4 "nodes of the new cluster"
+expect scene h0 results >/dev/null
 cluster_stop
 expect_not on h0 test -e "$(state)"
 
