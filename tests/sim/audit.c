@@ -67,19 +67,23 @@ uint64_t audit_owed_elsewhere(const struct mob_raylet *r)
 }
 
 /* Nothing of the pair waits to be said. */
-static bool is_in_touch(const struct mob_raylet *r, const struct mob_raylet *with, uint64_t generation)
+static bool is_in_touch(const struct mob_raylet *r, const struct mob_raylet *with)
 {
     const struct peer *peer = mob_route_peer(r, with->self.node);
 
-    return r->membership.registered && r->membership.generation == generation
-        && peer != NULL && peer->is.alive && peer->out != NULL && !peer->was_reset && mob_list_empty(&peer->queued);
+    return peer != NULL && peer->is.alive && peer->out != NULL && !peer->was_reset && mob_list_empty(&peer->queued);
+}
+
+static bool follows(const struct mob_raylet *r, uint64_t generation)
+{
+    return r->membership.registered && r->membership.generation == generation;
 }
 
 bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *lender, uint64_t generation)
 {
     struct want *w;
 
-    if (!is_in_touch(r, lender, generation) || !is_in_touch(lender, r, generation))
+    if (!is_in_touch(r, lender) || !is_in_touch(lender, r) || !follows(r, generation) || !follows(lender, generation))
         return false;
     mob_list_each(w, &r->wants.all, struct want, all) {
         uint32_t waits = w->wanter->process != NULL ? mob_demand_placed_at(w, lender->self.node) : 0;
@@ -88,6 +92,19 @@ bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *le
         if (waits > (placed != NULL ? placed->outstanding - placed->claimed : 0))
             return true;
     }
+    return false;
+}
+
+bool audit_lends_in_vain(const struct mob_raylet *lender, const struct mob_raylet *r)
+{
+    const struct peer *peer = mob_route_peer(r, lender->self.node);
+    const struct lease *l;
+
+    if (!is_in_touch(r, lender) || !is_in_touch(lender, r))
+        return false;
+    mob_list_each(l, &lender->leases.held, const struct lease, in_line)
+        if (mob_lease_owner(l).node == r->self.node && mob_map_get(&peer->borrowed, l->number) == NULL)
+            return true;
     return false;
 }
 

@@ -28,6 +28,10 @@ uint64_t audit_owed_elsewhere(const struct mob_raylet *r);
  * do not know of each other or of that head, or keep something to be sent. */
 bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *lender, uint64_t generation);
 
+/* Is something lent to a process of `r` that `r` knows nothing of? False, too, when the two do not know of each other, or keep something to be
+ * sent. */
+bool audit_lends_in_vain(const struct mob_raylet *lender, const struct mob_raylet *r);
+
 /* Leases that an owner has tasks in. audit_owner.c: the owner's core has a struct lease of its own. */
 struct audit_pushed {
     uint64_t lease;

@@ -225,19 +225,22 @@ static void check_held(const struct sim *s, const struct process *p)
     }
 }
 
-/* With nothing under way between them, and nothing from the head, a raylet waits at no other for what that one does not have. */
-static void check_placed(struct sim *s, const struct host *h)
+/* With nothing under way between them, a raylet lends the other's processes nothing that this one does not know of. And with nothing from the
+ * head, either, it waits there for nothing that the lender does not have. */
+static void check_lender(const struct sim *s, const struct raylet *r, const struct raylet *lender)
 {
-    const struct raylet *r = h->raylet;
-
-    for (unsigned i = 1; i <= s->config.nodes; i++) {
-        const struct raylet *lender = s->hosts[i].raylet;
-
-        if (r == NULL || lender == NULL || r == lender || s->head == NULL || !links_are_quiet(&lender->a, s->head_actor)
-            || !links_are_quiet(&r->a, s->head_actor) || !links_are_quiet(&r->a, &lender->a))
-            continue;
+    if (!links_are_quiet(&r->a, &lender->a))
+        return;
+    assert(!audit_lends_in_vain(lender->core, r->core));
+    if (s->head != NULL && links_are_quiet(&lender->a, s->head_actor) && links_are_quiet(&r->a, s->head_actor))
         assert(!audit_waits_in_vain(r->core, lender->core, s->head_generation));
-    }
+}
+
+static void check_lenders(const struct sim *s, const struct raylet *r)
+{
+    for (unsigned i = 1; i <= s->config.nodes; i++)
+        if (s->hosts[i].raylet != NULL && s->hosts[i].raylet != r)
+            check_lender(s, r, s->hosts[i].raylet);
 }
 
 static void check_all(struct sim *s)
@@ -251,7 +254,8 @@ static void check_all(struct sim *s)
 
         if (s->hosts[i].raylet != NULL && s->steps % ALL_EACH_STEPS == 0)
             check_lent(s, s->hosts[i].raylet);
-        check_placed(s, &s->hosts[i]);
+        if (s->hosts[i].raylet != NULL)
+            check_lenders(s, s->hosts[i].raylet);
         mob_list_each(p, &s->hosts[i].processes, struct process, by_host) {
             if (!p->a.alive || p->owner == NULL || !p->raylet->a.alive)
                 continue;

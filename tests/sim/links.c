@@ -212,11 +212,24 @@ bool link_is_between_daemons(const struct sim *s, uint64_t link)
     return e != NULL && e->kind != END_LOCAL && e->peer != NULL && !e->deaf;
 }
 
+/* A link of its is being dialed, or is lost and it has not heard of that yet. */
+static bool is_torn(const struct actor *a)
+{
+    struct end *e;
+
+    mob_list_each(e, &a->ends, struct end, of_actor)
+        if (e->peer == NULL)
+            return true;
+    return false;
+}
+
 bool links_are_quiet(const struct actor *a, const struct actor *b)
 {
     struct end *e;
     bool any = false;
 
+    if (is_torn(a) || is_torn(b))
+        return false;
     mob_list_each(e, &a->ends, struct end, of_actor) {
         if (e->peer == NULL || e->peer->actor != b)
             continue;
