@@ -117,8 +117,9 @@ void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, ui
 
 /* -- saying -------------------------------------------------------------------------------------------------------------- */
 
-/* A number and no level: it may cross a later Place, which comes from the head, and must not undo that. */
-static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t node, uint32_t count)
+/* A number and no level: it may cross a later Place, which comes from the head, and must not undo that. Nor may it if it waited for a
+ * link, and what it takes back was forgotten with the one before: it says of which Place that was. */
+static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t node, uint32_t count, uint64_t seq)
 {
     Mobula__Withdraw m = MOBULA__WITHDRAW__INIT;
     Mobula__Address address;
@@ -129,6 +130,7 @@ static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_
     m.shape = shape;
     m.count = count;
     m.generation = r->membership.generation;
+    m.seq = seq;
     mob_envelope_init(&e, r->self, (struct mob_address){ node, 0 }, MOBULA__ENVELOPE__BODY_WITHDRAW);
     e.e.withdraw = &m;
     mob_route_send(r, &e.e);
@@ -183,10 +185,11 @@ static void withdraw_surplus(struct mob_raylet *r, struct want *w, uint32_t open
     while (w->demand.placed_sum > open) {
         uint32_t surplus = w->demand.placed_sum - open;
         uint32_t node = last_placed(w);
+        uint64_t seq = find_placed(w, node)->seq;
 
         surplus = unplace(w, node, surplus);
         if (node != r->self.node)
-            say_withdraw(r, w->wanter->address, w->number, node, surplus);
+            say_withdraw(r, w->wanter->address, w->number, node, surplus, seq);
         mob_want_changed(r, w);         /* what is not wanted there any more may be wanted here */
     }
 }
@@ -318,7 +321,7 @@ void mob_demand_on_placed(struct mob_raylet *r, const struct arrival *a)
     if (w == NULL || w->wanter->process == NULL) {      /* its owner died while this was under way */
         say_demand(r, owner, m->shape, NULL, 0);
         if (m->node != r->self.node)
-            say_withdraw(r, owner, m->shape, m->node, m->count);
+            say_withdraw(r, owner, m->shape, m->node, m->count, m->seq);
         return;
     }
     w->demand.placed_seen += m->count;

@@ -510,7 +510,8 @@ void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
     struct want *w = mob_want_find(r, owner, m->shape);
     uint32_t placed = w != NULL ? w->outstanding - w->claimed : 0;
 
-    if (placed == 0 || owner.node != a->from.node || m->generation != r->membership.generation)
+    if (placed == 0 || owner.node != a->from.node || m->generation != r->membership.generation
+        || m->seq <= a->connection->peer->forgotten_seq)        /* it went with the link: what is placed now came later */
         return;
     mob_want_set_outstanding(r, w, w->outstanding - (m->count < placed ? m->count : placed));
     mob_want_release(r, w);

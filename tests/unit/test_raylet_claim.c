@@ -291,6 +291,7 @@ START_TEST(test_withdraw_leaves_the_claim)
     mob_wire_put_address(&owner, other);
     w.owner = &owner;
     w.count = 3;
+    w.seq = 1;
     fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WITHDRAW, &w);
     fake_place(&f, other, (struct fake_ask){ .count = 1 });
     ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_DECLINED));

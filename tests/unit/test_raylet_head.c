@@ -27,6 +27,7 @@ static void say_withdraw(uint64_t link, struct mob_address owner, uint32_t count
     w.owner = &address;
     w.count = count;
     w.generation = generation;
+    w.seq = UINT64_MAX;
     fake_say(&f, link, fake_at(owner.node, 0), fake_at(FAKE_NODE, 0), WITHDRAW, &w);
 }
 

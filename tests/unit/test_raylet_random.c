@@ -157,6 +157,7 @@ static void withdraw(struct chaos *c)
     m.owner = &owner;
     m.shape = pick(c, 3);
     m.count = pick(c, 2);
+    m.seq = pick(c, 64);
     if (c->peer[0] != 0)
         fake_say(&c->f, c->peer[0], fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WITHDRAW, &m);
 }
