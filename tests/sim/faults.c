@@ -147,6 +147,7 @@ static const struct {
     { "full-disk", 0, NULL },
     { "bad-disk", 0, NULL },
     { "clock-step", 0, NULL },
+    { "lose-answer", 0, NULL },
 };
 
 bool faults_parse(const char *list, unsigned *ret)
@@ -334,6 +335,39 @@ static unsigned lost_percent(uint32_t body)
     }
 }
 
+/* Is a value in a store among these? */
+static bool names_stored(const Mobula__AnswerFrames *m)
+{
+    struct mob_answer_frame f;
+    struct mob_arg_head head;
+
+    for (size_t at = 0; at + sizeof f <= m->frames.len; at += mob_frame_pad(f.body_size)) {
+        memcpy(&f, m->frames.data + at, sizeof f);
+        at += sizeof f;
+        for (size_t in = 0; mob_answer_has_values(&f) && in + sizeof head <= f.body_size; in += sizeof head + mob_frame_pad(head.size)) {
+            memcpy(&head, m->frames.data + at + in, sizeof head);
+            if (head.kind == MOB_VALUE_STORED)
+                return true;
+        }
+    }
+    return false;
+}
+
+static void lose_answer(struct raylet *r, uint64_t link, const void *frame, size_t size)
+{
+    struct mob_wire *wire = mob_wire_create();
+    const Mobula__Envelope *e = mob_wire_unpack(wire, frame, size, NULL);
+    struct sim *s = r->a.sim;
+
+    if (e != NULL && e->body_case == MOBULA__ENVELOPE__BODY_ANSWER_FRAMES && e->from->node == r->node && names_stored(e->answer_frames)
+        && sim_chance(s, 20) && link_is_between_daemons(s, link)) {
+        s->misfortunes++;
+        link_break(s, link);
+        s->faults_until = s->now;
+    }
+    mob_wire_destroy(wire);
+}
+
 /* A worker that had owners confirm what goes with its answer dies before it answers; and who is asked what has come of it does not hear. */
 void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size)
 {
@@ -341,6 +375,8 @@ void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size
     struct process *p;
     uint32_t body;
 
+    if (faults_now(s, FAULT_LOSE_ANSWER))
+        lose_answer(r, link, frame, size);
     if (!s->config.stores || !faults_chance(s, FAULT_KILL | FAULT_DROP, 30))
         return;
     body = body_of(frame, size);

@@ -21,6 +21,8 @@ enum fault {
     FAULT_FULL_DISK = 1 << 12,          /* for spilling, and for the head */
     FAULT_BAD_DISK = 1 << 13,           /* what is read back is not what was written */
     FAULT_CLOCK_STEP = 1 << 14,         /* wall clocks differ by years */
+    FAULT_LOSE_ANSWER = 1 << 15,        /* one answer of a worker elsewhere that left something in a store; then all goes well, so that no
+                                           other fault mends what comes of it: not one of all */
 };
 #define FAULTS_ALL 0x7fffu
 #define FAULTS_USUAL (FAULTS_ALL & ~(unsigned)FAULT_RESTART_HEAD)       /* --faults without a list */
