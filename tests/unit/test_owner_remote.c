@@ -124,7 +124,7 @@ START_TEST(test_lost_node_charges_what_may_have_started)
 {
     struct fake f;
     uint32_t shape = start(&f);
-    uint64_t a = fake_submit(&f, shape, 1, NULL, 0), b = fake_submit(&f, shape, 0, NULL, 0), c;
+    uint64_t a = fake_submit(&f, shape, 1, NULL, 0), b = fake_submit(&f, shape, 0, NULL, 0);
 
     mob_owner_flush(f.o);
     fake_over(&f, 1, 0, ELSEWHERE, MOB_ERR_NODE_DIED, NULL);
@@ -132,12 +132,28 @@ START_TEST(test_lost_node_charges_what_may_have_started)
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 2);              /* either may have been answered, and that was lost */
     ck_assert_uint_ne(f.last[MOBULA__ENVELOPE__BODY_FREE]->free->maker, 0);
     ck_assert_int_eq(fake_look(&f, b).error->code, MOB_ERR_NODE_DIED);      /* it may have run, and may not run again */
-    c = fake_submit(&f, shape, 0, NULL, 0);
-    fake_grant_on(&f, shape, 1, 0, ELSEWHERE + 1);
-    mob_owner_submit(f.o, &(struct mob_submit){ .shape = shape, .name = "f", .returns = 1 }, &b, NULL);
-    fake_over(&f, 1, 0, ELSEWHERE + 1, MOB_ERR_NODE_DIED, NULL);            /* nothing was sent there yet */
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
+/* What was not sent there yet has not run there: neither it alone, nor what stands behind one that was. */
+START_TEST(test_lost_node_charges_nothing_that_was_not_sent)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    uint64_t a = fake_submit(&f, shape, 0, NULL, 0), b;
+
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 1);
+    fake_over(&f, 1, 0, ELSEWHERE, MOB_ERR_NODE_DIED, NULL);
     ck_assert_int_eq(fake_look(&f, a).state, MOB_OBJECT_PENDING);
-    ck_assert_int_eq(fake_look(&f, c).state, MOB_OBJECT_PENDING);
+    fake_grant_on(&f, shape, 1, 0, ELSEWHERE + 1);
+    mob_owner_flush(f.o);
+    b = fake_submit(&f, shape, 0, NULL, 0);
+    ck_assert_uint_eq(mob_owner_counts(f.o).pushed, 2);
+    fake_over(&f, 1, 0, ELSEWHERE + 1, MOB_ERR_NODE_DIED, NULL);
+    ck_assert_int_eq(fake_look(&f, a).error->code, MOB_ERR_NODE_DIED);
+    ck_assert_int_eq(fake_look(&f, b).state, MOB_OBJECT_PENDING);
     mob_owner_check(f.o);
     fake_fini(&f);
 }
@@ -250,5 +266,6 @@ END_TEST
 
 UNIT_MAIN("owner_remote", test_tasks_go_in_batches_and_answers_come, test_taken_comes_unasked_and_asked,
           test_cancel_asks_back_and_then_cancels, test_lost_node_charges_what_may_have_started,
+          test_lost_node_charges_nothing_that_was_not_sent,
           test_stale_answers_are_ignored, test_malformed_values_fail_the_task,
           test_foreign_names_in_values_fail_the_task, test_malformed_frames_end_the_worker)
