@@ -48,6 +48,9 @@ size_t audit_leases(const struct mob_raylet *r, struct audit_lease *ret, size_t 
 
 /* Does the owner know of it? */
 bool audit_leased(const struct mob_owner *o, uint32_t node, uint64_t lease);
+/* What it still has there; some of that may wait to be sent. */
+enum audit_rest { AUDIT_NOTHING, AUDIT_SENT, AUDIT_UNSENT };
+enum audit_rest audit_rest(const struct mob_owner *o, uint32_t node, uint64_t lease);
 /* Is this task of the owner on that lease, and nobody has cancelled it? */
 bool audit_counts_on(const struct mob_owner *o, uint32_t node, uint64_t lease, uint64_t task);
 /* Has it cancelled a task that waits in the ring of a worker of its node? */

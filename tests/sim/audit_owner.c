@@ -21,6 +21,13 @@ bool audit_leased(const struct mob_owner *o, uint32_t node, uint64_t lease)
     return mob_owner_lease_find(o, node, lease) != NULL;
 }
 
+enum audit_rest audit_rest(const struct mob_owner *o, uint32_t node, uint64_t lease)
+{
+    const struct lease *l = mob_owner_lease_find(o, node, lease);
+
+    return l == NULL || l->count == 0 ? AUDIT_NOTHING : l->batch.count == 0 ? AUDIT_SENT : AUDIT_UNSENT;
+}
+
 bool audit_counts_on(const struct mob_owner *o, uint32_t node, uint64_t lease, uint64_t task)
 {
     const struct object *b = mob_owner_object_at(o, task);

@@ -35,14 +35,16 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
         a->sim->wire = mob_wire_create();
     e = mob_wire_unpack(a->sim->wire, frame, size, NULL);       /* until the next: nothing is delivered meanwhile */
     assert(e != NULL);
-    if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED || e->body_case == MOBULA__ENVELOPE__BODY_FETCHED)
+    if (e->body_case == MOBULA__ENVELOPE__BODY_CREATED || e->body_case == MOBULA__ENVELOPE__BODY_FETCHED) {
         desk_receive(p->desk, e);
-    else if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN)
+    } else if (e->body_case == MOBULA__ENVELOPE__BODY_ASSIGN) {
         mob_executor_receive(p->executor, frame, size);
-    else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL)
+    } else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL) {
         process_cancel(p, e->cancel);
-    else
+    } else {
         mob_owner_receive(p->owner, frame, size);
+        kept_heard(p, e);
+    }
 }
 
 static void process_link_lost(struct actor *a, uint64_t link, const struct mob_error *why, bool refused)
@@ -98,6 +100,7 @@ static int come_in(struct process *p)
     int64_t year_ns = 365 * 86400 * SIM_S;
     uint32_t depth;
 
+    p->a.world.send = kept_send;
     p->a.receive = process_receive;
     p->a.link_lost = process_link_lost;
     p->a.turn = process_turn;
@@ -226,4 +229,5 @@ void process_free(struct process *p)
     mob_owner_destroy(p->owner);
     mob_executor_destroy(p->executor);
     user_free(p);
+    kept_fini(p);
 }

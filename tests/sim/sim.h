@@ -17,6 +17,7 @@
  *   stores.h   nodes with object stores, and programs that use them
  *   drains.c   nodes that are asked to leave
  *   places.c   what was placed at a node, and what it made of that
+ *   kept.c     what a lender gave back, and does not get again
  *
  * Everything that is random comes from one seed, so a run is repeated by its seed. A link delivers once and in order or breaks, as TCP
  * does: no message is lost out of the middle of one, or overtakes another on the same.
@@ -283,6 +284,7 @@ struct process {
     struct mob_owner *owner;
     struct mob_executor *executor;
     struct program *program;            /* of a driver */
+    struct mob_map kept_back, asked_back;   /* kept.c */
     struct work *work;                  /* the function that runs */
     struct user *user;                  /* or what does it where nodes have stores (refs.c) */
     struct desk *desk;
@@ -334,6 +336,12 @@ bool places_hear(struct raylet *r, const void *frame, size_t size);
 void places_heard(struct raylet *r);
 void places_say(struct raylet *r, const void *frame, size_t size);
 void places_fini(struct raylet *r);
+
+/* -- kept.c ---------------------------------------------------------------------------------------------------------------- */
+
+void kept_send(struct mob_world *w, uint64_t link, const void *frame, size_t size);     /* world->send() of a process */
+void kept_heard(struct process *p, const Mobula__Envelope *e);  /* by its owner's core */
+void kept_fini(struct process *p);
 
 /* -- trace.c, check.c ------------------------------------------------------------------------------------------------------ */
 
