@@ -81,6 +81,8 @@ static void print_stores(json_t *nodes)
 
         if (i == 0 && pages[0] != '\0')
             printf("\nStore of node %" PRId64 ": %s\n", number, pages);
+        if (json_is_true(json_object_get(node, "store_full")))
+            printf("Store of node %" PRId64 ": full; the node gets no work that others could do, until there is room\n", number);
         if (trouble[0] != '\0')
             printf("Store of node %" PRId64 ": %s\n", number, trouble);
         if (overflow > 0) {

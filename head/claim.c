@@ -9,6 +9,8 @@
  * A claim that is older than 2 s reserves there: nothing overtakes it (raylet/want.c). What its owner's own node serves by itself
  * waits in that queue already, and claims another one only when it is that old.
  *
+ * A node whose object store is full gets no work but by this, and only if no other one could ever do it: the Claim says so.
+ *
  * Turns go to who had none for longest, so that one that no node can serve for now keeps nobody else away.
  */
 #include "head/claim.h"
@@ -39,6 +41,7 @@ static void say_claim(struct node *n, const struct demand *d, uint32_t count)
     m.owner = &owner;
     m.shape = d->number;
     m.count = count;
+    m.full = mob_placement_avoids(&n->place, &d->shape->of);
     if (count > 0) {
         mob_wire_put_shape(&shape, &room, &d->shape->of);
         m.definition = &shape;
@@ -96,7 +99,7 @@ static bool is_at_home(const struct demand *d)
 
     if (ask->strategy == MOB_SPREAD || (ask->strategy != MOB_HYBRID && ask->node != n->place.number))
         return false;
-    return !n->facts.driver_only && mob_placement_feasible(&n->place, ask);
+    return !n->facts.driver_only && mob_placement_feasible(&n->place, ask) && !mob_placement_avoids(&n->place, ask);
 }
 
 /* When it may claim. */
@@ -164,12 +167,14 @@ static size_t unclaimed(const struct mob_head *h, struct placement_node **nodes)
 static void take_turn(struct demand *d, struct placement_node **nodes, size_t *n)
 {
     const struct placement_node *home = is_at_home(d) ? &d->origin->place : NULL;
-    int64_t now_ns = d->origin->head->now_ns;
+    const struct mob_head *h = d->origin->head;
+    bool last_resort = !mob_placement_has_other(&d->kind->ask, h->view.open, h->view.open_count);
+    int64_t now_ns = h->now_ns;
     struct placement_node *chosen;
 
     if (d->kind->no_node_ns == now_ns)
         return;
-    chosen = mob_placement_wait(&d->kind->ask, nodes, *n, home, &d->claim_round);
+    chosen = mob_placement_wait(&d->kind->ask, nodes, *n, home, last_resort, &d->claim_round);
     if (chosen == NULL) {
         d->kind->no_node_ns = home == NULL ? now_ns : 0;
         return;

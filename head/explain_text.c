@@ -136,6 +136,8 @@ static void print_last_end(FILE *out, const json_t *task)
 
     if (strcmp(error, "MOB_ERR_OUT_OF_MEMORY") == 0)
         fprintf(out, "was ended when node %s ran short of memory", text_of(task, "where"));
+    else if (strcmp(error, "MOB_ERR_NO_SPACE") == 0)
+        fprintf(out, "found no room in the object store of node %s", text_of(task, "where"));
     else
         fprintf(out, "ended with %s on node %s", error, text_of(task, "where"));
 }
@@ -417,8 +419,9 @@ static void print_node_state(FILE *out, const struct mob_head *h, const struct n
     else if (n->facts.driver_only)
         fprintf(out, "lends nothing: a driver started it for itself\n");
     else
-        fprintf(out, "%s; free {%s} of {%s}, heard of %.1f s ago\n",
-                n->m.now == NODE_CUT ? "is cut off from the head" : n->m.now == NODE_DRAINING ? "is draining" : "serves", left, total,
+        fprintf(out, "%s%s; free {%s} of {%s}, heard of %.1f s ago\n",
+                n->m.now == NODE_CUT ? "is cut off from the head" : n->m.now == NODE_DRAINING ? "is draining" : "serves",
+                n->place.full ? ", but only what no other node could, as its object store is full" : "", left, total,
                 (double)(mob_head_lived_ns(h) - n->heard_ns) / 1e9);
 }
 

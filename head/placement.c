@@ -5,6 +5,7 @@
  * half before the next is begun; beyond the half the least used come first. The choice is random among the best k = 20 % of the
  * cluster (at least 1). A task without GPU keeps away from GPU nodes while others fit. An ask for nothing goes anywhere.
  * SPREAD goes round by number. NODE takes its node or none; NODE_SOFT its node while it fits there, else hybrid.
+ * A node whose object store is full serves none of these but who asks for it alone; as a last resort it is claimed.
  * A node that has the arguments comes before all this, if the ask fits there. What fits nowhere waits where it lacks least
  * (claim.c).
  *
@@ -63,6 +64,19 @@ bool mob_placement_note_unfit(struct placement_node *node, const struct mob_hash
     return true;
 }
 
+bool mob_placement_avoids(const struct placement_node *node, const struct mob_shape *ask)
+{
+    return node->full && ask->strategy != MOB_NODE;
+}
+
+bool mob_placement_has_other(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!mob_placement_avoids(nodes[i], ask) && mob_placement_feasible(nodes[i], ask))
+            return true;
+    return false;
+}
+
 /* An ask for nothing fits everywhere for ever, one for a crumb nearly so: bound what a node has not reported yet, or one demand
  * would fill it with leases. */
 static bool has_window(const struct placement_node *node, const struct mob_shape *ask)
@@ -76,7 +90,8 @@ static bool has_window(const struct placement_node *node, const struct mob_shape
 
 bool mob_placement_fits(const struct placement_node *node, const struct mob_shape *ask)
 {
-    return mob_placement_feasible(node, ask) && mob_resources_fit(&node->free, &ask->resources) && has_window(node, ask);
+    return mob_placement_feasible(node, ask) && !mob_placement_avoids(node, ask) && mob_resources_fit(&node->free, &ask->resources)
+        && has_window(node, ask);
 }
 
 static int64_t use_of(const struct placement_node *node, const char *name)
@@ -268,7 +283,7 @@ static int64_t lack_of(const struct placement_node *node, const struct mob_shape
 }
 
 struct placement_node *mob_placement_wait(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n,
-                                          const struct placement_node *except, uint32_t *round)
+                                          const struct placement_node *except, bool last_resort, uint32_t *round)
 {
     struct placement_node *best = NULL;
     struct placement_rank least = { 0 };
@@ -276,7 +291,7 @@ struct placement_node *mob_placement_wait(const struct mob_shape *ask, struct pl
     for (size_t i = 0; i < n; i++) {
         struct placement_rank rank = { .node = nodes[i] };
 
-        if (nodes[i] == except || !mob_placement_feasible(nodes[i], ask))
+        if (nodes[i] == except || !mob_placement_feasible(nodes[i], ask) || (!last_resort && mob_placement_avoids(nodes[i], ask)))
             continue;
         rank.score = lack_of(nodes[i], ask);
         rank.gpu = wastes_gpu(nodes[i], ask);
@@ -362,6 +377,8 @@ static void explain_node(FILE *out, const struct placement_node *node, const str
         row(out, node, "is draining", "-", "-", "-");
         return;
     }
+    if (mob_placement_avoids(node, ask))
+        row(out, node, "its store is full", "-", "-", "-");
     if (unfit(node, &ask->executable) != NULL)
         row(out, node, "the program", "-", "-", unfit(node, &ask->executable));
     explain_labels(out, node, &ask->labels);

@@ -19,6 +19,7 @@ struct placement_node {
     struct mob_resources free;          /* reported, less what was placed since */
     struct mob_labels labels;
     bool draining;                      /* it is to leave: serves nothing any more */
+    bool full;                          /* its object store is: serves what no other node could (claim.c), or who asks for it alone */
     uint32_t unseen;                    /* leases placed there that its reports do not show yet */
     struct placement_unfit *unfit;      /* oldest first */
     size_t unfit_count;
@@ -50,9 +51,14 @@ struct placement_node *mob_placement_take(struct placement *p, struct placement_
 bool mob_placement_take_at(const struct placement *p, struct placement_node *node);
 
 /* Where an ask that fits nowhere waits best: the node that lacks least of it, without GPUs if it needs none; equals go round by
- * number, from *round on. Never at `except` (may be NULL). NULL: none of the others could serve it if it were empty. */
+ * number, from *round on. Never at `except` (may be NULL), nor, but as a last resort, at one that leaves it to others as its store is full.
+ * NULL: none of the others could serve it if it were empty. */
 struct placement_node *mob_placement_wait(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n,
-                                          const struct placement_node *except, uint32_t *round);
+                                          const struct placement_node *except, bool last_resort, uint32_t *round);
+/* Its object store is full, and the ask may be served elsewhere as far as that goes. */
+bool mob_placement_avoids(const struct placement_node *node, const struct mob_shape *ask);
+/* Could one of these serve the ask if it were empty, that does not avoid it? */
+bool mob_placement_has_other(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);
 
 bool mob_placement_fits(const struct placement_node *node, const struct mob_shape *ask);       /* now */
 bool mob_placement_feasible(const struct placement_node *node, const struct mob_shape *ask);   /* if it were empty */

@@ -3,7 +3,7 @@
  *
  *   nodes    {"nodes": [{"node", "state", "ip", "port", "bulk_port", "host", "pid", "driver_only", "session_dir", "labels",
  *             "total": {resource: amount}, "available": {...}, "workers", "blocked", "queued", "store_used", "store_size",
- *             "store_spilled", "store_pulled", "store_warm", "store_overflow", "store_asks", "store_trouble", "store_pages",
+ *             "store_spilled", "store_pulled", "store_warm", "store_overflow", "store_asks", "store_full", "store_trouble", "store_pages",
  *             "uptime_ms", "silent_ms", "most_silent_ms", of a dead one "reason"}]}
  *   status   {"cluster", "uptime_ms", "nodes": those not dead, as above, "serving", "dead": or left, "total", "available": of all that
  *             serve, "jobs", "state_trouble", "waiting", "demands": [{"resources", "labels", "strategy", "count", "oldest_ms", "state",
@@ -142,6 +142,7 @@ static json_t *node_json(const struct node *n)
     json_object_set_new(object, "store_warm", json_integer((json_int_t)n->load.store_warm));
     json_object_set_new(object, "store_overflow", json_integer((json_int_t)n->load.store_overflow));
     json_object_set_new(object, "store_asks", json_integer(n->load.store_asks));
+    json_object_set_new(object, "store_full", json_boolean(n->place.full));
     json_object_set_new(object, "store_trouble", json_string(n->load.store_trouble));
     json_object_set_new(object, "store_pages", json_string(n->load.store_pages));
     json_object_set_new(object, "uptime_ms", json_integer((json_int_t)n->load.uptime_ms));

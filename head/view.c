@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/log.h"
 #include "head/core.h"
 
 /* A Place that no report shows yet. */
@@ -143,6 +144,13 @@ void mob_head_view_place(struct node *n, const struct demand *d, uint32_t count)
     send_place(n, p);
 }
 
+static void note_full(struct node *n, bool full)
+{
+    if (full != n->place.full)
+        mob_info("the object store of node %u %s", n->place.number, full ? "is full: work goes elsewhere" : "has room again");
+    n->place.full = full;
+}
+
 int mob_head_view_report(struct node *n, const Mobula__Report *m, struct mob_error *err)
 {
     struct mob_resources free_now;
@@ -166,6 +174,7 @@ int mob_head_view_report(struct node *n, const Mobula__Report *m, struct mob_err
     if (m->version < n->report_version)
         return 0;
     n->report_version = m->version;
+    note_full(n, m->store_full);
     n->reported = free_now;
     mob_list_each(p, &n->places, struct place, link) {
         if (p->seq > m->placed_seq)

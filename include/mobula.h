@@ -33,7 +33,7 @@ enum mob_code {
     MOB_ERR_NODE_DIED,
     MOB_ERR_OBJECT_LOST,        /* no copy is left, and it cannot be made again: user_code is an enum mob_lost */
     MOB_ERR_OWNER_DIED,
-    MOB_ERR_NO_SPACE,
+    MOB_ERR_NO_SPACE,           /* a store, or memory, is too small for it; user_code may be MOB_NO_SPACE_HERE */
     MOB_ERR_INFEASIBLE,         /* no node can ever run the task: the one it asks for is gone, or the program is for another machine */
     MOB_ERR_DENIED,             /* wrong token, or a file of another user */
     MOB_ERR_VERSION,            /* the peer speaks another protocol version */
@@ -55,6 +55,10 @@ enum mob_lost {
     MOB_LOST_REF_NOT_FOUND,     /* its owner knows it no more: nobody held a reference to it */
     MOB_LOST_STREAM             /* it is an item of a stream, whose task did not yield it when it ran again */
 };
+
+/* user_code of MOB_ERR_NO_SPACE, in a task: the store of this node is full, and its disk; other nodes may have room. A task that ends with
+ * this error is tried again, most likely on another one: 3 times, which cost it none of its max_retries, unless that is 0. */
+#define MOB_NO_SPACE_HERE 1
 
 /* 1 KiB for ever, on the caller's stack. text is a sentence that says what to do. function, node, pid and attempt are set when
  * the error is a task's: where it ran last. */
@@ -213,7 +217,7 @@ struct mob_options {
                                  * 3; MOB_NO_RETRY; -1: for ever. So a task may start more
                                  * than once: what it does to the world outside must bear that. An attempt that was ended because a node
                                  * ran short of memory is no death: it is repeated after a pause of 1 s, which doubles each time to 60 s,
-                                 * without end unless MOB_NO_RETRY */
+                                 * without end unless MOB_NO_RETRY. One that ended with MOB_NO_SPACE_HERE rests in the same way, 3 times */
     uint32_t unread_max;        /* of a stream: items that may wait to be read, then mob_yield() waits; 0: as many as take 64 MiB */
     const char *infeasible;     /* of what no node could serve, not even an idle one: NULL, "wait": one line says so, and it waits for a
                                  * node that can; "fail": the call fails, MOB_ERR_INFEASIBLE, and so do tasks that wait when the last such

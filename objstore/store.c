@@ -257,7 +257,12 @@ bool mob_store_idles(const struct mob_store *s)
 bool mob_store_waits(const struct mob_store *s)
 {
     return s->count[OBJECT_DOOMED] > 0 || s->asks.count > 0 || s->loans.count > 0 || s->spill.fruitless || s->spill.stopped
-        || s->overflow.refused > 0 || mob_pulls_wait(s);
+        || s->overflow.refused > 0 || s->full.needs > 0 || mob_pulls_wait(s);
+}
+
+bool mob_store_full(const struct mob_store *s)
+{
+    return s->full.needs > 0;
 }
 
 int64_t mob_store_tick(struct mob_store *s, int64_t now_ns)

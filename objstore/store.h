@@ -92,6 +92,8 @@ struct mob_store_config {
     void (*waits)(void *arg, const struct mob_error *why);
     /* NULL, or: a client of this node sent what it must not (a seal of another's entry ...); end its connection. */
     void (*bad)(void *arg, uint32_t process, const struct mob_error *err);
+    /* NULL: for nobody; or: could what this client does be done on another node? Then an error for want of room says MOB_NO_SPACE_HERE. */
+    bool (*elsewhere)(void *arg, uint32_t process);
     /* NULL: nothing is spilled; or begin this job. It is the disk's until mob_store_disk_done(), which follows, once, from the loop. */
     void (*disk)(void *arg, struct mob_disk_job *job);
     int64_t grace_ns, patience_ns;      /* 0: the usual ones (store_wait.c) */
@@ -145,6 +147,8 @@ int64_t mob_store_tick(struct mob_store *s, int64_t now_ns);
 /* Is there anything for mob_store_tick(), soon (100 ms), or in a minute? */
 bool mob_store_waits(const struct mob_store *s);
 bool mob_store_idles(const struct mob_store *s);
+/* Some have waited for room in vain, and there is none yet. */
+bool mob_store_full(const struct mob_store *s);
 /* Tell owners of copies that came or went (Copies). Before the loop sleeps. */
 void mob_store_flush(struct mob_store *s);
 

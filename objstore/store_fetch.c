@@ -19,6 +19,7 @@ static void answer(struct mob_store *s, uint32_t process, const struct mob_objec
     const struct mob_address here = { s->config.node, 0 }, there = { s->config.node, process };
     Mobula__Fetched fetched = MOBULA__FETCHED__INIT;
     Mobula__ObjectId object;
+    struct mob_error told;
     Mobula__Error error;
     struct mob_envelope e;
 
@@ -30,7 +31,8 @@ static void answer(struct mob_store *s, uint32_t process, const struct mob_objec
         fetched.offset = o->extent != NULL ? o->extent->offset : 0;
         fetched.size = o->size;
     } else {
-        mob_wire_put_error(&error, err);
+        told = mob_room_error_for(s, process, err);
+        mob_wire_put_error(&error, &told);
         fetched.error = &error;
     }
     mob_envelope_init(&e, here, there, MOBULA__ENVELOPE__BODY_FETCHED);

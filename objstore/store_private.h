@@ -206,6 +206,10 @@ struct mob_store {
         uint64_t gifts, gifts_seen;     /* times that room came; at the last tick */
         int64_t stuck_since;            /* no room has come since; 0: it has */
     } asks;
+    struct {                            /* store_wait.c */
+        uint64_t needs;                 /* so much somebody was refused, and there is no room for it yet; 0: not so */
+        int64_t look_at;                /* 0: it was refused since the last tick */
+    } full;
     struct {                            /* store_pages.c */
         uint64_t kept;                  /* bytes that clients keep, and nobody uses */
         uint64_t used_to;               /* from here on the arena was never touched */
@@ -310,6 +314,9 @@ static inline bool mob_room_seen_pinned(const struct object *o)
 int mob_room_check(const struct mob_store *s, const struct mob_object_id *id, uint64_t size, uint64_t behind, struct mob_error *err);
 /* `who`: it names the process that holds most, for which it looks at each object. */
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err);
+
+/* As `process` is told: HERE only if it can do elsewhere what it does. */
+struct mob_error mob_room_error_for(const struct mob_store *s, uint32_t process, const struct mob_error *why);
 
 /* -- store_loan.c -------------------------------------------------------------------------------------------------------- */
 

@@ -25,6 +25,7 @@ void mob_answer_created(struct mob_store *s, uint32_t process, const struct mob_
     const struct mob_address here = { s->config.node, 0 }, there = { s->config.node, process };
     Mobula__Created created = MOBULA__CREATED__INIT;
     Mobula__ObjectId object;
+    struct mob_error told;
     Mobula__Error error;
     struct mob_envelope e;
 
@@ -35,7 +36,8 @@ void mob_answer_created(struct mob_store *s, uint32_t process, const struct mob_
         created.generation = o->generation;
         created.offset = o->extent != NULL ? o->extent->offset : 0;
     } else {
-        mob_wire_put_error(&error, err);
+        told = mob_room_error_for(s, process, err);
+        mob_wire_put_error(&error, &told);
         created.error = &error;
     }
     mob_envelope_init(&e, here, there, MOBULA__ENVELOPE__BODY_CREATED);

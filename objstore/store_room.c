@@ -237,6 +237,15 @@ static void say_troubles(const struct mob_store *s, char *text, size_t size)
     snprintf(text, size, "%s%s%s%s", spill, spill[0] != '\0' ? "; " : "", overflow, overflow[0] != '\0' ? "; " : "");
 }
 
+struct mob_error mob_room_error_for(const struct mob_store *s, uint32_t process, const struct mob_error *why)
+{
+    struct mob_error e = *why;
+
+    if (e.code == MOB_ERR_NO_SPACE && (s->config.elsewhere == NULL || !s->config.elsewhere(s->config.arg, process)))
+        e.user_code = 0;
+    return e;
+}
+
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err)
 {
     char name[MOB_OBJECT_NAME_SIZE], contents[384], holder[96] = "", overflow[96] = "", troubles[2 * sizeof err->text + 8];

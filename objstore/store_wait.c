@@ -17,6 +17,9 @@
  *              one whose turn is last, then after each grace without room the next
  * Processes that hold half-made objects and wait for more may wait for each other. So of these the youngest alone is refused first:
  * its failure gives room to the rest.
+ *
+ * Whoever was refused leaves the store *full*: until there would be room for as much as it wanted, and a fifth of all, and FULL_NS have
+ * passed. The raylet keeps work away that may be done elsewhere meanwhile (raylet/full.c).
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -26,6 +29,8 @@
 
 #define GRACE_NS INT64_C(2000000000)
 #define PATIENCE_NS INT64_C(60000000000)
+#define FULL_NS INT64_C(5000000000)
+#define FULL_SHARE 5                    /* one in so many bytes is to be free at its end */
 #define OVERTAKEN_MIN (UINT64_C(1) << 20)
 #define LOOKS 256                       /* asks behind the oldest that are tried when room came */
 
@@ -74,12 +79,23 @@ static bool try(struct mob_store *s, const struct ask *a, bool evict)
     return true;
 }
 
+/* No room has come for so much: the error is that of this node, and others may have room. */
+static void note_full(struct mob_store *s, uint64_t size, struct mob_error *err)
+{
+    uint64_t needs = size > 0 ? size : 1;
+
+    err->user_code = MOB_NO_SPACE_HERE;
+    s->full.needs = needs > s->full.needs ? needs : s->full.needs;
+    s->full.look_at = 0;
+}
+
 static void refuse(struct mob_store *s, struct ask *a)
 {
     struct object *o = a->object;
     struct mob_error err;
 
     mob_room_refuse(s, id_of(a), size_of(a), true, &err);
+    note_full(s, size_of(a), &err);
     if (o != NULL)
         mob_fetch_answer_all(o, NULL, &err);
     else
@@ -321,6 +337,7 @@ static void refuse_pull(struct mob_store *s, struct pull *p)
     struct mob_error err;
 
     mob_room_refuse(s, &p->id, p->size, true, &err);
+    note_full(s, p->size, &err);
     mob_pull_end(p, NULL, &err);
 }
 
@@ -342,6 +359,20 @@ static void give_up(struct mob_store *s)
     }
 }
 
+/* Is there room again for who was refused, and some more? */
+static void look_at_full(struct mob_store *s, int64_t now_ns)
+{
+    uint64_t all = mob_alloc_size(s->alloc), stays = mob_alloc_used(s->alloc) - s->pages.kept - s->evictable_bytes;
+    uint64_t room = s->full.needs > all / FULL_SHARE ? s->full.needs : all / FULL_SHARE;
+
+    if (s->full.needs == 0)
+        return;
+    if (s->full.look_at == 0)
+        s->full.look_at = now_ns + FULL_NS;
+    if (now_ns >= s->full.look_at && stays <= all - room && mob_spill_leaves_room(s, s->full.needs))
+        s->full.needs = 0;
+}
+
 void mob_wait_tick(struct mob_store *s, int64_t now_ns)
 {
     int64_t grace = s->config.grace_ns > 0 ? s->config.grace_ns : GRACE_NS;
@@ -349,6 +380,7 @@ void mob_wait_tick(struct mob_store *s, int64_t now_ns)
     struct pull *pull;
     int64_t waited;
 
+    look_at_full(s, now_ns);
     if (s->asks.count > 0)
         serve(s);
     mob_spill_pump(s);                  /* what it finds to write is what may help */

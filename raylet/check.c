@@ -135,9 +135,19 @@ static void check_drain(const struct mob_raylet *r)
         assert(!r->drain.on || (!w->feasible && w->making == 0 && mob_list_empty(&w->queued)));
 }
 
+/* Nothing is lent but what was claimed. */
+static void check_full(const struct mob_raylet *r)
+{
+    const struct want *w;
+
+    mob_list_each(w, &r->wants.all, const struct want, all)
+        assert(w->avoided == mob_full_avoids(r, &w->shape) && (!w->avoided || w->counted <= w->claimed));
+}
+
 void mob_raylet_check(const struct mob_raylet *r)
 {
     check_drain(r);
+    check_full(r);
     check_resources(r);
     check_leases(r);
     check_wants(r);

@@ -9,6 +9,8 @@
  * Of an owner elsewhere the claim is part of `outstanding`, and is used up last: what was placed here is promised already. Of a local
  * owner it adds to what this node may serve of the want.
  *
+ * While the store is full (full.c), all that is served is claims of which the head says that no other node could serve them.
+ *
  * There is one claim at a time. So that others have their turn, it is given up after STAY_NS unless leases are on their way back
  * or resources are set aside for it.
  */
@@ -98,7 +100,7 @@ static struct want *wanted(struct mob_raylet *r, const Mobula__Claim *m)
     if (owner.node != r->self.node)
         return mob_want_elsewhere(r, &(struct mob_want_said){ owner, m->shape, m->depth, m->age_ms, m->definition, m->owner_node });
     w = mob_want_find(r, owner, m->shape);
-    return w != NULL && is_local(w) && !w->here_first ? w : NULL;
+    return w != NULL && is_local(w) && (!w->here_first || w->avoided) ? w : NULL;
 }
 
 static void begin(struct mob_raylet *r, struct want *w, uint32_t count)
@@ -127,7 +129,7 @@ void mob_claim_on_claim(struct mob_raylet *r, const struct arrival *a)
         w = wanted(r, m);
     if (w != NULL && w->kind->unfit != NULL)
         mob_death_tell_unfit(r, w->kind);       /* the head does not know it, or not any more */
-    if (w != NULL && w->feasible) {
+    if (w != NULL && w->feasible && (!w->avoided || m->full)) {
         begin(r, w, m->count);
     } else {
         r->claim.over = m->number;

@@ -21,6 +21,7 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/pool.c
     ${CMAKE_CURRENT_LIST_DIR}/pressure.c
     ${CMAKE_CURRENT_LIST_DIR}/victim.c
+    ${CMAKE_CURRENT_LIST_DIR}/full.c
     ${CMAKE_CURRENT_LIST_DIR}/template.c
     ${CMAKE_CURRENT_LIST_DIR}/recall.c
     ${CMAKE_CURRENT_LIST_DIR}/drain.c

@@ -17,6 +17,7 @@
 #include "raylet/demand.h"
 #include "raylet/drain.h"
 #include "raylet/explain.h"
+#include "raylet/full.h"
 #include "raylet/lease.h"
 #include "raylet/membership.h"
 #include "raylet/memory.h"
@@ -58,6 +59,7 @@ struct mob_raylet {
     struct recalls recalls;             /* leases asked back */
     struct claim claim;                 /* of a demand that waits at the head */
     struct drain drain;                 /* the node is to leave */
+    struct full full;                   /* its store has no room */
     struct moves moves;                 /* objects that go to another node, as theirs leaves */
     struct mob_link sought;             /* answers of owners on their way to the store: seek.c */
     struct proxies proxies;             /* leases whose owner is elsewhere: frames come and go by message */

@@ -86,6 +86,7 @@ bool mob_lease_make(struct mob_raylet *r, struct want *w)
     l->want = w;
     l->share = share;
     l->asked_since = w->since;
+    l->last_resort = w->avoided;
     mob_machine_init(&l->machine, "lease", l->number, lease_states, LEASE_MATCHING, lease_holds);
     mob_list_init(&l->in_line);
     mob_list_append(&w->leases, &l->of_want);

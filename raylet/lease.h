@@ -29,6 +29,7 @@ struct lease {
     struct proxy *proxy;                /* the owner is on another node; else NULL */
     bool tell_owner;                    /* ENDING: LeaseOver is due when the worker is reaped */
     bool owner_gone;                    /* ... and not only out of reach: what it owns here goes with the lease */
+    bool last_resort;                   /* the store was full, and the head had no other node for it */
     uint64_t memory_before;             /* asked for memory: what its worker had when it began */
     bool beyond_ask;                    /* ENDING: it had more than that and what it asked for */
     struct mob_error why;               /* ENDING: code not MOB_OK: instead of the death certificate */

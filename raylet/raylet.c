@@ -182,6 +182,7 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_near_tick(r));
     next = earlier(next, mob_polls_tick(r));
     next = earlier(next, tick_store(r));
+    mob_full_look(r);
     mob_seeks_tick(r);
     mob_stages_tick(r);
     mob_moves_tick(r);

@@ -114,6 +114,8 @@ void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e);
 #define MOB_OUTPUT_QUEUE_MAX (4u << 20)
 /* A little has more room than much: who prints a line now and then loses none to who prints without end. */
 #define MOB_OUTPUT_ROOM(size) ((size) <= 16u << 10 ? 2 * MOB_OUTPUT_QUEUE_MAX : MOB_OUTPUT_QUEUE_MAX)
+/* For the store's `elsewhere`: does that process run a task that another node may serve? */
+bool mob_raylet_may_leave(const struct mob_raylet *r, uint32_t process);
 /* For the store's `seek`. */
 void mob_raylet_seek(struct mob_raylet *r, const struct mob_object_id *id);
 size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to);

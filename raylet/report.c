@@ -54,6 +54,7 @@ static void say_report(struct mob_raylet *r)
         m.store_trouble = (char *)usage.trouble;
         m.store_pages = (char *)usage.pages;
     }
+    m.store_full = r->full.on;
     if (r->drain.on) {
         mob_drain_put(r, &draining);
         m.draining = &draining;

@@ -90,6 +90,7 @@ static struct want *add_want(struct mob_raylet *r, struct wanter *wanter, uint32
     w->shape = *shape;
     w->cpu = mob_resources_get(&shape->resources, "CPU");
     w->here_first = wanter->process != NULL && is_here_first(r, shape);
+    w->avoided = mob_full_avoids(r, shape);
     w->depth = depth;
     w->since = r->now;
     w->kind = mob_pool_kind(r, shape->job, &shape->executable, shape->executable_node);
@@ -143,6 +144,8 @@ uint32_t mob_want_servable(const struct want *w)
     assert(w->outstanding >= w->making);
     if (!w->feasible)
         return 0;
+    if (w->avoided)
+        return w->claimed < open ? w->claimed : open;
     if (w->wanter->process == NULL)
         return open;
     if (w->here_first)
@@ -406,7 +409,7 @@ bool mob_want_fits_now(const struct mob_raylet *r, const struct want *w)
     struct mob_resources left = r->resources.free;
 
     mob_resources_subtract(&left, &r->wants.aside);
-    return w->feasible && mob_resources_fit(&left, &w->shape.resources);
+    return w->feasible && !w->avoided && mob_resources_fit(&left, &w->shape.resources);
 }
 
 /* The head places by a view that may be old. What does not fit now goes back to it: another node may be free meanwhile. What fits
@@ -458,9 +461,9 @@ struct want *mob_want_elsewhere(struct mob_raylet *r, const struct mob_want_said
     return w;
 }
 
-void mob_want_unfit(struct mob_raylet *r, struct want *w)
+/* What the head gave us of it, which is for another node now. */
+static void give_back(struct mob_raylet *r, struct want *w)
 {
-    w->feasible = false;
     mob_claim_drop(r, w);
     mob_want_changed(r, w);
     if (w->wanter->process != NULL) {
@@ -469,6 +472,26 @@ void mob_want_unfit(struct mob_raylet *r, struct want *w)
     }
     decline_surplus(r, w);
     mob_want_release(r, w);
+}
+
+void mob_want_unfit(struct mob_raylet *r, struct want *w)
+{
+    w->feasible = false;
+    give_back(r, w);
+}
+
+void mob_want_avoid(struct mob_raylet *r, struct want *w, bool avoided)
+{
+    struct lease *l;
+
+    w->avoided = avoided;
+    if (!avoided) {
+        mob_want_changed(r, w);
+        return;
+    }
+    mob_list_each(l, &w->leases, struct lease, of_want)
+        mob_lease_unmake(r, l);         /* no-op of one that is granted */
+    give_back(r, w);
 }
 
 void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)

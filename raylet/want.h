@@ -20,6 +20,7 @@ struct want {
     int64_t cpu;                        /* what the shape asks of it */
     bool feasible;                      /* an idle node of this size could serve it */
     bool here_first;                    /* this raylet may serve it without asking the head */
+    bool avoided;                       /* the store is full: only what is claimed is served (full.c) */
     struct near near;                   /* LOCAL: where its owner would have them first */
     uint32_t depth;
     int64_t since;                      /* ns; waits since then: asked, or last served */
@@ -75,6 +76,9 @@ uint32_t mob_want_servable(const struct want *w);
 void mob_want_changed(struct mob_raylet *r, struct want *w);
 /* This node can never run its program: infeasible, what the head placed here goes back. May free a want of an owner elsewhere. */
 void mob_want_unfit(struct mob_raylet *r, struct want *w);
+/* The store is full, and other nodes may serve it: what is in the making ends, what the head placed here goes back. Or it is not any more.
+ * May free a want of an owner elsewhere. */
+void mob_want_avoid(struct mob_raylet *r, struct want *w, bool avoided);
 /* One of its leases was granted: the level goes down. */
 void mob_want_granted(struct mob_raylet *r, struct want *w);
 /* The want of (owner, shape), or NULL. */

@@ -368,6 +368,11 @@ static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
         mob_stream_end(r->stream, err); /* hello.c says who, and why */
 }
 
+static bool may_leave(void *arg, uint32_t process)
+{
+    return mob_raylet_may_leave(((struct mob_shell *)arg)->core, process);
+}
+
 #define BEHIND 4096                     /* the footer of a value that fills the store, and 127 names */
 #define OVERFLOWS 4                     /* times the arena: addresses, and blocks only as needed */
 
@@ -377,7 +382,7 @@ struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
     return (struct mob_store_config){ .bytes = bytes, .behind = BEHIND, .overflow = OVERFLOWS * bytes, .answer = answer_client,
                                       .pull = pull, .incoming = incoming, .incoming_end = incoming_end, .reach = reach, .mourn = mourn,
                                       .forget = forget, .seek = seek, .restored = restored, .tell = tell, .waits = say_waits,
-                                      .bad = end_liar, .disk = mob_spill_do, .arg = s };
+                                      .bad = end_liar, .elsewhere = may_leave, .disk = mob_spill_do, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */

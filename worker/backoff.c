@@ -2,7 +2,9 @@
 /* backoff.c -- the pause of a task before it is tried again.
  *
  * A task whose attempt was ended because the node ran short of memory would find it as short at once: it rests 1 s, twice as long each
- * time it happens again, 60 s at most. That costs it none of its retries, as it need not be the one that took too much.
+ * time it happens again, 60 s at most. That costs it none of its retries, as it need not be the one that took too much. One that found
+ * no room in a node's object store rests in the same way: by then the head knows that it is full, and work goes elsewhere. But only so
+ * often, as it may need more than any node has.
  *
  * Other attempts are repeated at once, unless the rule of its function has a delay; the same rule says after which failures of its own a
  * task is tried again at all. Those take from its retries.
@@ -20,6 +22,7 @@
 
 #define STARVED_NS INT64_C(1000000000)
 #define REST_MAX_NS INT64_C(60000000000)
+#define MOVES_MAX 3u
 
 /* -- rules ------------------------------------------------------------------------------------------------------------------ */
 
@@ -146,6 +149,15 @@ static int64_t pause_ns(struct mob_owner *o, int64_t first_ns, uint32_t n)
     int64_t ns = n < 16 && first_ns << n < REST_MAX_NS ? first_ns << n : REST_MAX_NS;
 
     return ns - ns / 4 + (int64_t)(o->world->random(o->world) % (uint64_t)(ns / 2 + 1));
+}
+
+/* Who reads the error may run where there is room. */
+bool mob_owner_backoff_moves(struct task *t, struct mob_error *why)
+{
+    if (why->code != MOB_ERR_NO_SPACE || why->user_code != MOB_NO_SPACE_HERE)
+        return false;
+    why->user_code = 0;
+    return !t->once && mob_owner_task_history(t)->refused++ < MOVES_MAX;
 }
 
 bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved)

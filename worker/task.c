@@ -434,10 +434,12 @@ void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t start
     repeat(o, t, &why, NULL, false, started_ns);
 }
 
-void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns)
+void mob_owner_task_failed(struct mob_owner *o, struct task *t, struct mob_error *why, int64_t started_ns)
 {
-    if (t->retries != 0 && why->code == MOB_ERR_TASK && mob_owner_retry_names(o, t, why->user_code))
-        repeat(o, t, why, NULL, false, started_ns);
+    bool elsewhere = mob_owner_backoff_moves(t, why);
+
+    if (elsewhere || (t->retries != 0 && why->code == MOB_ERR_TASK && mob_owner_retry_names(o, t, why->user_code)))
+        repeat(o, t, why, NULL, elsewhere, started_ns);
     else
         mob_owner_task_fail(o, t, why, started_ns);
 }

@@ -23,7 +23,8 @@ struct history {
     struct deaths *deaths;              /* how workers ended under it; NULL: none did, or nobody said */
     uint32_t killed_count;
     struct mob_address killed[TASK_KILLS_TOLD];             /* workers that it killed: different ones */
-    uint32_t starved;                   /* attempts that were ended for want of memory */
+    uint32_t starved;                   /* attempts that were ended for want of memory or room */
+    uint32_t refused;                   /* of them: for want of room in a node's object store */
     uint32_t rested;                    /* pauses after others */
     size_t place;                       /* RESTING: in the heap of backoff.c */
     int64_t due_ns;                     /* ... until then */
@@ -95,8 +96,9 @@ void mob_owner_task_killed(struct mob_owner *o, struct task *t, const struct lea
 void mob_owner_task_rested(struct mob_owner *o, struct task *t);
 /* Out of its lease: it was ended for an item of its own that was lost. QUEUED again, charged an attempt. */
 void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t started_ns);
-/* Its function said that it failed: over, unless it is tried again after such a failure. */
-void mob_owner_task_failed(struct mob_owner *o, struct task *t, const struct mob_error *why, int64_t started_ns);
+/* Its function said that it failed: over, unless it is tried again after such a failure, or may find room
+ * elsewhere. */
+void mob_owner_task_failed(struct mob_owner *o, struct task *t, struct mob_error *why, int64_t started_ns);
 /* Out of its lease: it did not run, as an argument could not be had. Free of charge. */
 void mob_owner_task_unfed(struct mob_owner *o, struct task *t);
 /* It is over, and its returns are not set: all become this error. */

@@ -198,6 +198,27 @@ static int return_error(struct mob_task *t, PyObject *error, unsigned returns)
     return rc;
 }
 
+/* The exception is that the store of this node had no room: no value then, but the library's own error, after which the task is tried
+ * elsewhere. */
+static bool found_no_room(struct mob_error *ret_err)
+{
+    PyObject *type, *value, *trace, *words = NULL, *text = NULL;
+
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (value != NULL && PyObject_HasAttrString(value, "_no_room_here") && (words = PyObject_Str(value)) != NULL)
+        text = PyUnicode_AsUTF8String(words);
+    Py_XDECREF(words);
+    PyErr_Restore(type, value, trace);
+    if (text == NULL)
+        return false;
+    PyErr_Clear();
+    mob_fail(ret_err, MOB_NO_SPACE_HERE, "%s", PyBytes_AsString(text));
+    ret_err->code = MOB_ERR_NO_SPACE;
+    Py_DECREF(text);
+    return true;
+}
+
 static bool prepared(void)
 {
     PyObject *done = prepare != NULL ? PyObject_CallNoArgs(prepare) : Py_NewRef(Py_None);
@@ -272,8 +293,8 @@ static PyObject *call(struct mob_task *t, struct call_head *ret_head, PyObject *
     return results;
 }
 
-/* A result that cannot be pickled is an error as any other. */
-static int run_in_python(struct mob_task *t)
+/* A result that cannot be pickled is an error as any other. -1: *err, or an exception that cannot be packed. */
+static int run_in_python(struct mob_task *t, struct mob_error *err)
 {
     struct call_head head = { 1, { 0, 0 } };
     PyObject *error = NULL, *results = call(t, &head, &error);
@@ -287,7 +308,7 @@ static int run_in_python(struct mob_task *t)
     }
     for (unsigned i = 0; rc == 0 && i < count; i++)
         rc = return_object(t, i, VALUE_OBJECT, PyList_GetItem(results, (Py_ssize_t)i));
-    if (rc < 0)
+    if (rc < 0 && (error != NULL || !found_no_room(err)))
         rc = return_error(t, error, count);
     Py_XDECREF(results);
     Py_XDECREF(error);
@@ -301,10 +322,10 @@ static int run(struct mob_task *t, struct mob_error *err)
     PyEval_RestoreThread(thread);
     current = t;
     Py_CLEAR(function_name);
-    rc = run_in_python(t);
+    rc = run_in_python(t, err);
     current = NULL;
     restore_descriptors();
-    if (rc < 0) {                       /* not even the error could be packed */
+    if (rc < 0 && PyErr_Occurred()) {   /* not even the error could be packed */
         PyErr_Print();
         mob_fail(err, 1, "the task's exception could not be pickled; its worker's log has it");
     }

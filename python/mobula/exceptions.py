@@ -282,10 +282,10 @@ def _both(cause):
     return _classes[cause]
 
 
-_LATE, _INVALID, _TIMEOUT, _TASK, _CRASHED, _LOST = 0, 1, 2, 3, 5, 7
+_LATE, _INVALID, _TIMEOUT, _TASK, _CRASHED, _LOST, _FULL = 0, 1, 2, 3, 5, 7, 9
 _BY_CODE = {
     _INVALID: ValueError, _TIMEOUT: TimeoutError, 4: TaskCancelledError, _CRASHED: WorkerCrashedError, 6: NodeDiedError,
-    _LOST: ObjectLostError, 8: OwnerDiedError, 9: ObjectStoreFullError, 10: TaskUnschedulableError, 11: AuthenticationError,
+    _LOST: ObjectLostError, 8: OwnerDiedError, _FULL: ObjectStoreFullError, 10: TaskUnschedulableError, 11: AuthenticationError,
     12: RuntimeError, 13: ConnectionError, 14: RaySystemError, 15: RaySystemError, 16: OutOfMemoryError,
 }
 
@@ -308,6 +308,8 @@ def from_library(code: int, user_code: int, pid: int, attempt: int, function: st
                  deaths: list[tuple]) -> Exception:
     """The exception for an error of libmobula (enum mob_code of mobula.h). _LATE: a call that waits for values came back without."""
     error = _by_code(code, user_code, pid, function, node, _with_lines(code, text, deaths))
+    if code == _FULL and user_code == 1:        # MOB_NO_SPACE_HERE
+        setattr(error, "_no_room_here", True)
     if isinstance(error, RayError):
         error.attempt, error.deaths = attempt, tuple(Death(*d) for d in deaths)
     return error

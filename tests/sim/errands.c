@@ -324,7 +324,8 @@ bool user_turn(struct process *p)
     if (u->running || !mob_executor_claim(p->executor, &run))
         return true;
     u->running = true;
-    assert(run.attempt == 0 || p->a.sim->misfortunes > 0);      /* nothing runs again that nothing befell */
+    /* Nothing runs again that nothing befell. */
+    assert(run.attempt == 0 || p->a.sim->misfortunes + p->a.sim->refused > 0 || p->a.sim->config.tight);
     u->run = run;
     u->why = (struct mob_error){ 0 };
     u->lost = false;

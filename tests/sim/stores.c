@@ -274,6 +274,11 @@ static enum mob_reach reach(void *arg, uint32_t node)
     return mob_raylet_reach(h->raylet->core, node);
 }
 
+static bool elsewhere(void *arg, uint32_t process)
+{
+    return mob_raylet_may_leave(((struct shelf *)arg)->raylet->core, process);
+}
+
 static void seek(void *arg, const struct mob_object_id *id)
 {
     struct shelf *h = arg;
@@ -333,7 +338,7 @@ struct shelf *shelf_create(struct raylet *r, uint64_t bytes)
     struct shelf *h = mob_new(struct shelf);
     struct mob_store_config config = { .bytes = bytes, .answer = answer, .pull = pull, .incoming = incoming, .incoming_end = incoming_end,
                                        .reach = reach, .forget = forget, .seek = seek, .restored = restored, .tell = tell, .bad = bad,
-                                       .disk = disk, .arg = h };
+                                       .elsewhere = elsewhere, .disk = disk, .arg = h };
 
     h->raylet = r;
     mob_list_init(&h->parked);

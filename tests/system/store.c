@@ -5,6 +5,8 @@
  *   mobula-store sizes STORE_BYTES       objects that cannot be, and what is said of them; the largest one, here, on the disk and "there"
  *   mobula-store writes                  a task writes through a view that it was given
  *   mobula-store fills FOLDER COUNT BYTES     blocks that stay; makes FOLDER/full, waits for FOLDER/go, reads all: prints each error
+ *   mobula-store elsewhere FOLDER PUTS COUNT BYTES     PUTS of COUNT blocks leave little room on node 1, the driver's; tasks make the others;
+ *                                        FOLDER/full, FOLDER/go; a task that may run on node 1 alone; the sums of all
  *   mobula-store kinds FOLDER            objects of 1 to 7 MiB, each kept by something else; makes FOLDER/full, waits for FOLDER/go
  *
  * Exit status 0: all was as it should be.
@@ -270,6 +272,51 @@ static int fills(const char *folder, size_t count, size_t size)
     return 0;
 }
 
+/* -- elsewhere ----------------------------------------------------------------------------------------------------------------- */
+
+/* A block, by its number and size. */
+static int make(struct mob_task *t, struct mob_error *e)
+{
+    struct mob_buffer *b;
+    uint64_t what[2];
+
+    if (mob_arg_copy(t, 0, what, sizeof what, e) < 0 || (b = mob_create(what[1], e)) == NULL)
+        return -1;
+    fill(mob_buffer_data(b), what[1] / 8, what[0]);
+    return mob_return_buffer(t, 0, b, e);
+}
+MOB_TASK(make)
+
+static int elsewhere(const char *folder, size_t puts, size_t count, size_t size)
+{
+    const struct mob_options alone = { .size = sizeof alone, .strategy = "node=1" };
+    struct mob_ref **blocks = calloc(count, sizeof *blocks), *last;
+    struct mob_fn *there = mob_fn("make", &alone, &err);
+    unsigned char *ready = malloc(count);
+    uint64_t *words = malloc(size), one;
+    struct mob_view view;
+
+    must(there != NULL, "mob_fn");
+    for (uint64_t i = 0; i < puts; i++)
+        blocks[i] = block(i + 1, size);
+    for (uint64_t i = puts; i < count; i++)
+        blocks[i] = call("make", NULL, &MOB_BYTES(((uint64_t[]){ i + 1, size }), 16), 1);
+    must(mob_wait(blocks, count, count, 90000, ready, &err) == (int)count, "mob_wait");
+    meet(folder);
+    must(mob_call(there, &MOB_BYTES(((uint64_t[]){ 1, size }), 16), 1, &last, &err) == 0, "mob_call");
+    expect(mob_get(last, 60000, &view, &err) < 0 && err.code == MOB_ERR_NO_SPACE, "there is no room on node 1");
+    printf("refused %s\n", err.text);
+    for (size_t i = 0; i < count; i++) {
+        struct mob_ref *of = call("sum", NULL, &MOB_REF(blocks[i]), 1);
+
+        must(mob_get_copy(of, 60000, &one, sizeof one, &err) == 0, "the sum of a block");
+        fill(words, size / 8, i + 1);
+        expect(one == sum_of(words, size / 8), "it is right");
+        mob_ref_drop(of);
+    }
+    return 0;
+}
+
 /* -- what keeps objects ---------------------------------------------------------------------------------------------------------- */
 
 /* Until the folder's driver may go on, and meanwhile it has an object of its own. */
@@ -345,6 +392,8 @@ int main(int argc, char **argv)
         status = writes();
     else if (strcmp(verb, "fills") == 0 && argc == 5)
         status = fills(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
+    else if (strcmp(verb, "elsewhere") == 0 && argc == 6)
+        status = elsewhere(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
     else if (strcmp(verb, "kinds") == 0 && argc == 3)
         status = kinds(argv[2]);
     mob_shutdown();

@@ -229,6 +229,7 @@ static void report(struct fake *f, const struct fake_node *n, uint64_t version, 
     m.n_free = mob_wire_put_resources(room, list, &resources);
     m.free = list;
     mob_envelope_init(&env, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REPORT);
+    m.store_full = n->store_full;
     env.e.report = &m;
     fake_receive(f, n->link, &env.e);
     fake_tick(f);

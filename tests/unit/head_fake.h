@@ -52,6 +52,7 @@ void fake_receive(struct fake *f, uint64_t link, const Mobula__Envelope *e);
 
 /* Register `resources` ("CPU=4") on a new link; returns it. The node's number stands in Registered. */
 struct fake_node {
+    bool store_full;                    /* as its reports say */
     uint64_t link;
     uint32_t number;
     uint8_t incarnation[16];

@@ -340,6 +340,7 @@ void fake_claim(struct fake *f, struct mob_address owner, struct fake_ask ask)
     m.owner_node = &peer;
     m.depth = ask.depth;
     m.age_ms = ask.age_ms;
+    m.full = ask.full;
     fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CLAIM, &m);
 }
 

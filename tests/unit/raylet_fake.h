@@ -98,6 +98,7 @@ struct fake_ask {
     uint32_t node;
     struct mob_near near[2];            /* of a Want */
     uint64_t age_ms;                    /* of a Place or Claim */
+    bool full;                          /* of a Claim */
 };
 void fake_want(struct fake *f, uint32_t process, struct fake_ask ask);
 struct fake_grant {

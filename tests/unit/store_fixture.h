@@ -169,6 +169,18 @@ static inline void fixture_bad(void *arg, uint32_t process, const struct mob_err
     f->bad = *err;
 }
 
+/* Without other nodes. */
+static inline struct fixture *fixture_create_elsewhere(uint64_t bytes, bool (*elsewhere)(void *arg, uint32_t process))
+{
+    struct fixture *f = mob_new(struct fixture);
+    struct mob_store_config config = { .bytes = bytes, .node = HERE, .answer = fixture_answer, .elsewhere = elsewhere, .bad = fixture_bad,
+                                       .arg = f };
+
+    f->store = mob_store_create(&config, false, NULL);
+    ck_assert_ptr_nonnull(f->store);
+    return f;
+}
+
 static inline struct fixture *fixture_create_with(uint64_t bytes, uint64_t behind, bool in_memory)
 {
     struct fixture *f = mob_new(struct fixture);

@@ -84,6 +84,45 @@ START_TEST(test_waits)
 }
 END_TEST
 
+/* b is idle, and its object store full: it is claimed by who can go nowhere else, and the Claim says so; c is full, too: the idlest. */
+static const struct {
+    const char *name;
+    struct fake_demand demand;
+    bool at_b, c_full;
+    int b_hears, c_hears;               /* 2: one, though it is full */
+} full[] = {
+    { "elsewhere", { .count = 1, .resources = "CPU=1" }, false, false, -1, 1 },
+    { "though it would be at home", { .count = 1, .resources = "CPU=1" }, true, false, -1, 1 },
+    { "nobody else could", { .count = 1, .resources = "CPU=1,gold=1" }, false, false, 2, -1 },
+    { "nor may", { .count = 1, .resources = "CPU=1" }, false, true, 2, -1 },
+};
+
+static int heard(const struct fake_node *n)
+{
+    const Mobula__Envelope *e = fake_take(&f, n->link, MOBULA__ENVELOPE__BODY_CLAIM);
+
+    ck_assert_ptr_null(fake_take(&f, n->link, MOBULA__ENVELOPE__BODY_PLACE));
+    return e == NULL ? -1 : e->claim->full ? 2 : 1;
+}
+
+START_TEST(test_full)
+{
+    struct fake_demand d = full[_i].demand;
+
+    setup("CPU=0.1,gold=1", "CPU=0.1");
+    b.store_full = true;
+    c.store_full = full[_i].c_full;
+    fake_report(&f, &b, ++version, "CPU=4,gold=1", 0);
+    fake_report(&f, &c, ++version, "CPU=0.1", 0);
+    d.process = 1;
+    fake_demand(&f, full[_i].at_b ? &b : &a, &d);
+    pass(80);
+    ck_assert_msg(heard(&b) == full[_i].b_hears, "%s: b", full[_i].name);
+    ck_assert_msg(heard(&c) == full[_i].c_hears, "%s: c", full[_i].name);
+    fake_fini(&f);
+}
+END_TEST
+
 /* Three wait for b. Each has its turn; who never had one comes first. */
 START_TEST(test_turns)
 {
@@ -177,5 +216,6 @@ END_TEST
 UNIT_CASE("claim", tcase)
 {
     UNIT_TESTS(tcase, test_waits, test_turns, test_claimed_node_is_cut);
+    tcase_add_loop_test(tcase, test_full, 0, (int)MOB_COUNT(full));
     tcase_add_loop_test(tcase, test_ends, 0, 4);
 }

@@ -196,6 +196,46 @@ START_TEST(test_own_failures)
 }
 END_TEST
 
+static void answer_no_room(const struct mob_task_frame *t, int32_t user_code)
+{
+    struct mob_error why = { .code = MOB_ERR_NO_SPACE, .user_code = user_code, .text = "no room" };
+
+    fake_reply(&f, (leases - 1) % FAKE_WORKERS, t, why.code, &why, sizeof why, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    mob_owner_check(f.o);
+}
+
+/* There was no room where it ran: it rests, and is tried again three times, free of charge. Not if it may run but once, nor if no other node
+ * could have more; and nobody takes the error for one of where he runs himself. */
+START_TEST(test_no_room)
+{
+    static const struct { int retries; unsigned rests; int32_t last; } cases[] = {
+        { 0, 0, MOB_NO_SPACE_HERE }, { 1, 3, MOB_NO_SPACE_HERE }, { 1, 1, 0 }, { -1, 3, MOB_NO_SPACE_HERE },
+    };
+    struct mob_task_frame t;
+    uint64_t ref;
+
+    open_owner();
+    ref = fake_submit(&f, shape, cases[_i].retries, NULL, 0);
+    for (unsigned i = 0; i < cases[_i].rests; i++) {
+        t = begin();
+        ck_assert_uint_eq(t.attempt, i);
+        answer_no_room(&t, MOB_NO_SPACE_HERE);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+        f.now_ns += INT64_C(75000000000);
+        mob_owner_flush(f.o);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+        fake_over(&f, leases, (leases - 1) % FAKE_WORKERS, FAKE_NODE, MOB_OK, NULL);
+    }
+    t = begin();
+    answer_no_room(&t, cases[_i].last);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_NO_SPACE);
+    ck_assert_int_eq(fake_look(&f, ref).error->user_code, 0);
+    fake_finish(&f);
+}
+END_TEST
+
 /* A delay of its own, after failures and deaths alike; it doubles by itself, whatever memory did. */
 START_TEST(test_delay)
 {
@@ -295,6 +335,7 @@ int main(void)
     tcase_add_test(tcase, test_cancelled_while_they_rest);
     tcase_add_test(tcase, test_raylet_is_lost_while_they_rest);
     tcase_add_test(tcase, test_own_failures);
+    tcase_add_loop_test(tcase, test_no_room, 0, 4);
     tcase_add_test(tcase, test_delay);
     tcase_add_loop_test(tcase, test_many_at_once, 0, 2);
     tcase_add_test(tcase, test_explained);

@@ -244,9 +244,48 @@ START_TEST(test_wait)
             add(c, waits[i].nodes[n][0], waits[i].nodes[n][1], NULL);
         if (waits[i].nodes[0][1][0] == '\0')
             mob_resources_set(&c->node[0].free, "CPU", -MOB_UNITS);
-        got = mob_placement_wait(&ask, c->list, c->count, waits[i].except > 0 ? c->list[waits[i].except - 1] : NULL, &round);
+        got = mob_placement_wait(&ask, c->list, c->count, waits[i].except > 0 ? c->list[waits[i].except - 1] : NULL, false, &round);
         ck_assert_msg((got != NULL ? got->number : 0) == waits[i].expected, "%s", waits[i].name);
         ck_assert(got == NULL || round == got->number);
+        free(c);
+    }
+}
+END_TEST
+
+/* A node whose object store is full, of two that ask for 4 CPUs; whom it would be given now, and where it would wait. */
+static const struct {
+    const char *name;
+    bool full[2];
+    const char *total[2], *free[2];
+    enum mob_strategy strategy;
+    uint32_t node, taken, waits;
+} full_table[] = {
+    { "not the first", { true, false }, { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" }, MOB_HYBRID, 0, 2, 2 },
+    { "though the other is busy", { true, false }, { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=1" }, MOB_HYBRID, 0, 0, 2 },
+    { "nor in a round", { false, true }, { "CPU=4", "CPU=4" }, { "CPU=1", "CPU=4" }, MOB_SPREAD, 0, 0, 1 },
+    { "nor by soft affinity", { true, false }, { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" }, MOB_NODE_SOFT, 1, 2, 2 },
+    { "but alone", { true, false }, { "CPU=4", "CPU=4" }, { "CPU=4", "CPU=4" }, MOB_NODE, 1, 1, 1 },
+    { "waits there if the other is too small", { true, false }, { "CPU=4", "CPU=2" }, { "CPU=4", "CPU=2" }, MOB_HYBRID, 0, 0, 1 },
+    { "or as full", { true, true }, { "CPU=4", "CPU=4" }, { "CPU=1", "CPU=3" }, MOB_HYBRID, 0, 0, 2 },
+};
+
+START_TEST(test_full)
+{
+    for (size_t i = 0; i < MOB_COUNT(full_table); i++) {
+        struct mob_shape ask = ask_of("CPU=4", full_table[i].strategy, full_table[i].node, NULL);
+        struct cluster *c = mob_new(struct cluster);
+        struct placement_node *wait;
+        uint32_t round = 0;
+        bool last_resort;
+
+        for (size_t n = 0; n < 2; n++) {
+            add(c, full_table[i].total[n], full_table[i].free[n], NULL);
+            c->node[n].full = full_table[i].full[n];
+        }
+        last_resort = !mob_placement_has_other(&ask, c->list, c->count);
+        wait = mob_placement_wait(&ask, c->list, c->count, NULL, last_resort, &round);
+        ck_assert_msg(wait != NULL && wait->number == full_table[i].waits, "%s", full_table[i].name);
+        ck_assert_msg(choose(c, &ask, 1, 7) == full_table[i].taken, "%s", full_table[i].name);
         free(c);
     }
 }
@@ -288,5 +327,5 @@ START_TEST(test_explain)
 }
 END_TEST
 
-UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_wait,
+UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_wait, test_full,
           test_near, test_explain)

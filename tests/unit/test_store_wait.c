@@ -104,6 +104,47 @@ START_TEST(test_not_for_ever)
 }
 END_TEST
 
+static bool is_other(void *arg, uint32_t process)
+{
+    (void)arg;
+    return process == OTHER;
+}
+
+/* Whoever could do elsewhere what he does is told so; and the store is full until there would be room, and some seconds have passed. */
+START_TEST(test_full)
+{
+    f = fixture_create_elsewhere(STORE, is_other);
+    me = fixture_client(f, ME);
+    other = fixture_client(f, OTHER);
+    make(f, me, ME, mine(1), STORE, 'a');
+    ask_in_vain(OTHER, 2, STORE / 2);
+    ck_assert(!mob_store_full(f->store));
+    wait_in_vain(f);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    ck_assert_int_eq(f->last.err.user_code, MOB_NO_SPACE_HERE);
+    ck_assert(mob_store_full(f->store) && mob_store_waits(f->store));
+    ask_in_vain(ME, 3, 100);
+    wait_in_vain(f);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
+    ck_assert_int_eq(f->last.err.user_code, 0);
+    for (int i = 0; i < 2; i++)
+        mob_store_tick(f->store, f->now += INT64_C(100000000000));
+    ck_assert(mob_store_full(f->store));        /* there is none yet */
+    send_free(f, ME, mine(1));
+    mob_store_tick(f->store, ++f->now);
+    ck_assert(!mob_store_full(f->store));
+    make(f, me, ME, mine(1), STORE, 'a');
+    ask_in_vain(OTHER, 2, STORE / 2);
+    wait_in_vain(f);
+    send_free(f, ME, mine(1));
+    mob_store_tick(f->store, f->now += 1000000000);
+    ck_assert(mob_store_full(f->store));        /* it was a moment ago */
+    mob_store_tick(f->store, f->now += INT64_C(10000000000));
+    ck_assert(!mob_store_full(f->store));
+    close_store();
+}
+END_TEST
+
 /* Two half-made objects, each maker waits for more: the younger ask fails, its maker gives up, the older one goes on. */
 START_TEST(test_half_made_objects_wait_for_each_other)
 {
@@ -314,6 +355,6 @@ START_TEST(test_a_million_objects)
 END_TEST
 
 UNIT_MAIN("store_wait", test_room_that_comes_goes_to_who_waits, test_a_view_that_goes_gives_room, test_not_for_ever,
-          test_half_made_objects_wait_for_each_other, test_small_ones_pass_a_huge_one_for_a_while, test_who_dies_waits_no_more,
+          test_full, test_half_made_objects_wait_for_each_other, test_small_ones_pass_a_huge_one_for_a_while, test_who_dies_waits_no_more,
           test_only_who_cannot_be_served_is_refused,
           test_impossible_sizes, test_a_value_as_large_as_the_store, test_a_million_objects)
