@@ -382,13 +382,21 @@ static enum mob_next node_die(struct node *n, const char *reason)
     return node_end(n, NODE_DEAD, reason);
 }
 
+static enum mob_next node_die_silent(struct node *n, const char *what)
+{
+    char reason[96];
+
+    snprintf(reason, sizeof reason, "%s for %.1f s", what, (double)(mob_head_lived_ns(n->head) - n->heard_ns) / 1e9);
+    return node_die(n, reason);
+}
+
 static enum mob_next node_linked(struct mob_machine *m)
 {
     struct node *n = MOB_CONTAINER(m, struct node, m);
     struct node_table *t = &n->head->nodes;
 
     if (n->link != 0 && silent_too_long(n))
-        return node_die(n, "no sign of life for too long");
+        return node_die_silent(n, "no sign of life");
     if (n->link != 0 && m->now == NODE_ALIVE && n->place.draining)
         return mob_machine_goto(m, NODE_DRAINING);
     if (n->link != 0 && m->now == NODE_DRAINING && n->drain.left.over)
@@ -418,7 +426,7 @@ static enum mob_next node_cut(struct mob_machine *m)
     if (n->refused)
         return node_die(n, "its raylet is gone: the port refuses");
     if (silent_too_long(n))
-        return node_die(n, "the link broke and it did not come back");
+        return node_die_silent(n, "the link broke, and it has not been heard of");
     if (n->probe == 0 && mob_head_lived_ns(h) >= n->probe_ns) {
         struct link *l;
 

@@ -78,6 +78,7 @@ static int raylet(void *arg, struct mob_guard_notes *notes, int first)
         return 1;
     }
     mob_loop_run(s->loop);
+    mob_local_flush(s->local);          /* why we end, to drivers */
     mob_reap_all(s);
     mob_logs_finish(s->logs);
 #ifdef __SANITIZE_ADDRESS__

@@ -233,7 +233,7 @@ void mob_membership_on_node_down(struct mob_raylet *r, const struct arrival *a)
         mob_error_set(&why, MOB_OK, "%s", m->reason);
         mob_raylet_end(r, &why);
     } else if (m->node == r->self.node) {
-        mob_error_set(&why, MOB_ERR_NODE_DIED, "node %u was declared dead: %s", m->node, m->reason);
+        mob_error_set(&why, MOB_ERR_NODE_DIED, "node %u was declared dead by the head: %s", m->node, m->reason);
         mob_raylet_end(r, &why);
     } else if (peer != NULL && peer->is.alive) {
         mob_death_of_node(r, peer, m->reason);

@@ -60,6 +60,29 @@ void mob_raylet_destroy(struct mob_raylet *r)
     free(r);
 }
 
+/* What they hear next is that their connection has ended. */
+static void tell_drivers(struct mob_raylet *r, const struct mob_error *why)
+{
+    Mobula__Refused m = MOBULA__REFUSED__INIT;
+    struct mob_error told = *why;
+    Mobula__Error error;
+    struct process *p;
+
+    if (why->code == MOB_OK)
+        mob_error_set(&told, MOB_ERR_NODE_DIED, "node %u was %s", r->self.node, why->text);
+    mob_wire_put_error(&error, &told);
+    m.error = &error;
+    for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;) {
+        struct mob_envelope e;
+
+        if (p->worker != NULL)
+            continue;
+        mob_envelope_init(&e, r->self, p->address, MOBULA__ENVELOPE__BODY_REFUSED);
+        e.e.refused = &m;
+        mob_route_send(r, &e.e);
+    }
+}
+
 void mob_raylet_end(struct mob_raylet *r, const struct mob_error *why)
 {
     if (r->over)
@@ -70,6 +93,7 @@ void mob_raylet_end(struct mob_raylet *r, const struct mob_error *why)
     else
         mob_warn("this node ends: %s", why->text);
     mob_pool_kill_all(r);
+    tell_drivers(r, why);
     if (r->config.over != NULL)
         r->config.over(r->config.arg, why);
 }

@@ -29,7 +29,7 @@ struct mob_owner {
     struct mob_wire *wire;
     int64_t now_ns;                     /* read once a batch: flush, drain, poll, receive */
     bool lost;                          /* the raylet is gone, because: */
-    struct mob_error lost_why;
+    struct mob_error lost_why;          /* before, with a code: why it says that it will be */
     struct deaths *lost_deaths;         /* its node's */
 
     struct bodies bodies;               /* of arguments and of values */

@@ -333,6 +333,9 @@ void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
     case MOBULA__ENVELOPE__BODY_COPIES:
         mob_owner_on_copies(o, from.node, e->copies);
         break;
+    case MOBULA__ENVELOPE__BODY_REFUSED:
+        mob_wire_error(e->refused->error, &o->lost_why);        /* the end of the connection follows */
+        break;
     default:
         break;                                  /* for another part of this process */
     }
@@ -356,12 +359,14 @@ static void fail_puts(struct mob_owner *o, const struct mob_error *why)
 
 void mob_owner_raylet_lost(struct mob_owner *o, const struct mob_error *why)
 {
+    struct mob_error said = o->lost_why.code != MOB_OK ? o->lost_why : *why;
+
     if (o->lost)
         return;
     o->lost_why = (struct mob_error){ .code = MOB_ERR_NODE_DIED };
     mob_error_set(&o->lost_why, MOB_ERR_NODE_DIED,
                   "the raylet of this node (node %u) is gone: %s; mob_shutdown(), then mob_init() again", o->config.self.node,
-                  why->text);
+                  said.text);
     mob_copy(o->lost_why.node, sizeof o->lost_why.node, why->node);
     o->lost_deaths = mob_owner_deaths_of_node(o->config.self.node, why->node);
     o->lost = true;

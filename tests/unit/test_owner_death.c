@@ -225,6 +225,28 @@ START_TEST(test_a_lost_raylet_is_a_death_of_its_node)
 }
 END_TEST
 
+/* It said why before: that is what the errors say. */
+START_TEST(test_a_raylet_says_why_it_ends)
+{
+    struct mob_error why = { .code = MOB_ERR_NODE_DIED, .node = "10.0.0.2", .text = "it closed its socket" };
+    struct mob_error said = { .code = MOB_ERR_NODE_DIED, .text = "node 2 was drained" };
+    Mobula__Refused m = MOBULA__REFUSED__INIT;
+    Mobula__Error error;
+    struct fake f;
+    uint64_t ref = fake_submit(&f, fake_start(&f), 3, NULL, 0);
+
+    mob_wire_put_error(&error, &said);
+    m.error = &error;
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_REFUSED, &m);
+    ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
+    mob_owner_raylet_lost(f.o, &why);
+    ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_NODE_DIED);
+    ck_assert_str_eq(fake_look(&f, ref).error->text,
+                     "the raylet of this node (node 2) is gone: node 2 was drained; mob_shutdown(), then mob_init() again");
+    fake_finish(&f);
+}
+END_TEST
+
 /* An object whose node died has no process to be mourned. What was lost otherwise has nothing. */
 START_TEST(test_a_lost_object_has_the_death_of_its_node)
 {
@@ -254,4 +276,4 @@ END_TEST
 
 UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_the_text_says_which_attempt_of_what,
           test_what_the_task_says_itself_is_no_death, test_others_are_told,
-          test_a_lost_raylet_is_a_death_of_its_node, test_a_lost_object_has_the_death_of_its_node)
+          test_a_lost_raylet_is_a_death_of_its_node, test_a_raylet_says_why_it_ends, test_a_lost_object_has_the_death_of_its_node)

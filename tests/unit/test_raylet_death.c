@@ -224,13 +224,37 @@ START_TEST(test_declared_dead)
 {
     struct fake_grant g;
     Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+    uint32_t driver = driver_with_lease(&g);
+    Mobula__Envelope *e;
 
-    driver_with_lease(&g);
     down.node = FAKE_NODE;
     down.reason = "2.5 s of silence";
     fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
     ck_assert_int_eq(f.over.code, MOB_ERR_NODE_DIED);
     ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
+    e = fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
+    ck_assert_int_eq(e->refused->error->code, MOB_ERR_NODE_DIED);
+    ck_assert_str_eq(e->refused->error->text, "node 2 was declared dead by the head: 2.5 s of silence");
+    ck_assert_uint_eq(fake_count(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_REFUSED), 0);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A driver on a node that was drained, whatever ran there. */
+START_TEST(test_drained_away)
+{
+    struct fake_grant g;
+    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+    uint32_t driver = driver_with_lease(&g);
+    Mobula__Envelope *e;
+
+    down.node = FAKE_NODE;
+    down.left = true;
+    down.reason = "drained: its time is over";
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    e = fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
+    ck_assert_int_eq(e->refused->error->code, MOB_ERR_NODE_DIED);
+    ck_assert_str_eq(e->refused->error->text, "node 2 was drained: its time is over");
     fake_fini(&f);
 }
 END_TEST
@@ -364,7 +388,7 @@ END_TEST
 UNIT_CASE("raylet_death", tcase)
 {
     UNIT_TESTS(tcase, test_worker_with_broken_socket, test_driver_dies, test_driver_dies_without_head,
-               test_link_to_an_owner_breaks, test_lender_is_lost, test_declared_dead, test_cancel_by_steps,
+               test_link_to_an_owner_breaks, test_lender_is_lost, test_declared_dead, test_drained_away, test_cancel_by_steps,
                test_cancel_alone_and_then_not, test_cancel_by_force, test_cancel_that_comes_late_hits_nobody,
                test_cancel_ends_with_its_lease, test_forced_cancel_of_a_task_that_is_just_claimed);
     tcase_add_loop_test(tcase, test_certificate, 0, (int)MOB_COUNT(deaths));
