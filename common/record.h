@@ -13,7 +13,7 @@ struct mob_daemon_record {
     char ip[64];
     uint32_t port;
     char head[80];                      /* "ip:port" of the cluster's head */
-    char socket[256];                   /* of a raylet, for local processes; "" for a head */
+    char socket[256];                   /* of a raylet, for local processes; "": of a head, or of one that joins again */
     bool is_private;                    /* a driver's own cluster */
 };
 

@@ -12,7 +12,8 @@
  * What is not promised: without namespaces, when guard and raylet are both killed, what workers have started lives on.
  *
  * The raylet's exit code is the guard's. It is started again only if it says so: it was declared dead, or its session folder was removed,
- * and it joins as a new node.
+ * and it joins as a new node. Until it has a number, which may take as long as the head is away, the record of the node before stands for
+ * it, without a socket: or `mobula stop` would not find it.
  * Files of the session are removed here, so that they are gone even when the raylet was killed.
  */
 #include "raylet/guard.h"
@@ -184,21 +185,46 @@ static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd)
     return told && code == MOB_GUARD_AGAIN ? 0 : code;
 }
 
-static void clear_away(const struct mob_guard_notes *notes)
+/* lock: on the session of the node before, or -1. */
+static void clear_away(const struct mob_guard_notes *notes, int lock)
 {
-    if (notes->session[0] == '\0')
-        return;
-    unlink(notes->record);
-    unlink(notes->socket);
-    mob_paths_remove(notes->scratch, NULL);
-    mob_paths_leave(notes->session, -1);        /* the raylet's lock ended with it */
+    if (notes->session[0] != '\0') {
+        unlink(notes->record);
+        unlink(notes->socket);
+        mob_paths_remove(notes->scratch, NULL);
+        mob_paths_leave(notes->session, -1);    /* the raylet's lock ended with it */
+    }
+    if (lock >= 0) {
+        unlink(notes->before);
+        mob_paths_leave(notes->before_session, lock);
+    }
+}
+
+/* The raylet has ended and joins again: all that is left of the node that it was is its record, which can be signalled and not used, in the
+ * session where it was, made anew if somebody has removed that. Returns a lock on it, or -1. */
+static int keep_record(struct mob_guard_notes *notes, int lock)
+{
+    struct mob_guard_notes next = { .guard_pid = notes->guard_pid };
+    char run[MOB_PATH_SIZE];
+    int next_lock = -1;
+
+    if (notes->session[0] != '\0' && mob_paths_run(run, NULL) == 0 && mob_paths_enter(notes->session, &next_lock, NULL) == 0) {
+        mob_copy(next.before, sizeof next.before, notes->record);
+        mob_copy(next.before_session, sizeof next.before_session, notes->session);
+        notes->said.socket[0] = notes->record[0] = '\0';
+        if (mob_record_write(next.before, &notes->said, NULL) < 0)
+            mob_warn("nobody will find this raylet until it has joined: cannot write %s", next.before);
+    }
+    clear_away(notes, lock);
+    *notes = next;
+    return next_lock;
 }
 
 int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd)
 {
     struct mob_guard_notes *notes = mmap(NULL, sizeof *notes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     sigset_t signals, before;
-    int code, signal_fd;
+    int code, signal_fd, lock = -1;
 
     assert(notes != MAP_FAILED);
     sigemptyset(&signals);
@@ -209,9 +235,8 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
     sigprocmask(SIG_BLOCK, &signals, &before);
     signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     assert(signal_fd >= 0);
+    notes->guard_pid = getpid();
     for (int first = 1;; first = 0) {
-        memset(notes, 0, sizeof *notes);
-        notes->guard_pid = getpid();
         pid_t pid = start_raylet(raylet, arg, notes, first, &before);
         if (pid < 0) {
             mob_error_log("cannot start the raylet: %s", strerror(errno));
@@ -221,9 +246,11 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
             close(ready_fd);            /* who waits for the raylet's word sees its end with the raylet */
         code = wait_for_raylet(pid, signal_fd, private_fd);
         kill_descendants();
-        clear_away(notes);
-        if (code != MOB_GUARD_AGAIN)
+        if (code != MOB_GUARD_AGAIN) {
+            clear_away(notes, lock);
             return code;
+        }
+        lock = keep_record(notes, lock);
         mob_warn("the raylet joins again as a new node");
     }
 }

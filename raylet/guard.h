@@ -4,6 +4,7 @@
 #define MOB_RAYLET_GUARD_H
 
 #include "common/paths.h"
+#include "common/record.h"
 
 #define MOB_GUARD_AGAIN 77              /* exit code of a raylet that joins again, as a new node */
 
@@ -13,6 +14,9 @@ struct mob_guard_notes {
     char session[MOB_PATH_SIZE];        /* removed if it is empty in the end: others may live in it, mob_paths_leave() */
     char socket[MOB_PATH_SIZE], record[MOB_PATH_SIZE];
     char scratch[MOB_PATH_SIZE];        /* a folder, with all in it */
+    struct mob_daemon_record said;      /* what the record says */
+    char before[MOB_PATH_SIZE], before_session[MOB_PATH_SIZE];  /* the record of the node before, which this raylet removes when it has its
+                                         * own; where that is */
 };
 
 /* Become the guard, and run raylet() in a child: as process 1 of a PID namespace where that is allowed, else with this process as

@@ -80,7 +80,12 @@ static int write_record(struct mob_shell *s, const char *cluster, struct mob_err
     snprintf(record.head, sizeof record.head, strchr(s->config.head_ip, ':') != NULL ? "[%s]:%" PRIu32 : "%s:%" PRIu32,
              s->config.head_ip, s->config.head_port);
     mob_copy(record.socket, sizeof record.socket, s->socket_path);
-    return mob_record_write(s->notes->record, &record, err);
+    s->notes->said = record;
+    if (mob_record_write(s->notes->record, &record, err) < 0)
+        return -1;
+    if (s->notes->before[0] != '\0' && strcmp(s->notes->before, s->notes->record) != 0)
+        unlink(s->notes->before);
+    return 0;
 }
 
 static int64_t look_for_socket(void *shell)

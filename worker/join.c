@@ -264,7 +264,7 @@ static int resolve(const char *address, char *ret, size_t size, struct mob_error
 }
 
 /* A raylet of this user here: of the cluster with head `head`, or (NULL) of the only one. Never another driver's own: that ends with
- * it. 1: found. */
+ * it; nor one that has no socket, as it is joining again. 1: found. */
 static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_error *err)
 {
     struct mob_here_daemon *all = mob_alloc(MOB_HERE_DAEMONS_MAX * sizeof *all);
@@ -275,7 +275,7 @@ static int find(const char *head, char ret_socket[MOB_PATH_SIZE], struct mob_err
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const struct mob_daemon_record *d = &all[i].record;
 
-        if (strcmp(d->role, "raylet") != 0 || d->is_private || (head != NULL && strcmp(d->head, head) != 0))
+        if (strcmp(d->role, "raylet") != 0 || d->is_private || d->socket[0] == '\0' || (head != NULL && strcmp(d->head, head) != 0))
             continue;
         if (found != NULL && strcmp(found->cluster, d->cluster) != 0)
             rc = mob_error_set(err, MOB_ERR_INVALID, "more than one cluster runs here; give the address of one: %s or %s",

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # 345-removed.sh -- somebody removes folders of ours while they are used. That of the head's state: what is there works on, drivers come and go,
 # `mobula status` says what to do, and a new node is refused with these words; then it goes on. The run folder, of a node: it ends and joins again as a new node, and what
-# ran there runs elsewhere; the driver there is told. The same of the head's machine: `mobula` there finds the head again.
+# ran there runs elsewhere; the driver there is told. The same of the head's machine: `mobula` there finds the head again. While the head is
+# away a node cannot join again, and `mobula stop` ends it all the same.
 . "$(dirname "$0")/tasks.sh"
 in_lab 3 "$@"
 
@@ -58,3 +59,14 @@ wait_until 10 ever_were $((ever + 2))
 wait_until 10 node_count_is 3
 expect scene h0 results >/dev/null
 spreads h2 3
+
+# Without a head.
+on h0 kill -KILL "$(head_pid h0)"
+guard=$(guard_pid h1)
+raylet=$(raylet_pid h1)
+run_folder_removed h1
+has_another_raylet() { [ "$(raylet_pid h1)" != "$raylet" ] && [ "$(guard_pid h1)" = "$guard" ]; }
+wait_until 10 has_another_raylet
+expect grep -q "cannot be reached" <("$lab" on h1 mobula status 2>&1)
+expect grep -q "^Stopped 1 of 1" <(on h1 mobula stop)
+expect nothing_left h1

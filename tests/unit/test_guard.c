@@ -58,6 +58,23 @@ static int raylet_with_files(void *arg, struct mob_guard_notes *notes, int first
     abort();
 }
 
+/* It is told that its node is dead, after somebody has removed its folder; and then cannot join, as the head is away. */
+static int raylet_without_a_head(void *arg, struct mob_guard_notes *notes, int first)
+{
+    struct mob_daemon_record r = { 0 };
+
+    if (!first)
+        return mob_record_read(notes->before, &r, NULL) == 0 && r.socket[0] == '\0' && mob_identity_alive(&r.process) ? 42 : 1;
+    mob_copy(r.role, sizeof r.role, "raylet");
+    mob_copy(r.socket, sizeof r.socket, "/nowhere.sock");
+    if (mob_identity_of(notes->guard_pid, &r.process, NULL) < 0)
+        return 2;
+    notes->said = r;
+    snprintf(notes->record, sizeof notes->record, "%s/raylet-1.json", (char *)arg);
+    mob_copy(notes->session, sizeof notes->session, arg);
+    return rmdir(arg) == 0 ? MOB_GUARD_AGAIN : 3;
+}
+
 static pid_t start_guard(int (*raylet)(void *, struct mob_guard_notes *, int), void *arg)
 {
     ck_assert_int_eq(pipe(alive), 0);
@@ -209,6 +226,21 @@ START_TEST(test_files_go_when_the_raylet_was_killed)
 }
 END_TEST
 
+START_TEST(test_one_that_joins_again_is_found)
+{
+    char folder[] = "/tmp/mobula-test-XXXXXX";
+    int status;
+
+    mode(_i);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    pid_t guard = start_guard(raylet_without_a_head, folder);
+    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 42);
+    ck_assert_int_lt(access(folder, F_OK), 0);
+}
+END_TEST
+
 UNIT_CASE("guard", tcase)
 {
     tcase_add_loop_test(tcase, test_exit_code_and_joining_again, 0, 2);
@@ -216,4 +248,5 @@ UNIT_CASE("guard", tcase)
     tcase_add_loop_test(tcase, test_told_to_end, 0, 8);
     tcase_add_loop_test(tcase, test_one_that_hangs_is_killed, 0, 4);
     tcase_add_loop_test(tcase, test_files_go_when_the_raylet_was_killed, 0, 2);
+    tcase_add_loop_test(tcase, test_one_that_joins_again_is_found, 0, 2);
 }
