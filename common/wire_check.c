@@ -88,13 +88,13 @@ static const void *pointer_at(const void *base, size_t offset)
     return *(const void *const *)((const char *)base + offset);
 }
 
-/* Each change names who gave out its ticket; one that is held, the object and its holder, too. */
+/* Each change names who gave out its ticket; one that is held, the object and its holder, too; one that cancels, the object. */
 static bool changes_are_whole(const Mobula__References *m)
 {
     for (size_t i = 0; i < m->n_changes; i++) {
         const Mobula__References__Change *c = m->changes[i];
 
-        if (c->issuer == NULL || (c->held && (c->object == NULL || c->holder == NULL)))
+        if (c->issuer == NULL || (c->held && c->holder == NULL) || ((c->held || c->cancel) && c->object == NULL))
             return false;
     }
     return true;

@@ -234,9 +234,10 @@ void mob_fn_destroy(struct mob_fn *fn);
 /* Submit: `returns` refs are yours at once. Bytes are copied, refs are held until the task has ended. Never waits for the task. */
 int mob_call(struct mob_fn *fn, const struct mob_value *args, size_t count, struct mob_ref **ret_refs, struct mob_error *err);
 
-/* Stop the task that makes `ref`: not started: never runs; running: mob_cancelled() says so, 5 s later SIGTERM, 5 s later SIGKILL. Its refs
- * answer MOB_ERR_CANCELLED, and so do those of the tasks that it called and that have not ended, wherever these are, and of those that they
- * called; its waits end with that code, and it can call no more. Ended already: no-op. how: 0, or the sum of: */
+/* Stop the task that makes `ref`, whoever called it: not started: never runs; running: mob_cancelled() says so, 5 s later SIGTERM, 5 s
+ * later SIGKILL. Its refs answer MOB_ERR_CANCELLED, and so do those of the tasks that it called and that have not ended, wherever these
+ * are, and of those that they called; its waits end with that code, and it can call no more. Ended already: no-op. how: 0, or the sum
+ * of: */
 #define MOB_CANCEL_FORCE 1      /* SIGKILL at once. What it called ends with its process, and what earlier tasks there have put */
 #define MOB_CANCEL_ALONE 2      /* what it called runs on */
 int mob_cancel(struct mob_ref *ref, int how, struct mob_error *err);

@@ -9,8 +9,8 @@
  *
  * A process may give a reference away in the same manner: the ticket is then in the name of who gets it (mob_owner_lend).
  *
- * An outbox is the one way to an owner: numbered messages, kept until answered. UNREACHABLE or NODE_DIED says that a link was lost,
- * maybe with them: all are said again, in order. OWNER_DIED ends them.
+ * An outbox is the one way to an owner, also for the wish that it cancels a task: numbered messages, kept until answered. UNREACHABLE or
+ * NODE_DIED says that a link was lost, maybe with them: all are said again, in order. OWNER_DIED ends them.
  *
  * The value is asked for (Watch) when somebody wants it, not before: a list of ten thousand references costs no message each.
  */
@@ -105,14 +105,15 @@ static void send_changes(struct mob_owner *o, const struct outbox *box, const st
         mobula__references__change__init(&each[i].c);
         mob_wire_put_address(&each[i].issuer, c->issuer);
         each[i].c.held = c->held;
+        each[i].c.cancel = c->cancel;
+        each[i].c.force = (c->how & MOB_CANCEL_FORCE) != 0;
+        each[i].c.alone = (c->how & MOB_CANCEL_ALONE) != 0;
         each[i].c.ticket = c->ticket;
         each[i].c.issuer = &each[i].issuer;
-        if (c->held) {
-            mob_wire_put_object(&each[i].id, &c->id);
-            mob_wire_put_address(&each[i].holder, c->holder);
-            each[i].c.object = &each[i].id;
-            each[i].c.holder = &each[i].holder;
-        }
+        mob_wire_put_object(&each[i].id, &c->id);
+        mob_wire_put_address(&each[i].holder, c->holder);
+        each[i].c.object = c->held || c->cancel ? &each[i].id : NULL;
+        each[i].c.holder = c->held ? &each[i].holder : NULL;
         list[i] = &each[i].c;
     }
     m.seq = s->seq;
@@ -354,6 +355,21 @@ void mob_owner_borrow_want(struct mob_owner *o, struct object *b)
         return;
     w->watched = true;
     mob_owner_watch(o, b, &w->id);
+}
+
+void mob_owner_borrow_cancel(struct mob_owner *o, struct object *b, int how)
+{
+    struct borrow *w = borrow_of(o, b);
+    struct object *own_one;
+
+    if (w == NULL || b->state != MOB_OBJECT_PENDING)
+        return;
+    struct change c = { .id = w->id, .issuer = o->config.self, .cancel = true, .how = how };
+
+    if (!is_own(o, &w->id))
+        say(o, &c);
+    else if ((own_one = mob_owner_object_find(o, &w->id)) != NULL && !own_one->borrowed)
+        mob_owner_cancel_object(o, own_one, how);
 }
 
 const struct mob_object_id *mob_owner_borrow_name(const struct mob_owner *o, const struct object *b)

@@ -35,7 +35,8 @@ struct change {
     struct mob_address issuer, holder;
     uint64_t ticket;
     uint64_t source;                    /* held: this object is pinned until it is confirmed; 0: none */
-    bool held;
+    bool held, cancel;
+    int how;                            /* cancel: of mob_cancel() */
 };
 
 /* One message, until it is answered. */
@@ -62,6 +63,8 @@ void mob_owner_borrows_fini(struct mob_owner *o);
 /* b, which is pending, stands for `id` under a ticket that is ours. `alias`: others know b by its own name (it is a task's return). */
 void mob_owner_borrow_as(struct mob_owner *o, struct object *b, const struct mob_object_id *id, struct mob_address issuer,
                          uint64_t ticket, bool alias);
+/* Its owner shall cancel the task that makes b; `how` is of mob_cancel(). No-op if it is no borrowed one, or its value is here. */
+void mob_owner_borrow_cancel(struct mob_owner *o, struct object *b, int how);
 /* Somebody waits for b: ask its owner, once. No-op if it is no borrowed one. */
 void mob_owner_borrow_want(struct mob_owner *o, struct object *b);
 /* The name it was borrowed under, or NULL: others know it by its own name. */

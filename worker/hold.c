@@ -178,6 +178,14 @@ static void change(struct mob_owner *o, struct mob_address from, const Mobula__R
     struct mob_address issuer = mob_wire_address(c->issuer);
     struct hold *h = find(o, issuer, c->ticket);
 
+    if (c->cancel) {                    /* whoever has a reference may */
+        struct mob_object_id made = mob_wire_object(c->object);
+        struct object *unmade = mob_owner_object_find(o, &made);
+
+        if (unmade != NULL)
+            mob_owner_cancel_object(o, unmade, (c->force ? MOB_CANCEL_FORCE : 0) | (c->alone ? MOB_CANCEL_ALONE : 0));
+        return;
+    }
     if (!c->held) {
         if (h != NULL && (mob_address_eq(from, issuer) || mob_address_eq(from, h->holder->address)))
             end(o, h);

@@ -535,14 +535,21 @@ static void cancel(struct mob_owner *o, struct task *t, int how)
     mob_owner_task_fail_cancelled(o, t, NULL, NULL, 0);
 }
 
+void mob_owner_cancel_object(struct mob_owner *o, struct object *b, int how)
+{
+    if (!object_is_unmade(b))
+        mob_owner_borrow_cancel(o, b, how);
+    else if (b->maker->state != TASK_KEPT)      /* that is over, though its value was lost */
+        cancel(o, b->maker, how);
+}
+
 int mob_owner_cancel(struct mob_owner *o, uint64_t ref, int how, struct mob_error *err)
 {
     struct object *b = mob_owner_object_ref(o, ref, err);
 
     if (b == NULL)
         return -1;
-    if (object_is_unmade(b) && b->maker->state != TASK_KEPT)    /* that is over, though its value was lost */
-        cancel(o, b->maker, how);
+    mob_owner_cancel_object(o, b, how);
     return 0;
 }
 

@@ -115,6 +115,8 @@ struct object *mob_owner_task_pending(const struct mob_owner *o, const struct ta
 void mob_owner_task_again(struct mob_owner *o, struct task *t);
 void mob_owner_task_looked(struct mob_owner *o, struct task *t);
 void mob_owner_task_unkept(struct mob_owner *o, struct task *t);
+/* Cancel the task that makes it, or have its owner do that. */
+void mob_owner_cancel_object(struct mob_owner *o, struct object *b, int how /* of mob_cancel() */);
 void mob_owner_tasks_check(const struct mob_owner *o);
 /* Does anything in this process wait for a return of it? */
 bool mob_owner_task_urgent(const struct mob_owner *o, const struct task *t);

@@ -334,6 +334,18 @@ class Waiting(unittest.TestCase):
         ray.cancel(done)
         self.assertEqual(ray.get(done), 1)
 
+    def test_who_was_given_a_reference_cancels(self):
+        @ray.remote(num_cpus=0)
+        def cancel(refs):
+            ray.cancel(refs[0], force=True)
+            with self.assertRaises(ray.exceptions.TaskCancelledError):
+                ray.get(refs[0], timeout=30)
+
+        ref = self.blocked()
+        ray.get(cancel.remote([ref]), timeout=60)
+        with self.assertRaises(ray.exceptions.TaskCancelledError):
+            ray.get(ref, timeout=30)
+
     def test_a_running_task_is_interrupted(self):
         path = self.gate
 

@@ -300,9 +300,91 @@ START_TEST(test_what_is_lent_lives_for_its_holder)
 }
 END_TEST
 
+/* -- cancel ---------------------------------------------------------------------------------------------------------------- */
+
+static void say_cancel(struct fake *f, struct mob_address from, uint64_t seq, const struct mob_object_id *id, bool force)
+{
+    Mobula__References m = MOBULA__REFERENCES__INIT;
+    Mobula__References__Change c = MOBULA__REFERENCES__CHANGE__INIT, *list[1] = { &c };
+    Mobula__Address issuer;
+    Mobula__ObjectId object;
+
+    mob_wire_put_address(&issuer, from);
+    mob_wire_put_object(&object, id);
+    c.cancel = true;
+    c.force = force;
+    c.issuer = &issuer;
+    c.object = &object;
+    m.seq = seq;
+    m.n_changes = 1;
+    m.changes = list;
+    tell_from(f, from, REFERENCES, &m);
+    mob_owner_check(f->o);
+}
+
+/* Who has a reference of ours has its task cancelled, in whatever state that is; not one that is over. */
+START_TEST(test_others_have_a_task_cancelled)
+{
+    struct mob_object_id id;
+    struct mob_task_frame t;
+    const void *body;
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t runs = fake_submit(&f, shape, 3, NULL, 0), queued = fake_submit(&f, shape, 3, NULL, 0);
+
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    ck_assert_int_eq(mob_owner_name(f.o, queued, &id, NULL), 0);
+    say_cancel(&f, other, 1, &id, false);
+    say_cancel(&f, other, 1, &id, false);                       /* a repeat */
+    ck_assert_int_eq(fake_look(&f, queued).error->code, MOB_ERR_CANCELLED);
+    ck_assert_int_eq(fake_look(&f, runs).state, MOB_OBJECT_PENDING);
+    ck_assert_int_eq(mob_owner_name(f.o, runs, &id, NULL), 0);
+    say_cancel(&f, third, 1, &id, true);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_CANCEL], 1);
+    ck_assert(f.last[MOBULA__ENVELOPE__BODY_CANCEL]->cancel->force);
+    ck_assert_uint_eq(f.sent[DONE], 3);
+    id.task += 77;                                              /* of nobody */
+    say_cancel(&f, third, 2, &id, true);
+    ck_assert_uint_eq(f.sent[DONE], 4);
+    fake_reply_value(&f, 0, &t, 1, 1);
+    fake_drain(&f);
+    mob_owner_drop(f.o, runs, NULL);
+    mob_owner_drop(f.o, queued, NULL);
+    fake_finish(&f);
+}
+END_TEST
+
+START_TEST(test_the_owner_of_a_reference_is_told_to_cancel)
+{
+    struct fake f;
+    const Mobula__References__Change *c;
+
+    fake_init(&f);
+    uint64_t met = mob_owner_meet(f.o, &foreign, 0);
+
+    ck_assert_int_eq(mob_owner_cancel(f.o, met, MOB_CANCEL_ALONE, NULL), 0);
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[REFERENCES], 1);
+    ck_assert_uint_eq(f.last[REFERENCES]->to->process, 9);
+    c = f.last[REFERENCES]->references->changes[0];
+    ck_assert(c->cancel && c->alone && !c->force && !c->held);
+    ck_assert_uint_eq(c->object->task, foreign.task);
+    answer(&f, other, 1, MOB_ERR_NODE_DIED);                    /* lost with a link, perhaps: it is said again */
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[REFERENCES], 2);
+    ck_assert(f.last[REFERENCES]->references->changes[0]->cancel);
+    mob_owner_drop(f.o, met, NULL);
+    mob_owner_flush(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_refs", test_an_object_lives_as_long_as_others_hold_it, test_nobody_speaks_for_another,
           test_what_comes_too_early_is_refused, test_an_unreachable_holder_is_asked_for_again,
           test_what_is_returned_to_its_owner_ends_with_the_worker, test_who_holds_by_tickets_of_a_dead_worker_is_asked,
           test_one_that_is_gone_speaks_again, test_what_is_met_is_held_before_its_source_goes,
           test_a_lost_link_repeats_and_a_dead_owner_ends, test_what_a_task_met_is_held_if_it_is_kept,
-          test_what_is_lent_lives_for_its_holder)
+          test_what_is_lent_lives_for_its_holder, test_others_have_a_task_cancelled,
+          test_the_owner_of_a_reference_is_told_to_cancel)
