@@ -175,8 +175,15 @@ static void add_users(struct words *w, const struct looked *all)
         for (size_t i = 0; i < all->count; i++)
             if (!told[i] && (most == all->count || all->candidates[i].bytes > all->candidates[most].bytes))
                 most = i;
+        if (n > 0 && all->candidates[most].bytes >> 20 == 0)
+            break;
         told[most] = true;
-        add(w, "%s'%.40s' (pid %u) ", n == 0 ? "; most have " : ", ", all->seen[most].name, all->seen[most].worker->process->pid);
+        add(w, "%s", n == 0 ? "; most have " : ", ");
+        if (all->seen[most].worker->lease != NULL)
+            add(w, "'%.40s'", all->seen[most].name);
+        else
+            add(w, "an idle worker");
+        add(w, " (pid %u) ", all->seen[most].worker->process->pid);
         add_bytes(w, all->candidates[most].bytes);
     }
     free(told);
@@ -246,6 +253,9 @@ static void write_why(struct mob_raylet *r, const struct looked *all, size_t vic
     }
     if (c->class == VICTIM_BEYOND)
         add(&words, ". Ask for as much memory= as the task takes");
+    else if (c->bytes >= (g->limit - g->reserve) / 4 * 3)
+        add(&words, ". That is nearly all that there is, so that fewer at once would hardly help: let it take less, or run it where there "
+            "is more, as by memory=, which keeps it off smaller nodes; or start the node with another %s", g->option);
     else
         add(&words, ". Ask for memory=, or for more CPUs a task, so that fewer run at once; add nodes; or start the node with another %s",
             g->option);

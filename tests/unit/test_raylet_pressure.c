@@ -57,6 +57,25 @@ static void expect_words(const char *text, const char *const *words)
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /* All but the reserve is in use: of the function that has most the newest is ended, alone; its memory is waited for; and then the next. */
+/* Advice that helps: one that has nearly all by itself is not ended because many run at once. */
+START_TEST(test_one_that_has_nearly_all)
+{
+    static const struct work works[] = { { "CPU=1", "giant", 13000, false } };
+    struct fake_grant g[1];
+
+    open_node("CPU=4");
+    uint32_t driver = begin(works, 1, g);
+    f.memory.used = 16 * GIB - 100 * MIB;
+    fake_pass(&f, 250);
+    ck_assert_int_eq(f.process[g[0].worker].killed, SIGKILL);
+    fake_reap(&f);
+    expect_words(over(driver)->cause->text, WORDS("most have 'giant' (pid ", ") 12.70 GiB. That is nearly all that there is, so that fewer at "
+                                                  "once would hardly help: ", "--memory-reserve"));
+    f.memory.used = 1 * GIB;
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_machine)
 {
     static const struct work works[] = { { "CPU=1", "work", 300, false }, { "CPU=1", "leak", 4000, false }, { "CPU=1", "leak", 4500, false } };
@@ -143,7 +162,7 @@ START_TEST(test_order)
     size_t count = 0;
 
     open_node("CPU=5");
-    begin(works, 2, g);
+    uint32_t driver = begin(works, 2, g);
     for (uint32_t i = 0; i < f.spawned; i++)
         if (f.process[i].spawned && f.process[i].up && i != g[0].worker && i != g[1].worker)
             idle[count++] = i;
@@ -161,6 +180,7 @@ START_TEST(test_order)
     fake_pass(&f, 150);
     ck_assert_int_eq(f.process[g[1].worker].killed, SIGKILL);
     fake_reap(&f);
+    expect_words(over(driver)->cause->text, WORDS("most have 'once' (pid ", ", an idle worker (pid ", "'again' (pid "));
     fake_pass(&f, 150);
     ck_assert_int_eq(f.process[g[0].worker].killed, SIGKILL);
     ck_assert_int_eq(f.process[idle[2]].killed, 0);
@@ -308,7 +328,7 @@ END_TEST
 
 UNIT_CASE("raylet_pressure", tcase)
 {
-    UNIT_TESTS(tcase, test_machine, test_victim_that_stays, test_stalled, test_order, test_declared_limit,
+    UNIT_TESTS(tcase, test_machine, test_victim_that_stays, test_stalled, test_one_that_has_nearly_all, test_order, test_declared_limit,
                test_what_the_worker_had_before, test_nothing_is_lent_in_between, test_pace);
     tcase_add_loop_test(tcase, test_beyond_what_was_asked, 0, 2);
 }
