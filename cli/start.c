@@ -221,6 +221,14 @@ static const struct mob_daemon_record *find_raylet(const struct plan *p)
     return NULL;
 }
 
+/* "<session>/raylet-3.sock" is node 3's. */
+static uint32_t node_of(const char *socket)
+{
+    const char *dash = strrchr(socket, '-');
+
+    return dash != NULL ? (uint32_t)strtoul(dash + 1, NULL, 10) : 0;
+}
+
 static int start_raylet(struct plan *p, struct mob_launched *ret, struct mob_error *err)
 {
     const char *list[32];
@@ -393,13 +401,16 @@ static int run(const struct args *a)
     if (p.head && start_head(&p, &head, &err) < 0)
         return args_failed(&err);
     if (p.head && (there = find_raylet(&p)) != NULL) {
+        raylet = head;                  /* its cluster; and what block() finds the daemon by */
+        mob_copy(raylet.socket, sizeof raylet.socket, there->socket);
+        raylet.node = node_of(there->socket);
         if (strcmp(there->cluster, head.cluster) == 0)
             printf("The head of cluster %.8s serves again at %s; the node of this machine went on without it.\n", head.cluster,
                    p.head_address);
         else
             printf("The head of a new cluster, %.8s, serves at %s, as nothing was left of what the one before knew; the nodes of cluster "
                    "%.8s, this machine's too, join it as new ones.\n", head.cluster, p.head_address, there->cluster);
-        return 0;
+        return args_flag(a, "block") ? block(&p, &raylet) : 0;
     }
     if (start_raylet(&p, &raylet, &err) < 0) {
         undo(&p);

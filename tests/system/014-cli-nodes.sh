@@ -52,6 +52,14 @@ for signal in TERM INT HUP; do
     on h0 kill "-$signal" $(pids_of mobula)
     ends_in_front 0 ""
 done
+# A head that is started again in front, beside the raylet that went on without it: the same holds for both.
+on h0 mobula start --head --port "$port" --num-cpus 1 >/dev/null
+# shellcheck disable=SC2046
+on h0 kill -KILL $(pids_of mobula-head)
+in_front
+# shellcheck disable=SC2046
+on h0 kill -TERM $(pids_of mobula)
+ends_in_front 0 ""
 for daemon in raylet head; do
     in_front
     # shellcheck disable=SC2046
