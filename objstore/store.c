@@ -225,21 +225,6 @@ void mob_store_owner_gone(struct mob_store *s, struct mob_address owner)
     free_all(s, is_owned_by, owner);
 }
 
-void mob_store_attempt_gone(struct mob_store *s, uint32_t worker, struct mob_address owner, uint64_t task, uint32_t told)
-{
-    struct object *o;
-    uint64_t freed = 0;
-
-    mob_list_each(o, &s->all, struct object, all) {
-        if (o->maker != worker || o->id.task != task || !is_owned_by(o, owner) || (o->id.index > 0 && o->id.index <= told))
-            continue;
-        freed += o->m.now == OBJECT_SEALED;
-        mob_object_free(o);
-    }
-    mob_room_retry(s, freed);
-    mob_store_settle(s);
-}
-
 void mob_store_job_over(struct mob_store *s, struct mob_address job)
 {
     struct mob_error why;

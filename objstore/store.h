@@ -131,8 +131,6 @@ void mob_store_node_died(struct mob_store *s, uint32_t node);
 void mob_store_link_lost(struct mob_store *s, uint32_t node);
 /* A process is gone, here or elsewhere: its objects are freed. (mob_store_client_gone and mob_store_node_died do it for theirs.) */
 void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
-/* What a dead worker made for an attempt whose end its owner will never hear of; but for returns 1 ... `told`, of which it has. */
-void mob_store_attempt_gone(struct mob_store *s, uint32_t worker, struct mob_address owner, uint64_t task, uint32_t told);
 /* A job is over: all that its processes made or brought here is freed. A repeat frees what came since. */
 void mob_store_job_over(struct mob_store *s, struct mob_address job);
 /* Objects whose bytes others would lose with this node: no copies, and of owners on other nodes. */

@@ -53,22 +53,17 @@ static void say_lease_over(struct mob_raylet *r, const struct lease *l, const st
     mob_info("lease %llu is over: %s", (unsigned long long)l->number, cause.text);
 }
 
-/* What the worker left in the store that nobody will ever ask for. (An owner on this node, which reads the answers itself, says so.) */
+/* What the worker has sealed since its owner's end. (What it made in vain for one that lives, that one frees.) */
 static void clear_store(struct mob_raylet *r, const struct lease *l)
 {
     struct mob_address owner = mob_lease_owner(l);
-    const struct process *p = l->worker->process;
     const struct peer *peer = mob_route_peer(r, owner.node);
-    uint32_t attempt;
-    uint64_t task;
 
     if (r->config.store == NULL)
         return;
     if (l->owner_gone || (peer != NULL && !peer->is.alive)
         || (owner.node == r->self.node && mob_process_find(r, owner.process) == NULL))
-        mob_store_owner_gone(r->config.store, owner);           /* sealed since the owner's end */
-    else if (l->proxy != NULL && mob_process_runs(p, l->epoch, &task, &attempt) && mob_map_get(&l->proxy->flights, task) != NULL)
-        mob_store_attempt_gone(r->config.store, p->address.process, owner, task, mob_proxy_items(l->proxy, task));
+        mob_store_owner_gone(r->config.store, owner);
 }
 
 static void bury_lease(struct mob_raylet *r, struct lease *l, const struct mob_exit *exit)

@@ -29,7 +29,6 @@ struct flight {
     uint32_t attempt;
     uint64_t sequence;                  /* in the ring */
     uint32_t size;                      /* of the body */
-    uint32_t items;                     /* of a stream: its owner has been told so many */
     uint32_t allowed;                   /* by Allow, while pending; 0: nothing */
     bool pending;
     struct mob_task_frame frame;        /* with what follows: while pending */
@@ -136,7 +135,6 @@ static struct flight *take_off(struct proxy *p, const struct mob_task_frame *fra
     f->task = frame->task;
     f->attempt = frame->attempt;
     f->size = frame->body_size;
-    f->items = frame->had;
     f->allowed = 0;
     f->pending = true;
     f->frame = *frame;
@@ -259,10 +257,8 @@ void mob_proxy_drain(struct mob_raylet *r, struct proxy *p)
         }
         add_to_batch(r, p, &frame, body);
         mob_channel_answer_done(channel);
-        if (frame.status == MOB_ANSWER_ITEM) {
-            f->items++;
+        if (frame.status == MOB_ANSWER_ITEM)
             continue;
-        }
         learn(p, &frame);
         land(p, f);
         any = true;
@@ -292,13 +288,6 @@ void mob_proxy_on_allow(struct mob_raylet *r, const struct arrival *a)
     }
     mob_channel_allow(l->worker->channel, f->sequence, m->items);
     mob_channel_ring(l->worker->channel, true);
-}
-
-uint32_t mob_proxy_items(const struct proxy *p, uint64_t task)
-{
-    const struct flight *f = mob_map_get(&p->flights, task);
-
-    return f != NULL ? f->items : 0;
 }
 
 /* -- taking back --------------------------------------------------------------------------------------------------------- */

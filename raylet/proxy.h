@@ -46,7 +46,5 @@ int64_t mob_proxies_tick(struct mob_raylet *r);
 void mob_proxy_on_task_frames(struct mob_raylet *r, const struct arrival *a);
 void mob_proxy_on_take_back(struct mob_raylet *r, const struct arrival *a);
 void mob_proxy_on_allow(struct mob_raylet *r, const struct arrival *a);
-/* Items of a stream that its owner has been told. */
-uint32_t mob_proxy_items(const struct proxy *p, uint64_t task);
 
 #endif

@@ -171,12 +171,11 @@ static void set_value(struct mob_owner *o, struct object *b, const struct value 
     }
 }
 
-/* Of a task that ran again, for another return: this one, b or NULL, has its value, or nobody needs it. In a store that had the old one the
- * new one took its place; not if b stands for another object. */
+/* Of a task that ran again, for another return: this one, b or NULL, has its value, or nobody needs it. */
 static void discard_value(struct mob_owner *o, const struct task *t, const struct object *b, const struct value *v,
                           struct mob_address worker)
 {
-    if (v->kind == MOB_VALUE_STORED && (b == NULL || !mob_owner_object_is_own(o, b) || !mob_owner_object_is_at(b, v->stored.node)))
+    if (v->kind == MOB_VALUE_STORED && !mob_owner_object_stays_at(o, b, v->stored.node))
         mob_owner_copy_free(o, v->stored.node, &v->stored.object, t->attempt + 1u);
     drop_lent(o, v, worker);
 }
@@ -201,10 +200,16 @@ static void take_values(struct mob_owner *o, struct task *t, const struct lease 
     }
 }
 
-/* A cancelled task was done before it noticed, or the answer is of an attempt that was given up (`stale`: then a newer one may have
- * stored values under the same names). Nobody will see these. */
-static void discard_values(struct mob_owner *o, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body,
-                           bool stale)
+/* Nobody will see these: a cancelled task was done before it noticed, or another attempt follows. */
+static void discard_values(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f,
+                           const uint8_t *body)
+{
+    if (mob_answer_has_values(f) && values_are_good(o, t, f, body))
+        take_values(o, t, l, f, body, false);
+}
+
+/* Of an attempt that was given up: a newer one may have stored values under the same names, so only what they carry is let go. */
+static void discard_stale(struct mob_owner *o, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body)
 {
     struct values values = { body, body + f->body_size };
     struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
@@ -213,11 +218,8 @@ static void discard_values(struct mob_owner *o, const struct lease *l, const str
 
     if (f->status == MOB_ANSWER_ITEM)
         id.index = f->item + 1;
-    for (uint32_t n = 0; n < f->returns && mob_answer_has_values(f) && next_value(&values, &id, &v) == 0; n++, id.index++) {
-        if (v.kind == MOB_VALUE_STORED && !stale)
-            mob_owner_copy_free(o, v.stored.node, &v.stored.object, 0);
+    for (uint32_t n = 0; n < f->returns && mob_answer_has_values(f) && next_value(&values, &id, &v) == 0; n++, id.index++)
         drop_lent(o, &v, l->worker);
-    }
 }
 
 /* An error as a worker told it: the end of its text may be cut off. */
@@ -350,8 +352,7 @@ static bool take_lost(struct mob_owner *o, struct task *t, const struct mob_answ
 static void restart(struct mob_owner *o, struct task *t, const struct lease *l, const struct mob_answer_frame *f, const uint8_t *body,
                     int64_t started_ns)
 {
-    if (mob_answer_has_values(f) && values_are_good(o, t, f, body))
-        take_values(o, t, l, f, body, false);
+    discard_values(o, t, l, f, body);
     mob_owner_task_restarted(o, t, started_ns);
 }
 
@@ -362,7 +363,7 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     struct ran ran;
 
     if (t == NULL || t->number != f->task || t->lease != l || t->attempt != f->attempt) {
-        discard_values(o, l, f, body, true);
+        discard_stale(o, l, f, body);
         return;
     }
     if (f->status == MOB_ANSWER_ITEM) {
@@ -374,7 +375,7 @@ void mob_owner_answer(struct mob_owner *o, struct lease *l, const struct mob_ans
     mob_owner_lease_forget(o, l, t);
     mob_owner_lease_answered(o, l);
     if (t->cancelled) {
-        discard_values(o, l, f, body, false);
+        discard_values(o, t, l, f, body);
         cancelled_there(o, t, l, ran.started_ns);
     } else if (t->streams && mob_owner_stream_restarts(o, t)) {
         restart(o, t, l, f, body, ran.started_ns);

@@ -20,9 +20,9 @@ static bool is_known_at(const struct stored *s, uint32_t node)
     return known;
 }
 
-bool mob_owner_object_is_at(const struct object *b, uint32_t node)
+bool mob_owner_object_stays_at(const struct mob_owner *o, const struct object *b, uint32_t node)
 {
-    return is_known_at(b->stored, node);
+    return b != NULL && mob_owner_object_is_own(o, b) && is_known_at(b->stored, node);
 }
 
 void mob_owner_object_copied(struct object *b, uint32_t node)

@@ -227,18 +227,16 @@ static struct task *claimed_task(const struct lease *l, const Mobula__LeaseOver 
     return started ? mob_list_first(&l->tasks, struct task, link) : NULL;
 }
 
-/* Results that the worker, in vain, may have sealed under names that have no value. */
-static bool may_be_made(const struct mob_owner *o, const struct task *t, uint32_t index)
+/* Is it nothing that we have there, if the worker has sealed it? */
+static bool is_in_vain(const struct mob_owner *o, const struct lease *l, const struct task *t, uint32_t index)
 {
-    const struct object *item = t->streams && index > 0 ? mob_owner_stream_item(mob_owner_task_return(o, t, 0), index) : NULL;
+    const struct object *b = t->streams && index > 0 ? mob_owner_stream_item(mob_owner_task_return(o, t, 0), index)
+                                                     : mob_owner_task_return(o, t, index);
 
-    if (t->streams && index > 0)
-        return item == NULL || item->state == MOB_OBJECT_PENDING;
-    return mob_owner_task_pending(o, t, index) != NULL;
+    return !mob_owner_object_stays_at(o, b, l->worker.node);
 }
 
-/* Results that the worker sealed and we never heard of, which its raylet cannot know: on this node we read the answers ourselves, and of
- * one elsewhere they may have been lost with a link. */
+/* Results that the worker may have sealed, of which we never heard, or with a link that broke never will. */
 static void free_made(struct mob_owner *o, const struct lease *l, const struct task *t)
 {
     uint32_t first = 0, untold = t->streams ? mob_owner_stream_untold(o, t, &first) : 0, count = t->returns + untold;
@@ -249,7 +247,7 @@ static void free_made(struct mob_owner *o, const struct lease *l, const struct t
         struct mob_object_id id = { .cluster = o->config.cluster, .node = o->config.self.node, .process = o->config.self.process,
                                     .task = t->number, .index = i < t->returns ? i : first + i - t->returns };
 
-        if (!may_be_made(o, t, id.index))
+        if (!is_in_vain(o, l, t, id.index))
             continue;
         mob_wire_put_object(list[m.n_objects] = &ids[i], &id);
         m.n_objects++;
@@ -279,7 +277,7 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
     bool unknown = channel == NULL && cause.code == MOB_ERR_NODE_DIED;
     uint32_t unsent = l->batch.count;
 
-    if (claimed != NULL && channel != NULL)
+    if (claimed != NULL && !unknown)
         free_made(o, l, claimed);
     if (unknown) {
         struct task *t;

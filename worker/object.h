@@ -153,8 +153,8 @@ void mob_owner_object_unset(struct mob_owner *o, struct object *b, uint32_t befo
 void mob_owner_object_set_error(struct mob_owner *o, struct object *b, const struct mob_error *why, struct deaths *deaths);
 /* It is not at its first `count` places, but has others. */
 void mob_owner_object_forget_places(struct mob_owner *o, struct object *b, size_t count, uint32_t before);
-/* STORED: is a copy of it known at this node? */
-bool mob_owner_object_is_at(const struct object *b, uint32_t node);
+/* Is it (NULL: no) known to lie at this node, by its own name? There what another run of its task makes takes its place. */
+bool mob_owner_object_stays_at(const struct mob_owner *o, const struct object *b, uint32_t node);
 /* A node has a copy, too. */
 void mob_owner_object_copied(struct object *b, uint32_t node);
 /* A node says what copies of our objects it has, or has no more. Those of objects that are gone are freed. */

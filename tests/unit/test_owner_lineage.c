@@ -88,15 +88,21 @@ START_TEST(test_a_chain_is_run_again_link_by_link)
 }
 END_TEST
 
-/* Both returns of a task, in the store of node 9. */
-static void made_two(uint64_t refs[2])
+/* Both returns of a task, in the store of a node. */
+static void made_two_at(uint64_t refs[2], uint32_t node)
 {
-    struct mob_submit s = { .shape = fake_start(&f), .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
+    struct mob_submit s = { .function = 42, .name = "two", .returns = 2, .max_retries = -1 };
     struct mob_task_frame t;
 
+    s.shape = shape = fake_start(&f);
     ck_assert_int_eq(mob_owner_submit(f.o, &s, refs, NULL), 0);
     t = claim(refs[0], 0);
-    answer_stored(&t, 9);
+    answer_stored(&t, node);
+}
+
+static void made_two(uint64_t refs[2])
+{
+    made_two_at(refs, 9);
 }
 
 START_TEST(test_returns_that_are_not_lost_stay)
@@ -218,6 +224,43 @@ START_TEST(test_cancelled_ones_are_not_made_again)
 }
 END_TEST
 
+/* A run for the other return is cancelled, and answers all the same; or its worker dies. What it made is freed, and not what lies in that
+ * store and was not lost: there the new one took its place. */
+static void run_in_vain(uint32_t first_at, bool crashes)
+{
+    struct mob_task_frame t;
+    uint64_t refs[2];
+    Mobula__Free *m;
+
+    made_two_at(refs, first_at);
+    ck_assert(lose(refs[1]) && wants(refs[1]));
+    t = claim(refs[0], 1);
+    if (crashes) {
+        fake_over(&f, 1, 0, FAKE_NODE, MOB_ERR_WORKER_CRASHED, &t);
+    } else {
+        ck_assert_int_eq(mob_owner_cancel(f.o, refs[1], false, NULL), 0);
+        answer_stored(&t, FAKE_NODE);
+    }
+    m = f.last[FREE]->free;
+    ck_assert_uint_eq(f.last[FREE]->to->node, FAKE_NODE);
+    ck_assert_uint_eq(m->maker, crashes ? 100 : 0);
+    ck_assert_uint_eq(m->before, crashes ? 0 : 2);
+    ck_assert_uint_eq(m->n_objects, first_at == FAKE_NODE ? 1 : 2);
+    ck_assert_uint_eq(m->objects[m->n_objects - 1]->index, 1);
+    ck_assert_uint_eq(fake_look(&f, refs[0]).node, first_at);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+
+START_TEST(test_a_run_in_vain_leaves_what_was_not_lost)
+{
+    for (int crashes = 0; crashes < 2; crashes++) {
+        run_in_vain(FAKE_NODE, crashes);
+        run_in_vain(9, crashes);
+    }
+}
+END_TEST
+
 /* The old value may come to light while the new one is made. */
 START_TEST(test_copies_of_what_was_lost_are_freed)
 {
@@ -299,5 +342,5 @@ END_TEST
 UNIT_MAIN("owner_lineage", test_a_lost_result_is_made_again_when_it_is_wanted, test_each_loss_takes_a_retry,
           test_a_chain_is_run_again_link_by_link, test_returns_that_are_not_lost_stay,
           test_what_another_run_makes_of_a_forwarded_return_is_freed, test_all_that_a_dead_node_had_of_a_task_is_lost,
-          test_cancelled_ones_are_not_made_again, test_copies_of_what_was_lost_are_freed, test_long_chains,
-          test_a_lost_raylet_ends_it)
+          test_cancelled_ones_are_not_made_again, test_a_run_in_vain_leaves_what_was_not_lost, test_copies_of_what_was_lost_are_freed,
+          test_long_chains, test_a_lost_raylet_ends_it)

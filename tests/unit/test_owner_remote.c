@@ -120,6 +120,30 @@ START_TEST(test_cancel_asks_back_and_then_cancels)
 }
 END_TEST
 
+/* Its node sends all answers before it says so: what it has made for this task nobody was told of. */
+START_TEST(test_a_dead_workers_results_are_freed)
+{
+    struct fake f;
+    uint32_t shape = start(&f);
+    uint64_t a = fake_submit(&f, shape, 3, NULL, 0), b = fake_submit(&f, shape, 3, NULL, 0);
+    struct mob_task_frame claimed = { .task = b };
+    struct answer answer = good_answer(a);
+    const Mobula__Envelope *e;
+
+    mob_owner_flush(f.o);
+    answer_frames(&f, 1, &answer, sizeof answer);
+    fake_over(&f, 1, 0, ELSEWHERE, MOB_ERR_WORKER_CRASHED, &claimed);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
+    e = f.last[MOBULA__ENVELOPE__BODY_FREE];
+    ck_assert_uint_eq(e->to->node, ELSEWHERE);
+    ck_assert_uint_eq(e->free->maker, 100);
+    ck_assert_uint_eq(e->free->n_objects, 1);
+    ck_assert_uint_eq(e->free->objects[0]->task, b);
+    mob_owner_check(f.o);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_lost_node_charges_what_may_have_started)
 {
     struct fake f;
@@ -266,6 +290,6 @@ END_TEST
 
 UNIT_MAIN("owner_remote", test_tasks_go_in_batches_and_answers_come, test_taken_comes_unasked_and_asked,
           test_cancel_asks_back_and_then_cancels, test_lost_node_charges_what_may_have_started,
-          test_lost_node_charges_nothing_that_was_not_sent,
+          test_lost_node_charges_nothing_that_was_not_sent, test_a_dead_workers_results_are_freed,
           test_stale_answers_are_ignored, test_malformed_values_fail_the_task,
           test_foreign_names_in_values_fail_the_task, test_malformed_frames_end_the_worker)

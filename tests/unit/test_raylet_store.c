@@ -196,35 +196,6 @@ static uint64_t open_with_owner_elsewhere(struct fake_grant *g)
     return link;
 }
 
-/* It has sealed a result, and dies before it has answered. What it made for tasks before that one stays. */
-START_TEST(test_a_result_that_nobody_heard_of)
-{
-    struct mob_task_frame frame = { .task = 7, .attempt = 1, .returns = 1 };
-    Mobula__TaskFrames m = MOBULA__TASK_FRAMES__INIT;
-    Mobula__OwnerOver over = MOBULA__OWNER_OVER__INIT;
-    struct fake_grant g;
-    uint64_t link = open_with_owner_elsewhere(&g);
-    struct mob_page *page = &f.process[g.worker].page;
-
-    make(g.worker, fake_at(3, 9), 6);
-    m.lease = g.lease;
-    m.count = 1;
-    m.frames = (ProtobufCBinaryData){ sizeof frame, (uint8_t *)&frame };
-    fake_say(&f, link, fake_at(3, 9), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_TASK_FRAMES, &m);
-    page->epoch = g.epoch;
-    page->task = 7;
-    page->attempt = 1;
-    page->claimed_ns = 1;
-    make(g.worker, fake_at(3, 9), 7);
-    ck_assert_uint_eq(mob_store_usage(store).objects, 2);
-    fake_exit(&f, g.worker, SIGKILL);
-    ck_assert_uint_eq(mob_store_usage(store).objects, 1);
-    over.process = 9;
-    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_OWNER_OVER, &over);
-    close_all();
-}
-END_TEST
-
 /* The owner's node dies; its worker here goes on sealing until it is killed. Its job's driver lives elsewhere. */
 START_TEST(test_a_node_dies_before_its_worker_here)
 {
@@ -412,7 +383,7 @@ START_TEST(test_who_was_gone_before_us_is_dead_at_once)
 END_TEST
 
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
-          test_a_result_that_nobody_heard_of, test_a_node_dies_before_its_worker_here, test_an_owner_dies_before_its_worker_here,
+          test_a_node_dies_before_its_worker_here, test_an_owner_dies_before_its_worker_here,
           test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream, test_an_owners_end_dials,
           test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently,
           test_who_was_gone_before_us_is_dead_at_once)
