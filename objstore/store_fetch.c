@@ -5,7 +5,7 @@
  * for the Seal, which may still be in its maker's socket while the news of it went by a faster way; the maker's death answers it. Else it
  * is pulled (store_pull.c): the first Fetch starts the pull, equal ones wait with it. What is on the disk here is restored.
  *
- * A copy of another size than the owner says is an old value: it goes, and the new one is brought.
+ * A copy of another size than is asked for may be an old value: the new one is brought, and takes its place.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -142,20 +142,14 @@ static void fetch_from_here(struct mob_store *s, uint32_t process, const struct 
 static void fetch_from_others(struct mob_store *s, uint32_t process, const struct mob_object_id *id, const Mobula__Fetch *m)
 {
     enum priority priority = (uint32_t)m->priority < PRIORITIES ? (enum priority)m->priority : PRIORITY_GET;
-    struct pull *p = mob_pull_find(s, id);
+    struct pull *p = mob_pull_find_sized(s, id, m->size);
     uint32_t nodes[PULL_SOURCES_MAX];
-    struct mob_error why;
     size_t count = 0;
 
     nodes[count++] = m->node;
     for (size_t i = 0; i < m->n_copies && count < PULL_SOURCES_MAX; i++)
         if (m->copies[i] != s->config.node)
             nodes[count++] = m->copies[i];
-    if (p != NULL && p->size != m->size) {
-        mob_error_set(&why, MOB_ERR_OBJECT_LOST, "it was made again, with another size");
-        mob_pull_end(p, NULL, &why);
-        p = NULL;
-    }
     if (p != NULL)
         mob_pull_join(p, process, nodes, count, priority);
     else
@@ -167,13 +161,8 @@ void mob_fetch(struct mob_store *s, uint32_t process, const Mobula__Fetch *m)
 {
     struct mob_object_id id = mob_wire_object(m->object);
     struct object *o = mob_object_find(s, &id, OBJECT_SEALED, OBJECT_SEALED);
-    bool old = o != NULL && o->size != m->size && m->node != s->config.node;
 
-    if (old && o->copy) {
-        mob_object_free(o);
-        mob_room_retry(s, 1);
-    }
-    if (o != NULL && !old) {
+    if (o != NULL && (o->size == m->size || m->node == s->config.node)) {
         mob_object_relist(o);           /* used last */
         answer(s, process, &id, o, NULL);
     } else if ((o = mob_object_find(s, &id, OBJECT_SPILLED, OBJECT_RESTORING)) != NULL

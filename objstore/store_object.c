@@ -335,7 +335,7 @@ void mob_object_seal(struct object *o)
     }
     atomic_store(&mob_object_entry(o)->word, mob_entry_word(o->generation, MOB_ENTRY_SEALED));
     mob_fetch_seal(o);
-    if ((pull = mob_pull_find(o->store, &o->id)) != NULL)
+    if ((pull = mob_pull_find(o->store, &o->id)) != NULL && (!o->copy || pull->size == o->size))
         mob_pull_end(pull, o, NULL);
     supersede(o, mob_object_find(o->store, &o->id, OBJECT_SPILLED, OBJECT_RESTORING));
 }

@@ -119,7 +119,7 @@ struct pull {
     enum priority priority;
     struct mob_link waiters;
     struct mob_link all;                /* in pulls->all */
-    struct mob_link link;               /* WAITING: in pulls->waiting; SEEKING: in pulls->seeking; MOVING: in a giver's queue */
+    struct mob_link link;               /* BEHIND, WAITING, SEEKING: in the list of that name of pulls; MOVING: in a giver's queue */
     struct pull *next_same;             /* chain of pulls->by_id; those that ENDING are not there any more */
     struct object *object;              /* from the end of WAITING on */
     void *incoming;
@@ -155,7 +155,7 @@ struct giver {
 };
 
 struct pulls {
-    struct mob_link all, waiting[PRIORITIES], seeking;
+    struct mob_link all, waiting[PRIORITIES], behind, seeking;
     struct mob_map by_id;               /* hash of the id -> chain */
     struct mob_map givers;              /* node -> struct giver */
     uint64_t count, waiting_count;
@@ -431,7 +431,8 @@ void mob_fetch_forget(struct mob_store *s, uint32_t process);
 
 void mob_pulls_init(struct mob_store *s);
 void mob_pulls_fini(struct mob_store *s);
-struct pull *mob_pull_find(const struct mob_store *s, const struct mob_object_id *id);
+struct pull *mob_pull_find(const struct mob_store *s, const struct mob_object_id *id);     /* the one that is not BEHIND */
+struct pull *mob_pull_find_sized(const struct mob_store *s, const struct mob_object_id *id, uint64_t size);
 /* Bring it here, for `process` and whoever asks meanwhile. `nodes`: who has it, the best first. */
 void mob_pull_start(struct mob_store *s, uint32_t process, struct mob_address job, const struct mob_object_id *id, uint64_t size,
                     const uint32_t *nodes, size_t count, enum priority priority);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store_pull.c -- bringing one object here, from whoever has it.
  *
- *   WAITING --> MOVING <--> SEEKING          WAITING  waits for room in the arena, those that somebody gets first: it comes when others
- *      |         |  |          |                      let go (mob_pulls_settle, mob_pulls_tick), or from the overflow. Refused are a
- *      |         |  '----------|--> OVER              larger one than the store, and at last others (store_wait.c)
- *      '---------'--> ENDING <-'     ^       MOVING   waits for its flights: ranges on their way here (mob_store_pulled)
- *                       |            |       SEEKING  waits for news of the node that it shall come from, at most SEEK_NS
- *                       '------------'       ASKING   (to and from MOVING, as SEEKING) waits for its owner's word (mob_store_sought), which
- *                                                     comes whatever becomes of the owner
+ *   BEHIND                                   BEHIND   waits for the end of another pull of the same object, of another size
+ *      v                                     WAITING  waits for room in the arena, those that somebody gets first: it comes when others
+ *   WAITING --> MOVING <--> SEEKING                   let go (mob_pulls_settle, mob_pulls_tick), or from the overflow. Refused are a
+ *      |         |  |          |                      larger one than the store, and at last others (store_wait.c)
+ *      |         |  '----------|--> OVER     MOVING   waits for its flights: ranges on their way here (mob_store_pulled)
+ *      '---------'--> ENDING <-'     ^       SEEKING  waits for news of the node that it shall come from, at most SEEK_NS
+ *                       |            |       ASKING   (to and from MOVING, as SEEKING) waits for its owner's word (mob_store_sought), which
+ *                       '------------'                comes whatever becomes of the owner
  *                                            ENDING   those who waited have been told; waits for its flights, which still write
  *                                            OVER     all is here and sealed, or its bytes are free again
  *
@@ -15,6 +16,9 @@
  * else once more when the others have failed, too; what has come stays, the rest is asked elsewhere. When nobody is left, the owner is
  * asked, as it may have been moved meanwhile, and again while it names somebody new. In the end all who wait hear what each node said. A
  * node may refer us to another (store_serve.c); when that one fails, we ask the first again.
+ *
+ * The size is what whoever fetches says. If two differ, one speaks of an old value, or lies, and only a try shows which: so a pull ends no
+ * other one, they take turns, and what is sealed goes only for what has come in its place.
  *
  * How many flights there are from one node is limited; store_giver.c says who asks next, and for what.
  */
@@ -29,15 +33,17 @@
 #define SAY_NS INT64_C(10000000000)     /* of waiting for room: then it is told */
 #define LOOKS 256                       /* waiting pulls that are tried when room came */
 
+static enum mob_next pull_behind(struct mob_machine *m);
 static enum mob_next pull_waiting(struct mob_machine *m);
 static enum mob_next pull_seeking(struct mob_machine *m);
 static enum mob_next pull_asking(struct mob_machine *m);
 static enum mob_next pull_moving(struct mob_machine *m);
 static enum mob_next pull_ending(struct mob_machine *m);
 
-enum { PULL_WAITING, PULL_SEEKING, PULL_ASKING, PULL_MOVING, PULL_ENDING, PULL_OVER };
+enum { PULL_BEHIND, PULL_WAITING, PULL_SEEKING, PULL_ASKING, PULL_MOVING, PULL_ENDING, PULL_OVER };
 
 static const struct mob_state pull_states[] = {
+    [PULL_BEHIND]  = { "behind",  pull_behind,  MOB_TO(PULL_WAITING) },
     [PULL_WAITING] = { "waiting", pull_waiting, MOB_TO(PULL_MOVING) | MOB_TO(PULL_ENDING) },
     [PULL_SEEKING] = { "seeking", pull_seeking, MOB_TO(PULL_MOVING) | MOB_TO(PULL_ENDING) },
     [PULL_ASKING]  = { "asking",  pull_asking,  MOB_TO(PULL_MOVING) | MOB_TO(PULL_ENDING) },
@@ -51,6 +57,7 @@ static bool pull_holds(const struct mob_machine *m)
     const struct pull *p = MOB_CONTAINER(m, const struct pull, m);
 
     switch (m->now) {
+    case PULL_BEHIND:
     case PULL_WAITING:
         return p->object == NULL && p->flights == 0;
     case PULL_SEEKING:
@@ -75,13 +82,26 @@ struct pull *mob_pull_find(const struct mob_store *s, const struct mob_object_id
     return p;
 }
 
+struct pull *mob_pull_find_sized(const struct mob_store *s, const struct mob_object_id *id, uint64_t size)
+{
+    struct pull *p = mob_pull_find(s, id);
+
+    while (p != NULL && !(p->size == size && mob_object_id_eq(&p->id, id)))
+        p = p->next_same;
+    return p;
+}
+
+/* The oldest first. */
 static void chain_add(struct pull *p)
 {
     struct mob_map *by_id = &p->store->pulls.by_id;
     uint64_t hash = mob_object_id_hash(&p->id);
+    struct pull *first = mob_map_get(by_id, hash), **at = &first;
 
-    p->next_same = mob_map_get(by_id, hash);
-    mob_map_set(by_id, hash, p);
+    while (*at != NULL)
+        at = &(*at)->next_same;
+    *at = p;
+    mob_map_set(by_id, hash, first);
 }
 
 /* From now on a Fetch of this id starts anew. */
@@ -118,11 +138,6 @@ static void pull_run(struct pull *p)
         pull_free(p);
 }
 
-static struct mob_link *waiting_list(struct pull *p)
-{
-    return &p->store->pulls.waiting[p->priority];
-}
-
 void mob_pull_start(struct mob_store *s, uint32_t process, struct mob_address job, const struct mob_object_id *id, uint64_t size,
                     const uint32_t *nodes, size_t count, enum priority priority)
 {
@@ -138,7 +153,7 @@ void mob_pull_start(struct mob_store *s, uint32_t process, struct mob_address jo
     mob_list_append(&s->pulls.all, &p->all);
     s->pulls.count++;
     chain_add(p);
-    mob_machine_init(&p->m, "pull", id->task, pull_states, PULL_WAITING, pull_holds);
+    mob_machine_init(&p->m, "pull", id->task, pull_states, PULL_BEHIND, pull_holds);
     mob_pull_join(p, process, nodes, count, priority);
 }
 
@@ -151,7 +166,7 @@ void mob_pull_join(struct pull *p, uint32_t process, const uint32_t *nodes, size
         p->priority = priority;
         if (!mob_list_empty(&p->link) && p->m.now == PULL_WAITING) {
             mob_list_remove(&p->link);
-            mob_list_append(waiting_list(p), &p->link);
+            mob_list_append(&p->store->pulls.waiting[p->priority], &p->link);
         } else if (p->m.now == PULL_MOVING) {
             mob_list_remove(&p->link);  /* the step puts it in its new place */
         }
@@ -208,10 +223,29 @@ static void note_overtaken(const struct pull *by)
 static enum mob_next wait_for_room(struct pull *p)
 {
     if (mob_list_empty(&p->link)) {
-        mob_list_append(waiting_list(p), &p->link);
+        mob_list_append(&p->store->pulls.waiting[p->priority], &p->link);
         p->store->pulls.waiting_count++;
     }
     return MOB_WAIT;
+}
+
+static enum mob_next pull_behind(struct mob_machine *m)
+{
+    struct pull *p = MOB_CONTAINER(m, struct pull, m);
+    struct object *made;
+
+    if (!p->ends && mob_pull_find(p->store, &p->id) != p) {
+        if (mob_list_empty(&p->link))
+            mob_list_append(&p->store->pulls.behind, &p->link);
+        return MOB_WAIT;
+    }
+    mob_list_remove(&p->link);
+    made = mob_object_find(p->store, &p->id, OBJECT_SEALED, OBJECT_SEALED);
+    if (made != NULL && made->size == p->size) {        /* here, meanwhile */
+        mob_fetch_answer_list(p->store, &p->waiters, &p->id, made, NULL);
+        p->ends = true;
+    }
+    return mob_machine_goto(m, PULL_WAITING);
 }
 
 static enum mob_next pull_waiting(struct mob_machine *m)
@@ -470,6 +504,8 @@ void mob_pulls_settle(struct mob_store *s)
     struct pull *p, *before = NULL;
     unsigned looks = 0;
 
+    mob_list_each(p, &s->pulls.behind, struct pull, link)
+        pull_run(p);
     if (!s->pulls.room_came || s->pulls.waiting_count == 0)
         return;
     s->pulls.room_came = false;
@@ -540,6 +576,7 @@ void mob_pulls_tick(struct mob_store *s, int64_t now_ns)
 void mob_pulls_init(struct mob_store *s)
 {
     mob_list_init(&s->pulls.all);
+    mob_list_init(&s->pulls.behind);
     mob_list_init(&s->pulls.seeking);
     for (unsigned i = 0; i < PRIORITIES; i++)
         mob_list_init(&s->pulls.waiting[i]);

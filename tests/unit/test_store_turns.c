@@ -183,12 +183,16 @@ START_TEST(test_a_copy_of_another_size_is_old)
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
     send_fetch(f, ME, far(1), 3000, ELSEWHERE);         /* and while one is on its way */
     send_fetch(f, OTHER, far(1), 4000, ELSEWHERE);
-    ck_assert_int_eq(f->last.err.code, MOB_ERR_OBJECT_LOST);
-    land_all(f);
+    ck_assert_uint_eq(f->flights, 1);
+    land(f);
+    ck_assert_uint_eq(f->last.size, 3000);
+    ck_assert_uint_eq(flight(f, 0)->ask.size, 4000);
+    land(f);
     ck_assert_uint_eq(f->last.size, 4000);
+    ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
 
     /* Two nodes made it, each thinks its own is the one: the owner names the other. */
-    introduce(f, ME);
+    mob_store_client_close(fixture_client(f, ME));      /* known to the store; it pins nothing */
     make(f, NULL, ME, both, 500, 0);
     send_fetch(f, ME, both, 500, ELSEWHERE);
     ck_assert_uint_eq(f->flights, 0);                   /* the same value, as far as can be seen */
@@ -203,10 +207,50 @@ START_TEST(test_a_copy_of_another_size_is_old)
 }
 END_TEST
 
+/* Whoever says a wrong size (a copy here, or one on its way, is of the right one) does harm to nobody but himself. */
+START_TEST(test_a_wrong_size_ends_nothing)
+{
+    struct fixture *f = fixture_create_in(STORE, true);
+    struct mob_error nonsense = { .code = MOB_ERR_PROTOCOL, .text = "it is of another size" };
+    const struct mob_range_result refused = { .err = &nonsense, .final = true };
+
+    send_fetch(f, ME, far(1), 1000, ELSEWHERE);
+    send_fetch(f, OTHER, far(1), 7, ELSEWHERE);
+    send_fetch(f, OTHER, far(1), 7, ELSEWHERE);
+    send_fetch(f, ME, far(1), 1000, ELSEWHERE);
+    ck_assert_uint_eq(f->answers, 0);
+    land(f);
+    ck_assert_uint_eq(f->answers, 2);
+    ck_assert_uint_eq(f->last.size, 1000);
+    fly(f, 0, refused);
+    ck_assert_uint_eq(f->answers, 4);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_PROTOCOL);
+    send_fetch(f, OTHER, far(1), 7, ELSEWHERE);
+    fly(f, 0, refused);
+    send_fetch(f, ME, far(1), 1000, ELSEWHERE);         /* still here */
+    ck_assert_uint_eq(f->flights, 0);
+    ck_assert_uint_eq(f->last.size, 1000);
+
+    send_fetch(f, ME, far(2), 1000, ELSEWHERE);         /* and one that is made here meanwhile */
+    send_fetch(f, OTHER, far(2), 3000, ELSEWHERE);
+    send_fetch(f, OTHER, far(2), 2000, ELSEWHERE);
+    mob_store_client_close(fixture_client(f, ME));
+    f->answers = 0;
+    make(f, NULL, ME, far(2), 3000, 0);
+    ck_assert_uint_eq(f->answers, 3);
+    ck_assert_uint_eq(f->last.size, 3000);
+    land(f);                                            /* of the one that is over */
+    fly(f, 0, refused);
+    ck_assert_uint_eq(f->answers, 4);
+    ck_assert_uint_eq(mob_store_usage(f->store).objects, 2);
+    fixture_destroy(f);
+}
+END_TEST
+
 UNIT_CASE("store_turns", tcase)
 {
     UNIT_TESTS(tcase, test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
                test_what_does_not_fit_now_waits, test_no_pull_waits_for_ever, test_small_ones_do_not_starve_a_large_one,
-               test_a_copy_of_another_size_is_old);
+               test_a_copy_of_another_size_is_old, test_a_wrong_size_ends_nothing);
     tcase_add_loop_test(tcase, test_unwanted_pulls_end, 0, 4);
 }
