@@ -110,6 +110,12 @@ void mob_owner_event_queued(struct mob_owner *o, struct task *t)
     add(o, MOB_EVENT_QUEUED, t, MOB_OK, 0, 0)->pushed_ns = 0;
 }
 
+void mob_owner_event_pushed(struct mob_owner *o)
+{
+    if (o->events.due_ns == INT64_MAX)
+        o->events.due_ns = o->now_ns + EVENTS_PERIOD_NS;
+}
+
 void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t started_ns, int64_t ended_ns)
 {
     if (t->told != EVENT_UNTOLD)

@@ -37,6 +37,8 @@ void mob_owner_event_name(struct mob_owner *o, const struct kind *k);
 /* Decides whether it is recorded. `waiting`: for so many arguments. */
 void mob_owner_event_submitted(struct mob_owner *o, struct task *t, uint32_t waiting);
 void mob_owner_event_queued(struct mob_owner *o, struct task *t);
+/* A task went to a worker: it is told of if it is there still when a report period has passed. */
+void mob_owner_event_pushed(struct mob_owner *o);
 void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t started_ns, int64_t ended_ns);
 /* A failure (ENDED or FAILED_ATTEMPT), now: always recorded, but for cancelled tasks and those that an argument failed. deaths: if the
  * last of them is it. */

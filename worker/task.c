@@ -296,6 +296,7 @@ void mob_owner_task_pushed(struct mob_owner *o, struct task *t, struct lease *l)
     task_goto(o, t, TASK_PUSHED);
     t->lease = l;
     t->pushed_ns = o->now_ns;
+    mob_owner_event_pushed(o);
     t->pushed_losses = o->lineage.losses;
     if (t->streams)
         mob_owner_stream_pushed(o, t);

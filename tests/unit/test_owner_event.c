@@ -64,6 +64,39 @@ START_TEST(test_events_tell_what_ran_when)
 END_TEST
 
 /* A task that stood behind another runs since that one's answer, not since it was pushed. */
+/* Its worker took longer to start than a report period: nothing is to be told when it starts to run, but later. */
+START_TEST(test_events_of_one_that_started_late)
+{
+    struct fake f;
+    struct mob_task_frame t;
+    struct mob_event e;
+    const void *body;
+
+    fake_init(&f);
+    uint32_t shape = fake_shape(&f);
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    uint32_t sent = f.sent[MOBULA__ENVELOPE__BODY_EVENTS];
+
+    fake_open(&f, 0);
+    fake_grant(&f, shape, 1, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_EVENTS], sent + 1);
+    const Mobula__Events *m = f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+
+    ck_assert_uint_eq(m->records.len, sizeof e);
+    memcpy(&e, m->records.data, sizeof e);
+    ck_assert_uint_eq(e.kind, MOB_EVENT_RUNNING);
+    fake_finish(&f);
+}
+END_TEST
+
 /* Who may be ended soon does not wait for 200 ms, but not for ever so often; and what runs long is told all the same. */
 START_TEST(test_events_in_a_hurry)
 {
@@ -270,4 +303,5 @@ START_TEST(test_events_are_whole)
 END_TEST
 
 UNIT_MAIN("owner_event", test_events_are_bounded_and_counted, test_events_tell_what_ran_when, test_events_in_a_hurry,
-          test_events_of_a_task_behind_another, test_events_of_each_state, test_events_of_a_cancelled_task, test_events_are_whole)
+          test_events_of_a_task_behind_another, test_events_of_each_state, test_events_of_a_cancelled_task, test_events_are_whole,
+          test_events_of_one_that_started_late)
