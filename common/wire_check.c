@@ -44,6 +44,7 @@ static const struct body_rule rules[] = {
     [MOBULA__ENVELOPE__BODY_WATCH] = { { AT(Watch, object) }, "Watch" },
     [MOBULA__ENVELOPE__BODY_WATCHED] = { { AT(Watched, object) }, "Watched" },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { { 0 }, "Events" },
+    [MOBULA__ENVELOPE__BODY_EVENTS_AGAIN] = { { 0 }, "EventsAgain" },
     [MOBULA__ENVELOPE__BODY_OWNER_OVER] = { { 0 }, "OwnerOver" },
     [MOBULA__ENVELOPE__BODY_REFERENCES] = { { 0 }, "References" },
     [MOBULA__ENVELOPE__BODY_REFERENCES_DONE] = { { 0 }, "ReferencesDone" },

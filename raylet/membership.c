@@ -155,6 +155,20 @@ static void say_everything_again(struct mob_raylet *r)
     mob_report_again(r);
 }
 
+/* Its record of tasks is empty. */
+static void ask_for_events(struct mob_raylet *r)
+{
+    Mobula__EventsAgain m = MOBULA__EVENTS_AGAIN__INIT;
+    struct mob_envelope e;
+    struct process *p;
+
+    for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;) {
+        mob_envelope_init(&e, r->self, p->address, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN);
+        e.e.events_again = &m;
+        mob_route_send(r, &e.e);
+    }
+}
+
 /* -- what the head tells ------------------------------------------------------------------------------------------------- */
 
 /* Peers that lived when we last heard, and are not in the head's list, died meanwhile. */
@@ -203,8 +217,10 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
     if (!first)
         bury_missing_peers(r, m);
     say_everything_again(r);
-    if (other_head)
+    if (other_head) {
         say_what_is_served(r);
+        ask_for_events(r);
+    }
     if (first && r->config.registered != NULL)
         r->config.registered(r->config.arg, r->self.node, ship->cluster);
 }

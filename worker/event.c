@@ -140,6 +140,18 @@ void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struc
     mob_copy((char *)e + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, why->text);
 }
 
+/* As if it had been submitted just now. What is at a worker follows within a report period. */
+void mob_owner_events_again(struct mob_owner *o)
+{
+    mob_owner_kinds_name(o);
+    for (uint32_t i = 0; i < o->objects.slots; i++) {
+        const struct object *b = mob_owner_object_of_slot(o, i);
+
+        if (b->refs + b->pins > 0 && b->index == 0 && b->maker != NULL && b->maker->state != TASK_KEPT)
+            mob_owner_event_submitted(o, b->maker, b->maker->waiting);
+    }
+}
+
 /* -- what is at a worker --------------------------------------------------------------------------------------------------- */
 
 int64_t mob_owner_event_claimed_ns(const struct task *t)

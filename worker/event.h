@@ -46,6 +46,8 @@ void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struc
                             const struct deaths *deaths, int64_t started_ns);
 /* PUSHED, the first of its lease: since when it runs. */
 int64_t mob_owner_event_claimed_ns(const struct task *t);
+/* The head's record is a new one: tell it of all that is not over. */
+void mob_owner_events_again(struct mob_owner *o);
 /* Send what is due. Returns when to come again. */
 int64_t mob_owner_events_flush(struct mob_owner *o);
 

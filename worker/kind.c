@@ -45,6 +45,15 @@ struct kind *mob_owner_kind(struct mob_owner *o, uint64_t function, const char *
     return *recent = k != NULL ? k : create(o, hash, function, name);
 }
 
+void mob_owner_kinds_name(struct mob_owner *o)
+{
+    const struct kind *k;
+
+    for (size_t at = 0; (k = mob_map_next(&o->kinds.by_hash, &at, NULL)) != NULL;)
+        for (; k != NULL; k = k->next)
+            mob_owner_event_name(o, k);
+}
+
 void mob_owner_kinds_fini(struct mob_owner *o)
 {
     struct kind *k, *next;

@@ -24,6 +24,8 @@ struct kinds {
 
 struct mob_owner;
 void mob_owner_kinds_fini(struct mob_owner *o);
+/* Tell the record all names. */
+void mob_owner_kinds_name(struct mob_owner *o);
 struct kind *mob_owner_kind(struct mob_owner *o, uint64_t function, const char *name);
 
 #define KIND_UNKNOWN_NS INT64_C(10000000)       /* assumed until the first answer: so it is not pipelined deeply */

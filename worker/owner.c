@@ -330,6 +330,9 @@ void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
     case MOBULA__ENVELOPE__BODY_ORPHANS:
         mob_owner_on_orphans(o, from, e->orphans);
         break;
+    case MOBULA__ENVELOPE__BODY_EVENTS_AGAIN:
+        mob_owner_events_again(o);
+        break;
     case MOBULA__ENVELOPE__BODY_COPIES:
         mob_owner_on_copies(o, from.node, e->copies);
         break;

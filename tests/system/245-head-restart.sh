@@ -21,6 +21,9 @@ spread_out() {
 jobs_running() { on h0 mobula status --format json | jq .jobs; }
 jobs_running_are() { [ "$(jobs_running)" = "$1" ]; }
 
+# Tasks "gate" that run, by the head's record.
+gates_are() { [ "$(on h0 mobula list tasks --limit 100000 --format json | jq '[.[] | select(.name == "gate" and .state == "RUNNING")] | length')" = "$1" ]; }
+
 cluster_start 3 --num-cpus 2 >/dev/null
 before=$(nodes)
 meeting
@@ -31,7 +34,11 @@ scene h2 works "$(mkdir -p "$meet/other" && chmod 777 "$meet/other" && echo "$me
 wait_until 20 test -e "$meet/other/working"
 wait_until 10 jobs_running_are 2
 
-# Killed, with a job that ends meanwhile.
+# Killed, with a job that ends meanwhile, and one whose task runs on.
+mkdir -p "$meet/gated" && chmod 777 "$meet/gated"
+scene h1 stands "$meet/gated" gate 1 spread 0 0 >/dev/null & gated=$!
+wait_until 20 test -e "$meet/gated/ready"
+wait_until 10 gates_are 1
 kill_head
 touch "$meet/other/stop"
 wait $other
@@ -39,10 +46,16 @@ expect_eq $? 0 "status of a driver that ends without a head"
 expect grep -q "serves again at .*; the node of this machine went on without it" <(start_head --num-cpus 2)
 expect_eq "$(on h0 mobula status --format json | jq -r .cluster)" "$cluster" "the cluster"
 wait_until 10 nodes_are "$before"
-wait_until 10 jobs_running_are 1
+wait_until 10 jobs_running_are 2
 rm -f "$meet/working"
 appears working
 spread_out h1                           # placed by the head that is new
+
+# Its record of tasks is a new one; what runs is told again, by name.
+wait_until 10 gates_are 1
+touch "$meet/gated/open"
+ends $gated
+wait_until 10 gates_are 0
 
 # Killed again, with a node that dies meanwhile; what waits for more than the rest has gets a new node.
 kill_head

@@ -97,6 +97,50 @@ START_TEST(test_events_of_one_that_started_late)
 }
 END_TEST
 
+/* The head is another one, its record empty: it hears names, and what is not over, in the states that these are in. */
+START_TEST(test_events_again_for_another_head)
+{
+    const struct { enum mob_event_kind kind; unsigned task; } expected[] = {
+        { MOB_EVENT_NAME, 0 }, { MOB_EVENT_SUBMITTED, 1 }, { MOB_EVENT_SUBMITTED, 2 }, { MOB_EVENT_SUBMITTED, 3 },
+        { MOB_EVENT_RUNNING, 1 }, { MOB_EVENT_PUSHED, 2 },
+    };
+    Mobula__EventsAgain again = MOBULA__EVENTS_AGAIN__INIT;
+    struct fake f;
+    uint32_t shape = fake_start(&f);
+    uint64_t tasks[4] = { 0 };
+    struct mob_task_frame t;
+    const void *body;
+
+    fake_submit(&f, shape, 3, NULL, 0);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &t, &body));
+    fake_reply_value(&f, 0, &t, 1, FAKE_MS);            /* this one is over */
+    fake_drain(&f);
+    tasks[1] = fake_submit(&f, shape, 3, NULL, 0);
+    tasks[2] = fake_submit(&f, shape, 3, NULL, 0);
+    tasks[3] = fake_submit(&f, shape, 3, &(struct mob_arg){ .ref = tasks[2] }, 1);
+    mob_owner_flush(f.o);
+    for (int i = 0; i < 2; i++) {
+        f.now_ns += 300 * FAKE_MS;
+        mob_owner_flush(f.o);
+    }
+    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN, &again);
+    f.now_ns += 300 * FAKE_MS;
+    mob_owner_flush(f.o);
+    const Mobula__Events *m = f.last[MOBULA__ENVELOPE__BODY_EVENTS]->events;
+    struct mob_event e[MOB_COUNT(expected)];
+
+    ck_assert_uint_eq(m->records.len, sizeof e);
+    memcpy(e, m->records.data, sizeof e);
+    for (size_t i = 0; i < MOB_COUNT(expected); i++) {
+        ck_assert_uint_eq(e[i].kind, expected[i].kind);
+        ck_assert(expected[i].task == 0 || e[i].task == tasks[expected[i].task]);
+        ck_assert_uint_eq(e[i].waiting, i == 3);
+    }
+    fake_finish(&f);
+}
+END_TEST
+
 /* Who may be ended soon does not wait for 200 ms, but not for ever so often; and what runs long is told all the same. */
 START_TEST(test_events_in_a_hurry)
 {
@@ -304,4 +348,4 @@ END_TEST
 
 UNIT_MAIN("owner_event", test_events_are_bounded_and_counted, test_events_tell_what_ran_when, test_events_in_a_hurry,
           test_events_of_a_task_behind_another, test_events_of_each_state, test_events_of_a_cancelled_task, test_events_are_whole,
-          test_events_of_one_that_started_late)
+          test_events_of_one_that_started_late, test_events_again_for_another_head)

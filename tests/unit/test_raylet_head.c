@@ -102,6 +102,21 @@ START_TEST(test_the_same_head_again)
 }
 END_TEST
 
+/* Its record of tasks is empty: the processes here tell of theirs again. */
+START_TEST(test_owners_are_asked_for_their_tasks)
+{
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+
+    f.generation--;
+    another_head();                     /* the same one */
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN), 0);
+    another_head();
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN), 1);
+    fake_fini(&f);
+}
+END_TEST
+
 /* Jobs of other nodes that have work here are named to a new head: their ends may be lost. */
 START_TEST(test_jobs_that_are_served_are_named)
 {
@@ -124,5 +139,5 @@ START_TEST(test_jobs_that_are_served_are_named)
 }
 END_TEST
 
-UNIT_MAIN("raylet_head", test_what_was_placed_elsewhere_is_asked_for_again, test_what_was_placed_here_is_void, test_the_same_head_again,
+UNIT_MAIN("raylet_head", test_what_was_placed_elsewhere_is_asked_for_again, test_what_was_placed_here_is_void, test_the_same_head_again, test_owners_are_asked_for_their_tasks,
           test_jobs_that_are_served_are_named)
