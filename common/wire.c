@@ -219,6 +219,18 @@ bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from
     return true;
 }
 
+uint32_t mob_wire_body(const void *bytes, size_t size)
+{
+    struct cursor c = { bytes, (const unsigned char *)bytes + size };
+    struct field f;
+    uint32_t body = 0;
+
+    while (c.at < c.end && next_field(&c, &f))
+        if (f.number > 2)
+            body = f.number;
+    return body;
+}
+
 static Mobula__Address *unpack_address(struct mob_wire *wire, struct cursor c)
 {
     Mobula__Address *result = take(wire, sizeof *result);

@@ -36,6 +36,9 @@ void mob_envelope_init(struct mob_envelope *e, struct mob_address from, struct m
 /* Addresses of an envelope without unpacking its body, to forward it: false if it has none. */
 bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from, struct mob_address *ret_to);
 
+/* Which body a sound envelope has (Mobula__Envelope__BodyCase); 0: none. */
+uint32_t mob_wire_body(const void *bytes, size_t size);
+
 struct mob_address mob_wire_address(const Mobula__Address *a);          /* NULL: {0, 0} */
 void mob_wire_put_address(Mobula__Address *ret, struct mob_address a);
 struct mob_object_id mob_wire_object(const Mobula__ObjectId *o);

@@ -303,16 +303,6 @@ static void run_loss(struct event *e)
 
 /* -- the worst moments ------------------------------------------------------------------------------------------------------ */
 
-static uint32_t body_of(const void *frame, size_t size)
-{
-    struct mob_wire *wire = mob_wire_create();
-    const Mobula__Envelope *e = mob_wire_unpack(wire, frame, size, NULL);
-    uint32_t body = e != NULL ? (uint32_t)e->body_case : 0;
-
-    mob_wire_destroy(wire);
-    return body;
-}
-
 static void run_killed(struct event *e)
 {
     e->actor->sim->misfortunes++;
@@ -379,7 +369,7 @@ void faults_said(struct raylet *r, uint64_t link, const void *frame, size_t size
         lose_answer(r, link, frame, size);
     if (!s->config.stores || !faults_chance(s, FAULT_KILL | FAULT_DROP, 30))
         return;
-    body = body_of(frame, size);
+    body = mob_wire_body(frame, size);
     if (faults_chance(s, FAULT_DROP, lost_percent(body)) && link_is_between_daemons(s, link)) {
         s->misfortunes++;
         link_break(s, link);
@@ -421,7 +411,7 @@ void faults_head_said(struct sim *s, const void *frame, size_t size)
 
     if (!faults_now(s, FAULT_RESTART_HEAD) || !all_have_joined(s))
         return;
-    body = body_of(frame, size);
+    body = mob_wire_body(frame, size);
     if ((body == MOBULA__ENVELOPE__BODY_PLACE || body == MOBULA__ENVELOPE__BODY_CLAIM) && sim_chance(s, 4))
         sim_after(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 20 * SIM_US : 2 * SIM_MS), NULL, run_restart_head, s);
 }
@@ -487,7 +477,7 @@ enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, 
 
     if (!faults_chance(s, FAULT_REPEAT, 4))
         return REPEAT_NOT;
-    body = body_of(frame, size);
+    body = mob_wire_body(frame, size);
     return body < MOB_COUNT(repeats) ? repeats[body][kind] : REPEAT_NOT;
 }
 

@@ -36,6 +36,7 @@ struct program {
     struct host *host;
     struct process *process;            /* NULL: not started, or over */
     const struct role *role;            /* in a scene; else NULL */
+    struct mob_resources resources;     /* of its calls there */
     struct record *records;
     unsigned calls, count, ready;
     bool judged;                        /* and its refs dropped */
@@ -267,7 +268,7 @@ static uint64_t put_far(struct program *p, uint64_t *ret_value)
 static void submit(struct program *p)
 {
     struct record *r = &p->records[p->count];
-    struct mob_shape shape;
+    struct mob_shape shape = { .resources = p->resources };
     uint64_t refs[ARGS_MAX + 1], values[ARGS_MAX + 1];
     size_t count;
     int submitted;
@@ -343,6 +344,8 @@ void program_create(struct sim *s, struct host *h, unsigned number)
     p->sim = s;
     p->host = h;
     p->role = role;
+    if (role != NULL)
+        mob_resources_parse(role->resources, &p->resources, NULL);
     p->calls = role != NULL ? role->calls : s->config.tasks;
     p->records = mob_alloc(p->calls * sizeof *p->records);
     mob_list_append(&s->programs, &p->link);

@@ -81,8 +81,7 @@ void scene_call(struct sim *s, const struct role *role, struct call *call, struc
     *call = (struct call){ .seed = sim_random(s), .function = role->function != 0 ? role->function : FUNCTION_LEAF,
                            .children = role->children, .levels = role->levels, .result_size = 8 };
     call->duration_ns = role->duration / 2 + (int64_t)sim_below(s, (uint64_t)role->duration);
-    *shape = (struct mob_shape){ .strategy = role->strategy };
-    mob_resources_parse(role->resources, &shape->resources, NULL);
+    shape->strategy = role->strategy;
     if (role->on_host != 0)
         shape->node = s->hosts[role->on_host].raylet->node;
 }

@@ -111,7 +111,7 @@ static void run_finish(struct event *e)
 {
     struct process *p = e->arg;
     struct work *w = p->work;
-    unsigned char bytes[4096] = { 0 };
+    unsigned char bytes[4096];
     struct mob_result result = { .kind = MOB_VALUE_INLINE, .data = bytes, .size = w->call.result_size };
 
     assert(result.size >= sizeof w->value && result.size <= sizeof bytes);
@@ -119,6 +119,7 @@ static void run_finish(struct event *e)
         fail_cancelled(w);
         return;
     }
+    memset(bytes, 0, result.size);
     memcpy(bytes, &w->value, sizeof w->value);
     if (w->forwards)
         result = (struct mob_result){ .kind = MOB_VALUE_FORWARD, .forward = w->forward };
