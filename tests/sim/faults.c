@@ -147,6 +147,7 @@ static const struct {
     { "full-disk", 0, NULL },
     { "bad-disk", 0, NULL },
     { "clock-step", 0, NULL },
+    { "aim", 0, NULL },
     { "lose-answer", 0, NULL },
 };
 
@@ -386,6 +387,7 @@ void faults_answered(struct process *p)
 {
     if (faults_chance(p->a.sim, FAULT_KILL, 10))
         sim_after(p->a.sim, 0, &p->a, run_killed, p);
+    aim_answered(p);
 }
 
 static void run_restart_head(struct event *e)
@@ -501,6 +503,7 @@ void faults_plan(struct sim *s)
         s->faults_until = s->now + 6 * SIM_S;
     if (s->config.faults != 0)
         sim_after(s, SIM_S / 2, NULL, run_fault, s);
+    aim_plan(s);
     if (s->config.losses)
         sim_after(s, SIM_S / 2, NULL, run_loss, s);
 }

@@ -21,11 +21,12 @@ enum fault {
     FAULT_FULL_DISK = 1 << 12,          /* for spilling, and for the head */
     FAULT_BAD_DISK = 1 << 13,           /* what is read back is not what was written */
     FAULT_CLOCK_STEP = 1 << 14,         /* wall clocks differ by years */
-    FAULT_LOSE_ANSWER = 1 << 15,        /* one answer of a worker elsewhere that left something in a store; then all goes well, so that no
+    FAULT_AIM = 1 << 15,                /* messages of some kinds are met, and who says and hears them (aim.c) */
+    FAULT_LOSE_ANSWER = 1 << 16,        /* one answer of a worker elsewhere that left something in a store; then all goes well, so that no
                                            other fault mends what comes of it: not one of all */
 };
-#define FAULTS_ALL 0x7fffu
-#define FAULTS_USUAL (FAULTS_ALL & ~(unsigned)FAULT_RESTART_HEAD)       /* --faults without a list */
+#define FAULTS_ALL 0xffffu
+#define FAULTS_USUAL (FAULTS_ALL & ~(unsigned)(FAULT_RESTART_HEAD | FAULT_AIM))     /* --faults without a list */
 /* These cost no task an attempt, and no object a copy. */
 #define FAULTS_HARMLESS (FAULT_DELAY | FAULT_REPEAT | FAULT_REORDER | FAULT_FREEZE_HEAD | FAULT_RESTART_HEAD | FAULT_SLOW_DISK | FAULT_CLOCK_STEP)
 
@@ -63,6 +64,15 @@ void faults_judge_death(struct raylet *r);
 /* What was delivered over such an end comes once more: at once, or later. */
 enum repeat { REPEAT_NOT, REPEAT_AT_ONCE, REPEAT_LATER };
 enum repeat faults_repeat(struct sim *s, enum end_kind kind, const void *frame, size_t size);
+
+/* -- aim.c ----------------------------------------------------------------------------------------------------------------- */
+
+/* Choose what this run strikes at, and how often. */
+void aim_plan(struct sim *s);
+/* `a` has just said that on its link. */
+void aim_said(struct actor *a, uint64_t link, const void *frame, size_t size);
+/* A worker has just answered, and gave references away with that. */
+void aim_answered(struct process *p);
 
 /* -- cuts.c ---------------------------------------------------------------------------------------------------------------- */
 

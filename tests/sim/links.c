@@ -212,13 +212,13 @@ bool link_is_between_daemons(const struct sim *s, uint64_t link)
     return e != NULL && e->kind != END_LOCAL && e->peer != NULL && !e->deaf;
 }
 
-/* A link of its is being dialed, or is lost and it has not heard of that yet. */
-static bool is_torn(const struct actor *a)
+/* The other end is gone, and it has not heard; or there is none yet. Whose that is cannot be seen any more. */
+static bool has_end_alone(const struct actor *a)
 {
     struct end *e;
 
     mob_list_each(e, &a->ends, struct end, of_actor)
-        if (e->peer == NULL)
+        if (e->kind != END_LOCAL && e->peer == NULL)
             return true;
     return false;
 }
@@ -228,10 +228,10 @@ bool links_are_quiet(const struct actor *a, const struct actor *b)
     struct end *e;
     bool any = false;
 
-    if (is_torn(a) || is_torn(b))
+    if (has_end_alone(a) || has_end_alone(b))
         return false;
     mob_list_each(e, &a->ends, struct end, of_actor) {
-        if (e->peer == NULL || e->peer->actor != b)
+        if (e->kind == END_LOCAL || e->peer->actor != b)
             continue;
         if (e->deaf || e->peer->deaf || !(e->up || e->peer->up) || e->coming + e->peer->coming > 0)
             return false;
@@ -296,6 +296,19 @@ void links_lose_some(struct actor *a)
             e->peer->deaf = true;
         else
             sim_after(s, (int64_t)sim_below(s, 500 * SIM_US), e->peer->actor, run_deaf, (void *)(uintptr_t)e->peer->number);
+    }
+}
+
+void links_hold_up_some(struct actor *a, int64_t span)
+{
+    struct sim *s = a->sim;
+    struct end *e;
+
+    mob_list_each(e, &a->ends, struct end, of_actor) {
+        if (e->kind == END_HEAD || sim_chance(s, 50))
+            continue;
+        e->last_at = (e->last_at > s->now ? e->last_at : s->now) + (int64_t)sim_below(s, (uint64_t)span);
+        faults_trouble(s, e->last_at);
     }
 }
 
@@ -410,6 +423,7 @@ void link_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
     }
     e->peer->coming++;
     sim_after_with(s, arrival(s, e, e->peer->actor), e->peer->actor, run_deliver, (void *)(uintptr_t)e->peer->number, frame, size);
+    aim_said(e->actor, link, frame, size);
 }
 
 static void world_hang_up(struct mob_world *w, uint64_t link)

@@ -83,17 +83,28 @@ void user_drop_all(struct user *u)
         user_drop(u, u->count - 1);
 }
 
-/* One that may go elsewhere; 0: there is none. */
+static bool is_of_another(const struct user *u, uint64_t ref)
+{
+    struct mob_object_id id;
+
+    return mob_owner_name(u->p->owner, ref, &id, NULL) == 0 && (id.node != u->p->self.node || id.process != u->p->self.process);
+}
+
+/* One that may go elsewhere; 0: there is none. Of two a relay takes the one that is another's. */
 uint64_t user_usable(struct user *u)
 {
-    return u->count > u->kept ? u->refs[u->kept + sim_below(user_sim(u), u->count - u->kept)] : 0;
+    uint64_t ref = u->count > u->kept ? u->refs[u->kept + sim_below(user_sim(u), u->count - u->kept)] : 0;
+
+    if (ref != 0 && user_sim(u)->config.relays && !is_of_another(u, ref))
+        ref = u->refs[u->kept + sim_below(user_sim(u), u->count - u->kept)];
+    return ref;
 }
 
 size_t user_carry(struct user *u, uint64_t refs[CARRIED_MAX])
 {
     size_t count = 0;
 
-    while (count < CARRIED_MAX && sim_chance(user_sim(u), 45) && (refs[count] = user_usable(u)) != 0)
+    while (count < CARRIED_MAX && sim_chance(user_sim(u), user_sim(u)->config.relays ? 75 : 45) && (refs[count] = user_usable(u)) != 0)
         count++;
     for (size_t i = 0; i < count; i++) {
         user_note(u, "gives on", refs[i]);
@@ -454,7 +465,7 @@ static void call(struct user *u, uint64_t given)
     _Alignas(8) unsigned char bytes[sizeof errand + 256];
     uint64_t carried[CARRIED_MAX], returns[2];
     struct mob_arg args[ARGS_MAX] = { { .data = bytes, .size = sizeof errand, .carried = carried } };
-    struct mob_shape shape = { .strategy = given != 0 || sim_chance(s, 40) ? MOB_SPREAD : MOB_HYBRID };
+    struct mob_shape shape = { .strategy = given != 0 || sim_chance(s, s->config.relays ? 100 : 40) ? MOB_SPREAD : MOB_HYBRID };
     struct mob_submit submit = { .function = 1, .name = "errand", .args = args, .arg_count = 1 };
 
     value_fill(errand.words, sizeof errand.words, NULL, sim_random(s));
@@ -495,6 +506,9 @@ static void call(struct user *u, uint64_t given)
 static void step(struct user *u)
 {
     unsigned dice = (unsigned)sim_below(user_sim(u), 100);
+
+    if (user_sim(u)->config.relays && dice < 20)
+        dice = 20;                      /* a small one */
 
     if (u->steps == 0) {
         if (u->running)

@@ -10,7 +10,7 @@
  *   program.c  drivers' programs, and what they may see
  *   scene.c    programs that are made to meet
  *   work.c     the functions that workers run
- *   faults.h   what goes wrong, and when; cuts.c: networks in two parts
+ *   faults.h   what goes wrong, and when; cuts.c: networks in two parts; aim.c: messages that are met
  *   trace.c    a run as a person reads it
  *   check.c    what must be true after each step, and at the end; audit.c looks into raylets' books for it
  *   streams.c  tasks that yield items, and their readers
@@ -41,6 +41,7 @@
 #define SIM_HOSTS_MAX 1024
 #define SIM_HEAD_PORT 1u
 #define DRAINS_MAX 6u                   /* nodes that are asked to leave */
+#define AIMS_MAX 16u                    /* kinds of messages that are struck */
 #define SIM_GPUS 2                      /* of a host that has any */
 
 struct scene;
@@ -61,6 +62,7 @@ struct sim_config {
     bool drains;                        /* nodes are asked to leave */
     bool streams;                       /* some tasks yield items */
     bool overflow;                      /* they have one, of four times their bytes */
+    bool relays;                        /* tasks are given references of others, and give them back */
     bool losses;                        /* they lose what they have, now and then */
 };
 
@@ -184,6 +186,8 @@ struct sim {
     int64_t memory_until;               /* no host is short of memory anew after this */
     int64_t faults_until;               /* nothing new goes wrong after this ... */
     int64_t trouble_until;              /* ... and this is how long the last that has begun lasts */
+    int64_t aim_at[AIMS_MAX];           /* aim.c: of each kind of message, when it may be struck next ... */
+    unsigned aims_left[AIMS_MAX];       /* ... and how often still */
     int64_t cut_until[2];               /* by side: nothing that is sent there arrives on the other before */
     uint64_t cuts;
     uint64_t misfortunes;               /* that may cost objects: so far */
@@ -235,6 +239,7 @@ bool link_is_between_daemons(const struct sim *s, uint64_t link);
 void links_end(struct actor *a, bool silently);                 /* all of one that dies */
 void link_break_all(struct actor *a);                           /* of a daemon, those to others */
 void links_lose_some(struct actor *a);                          /* what it sent last does not arrive, on some; it is about to die */
+void links_hold_up_some(struct actor *a, int64_t span);         /* what it says next to others than the head is late, on some of them */
 void links_hold_up(struct sim *s, int64_t least, int64_t span); /* what is sent between some raylets is late by `least` to `least` + `span` */
 void links_break_across(struct sim *s);                         /* all that cross a cut */
 uint64_t link_next(const struct sim *s, size_t *at);            /* to go through all ends of links: start with 0; 0: that was all */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_sim.c -- run the simulated cluster from one or many seeds: ./run sim [--seed N] [--seeds N] [--nodes N] [--drivers N]
  * [--tasks N] [--faults [LIST]] [--crash] [--scenes] [--trace] [--unchecked] [--scale [--restart]]
- * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams] [--losses]] [--heads]
+ * [--stores [--store-bytes N] [--large N] [--tight] [--overflow] [--broadcast] [--cancels] [--streams] [--losses] [--relays]] [--heads]
  * [--drains] [--memory]. The seed is printed before it runs, and the command that runs it alone when it fails.
  *
  * It can fail: docs/mutants.md records what was broken on purpose, and the seeds that it took.
@@ -221,7 +221,7 @@ static int parse(int argc, char **argv, struct runs *r)
         { "broadcast", no_argument, NULL, 'r' }, { "cancels", no_argument, NULL, 'x' }, { "overflow", no_argument, NULL, 'v' },
         { "heads", no_argument, NULL, 'h' }, { "drains", no_argument, NULL, 'D' },
         { "memory", no_argument, NULL, 'e' }, { "streams", no_argument, NULL, 'y' }, { "unchecked", no_argument, NULL, 'u' },
-        { "losses", no_argument, NULL, 'L' }, { "scale", no_argument, NULL, 'a' }, { "restart", no_argument, NULL, 'R' },
+        { "losses", no_argument, NULL, 'L' }, { "relays", no_argument, NULL, 'E' }, { "scale", no_argument, NULL, 'a' }, { "restart", no_argument, NULL, 'R' },
         { "trace", no_argument, NULL, 'T' }, { 0 },
     };
     struct sim_config *config = &r->config;
@@ -255,6 +255,7 @@ static int parse(int argc, char **argv, struct runs *r)
         case 'x': config->cancels = true; break;
         case 'y': config->streams = true; break;
         case 'L': config->losses = true; break;
+        case 'E': config->relays = true; break;
         case 'v': config->overflow = true; break;
         case 'h': config->faults |= FAULT_RESTART_HEAD; break;
         case 'D': config->drains = true; break;
