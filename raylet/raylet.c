@@ -206,9 +206,9 @@ int64_t mob_raylet_tick(struct mob_raylet *r)
     next = earlier(next, mob_near_tick(r));
     next = earlier(next, mob_polls_tick(r));
     next = earlier(next, tick_store(r));
-    mob_full_look(r);
     mob_seeks_tick(r);
     mob_stages_tick(r);
+    mob_full_look(r);                   /* whose argument found no room is told that before its lease is asked back */
     mob_moves_tick(r);
     next = earlier(next, mob_drain_tick(r));
     mob_demand_flush(r);

@@ -6,7 +6,8 @@
  *   WAITING   for room: what is staged fills at most STAGED_SHARE of the store, all of a task's arguments or none; first come, first
  *             served. One that is larger than that waits until it is alone.
  *   COMING    the store fetches what is missing; each that came is kept from being evicted at once
- *   HERE      the owner was told Staged. Also if one could not be had: the worker then asks for it, and its owner learns the reason
+ *   HERE      the owner was told Staged. Also if one could not be had: the worker then asks for it, and its owner learns the reason.
+ *             Where one found no room, Staged says that, too: such a node asks its leases back (full.c)
  *
  * The store answers while it is being asked; so its answers are noted, and looked at by the next tick. What they name is kept at once:
  * else it could make room for the next one before that tick, and be brought here again and again.
@@ -44,6 +45,7 @@ struct stage {
     uint64_t task, bytes;
     uint32_t number;
     size_t count, missing;
+    struct mob_error *no_room;          /* NULL, or why an argument was refused room */
     struct item items[];
 };
 
@@ -51,7 +53,8 @@ struct fact {
     struct mob_link link;
     struct mob_object_id id;
     uint64_t ticket;                    /* ours, if `kept`: it must not go before it was looked at */
-    bool failed, kept;
+    bool kept;
+    struct mob_error why;               /* MOB_OK: it is here */
 };
 
 static bool stage_holds(const struct mob_machine *m)
@@ -65,6 +68,7 @@ static void stage_free(struct stage *st)
 {
     for (size_t i = 0; i < st->count; i++)
         free(st->items[i].nodes);
+    free(st->no_room);
     free(st);
 }
 
@@ -131,13 +135,18 @@ static void over(struct mob_raylet *r, struct stage *st)
 
 /* -- the steps, in the order of life ------------------------------------------------------------------------------------- */
 
-static void say_staged(struct mob_raylet *r, struct mob_address owner, uint64_t task, uint32_t number)
+static void say_staged(struct mob_raylet *r, struct mob_address owner, uint64_t task, uint32_t number, const struct mob_error *no_room)
 {
     Mobula__Staged m = MOBULA__STAGED__INIT;
+    Mobula__Error error;
     struct mob_envelope e;
 
     m.task = task;
     m.number = number;
+    if (no_room != NULL) {
+        mob_wire_put_error(&error, no_room);
+        m.no_room = &error;
+    }
     mob_envelope_init(&e, r->self, owner, MOBULA__ENVELOPE__BODY_STAGED);
     e.e.staged = &m;
     mob_route_send(r, &e.e);
@@ -151,6 +160,7 @@ static struct stage *stage_create(struct mob_address owner, const Mobula__Stage 
     st->job = mob_wire_address(m->job);
     st->task = m->task;
     st->number = m->number;
+    st->no_room = NULL;
     st->count = st->missing = m->n_items;
     for (size_t i = 0; i < m->n_items; i++) {
         const Mobula__Stage__Item *from = m->items[i];
@@ -177,7 +187,7 @@ void mob_stage_on_stage(struct mob_raylet *r, const struct arrival *a)
     if (st != NULL)
         over(r, st);                    /* its Unstage was lost with a link */
     if (r->config.store == NULL || m->n_items == 0) {
-        say_staged(r, a->from, m->task, m->number);
+        say_staged(r, a->from, m->task, m->number, NULL);
         return;
     }
     st = stage_create(a->from, m);
@@ -244,15 +254,22 @@ void mob_stage_fetched(struct mob_raylet *r, const Mobula__Fetched *m)
     struct fact *f = mob_new(struct fact);
 
     f->id = mob_wire_object(m->object);
-    f->failed = m->error != NULL;
-    f->kept = !f->failed && mob_store_keep(r->config.store, &f->id, &f->ticket);
+    if (m->error != NULL)
+        mob_wire_error(m->error, &f->why);
+    f->kept = m->error == NULL && mob_store_keep(r->config.store, &f->id, &f->ticket);
     mob_list_append(&r->stages.facts, &f->link);
 }
 
 /* It is here, or cannot be had. One that was evicted again before we could keep it is asked for once more. */
-static void note(struct mob_raylet *r, struct stage *st, struct item *item, bool failed)
+static void note(struct mob_raylet *r, struct stage *st, struct item *item, const struct mob_error *why)
 {
+    bool failed = why->code != MOB_OK;
+
     item->asked = false;
+    if (why->code == MOB_ERR_NO_SPACE && st->no_room == NULL) {
+        st->no_room = mob_new(struct mob_error);
+        *st->no_room = *why;
+    }
     if (!failed)
         item->kept = mob_store_keep(r->config.store, &item->id, &item->ticket);
     if (!failed && !item->kept)
@@ -269,7 +286,7 @@ static void look_at(struct mob_raylet *r, const struct fact *f)
     mob_list_each(st, &r->stages.coming, struct stage, link)
         for (size_t i = 0; i < st->count; i++)
             if (st->items[i].asked && mob_object_id_eq(&st->items[i].id, &f->id))
-                note(r, st, &st->items[i], f->failed);
+                note(r, st, &st->items[i], &f->why);
 }
 
 static void tell_those_that_are_here(struct mob_raylet *r)
@@ -282,7 +299,7 @@ static void tell_those_that_are_here(struct mob_raylet *r)
         mob_list_remove(&st->link);
         mob_list_append(&r->stages.here, &st->link);
         mob_machine_goto(&st->machine, STAGE_HERE);
-        say_staged(r, st->owner, st->task, st->number);
+        say_staged(r, st->owner, st->task, st->number, st->no_room);
     }
 }
 

@@ -152,12 +152,12 @@ static int64_t pause_ns(struct mob_owner *o, int64_t first_ns, uint32_t n)
 }
 
 /* Who reads the error may run where there is room. */
-bool mob_owner_backoff_moves(struct task *t, struct mob_error *why)
+bool mob_owner_backoff_moves(struct task *t, struct mob_error *why, bool ran)
 {
     if (why->code != MOB_ERR_NO_SPACE || why->user_code != MOB_NO_SPACE_HERE)
         return false;
     why->user_code = 0;
-    return !t->once && mob_owner_task_history(t)->refused++ < MOVES_MAX;
+    return !(ran && t->once) && mob_owner_task_history(t)->refused++ < MOVES_MAX;
 }
 
 bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved)

@@ -27,9 +27,9 @@ struct history *mob_owner_task_history(struct task *t);
 
 /* Is it tried again after a failure of its own with that code? */
 bool mob_owner_retry_names(const struct mob_owner *o, const struct task *t, int32_t user_code);
-/* It failed as the object store of its node had no room, and may look for some elsewhere: then it is to rest as one that is starved. The
- * error is no more that of a node afterwards. */
-bool mob_owner_backoff_moves(struct task *t, struct mob_error *why);
+/* It failed, or (not `ran`) could not begin, as the object store of its node had no room, and may look for some elsewhere: then it is to
+ * rest as one that is starved. The error is no more that of a node afterwards. */
+bool mob_owner_backoff_moves(struct task *t, struct mob_error *why, bool ran);
 /* Its attempt was ended by `why`; `starved`: for want of memory or room, which is nobody's fault. True: it is in the heap until its pause
  * is over, and the caller moves it to RESTING. False: there is none. */
 bool mob_owner_backoff_begin(struct mob_owner *o, struct task *t, const struct mob_error *why, bool starved);

@@ -4,7 +4,8 @@
  *   COMING --Staged--> HERE --push--> USED          from each: Unstage, and it is forgotten
  *
  *   COMING   the raylet of the node brings the arguments. Its Staged comes always, or the lease there ends
- *   HERE     waits for a lease of its shape at that node to have room
+ *   HERE     waits for a lease of its shape at that node to have room. If an argument found no room there, its worker learns why; if the
+ *            lease is asked back before, as it is where the node leaves work to others, that was one of the task's few moves
  *   USED     the task is PUSHED: its arguments are kept until it is answered, or leaves that lease
  *
  * A task that has its arguments at the node of its lease is pushed without all this. Few are staged ahead for a lease: enough that the
@@ -23,6 +24,7 @@ struct stage {
     struct task *task;
     uint32_t node, number;
     bool here;
+    struct mob_error *no_room;          /* HERE: NULL, or an argument found none there */
 };
 
 static struct stage *stage_of(const struct mob_owner *o, const struct task *t)
@@ -30,12 +32,18 @@ static struct stage *stage_of(const struct mob_owner *o, const struct task *t)
     return t->staged ? mob_map_get(&o->stages.by_task, t->number) : NULL;
 }
 
+static void stage_free(struct stage *st)
+{
+    free(st->no_room);
+    free(st);
+}
+
 void mob_owner_stages_fini(struct mob_owner *o)
 {
     struct stage *st;
 
     for (size_t at = 0; (st = mob_map_next(&o->stages.by_task, &at, NULL)) != NULL;)
-        free(st);
+        stage_free(st);
     mob_map_fini(&o->stages.by_task);
 }
 
@@ -132,6 +140,10 @@ void mob_owner_on_staged(struct mob_owner *o, uint32_t node, const Mobula__Stage
     if (st == NULL || st->node != node || st->number != m->number || st->here)
         return;
     st->here = true;
+    if (m->no_room != NULL) {
+        st->no_room = mob_new(struct mob_error);
+        mob_wire_error(m->no_room, st->no_room);
+    }
     shape_touch(&o->shapes, st->task->shape);
 }
 
@@ -175,11 +187,19 @@ void mob_owner_stage_lease_left(struct mob_owner *o, struct shape *sh, uint32_t 
     if (sh->staging_count == 0 || leases_at(sh, node) > 0)
         return;
     mob_list_each(t, &sh->staging, struct task, link) {
-        if (stage_of(o, t)->node != node)
+        struct stage *st = stage_of(o, t);
+        struct mob_error *no_room = st->no_room;
+
+        if (st->node != node)
             continue;
+        st->no_room = NULL;
         mob_owner_stage_leave(o, t);
         mob_owner_stage_end(o, t);
-        mob_owner_task_unstaged(o, t);
+        if (no_room != NULL)
+            mob_owner_task_refused(o, t, no_room);
+        else
+            mob_owner_task_unstaged(o, t);
+        free(no_room);
     }
 }
 
@@ -202,7 +222,7 @@ void mob_owner_stage_end(struct mob_owner *o, struct task *t)
     mob_owner_send(o, (struct mob_address){ st->node, 0 }, MOBULA__ENVELOPE__BODY_UNSTAGE, &m);
     mob_map_remove(&o->stages.by_task, t->number);
     t->staged = false;
-    free(st);
+    stage_free(st);
 }
 
 void mob_owner_stages_check(const struct mob_owner *o)

@@ -34,7 +34,8 @@
 static const uint32_t moves[TASK_STATES] = {
     [TASK_WAITING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
     [TASK_QUEUED] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_STAGING) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
-    [TASK_STAGING] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_QUEUED) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
+    [TASK_STAGING] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_QUEUED) | MOB_TO(TASK_PUSHED) | MOB_TO(TASK_RESTING) | MOB_TO(TASK_KEPT)
+        | MOB_TO(TASK_DONE),
     [TASK_PUSHED] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_QUEUED) | MOB_TO(TASK_RESTING) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
     [TASK_RESTING] = MOB_TO(TASK_QUEUED) | MOB_TO(TASK_KEPT) | MOB_TO(TASK_DONE),
     [TASK_KEPT] = MOB_TO(TASK_WAITING) | MOB_TO(TASK_DONE),
@@ -437,12 +438,25 @@ void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t start
 
 void mob_owner_task_failed(struct mob_owner *o, struct task *t, struct mob_error *why, int64_t started_ns)
 {
-    bool elsewhere = mob_owner_backoff_moves(t, why);
+    bool elsewhere = mob_owner_backoff_moves(t, why, true);
 
     if (elsewhere || (t->retries != 0 && why->code == MOB_ERR_TASK && mob_owner_retry_names(o, t, why->user_code)))
         repeat(o, t, why, NULL, elsewhere, started_ns);
     else
         mob_owner_task_fail(o, t, why, started_ns);
+}
+
+void mob_owner_task_refused(struct mob_owner *o, struct task *t, const struct mob_error *no_room)
+{
+    struct mob_error why = error_of(t, MOB_ERR_NO_SPACE);
+
+    why.user_code = MOB_NO_SPACE_HERE;
+    mob_copy(why.node, sizeof why.node, no_room->node);
+    say(&why, "an argument: %s", no_room->text);
+    if (mob_owner_backoff_moves(t, &why, false))
+        repeat(o, t, &why, NULL, true, 0);
+    else
+        mob_owner_task_fail(o, t, &why, 0);
 }
 
 /* -- the end ---------------------------------------------------------------------------------------------------------------- */

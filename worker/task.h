@@ -99,6 +99,8 @@ void mob_owner_task_restarted(struct mob_owner *o, struct task *t, int64_t start
 /* Its function said that it failed: over, unless it is tried again after such a failure, or may find room
  * elsewhere. */
 void mob_owner_task_failed(struct mob_owner *o, struct task *t, struct mob_error *why, int64_t started_ns);
+/* Its node, from which its lease is asked back, had no room for an argument: as above. It did not run. */
+void mob_owner_task_refused(struct mob_owner *o, struct task *t, const struct mob_error *no_room);
 /* Out of its lease: it did not run, as an argument could not be had. Free of charge. */
 void mob_owner_task_unfed(struct mob_owner *o, struct task *t);
 /* It is over, and its returns are not set: all become this error. */

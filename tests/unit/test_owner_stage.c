@@ -291,6 +291,47 @@ START_TEST(test_a_recalled_lease_lets_its_staged_tasks_go)
 }
 END_TEST
 
+/* The last Stage is answered: there is no room; and the lease is asked back. */
+static void refused_and_recalled(uint64_t lease)
+{
+    const Mobula__Stage *stage = f.last[STAGE]->stage;
+    Mobula__Staged m = MOBULA__STAGED__INIT;
+    Mobula__Error error = MOBULA__ERROR__INIT;
+
+    error.code = MOB_ERR_NO_SPACE;
+    error.text = (char *)"no room for it";
+    m.task = stage->task;
+    m.number = stage->number;
+    m.no_room = &error;
+    fake_tell(&f, FAKE_NODE, STAGED, &m);
+    fake_recall(&f, lease, FAKE_NODE);
+    flush();
+}
+
+/* Each node that it comes to has no room for its argument: so often, and then it is over. A task that may run but once did not run. */
+START_TEST(test_a_full_node_is_left_but_so_often)
+{
+    start();
+    uint64_t result = fake_submit(&f, shape, _i, &(struct mob_arg){ .ref = stored_at(9) }, 1);
+
+    for (uint64_t lease = 1; lease <= 4; lease++) {
+        ck_assert_uint_eq(f.sent[STAGE], lease - 1);
+        fake_open(&f, 0);
+        fake_grant(&f, shape, lease, 0);
+        flush();
+        refused_and_recalled(lease);
+        ck_assert_uint_eq(f.sent[UNSTAGE], lease);
+        ck_assert_uint_eq(mob_owner_counts(f.o).resting, lease < 4);
+        ck_assert_uint_eq(mob_owner_counts(f.o).leases, 0);
+        f.now_ns += 60000 * FAKE_MS;
+        flush();
+    }
+    ck_assert_int_eq(fake_look(&f, result).error->code, MOB_ERR_NO_SPACE);
+    ck_assert_str_eq(fake_look(&f, result).error->text, "an argument: no room for it");
+    finish();
+}
+END_TEST
+
 START_TEST(test_cancel_and_loss_while_they_come)
 {
     struct mob_error lost = { .code = MOB_ERR_OBJECT_LOST, .text = "gone" };
@@ -333,7 +374,11 @@ START_TEST(test_lost_raylet_fails_what_is_staged)
 }
 END_TEST
 
-UNIT_MAIN("owner_stage", test_arguments_come_before_their_task, test_a_task_goes_where_its_arguments_are, test_few_are_staged_ahead,
-          test_the_want_says_where, test_a_strategy_says_where, test_tasks_wait_for_a_lease_where_their_arguments_are,
-          test_what_waits_at_a_lost_node_is_queued_again, test_a_recalled_lease_lets_its_staged_tasks_go,
-          test_cancel_and_loss_while_they_come, test_lost_raylet_fails_what_is_staged)
+UNIT_CASE("owner_stage", tcase)
+{
+    UNIT_TESTS(tcase, test_arguments_come_before_their_task, test_a_task_goes_where_its_arguments_are, test_few_are_staged_ahead,
+               test_the_want_says_where, test_a_strategy_says_where, test_tasks_wait_for_a_lease_where_their_arguments_are,
+               test_what_waits_at_a_lost_node_is_queued_again, test_a_recalled_lease_lets_its_staged_tasks_go,
+               test_cancel_and_loss_while_they_come, test_lost_raylet_fails_what_is_staged);
+    tcase_add_loop_test(tcase, test_a_full_node_is_left_but_so_often, 0, 2);    /* may be repeated, or not */
+}

@@ -57,7 +57,7 @@ static struct mob_object_id id_of(uint64_t n)
 }
 
 /* An owner on node 3: bring objects first .. first + count - 1, which are there. */
-static void say_stage(uint32_t process, uint64_t task, uint32_t number, uint64_t first, size_t count)
+static void say_stage_sized(uint32_t process, uint64_t task, uint32_t number, uint64_t first, size_t count, uint64_t size)
 {
     Mobula__Stage m = MOBULA__STAGE__INIT;
     Mobula__Stage__Item items[8], *list[8];
@@ -72,7 +72,7 @@ static void say_stage(uint32_t process, uint64_t task, uint32_t number, uint64_t
         mobula__stage__item__init(&items[i]);
         mob_wire_put_object(&ids[i], &id);
         items[i].object = &ids[i];
-        items[i].size = SIZE;
+        items[i].size = size;
         items[i].n_nodes = 1;
         items[i].nodes = &node;
         list[i] = &items[i];
@@ -84,6 +84,11 @@ static void say_stage(uint32_t process, uint64_t task, uint32_t number, uint64_t
     m.items = list;
     fake_say(&f, link_to_3, fake_at(3, process), fake_at(FAKE_NODE, 0), STAGE, &m);
     fake_tick(&f);
+}
+
+static void say_stage(uint32_t process, uint64_t task, uint32_t number, uint64_t first, size_t count)
+{
+    say_stage_sized(process, task, number, first, count, SIZE);
 }
 
 static void say_unstage(uint32_t process, uint64_t task)
@@ -219,6 +224,27 @@ START_TEST(test_what_cannot_be_had_does_not_hold_the_task)
 }
 END_TEST
 
+START_TEST(test_what_finds_no_room_is_said)
+{
+    Mobula__Envelope *e;
+
+    start();
+    say_stage_sized(50, 1, 1, 100, 1, STORE + 1);
+    land(NULL);
+    e = fake_take(&f, link_to_3, STAGED);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_nonnull(e->staged->no_room);
+    ck_assert_int_eq((int)e->staged->no_room->code, MOB_ERR_NO_SPACE);
+    say_unstage(50, 1);
+    say_stage(50, 2, 1, 100, 1);
+    land(NULL);
+    e = fake_take(&f, link_to_3, STAGED);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_null(e->staged->no_room);
+    finish();
+}
+END_TEST
+
 START_TEST(test_the_newest_stage_of_a_task_counts)
 {
     start();
@@ -255,5 +281,5 @@ END_TEST
 
 UNIT_MAIN("raylet_stage", test_they_are_brought_and_kept, test_what_came_is_kept_at_once,
           test_what_waits_for_room_comes_in_its_turn,
-          test_one_larger_than_its_share_comes_alone, test_what_cannot_be_had_does_not_hold_the_task,
+          test_one_larger_than_its_share_comes_alone, test_what_cannot_be_had_does_not_hold_the_task, test_what_finds_no_room_is_said,
           test_the_newest_stage_of_a_task_counts, test_they_end_with_their_owner)
