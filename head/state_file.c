@@ -295,7 +295,7 @@ struct state_file *mob_state_file_open(const char *path, struct mob_error *err)
 {
     struct state_file *f = mob_new(struct state_file);
     uint32_t format = 0;
-    bool known;
+    bool known, was_there = access(path, F_OK) == 0;
 
     f->path = mob_strdup(path);
     if (check_log(f, err) < 0 || connect(f, err) < 0)
@@ -305,6 +305,8 @@ struct state_file *mob_state_file_open(const char *path, struct mob_error *err)
         goto fail;
     if (!known)
         uuid_generate_random(f->cluster);
+    if (!known && was_there)            /* its head was ended as it began, or its log is gone */
+        mob_warn("the head's state in %s holds nothing that was committed: a new cluster begins", f->path);
     f->generation++;
     if (note_start(f, false, err) < 0)
         goto fail;

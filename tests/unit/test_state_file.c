@@ -146,6 +146,26 @@ START_TEST(test_a_torn_log)
 }
 END_TEST
 
+/* Nothing is left of it: a new cluster, and the log of its head says so. */
+START_TEST(test_a_log_without_a_commit)
+{
+    char said[512] = "";
+    FILE *log;
+
+    setup();
+    write_by_a_head(7);
+    ck_assert_int_eq(truncate(log_path, 100), 0);
+    log = tmpfile();
+    ck_assert_int_ge(dup2(fileno(log), STDERR_FILENO), 0);
+    mob_state_file_close(opened());
+    rewind(log);
+    ck_assert_ptr_nonnull(fgets(said, sizeof said, log));
+    ck_assert_msg(strstr(said, "holds nothing that was committed: a new cluster begins") != NULL && strstr(said, path) != NULL, "%s", said);
+    fclose(log);
+    teardown();
+}
+END_TEST
+
 START_TEST(test_an_altered_log)
 {
     setup();
@@ -274,5 +294,5 @@ START_TEST(test_no_room)
 }
 END_TEST
 
-UNIT_MAIN("state_file", test_what_was_kept_is_read_after_a_kill, test_a_torn_log, test_an_altered_log, test_altered_rows,
-          test_no_state_at_all, test_two_heads, test_removed_while_it_is_used, test_no_room)
+UNIT_MAIN("state_file", test_what_was_kept_is_read_after_a_kill, test_a_torn_log, test_a_log_without_a_commit, test_an_altered_log,
+          test_altered_rows, test_no_state_at_all, test_two_heads, test_removed_while_it_is_used, test_no_room)
