@@ -126,11 +126,12 @@ struct field {
     struct cursor bytes;                /* of its value */
 };
 
-static bool next_varint(struct cursor *c, uint64_t *ret)
+/* Of at most so many bits: as protobuf-c, tags and sizes of 32, values of 64. */
+static bool next_varint(struct cursor *c, unsigned bits, uint64_t *ret)
 {
     uint64_t value = 0;
 
-    for (unsigned shift = 0; shift < 64 && c->at < c->end; shift += 7) {
+    for (unsigned shift = 0; shift < bits && c->at < c->end; shift += 7) {
         unsigned char byte = *c->at++;
 
         value |= (uint64_t)(byte & 0x7f) << shift;
@@ -146,14 +147,14 @@ static bool next_field(struct cursor *c, struct field *ret)
 {
     uint64_t tag, size = 0;
 
-    if (!next_varint(c, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX)
+    if (!next_varint(c, 32, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX)
         return false;
     ret->number = (uint32_t)(tag >> 3);
     ret->type = tag & 7;
     ret->bytes.at = c->at;
     switch (ret->type) {
     case WIRE_VARINT:
-        if (!next_varint(c, &size))
+        if (!next_varint(c, 64, &size))
             return false;
         ret->bytes.end = c->at;
         return true;
@@ -164,7 +165,7 @@ static bool next_field(struct cursor *c, struct field *ret)
         size = 4;
         break;
     case WIRE_BYTES:
-        if (!next_varint(c, &size))
+        if (!next_varint(c, 32, &size))
             return false;
         break;
     default:

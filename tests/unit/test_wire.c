@@ -214,5 +214,33 @@ START_TEST(test_addresses_that_come_twice)
 }
 END_TEST
 
-UNIT_MAIN("wire", test_addresses_that_come_twice, test_want_there_and_back, test_what_lacks_a_part_is_refused, test_garbage_and_size,
-          test_resource_lists_are_checked, test_errors_survive_the_wire, test_deaths_survive_the_wire)
+/* Tags and sizes have 32 bits, and are at most five bytes long. */
+START_TEST(test_numbers_that_are_too_long)
+{
+    static const struct { const char *bytes; size_t size; bool good; } each[] = {
+#define BYTES(text, good) { text, sizeof text - 1, good }
+        BYTES("\x8a\x80\x80\x80\0\0\x12\0\x92\x01\0", true),
+        BYTES("\x8a\x80\x80\x80\x80\0\0\x12\0\x92\x01\0", false),
+        BYTES("\x0a\x80\x80\x80\x80\0\x12\0\x92\x01\0", true),
+        BYTES("\x0a\x80\x80\x80\x80\x80\0\x12\0\x92\x01\0", false),
+#undef BYTES
+    };
+    struct mob_wire *wire = mob_wire_create();
+
+    for (size_t i = 0; i < MOB_COUNT(each); i++) {
+        Mobula__Envelope *theirs = mobula__envelope__unpack(NULL, each[i].size, (const uint8_t *)each[i].bytes);
+        struct mob_address a, b;
+
+        ck_assert_int_eq(mob_wire_route(each[i].bytes, each[i].size, &a, &b), each[i].good);
+        ck_assert_int_eq(mob_wire_unpack(wire, each[i].bytes, each[i].size, NULL) != NULL, each[i].good);
+        ck_assert_int_eq(theirs != NULL, each[i].good);
+        if (theirs != NULL)
+            mobula__envelope__free_unpacked(theirs, NULL);
+    }
+    mob_wire_destroy(wire);
+}
+END_TEST
+
+UNIT_MAIN("wire", test_addresses_that_come_twice, test_numbers_that_are_too_long, test_want_there_and_back,
+          test_what_lacks_a_part_is_refused, test_garbage_and_size, test_resource_lists_are_checked, test_errors_survive_the_wire,
+          test_deaths_survive_the_wire)
