@@ -85,10 +85,11 @@ static void copy_went(struct mob_owner *o, uint32_t node, const Mobula__ObjectId
         forget_copy(s, node);
 }
 
-/* A task that does not stand there now has left that there in an attempt whose answer was lost. */
+/* A task that does not stand there now has left that there in an attempt whose answer was lost; and so has one whose other attempt gave
+ * somebody else's object for it. */
 static bool may_be_answered(const struct object *b, uint32_t node)
 {
-    return b->maker == NULL || (b->maker->state == TASK_PUSHED && b->maker->lease->worker.node == node);
+    return b->maker == NULL ? !b->borrowed : b->maker->state == TASK_PUSHED && b->maker->lease->worker.node == node;
 }
 
 /* After a link broke. Free may have been lost, or Copies; one that we do not know of we do not need. What is pending may yet be heard
