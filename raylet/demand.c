@@ -72,6 +72,7 @@ static void place(struct want *w, uint32_t node, uint32_t count, uint64_t seq)
     settled = p->early < count ? p->early : count;
     if (p->count == 0)
         p->seq = seq;
+    p->last = seq;
     p->early -= settled;
     p->count += count - settled;
     w->demand.placed_sum += count - settled;
@@ -117,8 +118,8 @@ void mob_demand_answered(struct mob_raylet *r, struct want *w, uint32_t node, ui
 
 /* -- saying -------------------------------------------------------------------------------------------------------------- */
 
-/* A number and no level: it may cross a later Place, which comes from the head, and must not undo that. Nor may it if it waited for a
- * link, and what it takes back was forgotten with the one before: it says of which Place that was. */
+/* A number and no level: it may cross a later Place, which comes from the head, and must not undo that: it says up to which one it takes
+ * back. So that holds, too, if it crosses a Grant, or waited for a link and what it takes back was forgotten with the one before. */
 static void say_withdraw(struct mob_raylet *r, struct mob_address owner, uint32_t shape, uint32_t node, uint32_t count, uint64_t seq)
 {
     Mobula__Withdraw m = MOBULA__WITHDRAW__INIT;
@@ -185,11 +186,11 @@ static void withdraw_surplus(struct mob_raylet *r, struct want *w, uint32_t open
     while (w->demand.placed_sum > open) {
         uint32_t surplus = w->demand.placed_sum - open;
         uint32_t node = last_placed(w);
-        uint64_t seq = find_placed(w, node)->seq;
+        uint64_t last = find_placed(w, node)->last;
 
         surplus = unplace(w, node, surplus);
         if (node != r->self.node)
-            say_withdraw(r, w->wanter->address, w->number, node, surplus, seq);
+            say_withdraw(r, w->wanter->address, w->number, node, surplus, last);
         mob_want_changed(r, w);         /* what is not wanted there any more may be wanted here */
     }
 }

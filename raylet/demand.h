@@ -16,6 +16,7 @@ struct placed {
     uint32_t early;                     /* answered before its Placed came: the head's word was overtaken */
     uint64_t early_seq;                 /* of the last Place that `early` may be of */
     uint64_t seq;                       /* of the oldest Place that `count` is of, or one before it */
+    uint64_t last;                      /* of the newest */
 };
 
 /* outstanding = making + sum of placed + at_head, once mob_demand_flush() has said what changed. */

@@ -41,6 +41,7 @@ void mob_wants_fini(struct mob_raylet *r)
 
     mob_list_each(w, &r->wants.all, struct want, all) {
         free(w->demand.placed);
+        free(w->placings);
         free(w);
     }
     for (size_t at = 0; (wanter = mob_map_next(&r->wants.wanters, &at, NULL)) != NULL;) {
@@ -123,6 +124,7 @@ static void remove_want(struct mob_raylet *r, struct want *w)
     w->kind->wants--;
     mob_pool_kind_release(r, w->kind);
     free(w->demand.placed);
+    free(w->placings);
     free(w);
 }
 
@@ -494,19 +496,45 @@ void mob_want_avoid(struct mob_raylet *r, struct want *w, bool avoided)
     give_back(r, w);
 }
 
+static uint64_t placed_after(const struct want *w, uint64_t seq)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < w->placing_count; i++)
+        sum += w->placings[i].seq > seq ? w->placings[i].count : 0;
+    return sum;
+}
+
+/* The oldest is served first: so those are over whose successors hold all that is outstanding. */
+static void note_placing(struct want *w, uint64_t seq, uint32_t count)
+{
+    size_t over = 0;
+
+    while (over < w->placing_count && placed_after(w, w->placings[over].seq) >= w->outstanding - w->claimed)
+        over++;
+    w->placing_count -= over;
+    if (over > 0)
+        memmove(w->placings, w->placings + over, w->placing_count * sizeof *w->placings);
+    w->placings = mob_realloc(w->placings, (w->placing_count + 1) * sizeof *w->placings);
+    w->placings[w->placing_count++] = (struct placing){ seq, count };
+    w->place_seq = seq;
+}
+
 void mob_want_on_place(struct mob_raylet *r, const struct arrival *a)
 {
     const Mobula__Place *m = a->e->place;
     struct mob_want_said said = { mob_wire_address(m->owner), m->shape, m->depth, m->age_ms, m->definition, m->owner_node };
     struct want *w;
+    uint32_t count;
 
     if (m->seq <= r->reporter.placed_seq)
         return;                         /* sent again over a new stream: it came the first time */
     r->reporter.placed_seq = m->seq;
     if (said.owner.node == r->self.node || (w = mob_want_elsewhere(r, &said)) == NULL)
         return;                         /* its own: Placed says it all, see demand.c */
-    w->place_seq = m->seq;
-    mob_want_set_outstanding(r, w, w->outstanding + (m->count > COUNT_MAX ? COUNT_MAX : m->count));
+    count = m->count > COUNT_MAX ? COUNT_MAX : m->count;
+    note_placing(w, m->seq, count);
+    mob_want_set_outstanding(r, w, w->outstanding + count);
     if (w->kind->unfit != NULL)
         mob_death_tell_unfit(r, w->kind);       /* the head does not know it, or not any more */
     mob_wants_serve(r);
@@ -531,12 +559,13 @@ void mob_want_on_withdraw(struct mob_raylet *r, const struct arrival *a)
     const Mobula__Withdraw *m = a->e->withdraw;
     struct mob_address owner = mob_wire_address(m->owner);
     struct want *w = mob_want_find(r, owner, m->shape);
-    uint32_t placed = w != NULL ? w->outstanding - w->claimed : 0;
+    uint64_t placed = w != NULL ? w->outstanding - w->claimed : 0, later = w != NULL ? placed_after(w, m->seq) : 0;
 
-    if (placed == 0 || owner.node != a->from.node || m->generation != r->membership.generation
+    if (placed <= later || owner.node != a->from.node || m->generation != r->membership.generation
         || m->seq <= a->connection->peer->forgotten_seq)        /* it went with the link: what is placed now came later */
         return;
-    mob_want_set_outstanding(r, w, w->outstanding - (m->count < placed ? m->count : placed));
+    placed -= later;
+    mob_want_set_outstanding(r, w, w->outstanding - (uint32_t)(m->count < placed ? m->count : placed));
     mob_want_release(r, w);
     mob_wants_serve(r);
 }

@@ -30,6 +30,8 @@ struct want {
     uint32_t held;                      /* leases granted by this node and not over */
     uint32_t recalled;                  /* of the held ones: asked back */
     uint64_t place_seq;                 /* of another node's owner: of the last Place for it */
+    struct placing { uint64_t seq; uint32_t count; } *placings;     /* ... those that what is outstanding is of, and perhaps some before */
+    size_t placing_count;
     uint32_t claimed;                   /* the head lets this node lend so many more in their turn (claim.c) */
     struct mob_link leases;             /* of this node, in the making and held */
     struct demand demand;               /* LOCAL: what was asked of the head and placed elsewhere */

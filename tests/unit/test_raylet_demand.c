@@ -205,78 +205,6 @@ START_TEST(test_as_lender)
 }
 END_TEST
 
-static void withdraw_one(uint64_t link, uint64_t seq)
-{
-    Mobula__Withdraw w = MOBULA__WITHDRAW__INIT;
-    Mobula__Address owner;
-
-    mob_wire_put_address(&owner, fake_at(3, 9));
-    w.owner = &owner;
-    w.count = 1;
-    w.seq = seq;
-    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WITHDRAW, &w);
-}
-
-/* A Place of the head overtook the Withdraw for the one before it: the later one stands. */
-START_TEST(test_withdraw_crosses_place)
-{
-    struct fake_grant g;
-
-    fake_open(&f, "CPU=2");
-    uint64_t link = fake_peer(&f, 3);
-    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
-    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
-    withdraw_one(link, 1);
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    ck_assert(!fake_grant(&f, link, &g));
-    fake_fini(&f);
-}
-END_TEST
-
-/* It waited while the link was away, with which that Place was forgotten: the later one stands. Found by the simulator: who had asked for it
- * waited for ever. */
-START_TEST(test_withdraw_of_what_was_forgotten)
-{
-    struct fake_grant g;
-
-    fake_open(&f, "CPU=2");
-    uint64_t link = fake_peer(&f, 3);
-    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
-    fake_lose(&f, link);
-    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 2 });
-    link = fake_peer(&f, 3);
-    withdraw_one(link, 1);
-    withdraw_one(link, 2);
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    ck_assert(!fake_grant(&f, link, &g));
-    fake_fini(&f);
-}
-END_TEST
-
-/* And the other way round. Of several Places it names the first, which was forgotten with the others or before them. */
-START_TEST(test_withdraw_names_its_place)
-{
-    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 8 });
-    uint64_t link = fake_peer(&f, 3);
-    Mobula__Envelope *e;
-
-    fake_placed(&f, p, 0, 3, 1);
-    fake_placed(&f, p, 0, 3, 1);
-    fake_lose(&f, link);
-    fake_placed(&f, p, 0, 3, 2);
-    fake_want(&f, p, (struct fake_ask){ .count = 2 });
-    link = fake_peer(&f, 3);
-    fake_tick(&f);
-    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
-    ck_assert_ptr_nonnull(e);
-    ck_assert_uint_eq(e->withdraw->count, 2);
-    ck_assert_uint_eq(e->withdraw->seq, 3);
-    fake_fini(&f);
-}
-END_TEST
-
 /* One place of the head on the owner's own node makes one lease, however long its worker takes to start. */
 START_TEST(test_placed_here_is_used_once)
 {
@@ -557,9 +485,6 @@ int main(void)
     tcase_add_test(tcase, test_near_is_kept_for_so_long);
     tcase_add_test(tcase, test_near_without_a_head);
     tcase_add_test(tcase, test_placed_granted_declined);
-    tcase_add_test(tcase, test_withdraw_crosses_place);
-    tcase_add_test(tcase, test_withdraw_of_what_was_forgotten);
-    tcase_add_test(tcase, test_withdraw_names_its_place);
     tcase_add_test(tcase, test_placed_here_is_used_once);
     tcase_add_test(tcase, test_served_here_later);
     tcase_add_test(tcase, test_placed_here);
