@@ -33,13 +33,17 @@ void kept_send(struct mob_world *w, uint64_t link, const void *frame, size_t siz
     link_send(w, link, frame, size);
 }
 
+void kept_hears(struct process *p, const Mobula__Envelope *e)
+{
+    if (e->body_case == MOBULA__ENVELOPE__BODY_ANSWER_FRAMES)
+        mob_map_remove(&p->kept_back, key_of(e->from->node, e->answer_frames->lease));
+}
+
 void kept_heard(struct process *p, const Mobula__Envelope *e)
 {
     uint64_t key;
     enum audit_rest rest;
 
-    if (e->body_case == MOBULA__ENVELOPE__BODY_ANSWER_FRAMES)
-        mob_map_remove(&p->kept_back, key_of(e->from->node, e->answer_frames->lease));
     if (e->body_case != MOBULA__ENVELOPE__BODY_TAKEN)
         return;
     key = key_of(e->from->node, e->taken->lease);

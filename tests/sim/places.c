@@ -5,8 +5,8 @@
  * Grants for a Claim are counted against the newest that it heard: the next one, and each Registered, ends it.
  *
  * A head of another generation voids what the one before it had placed: right after that nothing of it is left in the raylet's books, and
- * what is lent from then on was placed by the new one; nor is more taken back in its name than it has promised. A Grant may leave long after its lease was made (the peer is dialed first): those
- * of leases that were made before are not counted.
+ * what is lent from then on was placed by the new one; nor is more taken back in its name than it has promised. A Grant or a Declined may leave
+ * long after it was said (the peer is dialed first): those of leases that were made before are not counted, nor those of Places of before.
  */
 #include "sim.h"
 
@@ -107,7 +107,7 @@ void places_say(struct raylet *r, const void *frame, size_t size)
     } else if (own && e->body_case == MOBULA__ENVELOPE__BODY_GRANT) {
         if (e->grant->lease > r->leases_before_head)
             add(&r->placed, key_of(mob_wire_address(e->to), e->grant->shape), -1);
-    } else if (own && e->body_case == MOBULA__ENVELOPE__BODY_DECLINED) {
+    } else if (own && e->body_case == MOBULA__ENVELOPE__BODY_DECLINED && e->declined->place_seq >> 32 == r->generation) {
         add(&r->placed, key_of(mob_wire_address(e->declined->owner), e->declined->shape), -(int64_t)e->declined->count);
     }
     if (own && e->body_case == MOBULA__ENVELOPE__BODY_WITHDRAW && e->withdraw->generation == r->generation)

@@ -42,6 +42,7 @@ static void process_receive(struct actor *a, uint64_t link, const void *frame, s
     } else if (e->body_case == MOBULA__ENVELOPE__BODY_CANCEL) {
         process_cancel(p, e->cancel);
     } else {
+        kept_hears(p, e);
         mob_owner_receive(p->owner, frame, size);
         kept_heard(p, e);
     }

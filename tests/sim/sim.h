@@ -345,7 +345,8 @@ void places_fini(struct raylet *r);
 /* -- kept.c ---------------------------------------------------------------------------------------------------------------- */
 
 void kept_send(struct mob_world *w, uint64_t link, const void *frame, size_t size);     /* world->send() of a process */
-void kept_heard(struct process *p, const Mobula__Envelope *e);  /* by its owner's core */
+void kept_hears(struct process *p, const Mobula__Envelope *e);  /* before its owner's core has it, which may send at once */
+void kept_heard(struct process *p, const Mobula__Envelope *e);  /* and after */
 void kept_fini(struct process *p);
 
 /* -- trace.c, check.c ------------------------------------------------------------------------------------------------------ */
