@@ -129,6 +129,8 @@ void mob_store_sought(struct mob_store *s, const struct mob_object_id *id, uint3
 void mob_store_node_died(struct mob_store *s, uint32_t node);
 /* A link to it broke, and what its processes said may be lost: they are told what is here of theirs. */
 void mob_store_link_lost(struct mob_store *s, uint32_t node);
+/* A worker has died whose owner was out of reach: the same, of what it may have sealed since. */
+void mob_store_maker_lost(struct mob_store *s, uint32_t maker, struct mob_address owner);
 /* A process is gone, here or elsewhere: its objects are freed. (mob_store_client_gone and mob_store_node_died do it for theirs.) */
 void mob_store_owner_gone(struct mob_store *s, struct mob_address owner);
 /* A job is over: all that its processes made or brought here is freed. A repeat frees what came since. */

@@ -67,12 +67,26 @@ static bool is_stale(const struct mob_store *s, const struct copy_news *news)
     return news->what == COPY_GONE ? o != NULL : o == NULL;
 }
 
+static bool is_whole(const struct object *o)
+{
+    return o->m.now == OBJECT_SEALED || o->m.now == OBJECT_SPILLED || o->m.now == OBJECT_RESTORING;
+}
+
 void mob_store_link_lost(struct mob_store *s, uint32_t node)
 {
     struct object *o;
 
     mob_list_each(o, &s->all, struct object, all)
-        if (o->id.node == node && (o->m.now == OBJECT_SEALED || o->m.now == OBJECT_SPILLED || o->m.now == OBJECT_RESTORING))
+        if (o->id.node == node && is_whole(o))
+            mob_copies_note(o, COPY_HAVE);
+}
+
+void mob_store_maker_lost(struct mob_store *s, uint32_t maker, struct mob_address owner)
+{
+    struct object *o;
+
+    mob_list_each(o, &s->all, struct object, all)
+        if (o->maker == maker && o->id.node == owner.node && o->id.process == owner.process && is_whole(o))
             mob_copies_note(o, COPY_HAVE);
 }
 

@@ -53,7 +53,8 @@ static void say_lease_over(struct mob_raylet *r, const struct lease *l, const st
     mob_info("lease %llu is over: %s", (unsigned long long)l->number, cause.text);
 }
 
-/* What the worker has sealed since its owner's end. (What it made in vain for one that lives, that one frees.) */
+/* What the worker has sealed since its owner's end, or since the link to that one broke, which then says what of it stays. (What it made in
+ * vain for one that hears of its death, that one frees.) */
 static void clear_store(struct mob_raylet *r, const struct lease *l)
 {
     struct mob_address owner = mob_lease_owner(l);
@@ -64,6 +65,8 @@ static void clear_store(struct mob_raylet *r, const struct lease *l)
     if (l->owner_gone || (peer != NULL && !peer->is.alive)
         || (owner.node == r->self.node && mob_process_find(r, owner.process) == NULL))
         mob_store_owner_gone(r->config.store, owner);
+    else if (owner.node != r->self.node && l->machine.now == LEASE_ENDING && !l->tell_owner)
+        mob_store_maker_lost(r->config.store, l->worker->process->address.process, owner);
 }
 
 static void bury_lease(struct mob_raylet *r, struct lease *l, const struct mob_exit *exit)

@@ -10,6 +10,7 @@
 static struct fake f;
 static struct mob_store *store;
 static uint32_t bad_process, created_at;
+static size_t said_to_have;             /* by the store, to owners */
 
 static void answer(void *arg, uint32_t process, const Mobula__Envelope *e)
 {
@@ -24,13 +25,21 @@ static void bad(void *arg, uint32_t process, const struct mob_error *err)
     bad_process = process;
 }
 
+static void tell(void *arg, struct mob_address owner, const Mobula__Envelope *e)
+{
+    (void)arg;
+    ck_assert(mob_address_eq(owner, fake_at(3, 9)));
+    said_to_have += e->copies->n_have;
+}
+
 /* A joined node with a store, and a driver that has not started anything. */
 static uint32_t open_with_driver(void)
 {
-    struct mob_store_config config = { .bytes = 1 << 20, .node = FAKE_NODE, .answer = answer, .bad = bad };
+    struct mob_store_config config = { .bytes = 1 << 20, .node = FAKE_NODE, .answer = answer, .bad = bad, .tell = tell };
 
     fake_init(&f, "CPU=2");
     bad_process = 0;
+    said_to_have = 0;
     store = f.config.store = mob_store_create(&config, true, NULL);
     ck_assert_ptr_nonnull(store);
     fake_start(&f);
@@ -215,6 +224,29 @@ START_TEST(test_a_node_dies_before_its_worker_here)
 END_TEST
 
 /* The same with an owner on this node, whose job goes on. */
+/* The link to it breaks, and its worker here seals one more value until it is killed: it, or its node if it is gone, says what is to go. */
+START_TEST(test_a_link_breaks_before_its_worker_dies)
+{
+    Mobula__OwnerOver over = MOBULA__OWNER_OVER__INIT;
+    struct fake_grant g;
+    uint64_t link = open_with_owner_elsewhere(&g);
+
+    make(g.worker, fake_at(3, 9), 1);
+    fake_lose(&f, link);
+    fake_tick(&f);
+    ck_assert_uint_eq(said_to_have, 1);
+    make(g.worker, fake_at(3, 9), 2);
+    fake_reap(&f);
+    fake_tick(&f);
+    ck_assert_uint_eq(said_to_have, 1 + 2);
+    ck_assert_uint_eq(mob_store_usage(store).objects, 2);
+    link = fake_peer(&f, 3);
+    over.process = 9;
+    fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_OWNER_OVER, &over);
+    close_all();
+}
+END_TEST
+
 START_TEST(test_an_owner_dies_before_its_worker_here)
 {
     struct mob_address job = fake_at(FAKE_NODE, open_with_driver());
@@ -383,7 +415,7 @@ START_TEST(test_who_was_gone_before_us_is_dead_at_once)
 END_TEST
 
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
-          test_a_node_dies_before_its_worker_here, test_an_owner_dies_before_its_worker_here,
+          test_a_node_dies_before_its_worker_here, test_a_link_breaks_before_its_worker_dies, test_an_owner_dies_before_its_worker_here,
           test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream, test_an_owners_end_dials,
           test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently,
           test_who_was_gone_before_us_is_dead_at_once)
