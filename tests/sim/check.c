@@ -204,6 +204,14 @@ void check_signal(const struct process *p)
     assert(!audit_counts_on(owner->owner, p->self.node, lent.lease, atomic_load(&page->task)));
 }
 
+/* Who gave it says of its owner's node that it is dead, and asked it for nothing any more. */
+static bool was_given_in_vain(const struct sim *s, const struct audit_ticket *t)
+{
+    const struct raylet *issuer = raylet_of_node(s, t->issuer.node);
+
+    return issuer != NULL && audit_buried(issuer->core, t->id.node);
+}
+
 /* What a process holds, its owner has in its books. One may hold what is gone if a process died: who has the value of one that is dead still
  * reads the names in it, and nobody pins for them any more. */
 static void check_held(const struct sim *s, const struct process *p)
@@ -216,7 +224,7 @@ static void check_held(const struct sim *s, const struct process *p)
         enum audit_hold hold = owner != NULL ? audit_hold(owner->owner, &tickets[i]) : AUDIT_HELD;
         char name[MOB_OBJECT_NAME_SIZE];
 
-        if (hold == AUDIT_HELD || (hold == AUDIT_UNKNOWN && s->misfortunes > 0))
+        if (hold == AUDIT_HELD || (hold == AUDIT_UNKNOWN && s->misfortunes > 0) || was_given_in_vain(s, &tickets[i]))
             continue;
         fprintf(stderr, "process %u of node %u has %s by ticket %lu of %u.%u, and its owner does not know\n", p->self.process, p->self.node,
                 mob_object_id_name(&tickets[i].id, name), (unsigned long)tickets[i].ticket, tickets[i].issuer.node,
