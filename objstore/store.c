@@ -183,7 +183,7 @@ void mob_store_client_gone(struct mob_store *s, uint32_t process)
 
 static bool is_owned_by(const struct object *o, struct mob_address owner)
 {
-    return o->id.node == owner.node && o->id.process == owner.process;
+    return mob_id_is_of(&o->id, owner);
 }
 
 static bool is_of_job(const struct object *o, struct mob_address job)
@@ -208,7 +208,7 @@ static void free_all(struct mob_store *s, bool (*is_its)(const struct object *o,
 
 static bool pull_is_owned_by(const struct pull *p, struct mob_address owner)
 {
-    return p->id.node == owner.node && p->id.process == owner.process;
+    return mob_id_is_of(&p->id, owner);
 }
 
 static bool pull_is_of_job(const struct pull *p, struct mob_address job)

@@ -86,7 +86,7 @@ void mob_store_maker_lost(struct mob_store *s, uint32_t maker, struct mob_addres
     struct object *o;
 
     mob_list_each(o, &s->all, struct object, all)
-        if (o->maker == maker && o->id.node == owner.node && o->id.process == owner.process && is_whole(o))
+        if (o->maker == maker && mob_id_is_of(&o->id, owner) && is_whole(o))
             mob_copies_note(o, COPY_HAVE);
 }
 

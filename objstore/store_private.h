@@ -315,6 +315,11 @@ int mob_room_check(const struct mob_store *s, const struct mob_object_id *id, ui
 /* `who`: it names the process that holds most, for which it looks at each object. */
 int mob_room_refuse(struct mob_store *s, const struct mob_object_id *id, uint64_t size, bool who, struct mob_error *err);
 
+static inline bool mob_id_is_of(const struct mob_object_id *id, struct mob_address owner)
+{
+    return id->node == owner.node && id->process == owner.process;
+}
+
 /* As `process` is told: HERE only if it can do elsewhere what it does. */
 struct mob_error mob_room_error_for(const struct mob_store *s, uint32_t process, const struct mob_error *why);
 

@@ -35,9 +35,9 @@ struct demand {
 void mob_demand_changed(struct mob_raylet *r, struct want *w);
 /* Say all new levels: called once after each batch of facts, so that a burst is one message. */
 void mob_demand_flush(struct mob_raylet *r);
-/* The head has forgotten all levels, or may have: take back what was placed and say everything. */
 /* Another head serves: what the one before had placed for owners here is void, and is asked for anew by mob_demand_say_again(). */
 void mob_demand_forget(struct mob_raylet *r);
+/* The head has forgotten all levels, or may have: take back what was placed and say everything. */
 void mob_demand_say_again(struct mob_raylet *r);
 
 /* Of a want's leases, how many are placed at `node`. */
