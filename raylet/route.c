@@ -4,10 +4,10 @@
  *   process of this node -> its socket    node 0 -> the head's stream    other node -> the pair's stream, dialed when needed
  *
  * A pair of raylets may have two streams, when both dialed at once. Each side goes on sending on the one it used first, so
- * order holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up. When any stream of
- * a pair breaks, all of them are ended and the pair is reset: nothing above this file handles a lost or repeated message. One
- * side may notice first and dial again at once: a stream that came before the other side's reset, and says only after it whose
- * it is, belongs to what was reset, and breaks, too.
+ * order holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up; a peer that came before
+ * the head told us of it can be dialed only when it has. When any stream of a pair breaks, all of them are ended and the pair is
+ * reset: nothing above this file handles a lost or repeated message. One side may notice first and dial again at once: a stream
+ * that came before the other side's reset, and says only after it whose it is, belongs to what was reset, and breaks, too.
  *
  * A peer that just failed is dialed again after a pause, which grows while that goes on: two raylets that cannot reach each other,
  * or refuse each other, are placed on each other again and again by a head that reaches both.
@@ -272,6 +272,8 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
         peer->is.port = said->port;
         peer->is.bulk_port = said->bulk_port;
     }
+    if (!mob_list_empty(&peer->queued))
+        mob_route_open(r, said->node);
 }
 
 void mob_route_open(struct mob_raylet *r, uint32_t node)
@@ -338,7 +340,7 @@ static bool send_to_peer(struct mob_raylet *r, struct peer *peer, const void *by
 {
     struct queued_frame *f;
 
-    if (!peer->is.alive || (peer->is.port == 0 && peer->out == NULL))
+    if (!peer->is.alive)
         return false;
     if (peer->out != NULL) {
         r->world->send(r->world, peer->out->number, bytes, size);

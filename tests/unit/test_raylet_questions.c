@@ -114,6 +114,33 @@ START_TEST(test_a_lost_link_and_a_dead_node_are_told_apart)
 }
 END_TEST
 
+/* It came before the head told of it, and its link broke before the head did: it cannot be dialed yet. */
+START_TEST(test_a_question_waits_for_the_address_of_a_node)
+{
+    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
+    Mobula__Peer peer = MOBULA__PEER__INIT;
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+    uint64_t of_p = f.process[p].link;
+
+    fake_lose(&f, fake_peer(&f, 9));
+    say_mourn(of_p, fake_at(0, 0), 9, 50);
+    fake_pass(&f, 5000);
+    ck_assert_uint_eq(f.dials, 1);              /* the head */
+    ck_assert_uint_eq(fake_count(&f, of_p, MOURNED), 0);
+    peer.node = 9;
+    peer.ip = "127.0.0.9";
+    peer.port = 100;
+    up.node = &peer;
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    ck_assert_uint_eq(f.dials, 2);
+    mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
+    ck_assert_ptr_nonnull(fake_take(&f, f.dialed, MOURN));
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_only_a_raylet_mourns)
 {
     Mobula__Mourned m = MOBULA__MOURNED__INIT;
@@ -252,4 +279,5 @@ START_TEST(test_explain_asks_whom_it_is_about)
 END_TEST
 
 UNIT_MAIN("raylet_questions", test_explain_asks_whom_it_is_about, test_memory_asks_processes, test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
-          test_a_lost_link_and_a_dead_node_are_told_apart, test_only_a_raylet_mourns)
+          test_a_lost_link_and_a_dead_node_are_told_apart, test_a_question_waits_for_the_address_of_a_node,
+          test_only_a_raylet_mourns)
