@@ -301,24 +301,10 @@ START_TEST(test_broken_manifests_are_refused)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("bundle", tcase)
 {
-    Suite *s = suite_create("bundle");
-    TCase *beside = tcase_create("beside"), *manifest = tcase_create("manifest");
-    SRunner *r = srunner_create(s);
-
-    tcase_add_checked_fixture(beside, setup, teardown);
-    tcase_add_test(beside, test_libraries_by_origin_and_what_they_need);
-    tcase_add_test(beside, test_rpath_of_the_program_serves_its_libraries);
-    tcase_add_test(beside, test_what_is_not_beside_is_not_shipped);
-    tcase_add_test(beside, test_broken_and_too_many_libraries_are_refused);
-    tcase_add_test(manifest, test_manifest_there_and_back);
-    tcase_add_test(manifest, test_bad_names_are_refused);
-    tcase_add_test(manifest, test_broken_manifests_are_refused);
-    suite_add_tcase(s, beside);
-    suite_add_tcase(s, manifest);
-    srunner_run_all(r, CK_ENV);
-    int failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    UNIT_TESTS(tcase, test_libraries_by_origin_and_what_they_need, test_rpath_of_the_program_serves_its_libraries,
+               test_what_is_not_beside_is_not_shipped, test_broken_and_too_many_libraries_are_refused, test_manifest_there_and_back,
+               test_bad_names_are_refused, test_broken_manifests_are_refused);
 }

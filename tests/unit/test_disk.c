@@ -543,30 +543,12 @@ START_TEST(test_folders_that_cannot_be)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("disk", tcase)
 {
-    Suite *suite = suite_create("disk");
-    TCase *tcase = tcase_create("disk");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, test_there_and_back);
-    tcase_add_test(tcase, test_a_large_one);
-    tcase_add_test(tcase, test_no_more_is_read_than_helps);
+    UNIT_TESTS(tcase, test_there_and_back, test_a_large_one, test_no_more_is_read_than_helps, test_what_the_direct_way_refuses,
+               test_a_new_file_is_not_the_old_one, test_space_comes_back, test_a_write_that_does_not_fit, test_overflow,
+               test_no_overflow_without_blocks_ahead, test_folders_that_cannot_be);
     tcase_add_loop_test(tcase, test_where_something_is_missing, 0, MOB_COUNT(lacks));
-    tcase_add_test(tcase, test_what_the_direct_way_refuses);
-    tcase_add_test(tcase, test_a_new_file_is_not_the_old_one);
     tcase_add_loop_test(tcase, test_harm_is_found_out, 0, 2);
-    tcase_add_test(tcase, test_space_comes_back);
-    tcase_add_test(tcase, test_a_write_that_does_not_fit);
     tcase_add_loop_test(tcase, test_a_write_that_ends_in_the_middle, 0, MOB_COUNT(lacks));
-    tcase_add_test(tcase, test_overflow);
-    tcase_add_test(tcase, test_no_overflow_without_blocks_ahead);
-    tcase_add_test(tcase, test_folders_that_cannot_be);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_executor.c -- the executor core on a channel in plain memory: the test is owner and raylet. */
-#include <check.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include "common/mem.h"
 #include "common/wire.h"
 #include "worker/executor.h"
 
@@ -418,26 +415,11 @@ START_TEST(test_channels_of_old_owners_go)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("executor", tcase)
 {
-    Suite *s = suite_create("executor");
-    TCase *c = tcase_create("executor");
-    SRunner *runner = srunner_create(s);
-    int failed;
-
-    tcase_add_test(c, test_runs_in_order_and_answers);
-    tcase_add_test(c, test_a_stream_yields_what_is_allowed_and_not_had);
-    tcase_add_test(c, test_epoch_changes_between_tasks);
-    tcase_add_test(c, test_assigned_before_its_channel);
-    tcase_add_test(c, test_cancelled_before_it_starts);
-    tcase_add_test(c, test_error_travels_cut_or_whole);
-    tcase_add_loop_test(c, test_malformed_arguments_are_an_answer, 0, 4);
-    tcase_add_test(c, test_answer_without_room_is_refused_unharmed);
-    tcase_add_test(c, test_channels_of_old_owners_go);
-    tcase_add_test(c, test_a_blocked_task_rings_for_those_behind_it);
-    suite_add_tcase(s, c);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    UNIT_TESTS(tcase, test_runs_in_order_and_answers, test_a_stream_yields_what_is_allowed_and_not_had,
+               test_epoch_changes_between_tasks, test_assigned_before_its_channel, test_cancelled_before_it_starts,
+               test_error_travels_cut_or_whole, test_answer_without_room_is_refused_unharmed, test_channels_of_old_owners_go,
+               test_a_blocked_task_rings_for_those_behind_it);
+    tcase_add_loop_test(tcase, test_malformed_arguments_are_an_answer, 0, 4);
 }

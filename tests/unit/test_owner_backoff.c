@@ -322,26 +322,12 @@ START_TEST(test_explained)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("owner_backoff", tcase)
 {
-    Suite *suite = suite_create("owner_backoff");
-    TCase *tcase = tcase_create("rest");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tcase, 60);
+    UNIT_TESTS(tcase, test_cancelled_while_they_rest, test_raylet_is_lost_while_they_rest, test_own_failures, test_delay,
+               test_explained);
     tcase_add_loop_test(tcase, test_starved, 0, 2);
     tcase_add_loop_test(tcase, test_starved_for_good, 0, 3);
-    tcase_add_test(tcase, test_cancelled_while_they_rest);
-    tcase_add_test(tcase, test_raylet_is_lost_while_they_rest);
-    tcase_add_test(tcase, test_own_failures);
     tcase_add_loop_test(tcase, test_no_room, 0, 4);
-    tcase_add_test(tcase, test_delay);
     tcase_add_loop_test(tcase, test_many_at_once, 0, 2);
-    tcase_add_test(tcase, test_explained);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

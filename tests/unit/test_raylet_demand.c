@@ -469,34 +469,14 @@ START_TEST(test_near_without_a_head)
 }
 END_TEST
 
-int main(void)
+UNIT_CASE("raylet_demand", tcase)
 {
-    Suite *suite = suite_create("raylet_demand");
-    TCase *tcase = tcase_create("demand");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
+    UNIT_TESTS(tcase, test_what_a_new_peer_forgot_is_asked_again, test_we_say_what_we_forgot,
+               test_near_elsewhere_is_asked_of_the_head, test_near_is_left_to_its_node, test_near_is_kept_for_so_long,
+               test_near_without_a_head, test_placed_granted_declined, test_placed_here_is_used_once, test_served_here_later,
+               test_placed_here, test_a_grant_that_crossed_a_withdraw_settles_nothing,
+               test_a_grant_of_an_old_head_settles_nothing, test_as_lender, test_head_goes_and_comes_back,
+               test_driver_only_node_lends_nothing, test_owner_dies_while_placed);
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
     tcase_add_loop_test(tcase, test_what_a_peer_forgot_is_asked_again, 0, (int)MOB_COUNT(forgotten));
-    tcase_add_test(tcase, test_what_a_new_peer_forgot_is_asked_again);
-    tcase_add_test(tcase, test_we_say_what_we_forgot);
-    tcase_add_test(tcase, test_near_elsewhere_is_asked_of_the_head);
-    tcase_add_test(tcase, test_near_is_left_to_its_node);
-    tcase_add_test(tcase, test_near_is_kept_for_so_long);
-    tcase_add_test(tcase, test_near_without_a_head);
-    tcase_add_test(tcase, test_placed_granted_declined);
-    tcase_add_test(tcase, test_placed_here_is_used_once);
-    tcase_add_test(tcase, test_served_here_later);
-    tcase_add_test(tcase, test_placed_here);
-    tcase_add_test(tcase, test_a_grant_that_crossed_a_withdraw_settles_nothing);
-    tcase_add_test(tcase, test_a_grant_of_an_old_head_settles_nothing);
-    tcase_add_test(tcase, test_as_lender);
-    tcase_add_test(tcase, test_head_goes_and_comes_back);
-    tcase_add_test(tcase, test_driver_only_node_lends_nothing);
-    tcase_add_test(tcase, test_owner_dies_while_placed);
-    suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
