@@ -120,17 +120,69 @@ static inline uint32_t fake_shape(struct fake *f)
     return mob_owner_shape(f->o, &shape);
 }
 
-/* An envelope from (node, 0) to the owner. */
-static inline void fake_tell(struct fake *f, uint32_t node, Mobula__Envelope__BodyCase body, void *message)
+/* An envelope from a process to the owner. */
+static inline void fake_tell_from(struct fake *f, struct mob_address from, Mobula__Envelope__BodyCase body, void *message)
 {
     struct mob_envelope e;
     size_t size;
 
-    mob_envelope_init(&e, (struct mob_address){ node, 0 }, (struct mob_address){ FAKE_NODE, FAKE_PROCESS }, body);
+    mob_envelope_init(&e, from, (struct mob_address){ FAKE_NODE, FAKE_PROCESS }, body);
     e.e.want = message;
     const void *bytes = mob_wire_pack(f->wire, &e.e, &size);
 
     mob_owner_receive(f->o, bytes, size);
+}
+
+/* The same from a node's raylet. */
+static inline void fake_tell(struct fake *f, uint32_t node, Mobula__Envelope__BodyCase body, void *message)
+{
+    fake_tell_from(f, (struct mob_address){ node, 0 }, body, message);
+}
+
+/* What a node's raylet says of one object or another. */
+struct fake_copies {
+    const struct mob_object_id *added, *gone, *have, *leaving;
+    uint32_t to;
+};
+
+static inline void fake_copies(struct fake *f, uint32_t node, struct fake_copies c)
+{
+    const struct mob_object_id *said[] = { c.added, c.gone, c.have, c.leaving };
+    Mobula__ObjectId id[4], *list[] = { &id[0], &id[1], &id[2], &id[3] };
+    Mobula__Copies m = MOBULA__COPIES__INIT;
+
+    for (unsigned i = 0; i < 4; i++)
+        if (said[i] != NULL)
+            mob_wire_put_object(&id[i], said[i]);
+    m.n_added = c.added != NULL;
+    m.added = &list[0];
+    m.n_gone = c.gone != NULL;
+    m.gone = &list[1];
+    m.n_have = c.have != NULL;
+    m.have = &list[2];
+    m.n_leaving = c.leaving != NULL;
+    m.leaving = &list[3];
+    m.to = c.to;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
+    mob_owner_flush(f->o);
+}
+
+/* The answer of another owner, on `node`, to a Watch: its object, or what it stands for, lies in the store of node `at`. */
+static inline void fake_found(struct fake *f, uint32_t node, const struct mob_object_id *theirs, uint32_t at, uint32_t making)
+{
+    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
+    Mobula__Watched m;
+    Mobula__ObjectId object;
+
+    mobula__watched__init(&m);
+    mob_wire_put_object(&object, theirs);
+    m.object = place.object = &object;
+    m.state_case = MOBULA__WATCHED__STATE_PLACE;
+    m.place = &place;
+    place.node = at;
+    place.size = 1000;
+    place.making = making;
+    fake_tell(f, node, MOBULA__ENVELOPE__BODY_WATCHED, &m);
 }
 
 /* A channel to worker i (process 100 + i), dirty bit i. */
@@ -269,6 +321,23 @@ static inline struct mob_object_info fake_look(struct fake *f, uint64_t ref)
 
     assert(mob_owner_look(f->o, ref, &info, NULL) == 0);
     return info;
+}
+
+/* Who waits for an object, and how often he was told. */
+struct fake_waiter {
+    struct mob_waiter w;
+    int calls;
+};
+
+static inline void fake_told(struct mob_waiter *w)
+{
+    ((struct fake_waiter *)w)->calls++;
+}
+
+static inline void fake_waiter_init(struct fake_waiter *w)
+{
+    *w = (struct fake_waiter){ .w.ready = fake_told };
+    mob_list_init(&w->w.link);
 }
 
 /* Not there any more. True: it is pending again. */

@@ -15,19 +15,6 @@
 static const struct mob_address other = { 6, 9 }, third = { 7, 11 };
 static const struct mob_object_id foreign = { .cluster = 77, .node = 6, .process = 9, .task = 10 };
 
-/* An envelope from a process. */
-static inline void tell_from(struct fake *f, struct mob_address from, Mobula__Envelope__BodyCase body, void *message)
-{
-    struct mob_envelope e;
-    size_t size;
-
-    mob_envelope_init(&e, from, (struct mob_address){ FAKE_NODE, FAKE_PROCESS }, body);
-    e.e.want = message;
-    const void *bytes = mob_wire_pack(f->wire, &e.e, &size);
-
-    mob_owner_receive(f->o, bytes, size);
-}
-
 /* One change, from `from`, of a ticket of `by`, in the name of `holder`. */
 static inline void say_of(struct fake *f, struct mob_address from, struct mob_address by, uint64_t seq, bool held,
                    const struct mob_object_id *id, uint64_t ticket, struct mob_address holder)
@@ -48,7 +35,7 @@ static inline void say_of(struct fake *f, struct mob_address from, struct mob_ad
     m.seq = seq;
     m.n_changes = 1;
     m.changes = list;
-    tell_from(f, from, REFERENCES, &m);
+    fake_tell_from(f, from, REFERENCES, &m);
 }
 
 static inline void say(struct fake *f, struct mob_address from, uint64_t seq, bool held, const struct mob_object_id *id, uint64_t ticket,
@@ -66,7 +53,7 @@ static inline void answer(struct fake *f, struct mob_address owner, uint64_t seq
     error.text = (char *)"as the test says";
     m.seq = seq;
     m.error = code == MOB_OK ? NULL : &error;
-    tell_from(f, owner, DONE, &m);
+    fake_tell_from(f, owner, DONE, &m);
     mob_owner_check(f->o);
 }
 

@@ -15,7 +15,7 @@ static void ask_of_orphans(struct fake *f, struct mob_address issuer, uint64_t f
     m.tickets = tickets;
     m.objects = list;
     m.n_tickets = m.n_objects = count;
-    tell_from(f, other, ORPHANS, &m);
+    fake_tell_from(f, other, ORPHANS, &m);
     mob_owner_flush(f->o);
 }
 
@@ -99,9 +99,6 @@ START_TEST(test_what_came_back_outlives_the_worker)
         struct mob_arg_head head;
         struct mob_object_id forward;
     } a = { .tickets_head = { MOB_VALUE_TICKETS, 8 + sizeof a.lent }, .ticket = 41, .head = { MOB_VALUE_FORWARD, sizeof a.forward } };
-    Mobula__Watched m;
-    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
-    Mobula__ObjectId object;
     struct fake f;
     uint32_t shape = fake_start(&f);
     uint64_t own = stored(&f, &a.lent);
@@ -110,15 +107,7 @@ START_TEST(test_what_came_back_outlives_the_worker)
     say(&f, worker, 1, true, &a.lent, 41, (struct mob_address){ FAKE_NODE, FAKE_PROCESS });
     uint64_t ref = answered(&f, shape, &a, sizeof a);
 
-    mob_wire_put_object(&object, &a.lent);
-    mobula__watched__init(&m);
-    m.object = &object;
-    m.state_case = MOBULA__WATCHED__STATE_PLACE;
-    m.place = &place;
-    place.object = &object;
-    place.node = 3;
-    place.size = 1000;
-    fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_WATCHED, &m);
+    fake_found(&f, FAKE_NODE, &a.lent, 3, 0);
     mob_owner_drop(f.o, own, NULL);
     mourned(&f, worker, false);
     ck_assert_uint_eq(freed(&f), 0);

@@ -155,18 +155,7 @@ static void made_forward(uint64_t refs[], uint32_t returns, const struct mob_obj
 /* Its owner says: at node 9, too. */
 static void found(uint64_t ref, const struct mob_object_id *theirs)
 {
-    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
-    Mobula__Watched m;
-    Mobula__ObjectId object;
-
-    mobula__watched__init(&m);
-    mob_wire_put_object(&object, theirs);
-    place.object = m.object = &object;
-    place.node = 9;
-    place.size = 1000;
-    m.state_case = MOBULA__WATCHED__STATE_PLACE;
-    m.place = &place;
-    fake_tell(&f, theirs->node, WATCHED, &m);
+    fake_found(&f, theirs->node, theirs, 9, 0);
     ck_assert_uint_eq(fake_look(&f, ref).node, 9);
 }
 
@@ -174,18 +163,12 @@ static void found(uint64_t ref, const struct mob_object_id *theirs)
 START_TEST(test_what_was_left_of_a_forwarded_return_is_freed)
 {
     const struct mob_object_id theirs = { .cluster = 77, .node = 4, .process = 6, .task = 1 };
-    Mobula__Copies m = MOBULA__COPIES__INIT;
-    Mobula__ObjectId object, *list[] = { &object };
     struct mob_object_id left;
     uint64_t ref;
 
     made_forward(&ref, 1, &theirs);
     left = stored(ref, 0, 6).object;
-    mob_wire_put_object(&object, &left);
-    m.n_have = 1;
-    m.have = list;
-    fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_COPIES, &m);
-    mob_owner_flush(f.o);
+    fake_copies(&f, 6, (struct fake_copies){ .have = &left });
     ck_assert_uint_eq(f.sent[FREE], 1);
     ck_assert_uint_eq(f.last[FREE]->to->node, 6);
     ck_assert_uint_eq(f.last[FREE]->free->n_objects, 1);
@@ -296,21 +279,15 @@ END_TEST
 /* The old value may come to light while the new one is made. */
 START_TEST(test_copies_of_what_was_lost_are_freed)
 {
-    Mobula__Copies m = MOBULA__COPIES__INIT;
-    Mobula__ObjectId object, *list[] = { &object };
     struct mob_task_frame t;
 
     start(0);
     uint64_t ref = made(3, 0);
     struct mob_object_id id = stored(ref, 0, 9).object;
 
-    mob_wire_put_object(&object, &id);
-    m.n_added = m.n_have = 1;
-    m.added = m.have = list;
     ck_assert(lose(ref) && wants(ref));
     t = claim(ref, 1);
-    fake_tell(&f, 6, MOBULA__ENVELOPE__BODY_COPIES, &m);
-    mob_owner_flush(f.o);
+    fake_copies(&f, 6, (struct fake_copies){ .added = &id, .have = &id });
     ck_assert_uint_eq(f.last[FREE]->to->node, 6);
     ck_assert_uint_eq(f.last[FREE]->free->n_objects, 2);
     ck_assert_uint_eq(f.last[FREE]->free->before, 1);   /* this attempt's value may be there */

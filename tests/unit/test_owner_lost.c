@@ -131,31 +131,19 @@ END_TEST
 START_TEST(test_an_owner_is_asked_for_what_was_lost)
 {
     const struct mob_object_id theirs = { .cluster = 77, .node = 4, .process = 6, .task = 1 };
-    Mobula__Watched m;
-    Mobula__Watched__Place place = MOBULA__WATCHED__PLACE__INIT;
     const Mobula__Watch *asked;
-    Mobula__ObjectId object;
 
     start(0);
-    mobula__watched__init(&m);
     uint64_t ref = mob_owner_borrow(f.o, &theirs);
 
-    mob_wire_put_object(&object, &theirs);
-    m.object = place.object = &object;
-    m.state_case = MOBULA__WATCHED__STATE_PLACE;
-    m.place = &place;
-    place.node = 9;
-    place.size = 1000;
-    place.making = 5;
-    fake_tell(&f, 4, WATCHED, &m);
+    fake_found(&f, 4, &theirs, 9, 5);
     ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_STORED);
     ck_assert(lose(ref));
     asked = f.last[MOBULA__ENVELOPE__BODY_WATCH]->watch;
     ck_assert(asked->lost != NULL && asked->lost->node == 9 && asked->lost->making == 5);
     ck_assert_int_eq(asked->lost->error->code, MOB_ERR_OBJECT_LOST);
     ck_assert(wants(ref));
-    place.node = 3;
-    fake_tell(&f, 4, WATCHED, &m);
+    fake_found(&f, 4, &theirs, 3, 5);
     ck_assert(is_told());
     mob_owner_drop(f.o, ref, NULL);
     finish();

@@ -39,27 +39,17 @@ static bool is_named(struct fake *f, uint64_t ref, const struct mob_object_id *i
     return mob_object_id_eq(&info.id, id);
 }
 
-struct counting {
-    struct mob_waiter w;
-    int calls;
-};
-
-static void count_call(struct mob_waiter *w)
-{
-    ((struct counting *)w)->calls++;
-}
-
 START_TEST(test_waiters_are_told_once)
 {
     struct fake f;
-    struct counting a = { .w.ready = count_call }, b = { .w.ready = count_call };
+    struct fake_waiter a, b;
     struct mob_object_id id;
 
     fake_init(&f);
     uint64_t ref = mob_owner_put_begin(f.o, &id);
 
-    mob_list_init(&a.w.link);
-    mob_list_init(&b.w.link);
+    fake_waiter_init(&a);
+    fake_waiter_init(&b);
     ck_assert(mob_owner_wait(f.o, ref, &a.w));
     ck_assert(mob_owner_wait(f.o, ref, &b.w));
     mob_owner_wait_cancel(f.o, &b.w);
@@ -105,18 +95,6 @@ START_TEST(test_free_goes_to_each_node_with_a_copy)
 }
 END_TEST
 
-static void tell_copies(struct fake *f, uint32_t node, const struct mob_object_id *added, const struct mob_object_id *gone)
-{
-    Mobula__Copies m = MOBULA__COPIES__INIT;
-    Mobula__ObjectId a, b, *alist[] = { &a }, *blist[] = { &b };
-
-    if (added != NULL)
-        mob_wire_put_object(&a, added), m.n_added = 1, m.added = alist;
-    if (gone != NULL)
-        mob_wire_put_object(&b, gone), m.n_gone = 1, m.gone = blist;
-    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
-}
-
 START_TEST(test_raylets_tell_of_copies)
 {
     struct fake f;
@@ -126,18 +104,18 @@ START_TEST(test_raylets_tell_of_copies)
     uint64_t ref = mob_owner_put_begin(f.o, &id);
 
     mob_owner_put_stored(f.o, ref, 3, 1000);
-    tell_copies(&f, 4, &id, NULL);
-    tell_copies(&f, 5, &id, NULL);
+    fake_copies(&f, 4, (struct fake_copies){ .added = &id });
+    fake_copies(&f, 5, (struct fake_copies){ .added = &id });
     ck_assert_uint_eq(fake_look(&f, ref).copy_count, 2);
-    tell_copies(&f, 4, NULL, &id);
+    fake_copies(&f, 4, (struct fake_copies){ .gone = &id });
     ck_assert_uint_eq(fake_look(&f, ref).copy_count, 1);
     ck_assert_uint_eq(fake_look(&f, ref).copies[0], 5);
     mob_owner_drop(f.o, ref, NULL);
     mob_owner_flush(f.o);
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 2);
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 5);
-    tell_copies(&f, 6, &id, NULL);              /* it came when we were done with it */
-    tell_copies(&f, 7, NULL, &id);
+    fake_copies(&f, 6, (struct fake_copies){ .added = &id });              /* it came when we were done with it */
+    fake_copies(&f, 7, (struct fake_copies){ .gone = &id });
     mob_owner_flush(f.o);
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 3);
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 6);
@@ -145,18 +123,6 @@ START_TEST(test_raylets_tell_of_copies)
     fake_fini(&f);
 }
 END_TEST
-
-static void tell_have(struct fake *f, uint32_t node, const struct mob_object_id *have)
-{
-    Mobula__Copies m = MOBULA__COPIES__INIT;
-    Mobula__ObjectId id, *list[] = { &id };
-
-    mob_wire_put_object(&id, have);
-    m.have = list;
-    m.n_have = 1;
-    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
-    mob_owner_flush(f->o);
-}
 
 /* A link broke, and Free or Copies may have been lost with it: what we do not know of there is freed (again). */
 START_TEST(test_raylets_tell_what_they_have_after_a_lost_link)
@@ -167,36 +133,23 @@ START_TEST(test_raylets_tell_what_they_have_after_a_lost_link)
     fake_init(&f);
     uint64_t ref = mob_owner_put_begin(f.o, &id), other = mob_owner_put_begin(f.o, &gone);
 
-    tell_have(&f, 3, &id);                      /* it may yet be heard of */
+    fake_copies(&f, 3, (struct fake_copies){ .have = &id });                      /* it may yet be heard of */
     mob_owner_put_stored(f.o, ref, 3, 1000);
     mob_owner_put_stored(f.o, other, 3, 1000);
-    tell_copies(&f, 4, &id, NULL);
-    tell_have(&f, 3, &id);
-    tell_have(&f, 4, &id);
+    fake_copies(&f, 4, (struct fake_copies){ .added = &id });
+    fake_copies(&f, 3, (struct fake_copies){ .have = &id });
+    fake_copies(&f, 4, (struct fake_copies){ .have = &id });
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 0);
-    tell_have(&f, 5, &id);
+    fake_copies(&f, 5, (struct fake_copies){ .have = &id });
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
     mob_owner_drop(f.o, other, NULL);
     mob_owner_flush(f.o);
-    tell_have(&f, 3, &gone);
+    fake_copies(&f, 3, (struct fake_copies){ .have = &gone });
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 3);
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 3);
     fake_fini(&f);
 }
 END_TEST
-
-static void tell_leaving(struct fake *f, uint32_t node, uint32_t to, const struct mob_object_id *leaving)
-{
-    Mobula__Copies m = MOBULA__COPIES__INIT;
-    Mobula__ObjectId id, *list[] = { &id };
-
-    mob_wire_put_object(&id, leaving);
-    m.leaving = list;
-    m.n_leaving = 1;
-    m.to = to;
-    fake_tell(f, node, MOBULA__ENVELOPE__BODY_COPIES, &m);
-    mob_owner_flush(f->o);
-}
 
 /* Its object is at another place from now on; a word that came too early, or names nothing that we know, changes nothing. */
 START_TEST(test_a_node_that_leaves)
@@ -207,22 +160,22 @@ START_TEST(test_a_node_that_leaves)
     fake_init(&f);
     uint64_t ref = mob_owner_put_begin(f.o, &id);
 
-    tell_leaving(&f, 3, 4, &id);                /* pending */
+    fake_copies(&f, 3, (struct fake_copies){ .leaving = &id, .to = 4 });                /* pending */
     mob_owner_put_stored(f.o, ref, 3, 1000);
-    tell_leaving(&f, 3, 4, &id);                /* the other copy is not known yet */
-    tell_leaving(&f, 3, 3, &id);
+    fake_copies(&f, 3, (struct fake_copies){ .leaving = &id, .to = 4 });                /* the other copy is not known yet */
+    fake_copies(&f, 3, (struct fake_copies){ .leaving = &id, .to = 3 });
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 0);
     ck_assert_uint_eq(fake_look(&f, ref).node, 3);
-    tell_copies(&f, 4, &id, NULL);
-    tell_copies(&f, 5, &id, NULL);
-    tell_leaving(&f, 3, 4, &id);
+    fake_copies(&f, 4, (struct fake_copies){ .added = &id });
+    fake_copies(&f, 5, (struct fake_copies){ .added = &id });
+    fake_copies(&f, 3, (struct fake_copies){ .leaving = &id, .to = 4 });
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
     ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_FREE]->to->node, 3);
     ck_assert_uint_eq(fake_look(&f, ref).node, 4);
     ck_assert(fake_look(&f, ref).copy_count == 1 && fake_look(&f, ref).copies[0] == 5);
-    tell_leaving(&f, 5, 4, &id);                /* of one that is not the first */
+    fake_copies(&f, 5, (struct fake_copies){ .leaving = &id, .to = 4 });                /* of one that is not the first */
     ck_assert_uint_eq(fake_look(&f, ref).copy_count, 0);
-    tell_leaving(&f, 3, 4, &id);                /* a repeat: it is told again */
+    fake_copies(&f, 3, (struct fake_copies){ .leaving = &id, .to = 4 });                /* a repeat: it is told again */
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 3);
     mob_owner_drop(f.o, ref, NULL);
     mob_owner_flush(f.o);
@@ -248,14 +201,14 @@ START_TEST(test_results_of_lost_attempts_are_freed)
     struct mob_object_id id = fake_look(&f, ref).id;
 
     mob_owner_flush(f.o);
-    tell_have(&f, 3, &id);                      /* it runs nowhere now */
+    fake_copies(&f, 3, (struct fake_copies){ .have = &id });                      /* it runs nowhere now */
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
     fake_grant(&f, shape, 1, 0);
     mob_owner_flush(f.o);
     ck_assert(fake_claim(&f, 0, &t, &args));
-    tell_have(&f, FAKE_NODE, &id);              /* its answer is on its way */
+    fake_copies(&f, FAKE_NODE, (struct fake_copies){ .have = &id });              /* its answer is on its way */
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 1);
-    tell_have(&f, 3, &id);
+    fake_copies(&f, 3, (struct fake_copies){ .have = &id });
     ck_assert_uint_eq(f.sent[MOBULA__ENVELOPE__BODY_FREE], 2);
     fake_finish(&f);
 }

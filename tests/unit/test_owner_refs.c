@@ -48,7 +48,7 @@ START_TEST(test_nobody_speaks_for_another)
     m.seq = 1;
     m.n_changes = 1;
     m.changes = list;
-    tell_from(&f, third, REFERENCES, &m);                       /* a release of what is neither from it nor its own */
+    fake_tell_from(&f, third, REFERENCES, &m);                       /* a release of what is neither from it nor its own */
     mob_owner_drop(f.o, ref, NULL);
     ck_assert_uint_eq(freed(&f), 0);
     id.task += 1000;
@@ -183,24 +183,14 @@ END_TEST
 
 /* -- ours of others -------------------------------------------------------------------------------------------------------- */
 
-struct counted {
-    struct mob_waiter w;
-    int calls;
-};
-
-static void count(struct mob_waiter *w)
-{
-    ((struct counted *)w)->calls++;
-}
-
 START_TEST(test_what_is_met_is_held_before_its_source_goes)
 {
-    struct counted all = { .w.ready = count };
+    struct fake_waiter all;
     struct mob_object_id id;
     struct fake f;
 
     fake_init(&f);
-    mob_list_init(&all.w.link);
+    fake_waiter_init(&all);
     uint64_t source = stored(&f, &id), met = mob_owner_meet(f.o, &foreign, source);
 
     ck_assert(mob_owner_unconfirmed(f.o, &all.w));
@@ -318,7 +308,7 @@ static void say_cancel(struct fake *f, struct mob_address from, uint64_t seq, co
     m.seq = seq;
     m.n_changes = 1;
     m.changes = list;
-    tell_from(f, from, REFERENCES, &m);
+    fake_tell_from(f, from, REFERENCES, &m);
     mob_owner_check(f->o);
 }
 
