@@ -245,6 +245,11 @@ void fake_say(struct fake *f, uint64_t link, struct mob_address from, struct mob
 
 /* -- the head ------------------------------------------------------------------------------------------------------------ */
 
+void fake_head_says(struct fake *f, Mobula__Envelope__BodyCase body, void *message)
+{
+    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), body, message);
+}
+
 void fake_join(struct fake *f)
 {
     Mobula__Registered m = MOBULA__REGISTERED__INIT;
@@ -266,7 +271,7 @@ void fake_join(struct fake *f)
     }
     m.n_nodes = 2;
     m.nodes = peers;
-    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_REGISTERED, &m);
+    fake_head_says(f, MOBULA__ENVELOPE__BODY_REGISTERED, &m);
     fake_tick(f);
 }
 
@@ -296,6 +301,26 @@ static void fill_peer(Mobula__Peer *ret, uint32_t node)
     ret->port = 100;
 }
 
+void fake_node_up(struct fake *f, uint32_t node)
+{
+    Mobula__NodeUp m = MOBULA__NODE_UP__INIT;
+    Mobula__Peer peer;
+
+    fill_peer(&peer, node);
+    m.node = &peer;
+    fake_head_says(f, MOBULA__ENVELOPE__BODY_NODE_UP, &m);
+}
+
+void fake_node_down(struct fake *f, uint32_t node, bool left, const char *reason)
+{
+    Mobula__NodeDown m = MOBULA__NODE_DOWN__INIT;
+
+    m.node = node;
+    m.left = left;
+    m.reason = (char *)reason;
+    fake_head_says(f, MOBULA__ENVELOPE__BODY_NODE_DOWN, &m);
+}
+
 void fake_place(struct fake *f, struct mob_address owner, struct fake_ask ask)
 {
     static uint64_t seq;
@@ -317,7 +342,7 @@ void fake_place(struct fake *f, struct mob_address owner, struct fake_ask ask)
     m.owner_node = &peer;
     m.depth = ask.depth;
     m.age_ms = ask.age_ms;
-    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_PLACE, &m);
+    fake_head_says(f, MOBULA__ENVELOPE__BODY_PLACE, &m);
 }
 
 void fake_claim(struct fake *f, struct mob_address owner, struct fake_ask ask)
@@ -341,7 +366,7 @@ void fake_claim(struct fake *f, struct mob_address owner, struct fake_ask ask)
     m.depth = ask.depth;
     m.age_ms = ask.age_ms;
     m.full = ask.full;
-    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CLAIM, &m);
+    fake_head_says(f, MOBULA__ENVELOPE__BODY_CLAIM, &m);
 }
 
 void fake_placed(struct fake *f, uint32_t process, uint32_t shape, uint32_t node, uint32_t count)
@@ -355,7 +380,7 @@ void fake_placed(struct fake *f, uint32_t process, uint32_t shape, uint32_t node
     m.node = node;
     m.count = count;
     m.seq = ++f->places;
-    fake_say(f, f->head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_PLACED, &m);
+    fake_head_says(f, MOBULA__ENVELOPE__BODY_PLACED, &m);
     fake_tick(f);
 }
 

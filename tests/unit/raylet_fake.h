@@ -80,6 +80,12 @@ void fake_forget_sent(struct fake *f);
 void fake_say(struct fake *f, uint64_t link, struct mob_address from, struct mob_address to, Mobula__Envelope__BodyCase body,
               void *message);
 
+/* The head says it to this node. */
+void fake_head_says(struct fake *f, Mobula__Envelope__BodyCase body, void *message);
+void fake_node_up(struct fake *f, uint32_t node);
+/* `left`: it was drained. */
+void fake_node_down(struct fake *f, uint32_t node, bool left, const char *reason);
+
 uint32_t fake_driver(struct fake *f);
 void fake_worker_up(struct fake *f, uint32_t process);
 /* All workers that were spawned come up, until no more are. */

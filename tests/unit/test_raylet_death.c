@@ -200,10 +200,7 @@ START_TEST(test_lender_is_lost)
     watch.object = &id;
     fake_say(&f, f.process[p].link, fake_at(0, 0), fake_at(3, 50), MOBULA__ENVELOPE__BODY_WATCH, &watch);
     fake_forget_sent(&f);
-    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
-    down.node = 3;
-    down.reason = "silent";
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    fake_node_down(&f, 3, false, "silent");
     Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_ptr_nonnull(e);
     ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_NODE_DIED);
@@ -220,21 +217,25 @@ START_TEST(test_lender_is_lost)
 }
 END_TEST
 
+/* The driver is told why, and that it is its node that is gone. */
+static void expect_refused(uint32_t driver, const char *text)
+{
+    const Mobula__Envelope *e = fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->refused->error->code, MOB_ERR_NODE_DIED);
+    ck_assert_str_eq(e->refused->error->text, text);
+}
+
 START_TEST(test_declared_dead)
 {
     struct fake_grant g;
-    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
     uint32_t driver = driver_with_lease(&g);
-    Mobula__Envelope *e;
 
-    down.node = FAKE_NODE;
-    down.reason = "2.5 s of silence";
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    fake_node_down(&f, FAKE_NODE, false, "2.5 s of silence");
     ck_assert_int_eq(f.over.code, MOB_ERR_NODE_DIED);
     ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
-    e = fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
-    ck_assert_int_eq(e->refused->error->code, MOB_ERR_NODE_DIED);
-    ck_assert_str_eq(e->refused->error->text, "node 2 was declared dead by the head: 2.5 s of silence");
+    expect_refused(driver, "node 2 was declared dead by the head: 2.5 s of silence");
     ck_assert_uint_eq(fake_count(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_REFUSED), 0);
     fake_fini(&f);
 }
@@ -244,24 +245,17 @@ END_TEST
 START_TEST(test_drained_away)
 {
     struct fake_grant g;
-    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
     uint32_t driver = driver_with_lease(&g);
-    Mobula__Envelope *e;
 
-    down.node = FAKE_NODE;
-    down.left = true;
-    down.reason = "drained: its time is over";
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
-    e = fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
-    ck_assert_int_eq(e->refused->error->code, MOB_ERR_NODE_DIED);
-    ck_assert_str_eq(e->refused->error->text, "node 2 was drained: its time is over");
+    fake_node_down(&f, FAKE_NODE, true, "drained: its time is over");
+    expect_refused(driver, "node 2 was drained: its time is over");
     fake_fini(&f);
 }
 END_TEST
 
 /* -- cancel -------------------------------------------------------------------------------------------------------------- */
 
-static void cancel(uint32_t p, uint64_t lease, uint64_t task, bool force)
+static void cancel_so(uint32_t p, uint64_t lease, uint64_t task, bool force, bool alone)
 {
     Mobula__Cancel m = MOBULA__CANCEL__INIT;
 
@@ -269,7 +263,13 @@ static void cancel(uint32_t p, uint64_t lease, uint64_t task, bool force)
     m.task = task;
     m.attempt = 1;
     m.force = force;
+    m.alone = alone;
     fake_say(&f, f.process[p].link, fake_at(FAKE_NODE, p), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CANCEL, &m);
+}
+
+static void cancel(uint32_t p, uint64_t lease, uint64_t task, bool force)
+{
+    cancel_so(p, lease, task, force, false);
 }
 
 START_TEST(test_cancel_by_steps)
@@ -300,15 +300,10 @@ START_TEST(test_cancel_alone_and_then_not)
 {
     struct fake_grant g;
     uint32_t p = driver_with_lease(&g);
-    Mobula__Cancel m = MOBULA__CANCEL__INIT;
     const Mobula__Envelope *e;
 
     fake_runs(&f, &g, 5, 1);
-    m.lease = g.lease;
-    m.task = 5;
-    m.attempt = 1;
-    m.alone = true;
-    fake_say(&f, f.process[p].link, fake_at(FAKE_NODE, p), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_CANCEL, &m);
+    cancel_so(p, g.lease, 5, false, true);
     e = fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_CANCEL);
     ck_assert(e != NULL && e->cancel->alone);
     cancel(p, g.lease, 5, false);

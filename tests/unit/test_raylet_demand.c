@@ -315,16 +315,10 @@ END_TEST
 /* The first word of a new node: it has dialed us in vain, and forgot. Found by the simulator: nothing had broken here, and we waited. */
 START_TEST(test_what_a_new_peer_forgot_is_asked_again)
 {
-    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
-    Mobula__Peer peer = MOBULA__PEER__INIT;
     uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 8 });
 
     ck_assert_int_eq(fake_demand(&f), 6);
-    peer.node = 3;
-    peer.ip = "10.0.0.3";
-    peer.port = 7000;
-    up.node = &peer;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    fake_node_up(&f, 3);
     fake_placed(&f, p, 0, 3, 2);
     fake_placed(&f, p, 0, 3, 2);
     ck_assert_int_eq(fake_demand(&f), -1);

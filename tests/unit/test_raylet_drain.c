@@ -21,7 +21,7 @@ static void say_drain(uint64_t number, int64_t deadline_ms)
     m.number = number;
     m.limited = deadline_ms >= 0;
     m.deadline_ms = m.limited ? (uint64_t)deadline_ms : 0;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), DRAIN, &m);
+    fake_head_says(&f, DRAIN, &m);
     fake_tick(&f);
 }
 
@@ -65,7 +65,6 @@ static void return_from_peer(uint64_t lease)
 START_TEST(test_what_is_lent_comes_back_and_it_leaves)
 {
     struct fake_grant g = lend_to_peer();
-    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
     Mobula__Envelope *e;
 
     fake_forget_sent(&f);
@@ -77,12 +76,9 @@ START_TEST(test_what_is_lent_comes_back_and_it_leaves)
     return_from_peer(g.lease);
     Mobula__Draining now = left();
     ck_assert(now.over && !now.late && now.tasks == 0);
-    down.node = FAKE_NODE;
-    down.left = true;
-    down.reason = (char *)"drained";
     ck_assert_int_eq(f.process[g.worker].killed, 0);
     f.over.code = MOB_ERR_INVALID;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    fake_node_down(&f, FAKE_NODE, true, "drained");
     ck_assert_int_eq(f.over.code, MOB_OK);
     ck_assert_int_ne(f.process[g.worker].killed, 0);
     fake_fini(&f);
@@ -283,7 +279,7 @@ static void say_two_takers(bool force, uint32_t first, uint32_t second)
     m.force = force;
     m.takers = list;
     m.n_takers = (first != 0) + (second != 0);
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), DRAIN, &m);
+    fake_head_says(&f, DRAIN, &m);
 }
 
 static void say_takers(bool force, uint32_t node)

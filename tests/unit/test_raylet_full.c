@@ -212,19 +212,11 @@ START_TEST(test_who_asks_for_this_node_alone)
 }
 END_TEST
 
-static void bury(uint32_t node)
-{
-    Mobula__NodeDown m = MOBULA__NODE_DOWN__INIT;
-
-    m.node = node;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &m);
-}
-
 START_TEST(test_nobody_else_is_there)
 {
     open_full();
-    bury(3);
-    bury(4);
+    fake_node_down(&f, 3, false, "silent");
+    fake_node_down(&f, 4, false, "silent");
     ck_assert_int_eq(refused(lent((struct fake_ask){ .count = 1 })), 0);
     ck_assert(!says_full());
     lent((struct fake_ask){ .shape = 1, .count = 1 });

@@ -90,8 +90,6 @@ END_TEST
 
 START_TEST(test_a_lost_link_and_a_dead_node_are_told_apart)
 {
-    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
-
     fake_open(&f, "CPU=1");
     uint32_t p = fake_driver(&f);
     uint64_t link = fake_peer(&f, 3), of_p = f.process[p].link;
@@ -105,9 +103,7 @@ START_TEST(test_a_lost_link_and_a_dead_node_are_told_apart)
     link = fake_peer(&f, 3);
     say_mourn(of_p, fake_at(0, 0), 3, 50);
     say_references(of_p, fake_at(0, 0), fake_at(3, 50), 1);
-    down.node = 3;
-    down.reason = "silent";
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    fake_node_down(&f, 3, false, "silent");
     expect_mourned(of_p, fake_at(3, 50), false);
     expect_done(of_p, 1, MOB_ERR_OWNER_DIED);
     fake_fini(&f);
@@ -117,8 +113,6 @@ END_TEST
 /* It came before the head told of it, and its link broke before the head did: it cannot be dialed yet. */
 START_TEST(test_a_question_waits_for_the_address_of_a_node)
 {
-    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
-    Mobula__Peer peer = MOBULA__PEER__INIT;
 
     fake_open(&f, "CPU=1");
     uint32_t p = fake_driver(&f);
@@ -129,11 +123,7 @@ START_TEST(test_a_question_waits_for_the_address_of_a_node)
     fake_pass(&f, 5000);
     ck_assert_uint_eq(f.dials, 1);              /* the head */
     ck_assert_uint_eq(fake_count(&f, of_p, MOURNED), 0);
-    peer.node = 9;
-    peer.ip = "127.0.0.9";
-    peer.port = 100;
-    up.node = &peer;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    fake_node_up(&f, 9);
     ck_assert_uint_eq(f.dials, 2);
     mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
     ck_assert_ptr_nonnull(fake_take(&f, f.dialed, MOURN));
@@ -195,14 +185,14 @@ START_TEST(test_memory_asks_processes)
     m.id = 5;
     m.verb = (char *)"memory";
     m.argument = (char *)"{\"limit\":3}";
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
     expect_memory("");                  /* nobody to be asked */
     uint32_t a = fake_driver(&f), b = fake_driver(&f);
 
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
     expect_memory("");                  /* nobody who owns anything, and might be too busy to say so */
     f.process[a].page.owns = f.process[b].page.owns = 1;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
     Mobula__Envelope *e = fake_take(&f, f.process[a].link, MOBULA__ENVELOPE__BODY_QUERY);
 
     ck_assert_ptr_nonnull(e);
@@ -219,7 +209,7 @@ START_TEST(test_memory_asks_processes)
     snprintf(wanted, sizeof wanted, "{\"object\":\"o-1.2-3.0\",\"local\":1,\"tasks\":2,\"captured\":0,\"holders\":0,\"lineage\":0},"
              "{\"process\":%u,\"kept\":3,\"kept_bytes\":1200,\"kept_max\":9,\"again\":0,\"evicted\":0}", a);
     expect_memory(wanted);
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
     say_rows(b, id + 1, "[]");
     fake_pass(&f, 900);
     ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY));
@@ -250,7 +240,7 @@ START_TEST(test_explain_asks_whom_it_is_about)
     m.id = 5;
     m.verb = (char *)"explain";
     m.argument = argument;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+    fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
     ck_assert_ptr_null(fake_take(&f, f.process[other].link, MOBULA__ENVELOPE__BODY_QUERY));
     ck_assert_ptr_nonnull(fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_QUERY));
     Mobula__Envelope *e = fake_take(&f, f.process[owner].link, MOBULA__ENVELOPE__BODY_QUERY);

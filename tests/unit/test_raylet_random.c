@@ -211,22 +211,13 @@ static void step(struct chaos *c)
     collect(c);
 }
 
-static void node_down(struct chaos *c, uint32_t node)
-{
-    Mobula__NodeDown m = MOBULA__NODE_DOWN__INIT;
-
-    m.node = node;
-    m.reason = "gone";
-    fake_say(&c->f, c->f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &m);
-}
-
 /* Everyone goes: nothing is lent, wanted or kept, no worker lives, and all resources are back. */
 static void end(struct chaos *c)
 {
     if (c->headless)
         fake_join(&c->f);
-    node_down(c, 3);
-    node_down(c, 4);
+    fake_node_down(&c->f, 3, false, "gone");
+    fake_node_down(&c->f, 4, false, "gone");
     for (uint32_t p = 1; p < FAKE_PROCESSES; p++)
         if (c->f.process[p].driver && !c->f.process[p].gone)
             fake_exit(&c->f, p, 0);

@@ -302,17 +302,11 @@ END_TEST
 /* How much waits on the way to a process of another node: on the pair's stream, or for it. */
 START_TEST(test_queued_for_a_peer)
 {
-    Mobula__Peer peer = MOBULA__PEER__INIT;
-    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
     Mobula__Output m = MOBULA__OUTPUT__INIT;
     struct mob_envelope e;
 
     fake_open(&f, "CPU=1");
-    peer.node = 3;
-    peer.ip = "127.0.0.3";
-    peer.port = 7;
-    up.node = &peer;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    fake_node_up(&f, 3);
     mob_envelope_init(&e, fake_at(FAKE_NODE, 0), fake_at(3, 1), MOBULA__ENVELOPE__BODY_OUTPUT);
     e.e.output = &m;
     ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(3, 1)), 0);

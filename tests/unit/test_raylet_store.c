@@ -130,7 +130,7 @@ START_TEST(test_a_job_of_elsewhere_ends)
     make(g.worker, owner, 1);        /* its owner is not the driver, and may have died long ago */
     mob_wire_put_address(&address, job);
     over.job = &address;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_JOB_OVER, &over);
+    fake_head_says(&f, MOBULA__ENVELOPE__BODY_JOB_OVER, &over);
     fake_reap(&f);
     close_all();
 }
@@ -208,14 +208,11 @@ static uint64_t open_with_owner_elsewhere(struct fake_grant *g)
 /* The owner's node dies; its worker here goes on sealing until it is killed. Its job's driver lives elsewhere. */
 START_TEST(test_a_node_dies_before_its_worker_here)
 {
-    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
     struct fake_grant g;
 
     open_with_owner_elsewhere(&g);
     make(g.worker, fake_at(3, 9), 1);
-    down.node = 3;
-    down.reason = "no sign of life";
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    fake_node_down(&f, 3, false, "no sign of life");
     ck_assert_uint_eq(mob_store_usage(store).objects, 0);
     make(g.worker, fake_at(3, 9), 2);
     fake_reap(&f);
@@ -310,16 +307,10 @@ END_TEST
 
 START_TEST(test_an_owners_end_dials)
 {
-    Mobula__Peer peer = MOBULA__PEER__INIT;
-    Mobula__NodeUp up = MOBULA__NODE_UP__INIT;
     uint32_t driver = open_with_driver();
     uint64_t link = fake_peer(&f, 3);
 
-    peer.node = 3;
-    peer.ip = "127.0.0.3";
-    peer.port = 7;
-    up.node = &peer;
-    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_UP, &up);
+    fake_node_up(&f, 3);
     uint32_t dials = f.dials, worker = borrower_ends(driver, link);
     fake_pass(&f, 100);                 /* the rest after a loss */
     ck_assert_uint_eq(f.dials, dials + 1);
