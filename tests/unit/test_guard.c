@@ -92,6 +92,27 @@ static pid_t start_guard(int (*raylet)(void *, struct mob_guard_notes *, int), v
     return pid;
 }
 
+/* Its exit code. */
+static int end_of(pid_t guard)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* In a folder that is gone afterwards. */
+static int run_in_folder(int (*raylet)(void *, struct mob_guard_notes *, int))
+{
+    char folder[] = "/tmp/mobula-test-XXXXXX";
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    int code = end_of(start_guard(raylet, folder));
+    ck_assert_int_lt(access(folder, F_OK), 0);
+    return code;
+}
+
 static void wait_until_gone(void)
 {
     struct pollfd p = { .fd = alive[0], .events = POLLIN };
@@ -109,13 +130,8 @@ static void mode(int i)
 
 START_TEST(test_exit_code_and_joining_again)
 {
-    int status;
-
     mode(_i);
-    pid_t guard = start_guard(raylet_that_ends, NULL);
-    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
-    ck_assert(WIFEXITED(status));
-    ck_assert_int_eq(WEXITSTATUS(status), 42);
+    ck_assert_int_eq(end_of(start_guard(raylet_that_ends, NULL)), 42);
     wait_until_gone();
     pid_t pids[2];
     ck_assert_int_eq(read(said[0], pids, sizeof pids), sizeof pids);    /* it was started twice */
@@ -174,9 +190,10 @@ static int raylet_that_hangs(void *arg, struct mob_guard_notes *notes, int first
     return MOB_GUARD_AGAIN;
 }
 
-/* Told by a signal, or by the end of the one whose private cluster it is. */
-static void tell_to_end(bool by_signal, int (*raylet)(void *, struct mob_guard_notes *, int), int *ret_status)
+/* Told by a signal, or by the end of the one whose private cluster it is: its exit code. */
+static int tell_to_end(bool by_signal, int (*raylet)(void *, struct mob_guard_notes *, int))
 {
+    int code;
     pid_t pid;
 
     ck_assert_int_eq(pipe(word), 0);
@@ -186,58 +203,36 @@ static void tell_to_end(bool by_signal, int (*raylet)(void *, struct mob_guard_n
         kill(guard, SIGTERM);
     else
         close(word[1]);
-    ck_assert_int_eq(waitpid(guard, ret_status, 0), guard);
+    code = end_of(guard);
     wait_until_gone();
+    return code;
 }
 
 START_TEST(test_told_to_end)
 {
-    int status;
-
     mode(_i % 2);
-    tell_to_end(_i / 2 % 2 == 0, _i < 4 ? raylet_that_obeys : raylet_that_is_stopped, &status);
-    ck_assert(WIFEXITED(status));
-    ck_assert_int_eq(WEXITSTATUS(status), 5);
+    ck_assert_int_eq(tell_to_end(_i / 2 % 2 == 0, _i < 4 ? raylet_that_obeys : raylet_that_is_stopped), 5);
 }
 END_TEST
 
 START_TEST(test_one_that_hangs_is_killed)
 {
-    int status;
-
     mode(_i % 2);
-    tell_to_end(_i / 2 == 0, raylet_that_hangs, &status);
-    ck_assert(WIFEXITED(status));
-    ck_assert_int_eq(WEXITSTATUS(status), 128 + SIGKILL);
+    ck_assert_int_eq(tell_to_end(_i / 2 == 0, raylet_that_hangs), 128 + SIGKILL);
 }
 END_TEST
 
 START_TEST(test_files_go_when_the_raylet_was_killed)
 {
-    char folder[] = "/tmp/mobula-test-XXXXXX";
-    int status;
-
     mode(_i);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    pid_t guard = start_guard(raylet_with_files, folder);
-    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
-    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) != 0);
-    ck_assert_int_lt(access(folder, F_OK), 0);
+    ck_assert_int_ne(run_in_folder(raylet_with_files), 0);
 }
 END_TEST
 
 START_TEST(test_one_that_joins_again_is_found)
 {
-    char folder[] = "/tmp/mobula-test-XXXXXX";
-    int status;
-
     mode(_i);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    pid_t guard = start_guard(raylet_without_a_head, folder);
-    ck_assert_int_eq(waitpid(guard, &status, 0), guard);
-    ck_assert(WIFEXITED(status));
-    ck_assert_int_eq(WEXITSTATUS(status), 42);
-    ck_assert_int_lt(access(folder, F_OK), 0);
+    ck_assert_int_eq(run_in_folder(raylet_without_a_head), 42);
 }
 END_TEST
 

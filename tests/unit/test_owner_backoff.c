@@ -35,6 +35,18 @@ static void open_owner(void)
     shape = fake_shape(&f);
 }
 
+/* The one task rests for so long, to the nanosecond. */
+static void expect_rest(int64_t ns)
+{
+    ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+    f.now_ns += ns - 1;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
+    f.now_ns += 1;
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+}
+
 /* After each attempt that was ended for want of memory the pause is twice as long, up to a minute; chance makes it a quarter shorter or
  * longer; and however often, it costs no retry. */
 START_TEST(test_starved)
@@ -54,14 +66,8 @@ START_TEST(test_starved)
         f.chance = _i == 0 ? 0 : (uint64_t)(ns / 2);
         end(&t, MOB_ERR_OUT_OF_MEMORY);
         ns = _i == 0 ? ns * 3 / 4 : ns * 5 / 4;
-        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
         ck_assert_int_eq(mob_owner_flush(f.o) <= f.now_ns + ns, 1);
-        f.now_ns += ns - 1;
-        mob_owner_flush(f.o);
-        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
-        f.now_ns += 1;
-        mob_owner_flush(f.o);
-        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+        expect_rest(ns);
         ck_assert_uint_eq(mob_owner_counts(f.o).queued, 1);
     }
     t = begin();
@@ -141,15 +147,21 @@ START_TEST(test_raylet_is_lost_while_they_rest)
 }
 END_TEST
 
-/* The task fails by itself, with this code. */
-static void answer_failed(const struct mob_task_frame *t, int code)
+/* The worker answers with an error. */
+static void answer_error(const struct mob_task_frame *t, enum mob_code code, int32_t user_code)
 {
-    struct mob_error why = { .code = MOB_ERR_TASK, .user_code = code, .text = "it did not work" };
+    struct mob_error why = { .code = code, .user_code = user_code, .text = "it did not work" };
 
     fake_reply(&f, (leases - 1) % FAKE_WORKERS, t, why.code, &why, sizeof why, 1000);
     fake_drain(&f);
     mob_owner_flush(f.o);
     mob_owner_check(f.o);
+}
+
+/* The task fails by itself, with this code. */
+static void answer_failed(const struct mob_task_frame *t, int32_t code)
+{
+    answer_error(t, MOB_ERR_TASK, code);
 }
 
 /* After failures of its own a task is tried again if its rule names their codes, and as often as it has retries; in which deaths count,
@@ -196,16 +208,6 @@ START_TEST(test_own_failures)
 }
 END_TEST
 
-static void answer_no_room(const struct mob_task_frame *t, int32_t user_code)
-{
-    struct mob_error why = { .code = MOB_ERR_NO_SPACE, .user_code = user_code, .text = "no room" };
-
-    fake_reply(&f, (leases - 1) % FAKE_WORKERS, t, why.code, &why, sizeof why, 1000);
-    fake_drain(&f);
-    mob_owner_flush(f.o);
-    mob_owner_check(f.o);
-}
-
 /* There was no room where it ran: it rests, and is tried again three times, free of charge. Not if it may run but once, nor if no other node
  * could have more; and nobody takes the error for one of where he runs himself. */
 START_TEST(test_no_room)
@@ -221,7 +223,7 @@ START_TEST(test_no_room)
     for (unsigned i = 0; i < cases[_i].rests; i++) {
         t = begin();
         ck_assert_uint_eq(t.attempt, i);
-        answer_no_room(&t, MOB_NO_SPACE_HERE);
+        answer_error(&t, MOB_ERR_NO_SPACE, MOB_NO_SPACE_HERE);
         ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
         f.now_ns += INT64_C(75000000000);
         mob_owner_flush(f.o);
@@ -229,7 +231,7 @@ START_TEST(test_no_room)
         fake_over(&f, leases, (leases - 1) % FAKE_WORKERS, FAKE_NODE, MOB_OK, NULL);
     }
     t = begin();
-    answer_no_room(&t, cases[_i].last);
+    answer_error(&t, MOB_ERR_NO_SPACE, cases[_i].last);
     ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_NO_SPACE);
     ck_assert_int_eq(fake_look(&f, ref).error->user_code, 0);
     fake_finish(&f);
@@ -254,13 +256,7 @@ START_TEST(test_delay)
             answer_failed(&t, 1);
         else
             end(&t, steps[i].how);
-        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
-        f.now_ns += steps[i].ms * FAKE_MS - 1;
-        mob_owner_flush(f.o);
-        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 1);
-        f.now_ns += 1;
-        mob_owner_flush(f.o);
-        ck_assert_uint_eq(mob_owner_counts(f.o).resting, 0);
+        expect_rest(steps[i].ms * FAKE_MS);
         if (steps[i].how == MOB_ERR_TASK)
             fake_over(&f, leases, (leases - 1) % FAKE_WORKERS, FAKE_NODE, MOB_ERR_WORKER_CRASHED, NULL);
     }
