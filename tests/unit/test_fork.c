@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_fork.c -- templates that are real processes, and liars some of them: this program, as the interpreter of a script whose third line
  * says what the template does. Workers are found by their numbers, and by nobody else's. The core is played. */
-#include "raylet/fork.h"
-
 #include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "played_core.h"
 #include "raylet/family.h"
-#include "raylet/resident.h"
 #include "raylet/template.h"
 #include "unit.h"
 
@@ -98,61 +96,11 @@ static int play_template(const char *script, int socket)
     return 0;
 }
 
-/* -- what is played for the shell ---------------------------------------------------------------------------------------------- */
-
-static struct mob_shell shell;
-static char script[256], told[4096];
-static unsigned exits, prepared;
-static uint32_t last;                   /* the newest worker's number */
-
-void mob_stream_drain(struct mob_stream *c)
-{
-    (void)c;
-}
-
-struct mob_stream_tag *mob_stream_tag(struct mob_stream *c)
-{
-    (void)c;
-    return NULL;
-}
-
-void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit)
-{
-    (void)r, (void)process, (void)exit;
-    exits++;
-}
-
-void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job)
-{
-    (void)r, (void)job;
-    prepared++;
-}
-
-void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e)
-{
-    (void)r;
-    ck_assert_uint_eq(e->body_case, MOBULA__ENVELOPE__BODY_OUTPUT);
-    ck_assert_uint_lt(strlen(told) + e->output->text.len, sizeof told);
-    strncat(told, (const char *)e->output->text.data, e->output->text.len);
-}
-
-void mob_program_need(struct mob_programs *p, const struct mob_hash *hash, uint32_t node, struct mob_program_waiter *w)
-{
-    struct mob_program_file file = { .path = script, .fd = -1, .name = script };
-
-    (void)p, (void)hash, (void)node;
-    w->ready(w, &file, NULL);
-}
-
-unsigned mob_programs_checking(const struct mob_programs *p)
-{
-    (void)p;
-    return 0;
-}
-
 /* -- a test's steps -------------------------------------------------------------------------------------------------------------- */
 
-static char *folder;
+static struct mob_shell shell;
+static char script[256], *folder;
+static uint32_t last;                   /* the newest worker's number */
 
 static int64_t tick(void *arg)
 {
@@ -171,10 +119,8 @@ static void begin(const char *what)
     dprintf(fd, "#!%s play\n# mobula: forks workers\n%s\n", self, what);
     close(fd);
     signal(SIGPIPE, SIG_IGN);
-    shell.loop = mob_loop_create();
-    shell.ticker = mob_ticker_create(shell.loop, tick, NULL);
-    shell.logs = mob_logs_create(shell.loop, folder, MOB_LOGS_BYTES_MAX, MOB_LOGS_COUNT_MAX);
-    shell.forks = mob_forks_create(&shell);
+    played.program = script;
+    played_shell_open(&shell, tick, folder);
     mob_reap_start(&shell);
 }
 
@@ -217,7 +163,7 @@ static void end(void)
     mob_reap_all(&shell);
     ck_assert_uint_eq(mob_forks_count(shell.forks), 0);
     ck_assert_uint_eq(shell.residents.count, 0);
-    ck_assert_uint_eq(exits, last);
+    ck_assert_uint_eq(played.exits, last);
     while (waitpid(-1, NULL, WNOHANG) >= 0)     /* whom a template left behind when it was killed */
         mob_reap_strangers(&shell);
     unit_folder_remove(folder);
@@ -274,7 +220,7 @@ START_TEST(test_those_that_ask_at_its_start_and_later)
     }
     ck_assert_int_eq(getpgid(c->pid), c->pid);
     ck_assert_uint_eq(mob_forks_count(shell.forks), 1);
-    ck_assert_str_eq(told, "");
+    ck_assert_str_eq(played.told, "");
     ck_assert(mob_forks_use(shell.forks, script));
     ck_assert(!mob_forks_use(shell.forks, "another"));
     mob_forks_job_over(shell.forks, JOB);
@@ -318,7 +264,7 @@ START_TEST(test_one_that_nobody_needs_any_more)
     while ((worker = stranger(0)) == 0)
         turn();
     mob_resident_kill(r, SIGKILL);
-    TURN_UNTIL(exits == 1);
+    TURN_UNTIL(played.exits == 1);
     ck_assert(mob_forks_busy(shell.forks));
     char *go = mob_printf("%s.go", script);
     close(open(go, O_WRONLY | O_CREAT, 0600));
@@ -367,7 +313,7 @@ START_TEST(test_those_that_cannot)
     begin(cases[_i].what);
     struct mob_resident *a = ask();
     TURN_UNTIL(is_started(a) && mob_forks_count(shell.forks) == 0);
-    ck_assert_ptr_nonnull(strstr(told, cases[_i].why));
+    ck_assert_ptr_nonnull(strstr(played.told, cases[_i].why));
     struct mob_resident *b = ask();
     ck_assert(is_started(b));           /* anew, at once */
     ck_assert_uint_eq(mob_forks_count(shell.forks), 0);
@@ -384,12 +330,12 @@ START_TEST(test_before_anybody_asks)
 {
     begin("good");
     ck_assert(prepare());
-    TURN_UNTIL(prepared == 1);
+    TURN_UNTIL(played.prepared == 1);
     ck_assert(!prepare());              /* it is there */
     struct mob_resident *r = ask();
     TURN_UNTIL(is_started(r));
     ck_assert(is_forked(r));
-    ck_assert_uint_eq(prepared, 1);
+    ck_assert_uint_eq(played.prepared, 1);
     end();
 }
 END_TEST
@@ -398,7 +344,7 @@ START_TEST(test_one_that_will_not_be_prepared)
 {
     begin(_i == 0 ? "dies" : "refuses");
     ck_assert(prepare());
-    TURN_UNTIL(prepared == 1);
+    TURN_UNTIL(played.prepared == 1);
     ck_assert_uint_eq(mob_forks_count(shell.forks), 0);
     ck_assert(!prepare());
     end();
@@ -415,7 +361,7 @@ START_TEST(test_its_job_ends)
     mob_forks_job_over(shell.forks, (struct mob_address){ 2, 0 });
     TURN_UNTIL(mob_forks_count(shell.forks) == 0);
     ck_assert(lives(r->pid));           /* the core ends it */
-    ck_assert_str_eq(told, "");
+    ck_assert_str_eq(played.told, "");
     end();
 }
 END_TEST
