@@ -6,31 +6,27 @@
 
 START_TEST(test_small_ones_do_not_wait_for_large_ones)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
-
     for (uint64_t i = 1; i <= 3; i++)
         send_fetch(f, ME, far(i), 7 * MIB, ELSEWHERE);
     ck_assert_uint_eq(f->flights, 3);           /* of large ones, no more */
-    ck_assert_uint_eq(flight(f, 2)->ask.id.task, 2);
+    ck_assert_uint_eq(flight(2)->ask.id.task, 2);
     send_fetch(f, ME, far(4), 1000, ELSEWHERE);
     send_fetch(f, ME, far(5), 1000, ELSEWHERE);
     ck_assert_uint_eq(f->flights, 4);
-    ck_assert_uint_eq(flight(f, 3)->ask.id.task, 4);
+    ck_assert_uint_eq(flight(3)->ask.id.task, 4);
     fly(f, 3, (struct mob_range_result){ .got = 1000 });
-    ck_assert_uint_eq(flight(f, 3)->ask.id.task, 5);
+    ck_assert_uint_eq(flight(3)->ask.id.task, 5);
     land(f);
-    ck_assert_uint_eq(flight(f, 3)->ask.id.task, 2);
+    ck_assert_uint_eq(flight(3)->ask.id.task, 2);
     land(f);                                    /* each in turn */
-    ck_assert_uint_eq(flight(f, 3)->ask.id.task, 3);
-    land_all(f);
+    ck_assert_uint_eq(flight(3)->ask.id.task, 3);
+    land_all();
     ck_assert_uint_eq(f->answers, 5);
-    fixture_destroy(f);
 }
 END_TEST
 
 START_TEST(test_gets_come_first_and_a_later_one_raises)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
     uint64_t task;
 
     for (task = 1; task <= 8; task++)
@@ -42,11 +38,10 @@ START_TEST(test_gets_come_first_and_a_later_one_raises)
     static const uint64_t order[] = { 10, 8, 9, 5, 6, 7 };
     for (size_t i = 0; i < MOB_COUNT(order); i++) {
         land(f);
-        ck_assert_uint_eq(flight(f, 3)->ask.id.task, order[i]);
+        ck_assert_uint_eq(flight(3)->ask.id.task, order[i]);
     }
-    land_all(f);
+    land_all();
     ck_assert_uint_eq(f->answers, 11);
-    fixture_destroy(f);
 }
 END_TEST
 
@@ -54,12 +49,8 @@ END_TEST
 
 START_TEST(test_what_does_not_fit_now_waits)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
-    struct mob_object_id mine = object_of(HERE, ME, 1);
+    struct mob_object_id mine = fill();
 
-    introduce(f, ME);
-    make(f, NULL, ME, mine, 40 * MIB, 0);
-    f->answers = 0;
     send_fetch_with(f, ME, far(1), 30 * MIB, ELSEWHERE, (struct fetch_words){ .priority = ARGUMENT });
     send_fetch(f, ME, far(2), 30 * MIB, ELSEWHERE);
     ck_assert_uint_eq(f->flights + f->answers, 0);
@@ -73,17 +64,15 @@ START_TEST(test_what_does_not_fit_now_waits)
     ck_assert_int_eq(f->last.err.code, MOB_ERR_NO_SPACE);
     send_free(f, ME, mine);
     ck_assert_uint_eq(mob_store_usage(f->store).waiting, 0);
-    ck_assert_uint_eq(flight(f, 0)->ask.id.task, 2);    /* the get */
-    land_all(f);
+    ck_assert_uint_eq(flight(0)->ask.id.task, 2);       /* the get */
+    land_all();
     ck_assert_uint_eq(f->answers, 4);
-    fixture_destroy(f);
 }
 END_TEST
 
 /* What fills the store is pinned for ever: first the pull whose turn is last is told, soon after it the next. */
 START_TEST(test_no_pull_waits_for_ever)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
     struct mob_store_client *c = fixture_client(f, ME);
     int64_t now = 1;
 
@@ -104,17 +93,14 @@ START_TEST(test_no_pull_waits_for_ever)
     ck_assert_uint_eq(f->last.id.task, 1);
     ck_assert_uint_eq(mob_store_usage(f->store).waiting, 0);
     mob_store_client_close(c);
-    fixture_destroy(f);
 }
 END_TEST
 
 START_TEST(test_small_ones_do_not_starve_a_large_one)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
+    struct mob_object_id mine = fill();
     uint64_t task = 10;
 
-    introduce(f, ME);
-    make(f, NULL, ME, object_of(HERE, ME, 1), 40 * MIB, 0);
     send_fetch(f, ME, far(1), 30 * MIB, ELSEWHERE);
     while (mob_store_usage(f->store).waiting == 1) {    /* copies, which make room for each other */
         ck_assert_uint_lt(task, 60);
@@ -123,21 +109,16 @@ START_TEST(test_small_ones_do_not_starve_a_large_one)
             land(f);
     }
     ck_assert_uint_eq(task, 10 + 31);
-    send_free(f, ME, object_of(HERE, ME, 1));
-    ck_assert_uint_eq(flight(f, 0)->ask.id.task, 1);
-    land_all(f);
-    fixture_destroy(f);
+    send_free(f, ME, mine);
+    ck_assert_uint_eq(flight(0)->ask.id.task, 1);
+    land_all();
 }
 END_TEST
 
 /* Whoever does not want it any more ends it, whatever its state. */
 START_TEST(test_unwanted_pulls_end)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
-
-    introduce(f, ME);
-    make(f, NULL, ME, object_of(HERE, ME, 1), 40 * MIB, 0);
-    f->answers = 0;
+    fill();
     f->reach[4] = MOB_REACH_NOT_YET;
     send_fetch(f, ME, far(1), 30 * MIB, ELSEWHERE);     /* waits for room */
     send_fetch(f, ME, far(2), MIB, 4);                  /* for a node */
@@ -161,17 +142,15 @@ START_TEST(test_unwanted_pulls_end)
     }
     ck_assert_uint_eq(f->answers, _i < 3 ? 3 : 0);
     ck_assert_uint_eq(mob_store_usage(f->store).pulls, 1);
-    land_all(f);
+    land_all();
     ck_assert_uint_eq(mob_store_usage(f->store).pulls, 0);
     ck_assert_uint_eq(mob_store_usage(f->store).used, _i < 3 ? 40 * MIB : 0);
     ck_assert_uint_eq(f->incomings, 0);
-    fixture_destroy(f);
 }
 END_TEST
 
 START_TEST(test_a_copy_of_another_size_is_old)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
     struct mob_object_id both = far(2);
 
     send_fetch(f, ME, far(1), 1000, ELSEWHERE);
@@ -186,7 +165,7 @@ START_TEST(test_a_copy_of_another_size_is_old)
     ck_assert_uint_eq(f->flights, 1);
     land(f);
     ck_assert_uint_eq(f->last.size, 3000);
-    ck_assert_uint_eq(flight(f, 0)->ask.size, 4000);
+    ck_assert_uint_eq(flight(0)->ask.size, 4000);
     land(f);
     ck_assert_uint_eq(f->last.size, 4000);
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 1);
@@ -203,14 +182,12 @@ START_TEST(test_a_copy_of_another_size_is_old)
     send_fetch(f, ME, both, 600, ELSEWHERE);
     ck_assert_uint_eq(f->last.size, 600);
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 2);
-    fixture_destroy(f);
 }
 END_TEST
 
 /* Whoever says a wrong size (a copy here, or one on its way, is of the right one) does harm to nobody but himself. */
 START_TEST(test_a_wrong_size_ends_nothing)
 {
-    struct fixture *f = fixture_create_in(STORE, true);
     struct mob_error nonsense = { .code = MOB_ERR_PROTOCOL, .text = "it is of another size" };
     const struct mob_range_result refused = { .err = &nonsense, .final = true };
 
@@ -243,12 +220,12 @@ START_TEST(test_a_wrong_size_ends_nothing)
     fly(f, 0, refused);
     ck_assert_uint_eq(f->answers, 4);
     ck_assert_uint_eq(mob_store_usage(f->store).objects, 2);
-    fixture_destroy(f);
 }
 END_TEST
 
 UNIT_CASE("store_turns", tcase)
 {
+    tcase_add_checked_fixture(tcase, open_store, close_store);
     UNIT_TESTS(tcase, test_small_ones_do_not_wait_for_large_ones, test_gets_come_first_and_a_later_one_raises,
                test_what_does_not_fit_now_waits, test_no_pull_waits_for_ever, test_small_ones_do_not_starve_a_large_one,
                test_a_copy_of_another_size_is_old, test_a_wrong_size_ends_nothing);
