@@ -423,7 +423,7 @@ static void demand_place(struct demand *d)
 
     t->chosen_count = 0;
     left = place_near(d, d->count);
-    while (left > 0 && (place = mob_placement_take(&d->kind->ranking, preferred, &d->kind->round, h->world->random(h->world)))) {
+    while (left > 0 && (place = mob_placement_take(&d->kind->ranking, preferred, &t->round, h->world->random(h->world)))) {
         note_chosen(t, MOB_CONTAINER(place, struct node, place));
         left--;
     }

@@ -41,13 +41,13 @@ struct kind {
     struct mob_link waiting;            /* demands with count > 0 */
     size_t feasible;                    /* serving nodes that could serve it if they were empty */
     bool exhausted;                     /* it fits on no node but, perhaps, those in view.changed */
-    uint32_t round;                     /* SPREAD: the last node */
     int64_t no_node_ns;                 /* when no node was left for it to claim */
     struct placement ranking;           /* while placing */
 };
 
 struct demand_table {
     struct mob_map kinds;
+    uint32_t round;                     /* SPREAD: the last node, of all kinds: they come and go between one task and the next */
     uint64_t generation;                /* rises when a serving node joins or dies; starts at 1 */
     bool explain;                       /* somebody may have to be told why nothing fits ... */
     int64_t explain_ns;                 /* ... at once if it is new, else not before this */

@@ -104,6 +104,27 @@ static void placed_at(uint32_t at[8])
     }
 }
 
+/* Calls one after the other: between them nothing is wanted. */
+START_TEST(test_spread_goes_on_where_it_was)
+{
+    struct fake_node others[2] = { { 0 }, { 0 } };
+    uint32_t at[8];
+
+    setup("CPU=4");
+    fake_join(&f, &others[0], "CPU=4");
+    fake_join(&f, &others[1], "CPU=4");
+    for (uint64_t i = 0; i < 6; i++) {
+        const struct fake_node *next = i % 3 == 0 ? &b : &others[i % 3 - 1];
+
+        state(&(struct fake_demand){ .process = 1, .count = 1, .placed_seen = i, .resources = "CPU=1", .strategy = MOB_SPREAD });
+        placed_at(at);
+        ck_assert_uint_eq(at[next->number], 1);
+        state(&(struct fake_demand){ .process = 1, .count = 0, .placed_seen = i + 1, .resources = "CPU=1", .strategy = MOB_SPREAD });
+    }
+    fake_fini(&f);
+}
+END_TEST
+
 /* What is near a node goes there, though it is used more; what does not fit there goes on at once; what fits nowhere waits for
  * both. */
 START_TEST(test_near_first)
@@ -410,7 +431,7 @@ START_TEST(test_random_moves)
 }
 END_TEST
 
-UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_near_first, test_unseen_places_count,
+UNIT_MAIN("demand", test_level_is_placed_once, test_crossing_levels, test_spread_goes_on_where_it_was, test_near_first, test_unseen_places_count,
           test_places_are_sent_again_over_a_new_link, test_places_of_a_dead_owner_are_forgotten, test_deeper_then_older_first,
           test_unplaceable_is_told_once_and_again_when_nodes_change, test_affinity_to_a_gone_node_is_final,
           test_node_that_cannot_run_the_program, test_unfit_programs_are_bounded, test_owner_node_gone_ends_its_demands,
