@@ -193,10 +193,12 @@ static void take_values(struct mob_owner *o, struct task *t, const struct lease 
         next_value(&values, &id, &v);
         struct object *b = used ? mob_owner_task_pending(o, t, i) : NULL;
 
-        if (b != NULL)
+        if (b != NULL) {
+            b->raised = f->status == MOB_ANSWER_RAISED;
             set_value(o, b, &v, l->worker);
-        else
+        } else {
             discard_value(o, t, mob_owner_task_return(o, t, i), &v, l->worker);
+        }
     }
 }
 

@@ -72,6 +72,40 @@ bool mob_owner_deaths_at(const struct deaths *d, size_t back, struct mob_death *
     return true;
 }
 
+/* Who ended it, where the signal does not say it. */
+static const char *words_of(int32_t killed_by)
+{
+    switch (killed_by) {
+    case MOB_KILLED_BY_SIGNAL: return ", which Mobula did not send";
+    case MOB_KILLED_BY_CANCEL: return ", to cancel it";
+    case MOB_KILLED_BY_MEMORY: return ": its node ran short of memory";
+    case MOB_KILLED_BY_KERNEL_MEMORY: return ": the kernel ran short of memory";
+    case MOB_KILLED_BY_JOB: return ": its job is over";
+    case MOB_KILLED_BY_RAYLET: return ": its socket was closed";
+    default: return "";
+    }
+}
+
+void mob_owner_deaths_words(const struct deaths *d, char *ret, size_t size)
+{
+    struct mob_death last;
+    const char *signal;
+
+    ret[0] = '\0';
+    if (!mob_owner_deaths_at(d, 0, &last))
+        return;
+    signal = last.signal > 0 ? sigabbrev_np(last.signal) : NULL;
+    if (last.killed_by == MOB_KILLED_BY_NODE)
+        mob_copy(ret, size, "its node was lost");
+    else if (last.killed_by == MOB_KILLED_BY_START)
+        mob_copy(ret, size, "its worker could not be started");
+    else if (last.signal > 0)
+        snprintf(ret, size, "its worker was ended by %s%s%s", signal != NULL ? "SIG" : "a signal", signal != NULL ? signal : "",
+                 words_of(last.killed_by));
+    else if (last.exit_code >= 0)
+        snprintf(ret, size, "its worker exited with code %d%s", last.exit_code, words_of(last.killed_by));
+}
+
 struct deaths *mob_owner_deaths_of(const Mobula__Error *e)
 {
     struct deaths *d = NULL;

@@ -22,6 +22,8 @@ struct deaths *mob_owner_deaths_of_node(uint32_t node, const char *ip);
 void mob_owner_deaths_drop(struct deaths *d);           /* NULL is fine */
 /* The last but `back`; false: there are not so many. d: NULL is fine. */
 bool mob_owner_deaths_at(const struct deaths *d, size_t back, struct mob_death *ret);
+/* "its worker exited with code 3": how the last one ended, in a few words for a listing. d: NULL is fine, and says "". */
+void mob_owner_deaths_words(const struct deaths *d, char *ret, size_t size);
 
 /* As an error from another process has them; NULL: none. One use is the caller's. */
 struct deaths *mob_owner_deaths_of(const Mobula__Error *e);

@@ -125,6 +125,7 @@ void mob_owner_event_done(struct mob_owner *o, const struct task *t, int64_t sta
 void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struct task *t, const struct mob_error *why,
                             const struct deaths *deaths, int64_t started_ns)
 {
+    char words[MOB_EVENT_TEXT_SIZE];
     struct mob_event *e;
 
     if (o->events.count + 2 > EVENTS_MAX)       /* the two records stay together */
@@ -137,7 +138,8 @@ void mob_owner_event_failed(struct mob_owner *o, enum mob_event_kind kind, struc
     e = next_record(o);
     *e = (struct mob_event){ .kind = MOB_EVENT_WHY, .status = why->code, .task = t->number, .name = t->kind->name,
                              .owner_node = o->config.self.node, .owner_process = o->config.self.process };
-    mob_copy((char *)e + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, why->text);
+    mob_owner_deaths_words(deaths, words, sizeof words);        /* whom and where the row says, and there is room for a few words */
+    mob_copy((char *)e + MOB_EVENT_TEXT, MOB_EVENT_TEXT_SIZE, words[0] != '\0' ? words : why->text);
 }
 
 /* As if it had been submitted just now. What is at a worker follows within a report period. */

@@ -8,9 +8,10 @@
  *                                  "warning": the last one of its shape, if there was one
  *       RESTING                    "rest_ms": until it is tried again
  *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there
- *       all                        "again": true if it runs again for what was lost; "error", "where": code and node of what ended its last
- *                                  attempt, if that is known}
- *     that is over                 {"task", "state": "READY", "LOST", "FAILED", or "GONE" if no ref knows it any more; "name", "error";
+ *       all                        "again": true if it runs again for what was lost; "error", "where", "how": code, node and words of what
+ *                                  ended its last attempt, if that is known}
+ *     that is over                 {"task", "state": "READY", "RAISED" if the value is an exception, "LOST", "FAILED", or "GONE" if no ref
+ *                                  knows it any more; "name", if the error is of this task; "error";
  *                                  "put": true if no task made it; "on": the node of its only copy; of results that are or were in
  *                                  stores: "stored", "lost" how many, and if they are lost: "attempt", "retries" of the task that would
  *                                  run again, or "why_not" (lost.c)}
@@ -107,6 +108,19 @@ static void put_shape(json_t *row, const struct shape *sh)
     json_object_set_new(row, "node", json_integer(ask->node));
 }
 
+/* An earlier attempt's death says nothing of the last one. */
+static void put_how(json_t *row, const struct task *t)
+{
+    struct mob_death death;
+    char words[128];
+
+    if (!mob_owner_deaths_at(t->history->deaths, 0, &death) || death.attempt + 1 != t->attempt)
+        return;
+    mob_owner_deaths_words(t->history->deaths, words, sizeof words);
+    if (words[0] != '\0')
+        json_object_set_new(row, "how", json_string(words));
+}
+
 static json_t *task_row(const struct mob_owner *o, const struct task *t)
 {
     char name[MOB_OBJECT_NAME_SIZE];
@@ -119,6 +133,7 @@ static json_t *task_row(const struct mob_owner *o, const struct task *t)
     if (t->history != NULL && t->history->why != MOB_OK) {
         json_object_set_new(row, "error", json_string(mob_code_name(t->history->why)));
         json_object_set_new(row, "where", json_string(t->history->node));
+        put_how(row, t);
     }
     put_shape(row, t->shape);
     put_state(o, row, t);
@@ -129,7 +144,9 @@ static const char *state_of(const struct object *b)
 {
     if (b == NULL)
         return "GONE";
-    return b->state == MOB_OBJECT_ERROR ? "FAILED" : b->state != MOB_OBJECT_PENDING ? "READY" : b->made ? "LOST" : "PUT";
+    if (b->state == MOB_OBJECT_PENDING)
+        return b->made ? "LOST" : "PUT";
+    return b->state == MOB_OBJECT_ERROR ? "FAILED" : b->raised ? "RAISED" : "READY";
 }
 
 static json_t *over_row(const struct mob_owner *o, const struct object *b, uint64_t number)
@@ -139,7 +156,8 @@ static json_t *over_row(const struct mob_owner *o, const struct object *b, uint6
                             state_of(b));
 
     if (b != NULL && b->state == MOB_OBJECT_ERROR) {
-        json_object_set_new(row, "name", json_string(b->fault->error.function));
+        if (!b->fault->chained)         /* else that is the task whose result was its argument */
+            json_object_set_new(row, "name", json_string(b->fault->error.function));
         json_object_set_new(row, "error", json_string(b->fault->error.text));
     }
     if (b != NULL && b->state != MOB_OBJECT_ERROR && !b->made)

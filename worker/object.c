@@ -74,7 +74,7 @@ struct object *mob_owner_object_create(struct mob_owner *o, struct task *maker)
     b->pins = maker != NULL;
     b->index = 0;
     b->state = MOB_OBJECT_PENDING;
-    b->borrowed = b->told = b->packed = b->contains = b->streams = b->rests = false;
+    b->borrowed = b->told = b->packed = b->contains = b->streams = b->rests = b->raised = false;
     b->made = maker != NULL;
     b->lineages = 0;
     b->task = object_number(b);

@@ -56,7 +56,8 @@ struct object {
     bool packed;                        /* INLINE: the bytes carry references (common/packed.h) */
     bool contains;                      /* keeps other objects alive: see contents.c */
     bool streams;                       /* the end of a stream: see stream.c */
-    bool made;                          /* by a task of ours; else put, or another owner's */
+    bool made : 1;                      /* by a task of ours; else put, or another owner's */
+    bool raised : 1;                    /* and what it has is an exception */
     bool rests;                         /* nobody has it but tasks that are KEPT, and its value is counted as theirs */
     uint64_t task;                      /* number of its task: of its own number, if it is the first return */
     struct task *maker;                 /* that task, while it is pending, or can make it again; NULL: a put, another owner's ... */

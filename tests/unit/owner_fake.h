@@ -287,6 +287,29 @@ static inline void fake_reply(struct fake *f, unsigned i, const struct mob_task_
     atomic_store_explicit(&w->page.claimed_ns, 0, memory_order_relaxed);
 }
 
+/* Worker i, which runs the task, is gone; so the lender says it. */
+static inline void fake_dies(struct fake *f, uint64_t lease, unsigned i, const struct mob_task_frame *t, const struct mob_death *death)
+{
+    Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
+    Mobula__Error cause = MOBULA__ERROR__INIT;
+    Mobula__Death said, *list = &said;
+    Mobula__Address worker;
+
+    mob_wire_put_address(&worker, (struct mob_address){ FAKE_NODE, 100 + i });
+    mob_wire_put_death(&said, death);
+    cause.code = MOB_ERR_WORKER_CRASHED;
+    cause.text = (char *)"it died";
+    cause.n_deaths = 1;
+    cause.deaths = &list;
+    m.lease = lease;
+    m.worker = &worker;
+    m.cause = &cause;
+    m.claimed = true;
+    m.task = t->task;
+    m.attempt = t->attempt;
+    fake_tell(f, FAKE_NODE, MOBULA__ENVELOPE__BODY_LEASE_OVER, &m);
+}
+
 /* One inline value of 8 bytes. */
 static inline void fake_reply_value(struct fake *f, unsigned i, const struct mob_task_frame *t, uint64_t value, int64_t took_ns)
 {

@@ -7,29 +7,6 @@
 #include "tests/unit/unit.h"
 #include "worker/certificate.h"
 
-/* Worker i, which runs the task, is gone; so the lender says it. */
-static void dies(struct fake *f, uint64_t lease, unsigned i, const struct mob_task_frame *t, const struct mob_death *death)
-{
-    Mobula__LeaseOver m = MOBULA__LEASE_OVER__INIT;
-    Mobula__Error cause = MOBULA__ERROR__INIT;
-    Mobula__Death said, *list = &said;
-    Mobula__Address worker;
-
-    mob_wire_put_address(&worker, (struct mob_address){ FAKE_NODE, 100 + i });
-    mob_wire_put_death(&said, death);
-    cause.code = MOB_ERR_WORKER_CRASHED;
-    cause.text = (char *)"it died";
-    cause.n_deaths = 1;
-    cause.deaths = &list;
-    m.lease = lease;
-    m.worker = &worker;
-    m.cause = &cause;
-    m.claimed = true;
-    m.task = t->task;
-    m.attempt = t->attempt;
-    fake_tell(f, FAKE_NODE, MOBULA__ENVELOPE__BODY_LEASE_OVER, &m);
-}
-
 /* So many attempts of the one task die; each with its number as exit code. */
 static void die_often(struct fake *f, uint32_t shape, unsigned times, struct mob_death death)
 {
@@ -44,7 +21,7 @@ static void die_often(struct fake *f, uint32_t shape, unsigned times, struct mob
         mob_owner_flush(f->o);
         ck_assert(fake_claim(f, i, &t, &body));
         death.exit_code = (int32_t)i;
-        dies(f, 1 + i, i, &t, &death);
+        fake_dies(f, 1 + i, i, &t, &death);
         mob_owner_check(f->o);
     }
 }
@@ -54,13 +31,17 @@ static void check_record(const Mobula__Events *m, uint64_t task, unsigned attemp
 {
     struct mob_event e;
     unsigned died = 0;
+    char words[64];
 
     for (size_t i = 0; i < m->records.len; i += sizeof e) {
         memcpy(&e, m->records.data + i, sizeof e);
         if (e.kind != MOB_EVENT_FAILED_ATTEMPT && e.kind != MOB_EVENT_ENDED)
             continue;
         ck_assert_uint_eq(e.killed_by, e.task == task ? MOB_KILLED_BY_EXIT : MOB_KILLED_BY_UNKNOWN);
-        died += e.task == task;
+        if (e.task != task)
+            continue;
+        snprintf(words, sizeof words, "its worker exited with code %u", died++);
+        ck_assert_str_eq((const char *)m->records.data + i + sizeof e + MOB_EVENT_TEXT, words);     /* of the WHY behind it */
     }
     ck_assert_uint_eq(died, attempts);
 }
@@ -119,6 +100,37 @@ START_TEST(test_the_text_says_which_attempt_of_what)
                      "'work', attempt 3 of 3, has killed three different workers by now, so look at the task: it died");
     mob_owner_drop(f.o, often, NULL);
     fake_finish(&f);
+}
+END_TEST
+
+/* In the room that a record has for a reason. */
+START_TEST(test_a_death_in_a_few_words)
+{
+    static const struct { struct mob_death death; const char *words; } table[] = {
+        { { .killed_by = MOB_KILLED_BY_EXIT, .exit_code = 3 }, "its worker exited with code 3" },
+        { { .killed_by = MOB_KILLED_BY_CRASH, .signal = 11, .exit_code = -1 }, "its worker was ended by SIGSEGV" },
+        { { .killed_by = MOB_KILLED_BY_SIGNAL, .signal = 9, .exit_code = -1 }, "its worker was ended by SIGKILL, which Mobula did not send" },
+        { { .killed_by = MOB_KILLED_BY_SIGNAL, .signal = 63, .exit_code = -1 }, "its worker was ended by a signal, which Mobula did not send" },
+        { { .killed_by = MOB_KILLED_BY_CANCEL, .exit_code = 1 }, "its worker exited with code 1, to cancel it" },
+        { { .killed_by = MOB_KILLED_BY_MEMORY, .signal = 9, .exit_code = -1 }, "its worker was ended by SIGKILL: its node ran short of memory" },
+        { { .killed_by = MOB_KILLED_BY_KERNEL_MEMORY, .signal = 9, .exit_code = -1 },
+          "its worker was ended by SIGKILL: the kernel ran short of memory" },
+        { { .killed_by = MOB_KILLED_BY_NODE, .exit_code = -1 }, "its node was lost" },
+        { { .killed_by = MOB_KILLED_BY_START, .exit_code = -1 }, "its worker could not be started" },
+        { { .killed_by = MOB_KILLED_BY_UNKNOWN, .exit_code = -1 }, "" },
+    };
+    char words[128] = "x";
+
+    mob_owner_deaths_words(NULL, words, sizeof words);
+    ck_assert_str_eq(words, "");
+    for (size_t i = 0; i < MOB_COUNT(table); i++) {
+        struct deaths *d = mob_owner_deaths_add(NULL, &table[i].death);
+
+        mob_owner_deaths_words(d, words, sizeof words);
+        ck_assert_str_eq(words, table[i].words);
+        ck_assert_uint_lt(strlen(words), MOB_EVENT_TEXT_SIZE);
+        mob_owner_deaths_drop(d);
+    }
 }
 END_TEST
 
@@ -274,6 +286,6 @@ START_TEST(test_a_lost_object_has_the_death_of_its_node)
 }
 END_TEST
 
-UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_the_text_says_which_attempt_of_what,
+UNIT_MAIN("owner_death", test_the_last_attempts_are_kept, test_the_text_says_which_attempt_of_what, test_a_death_in_a_few_words,
           test_what_the_task_says_itself_is_no_death, test_others_are_told,
           test_a_lost_raylet_is_a_death_of_its_node, test_a_raylet_says_why_it_ends, test_a_lost_object_has_the_death_of_its_node)

@@ -207,5 +207,54 @@ START_TEST(test_the_process_says_what_its_calls_wait_for)
 }
 END_TEST
 
+/* A value that is an exception; a task that is tried again after a death; one whose argument failed has not the other's name. */
+START_TEST(test_who_failed_and_how)
+{
+    struct { struct mob_arg_head head; uint64_t value; } body = { { MOB_VALUE_INLINE, 8 }, 7 };
+    struct mob_death death = { .killed_by = MOB_KILLED_BY_EXIT, .exit_code = 3 };
+    struct mob_task_frame frame;
+    uint64_t raises, dies, after;
+    const void *packed;
+    json_t *row;
+
+    shape = fake_start(&f);
+    raises = fake_submit(&f, shape, 0, NULL, 0);
+    dies = fake_submit(&f, shape, 1, NULL, 0);
+    after = fake_submit(&f, shape, 0, &(struct mob_arg){ .ref = dies }, 1);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 0, &frame, &packed));
+    fake_reply(&f, 0, &frame, MOB_ANSWER_RAISED, &body, sizeof body, 1000);
+    fake_drain(&f);
+    mob_owner_flush(f.o);
+    row = row_of(raises);
+    expect_text(row, "state", "RAISED");
+    json_decref(row);
+
+    ck_assert(fake_claim(&f, 0, &frame, &packed));
+    fake_dies(&f, 1, 0, &frame, &death);
+    mob_owner_check(f.o);
+    row = row_of(dies);
+    expect_text(row, "how", "its worker exited with code 3");
+    expect_text(row, "error", "MOB_ERR_WORKER_CRASHED");
+    json_decref(row);
+
+    fake_open(&f, 1);
+    fake_grant(&f, shape, 2, 1);
+    mob_owner_flush(f.o);
+    ck_assert(fake_claim(&f, 1, &frame, &packed));
+    fake_dies(&f, 2, 1, &frame, &death);
+    mob_owner_check(f.o);
+    row = row_of(dies);
+    expect_text(row, "state", "FAILED");
+    expect_text(row, "name", "work");
+    json_decref(row);
+    row = row_of(after);
+    expect_text(row, "state", "FAILED");
+    ck_assert_ptr_null(json_object_get(row, "name"));
+    json_decref(row);
+    fake_finish(&f);
+}
+END_TEST
+
 UNIT_MAIN("owner_explain", test_each_state_says_what_it_waits_for, test_what_would_become_of_a_lost_result,
-          test_the_process_says_what_its_calls_wait_for)
+          test_the_process_says_what_its_calls_wait_for, test_who_failed_and_how)
