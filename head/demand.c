@@ -165,8 +165,8 @@ static void end_for_want_of_node(struct demand *d)
 {
     uint32_t number = d->kind->ask.node;
     const struct node *n = mob_head_node_find(d->origin->head, number);
-    char *text = mob_printf("node %u, which the task asked for alone, does not exist%s%s; \"node~=%u\" would let it run elsewhere", number,
-                            n != NULL ? " any more: " : "", n != NULL ? n->reason : "", number);
+    char *text = mob_printf("node %u, which the task asked for alone, does not exist%s%s; \"node~=%u\" (in Python soft=True) would let it "
+                            "run elsewhere", number, n != NULL ? " any more: " : "", n != NULL ? n->reason : "", number);
 
     tell_unplaceable(d, text, true);
     free(text);

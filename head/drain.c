@@ -261,21 +261,29 @@ int mob_head_drain(struct mob_head *h, const struct asker *asker, const char *ar
     return 0;
 }
 
+json_t *mob_head_drain_left(const struct node *n)
+{
+    const struct drain_left *left = &n->drain.left;
+
+    return json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "heard", (int)n->drain.heard, "takers", (json_int_t)others_serving(n),
+                     "tasks", (json_int_t)left->tasks, "objects", (json_int_t)left->objects, "bytes", (json_int_t)left->bytes,
+                     "owners", (json_int_t)left->owners, "drivers", (json_int_t)left->drivers);
+}
+
 int mob_head_draining(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err)
 {
     json_t *object = json_loads(argument, 0, NULL);
     json_int_t number = json_integer_value(json_object_get(object, "node"));
     struct node *n = number > 0 && number <= UINT32_MAX ? mob_head_node_find(h, (uint32_t)number) : NULL;
-    const struct drain_left *left;
+    json_t *all, *left;
 
     json_decref(object);
     if (n == NULL)
         return mob_error_set(err, MOB_ERR_INVALID, "draining needs {\"node\": N} of a node that is known");
-    left = &n->drain.left;
-    answer(h, asker, json_pack("{s:I, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "node", (json_int_t)number, "ip", n->place.ip,
-                               "state", mob_machine_state(&n->m), "reason", n->reason, "heard", (int)n->drain.heard,
-                               "takers", (json_int_t)others_serving(n), "tasks", (json_int_t)left->tasks,
-                               "objects", (json_int_t)left->objects, "bytes", (json_int_t)left->bytes,
-                               "owners", (json_int_t)left->owners, "drivers", (json_int_t)left->drivers));
+    all = json_pack("{s:I, s:s, s:s, s:s}", "node", (json_int_t)number, "ip", n->place.ip, "state", mob_machine_state(&n->m), "reason",
+                    n->reason);
+    json_object_update(all, left = mob_head_drain_left(n));
+    json_decref(left);
+    answer(h, asker, all);
     return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef MOB_HEAD_DRAIN_H
 #define MOB_HEAD_DRAIN_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,9 +34,11 @@ struct node *mob_head_node_called(const struct mob_head *h, const char *text, st
 
 /* Query "drain": {"node": number, address or host, "deadline_ms": N or absent, "force": bool} -> {"node", "ip", "state", "again"} */
 int mob_head_drain(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err);
-/* Query "draining": {"node": number} -> {"node", "ip", "state", "reason", "heard", "takers", "tasks", "objects", "bytes", "owners",
- * "drivers"} */
+/* Query "draining": {"node": number} -> {"node", "ip", "state", "reason", and what mob_head_drain_left() has} */
 int mob_head_draining(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err);
+
+/* {"heard", "takers", "tasks", "objects", "bytes", "owners", "drivers"}: what keeps it. The caller's. */
+json_t *mob_head_drain_left(const struct node *n);
 
 /* Its raylet is there: it is told, if it is to leave. */
 void mob_head_drain_tell(struct node *n);

@@ -7,6 +7,8 @@
  *
  *   {"task": root, "tasks": {name: row}, "order": [names], "cycle": [names] or null, "nodes": [queue and lent], "text"}
  *
+ * and of a node its row of "nodes" (query.c) with "lent" and "queue" as it says them itself, and "text".
+ *
  * It is of several moments: what is under way moves on meanwhile. What stands still, and is asked about, does not.
  */
 #include "head/explain.h"
@@ -231,9 +233,20 @@ static int ask(struct mob_head *h, struct explanation *x, struct mob_error *err)
 
 /* -- a node ---------------------------------------------------------------------------------------------------------------- */
 
+/* What it said itself: whom it serves, and who waits there; "error" if nothing. */
+static void add_answer(json_t *all, const json_t *answer)
+{
+    static const char *const keys[] = { "lent", "lent_more", "queue", "queue_more", "error" };
+
+    for (size_t i = 0; i < MOB_COUNT(keys); i++)
+        if (json_object_get(answer, keys[i]) != NULL)
+            json_object_set(all, keys[i], json_object_get(answer, keys[i]));
+}
+
 static void node_heard(struct mob_head *h, const struct asker *asker, void *arg, const char *text, size_t size)
 {
     uint32_t number = (uint32_t)(uintptr_t)arg;
+    const struct node *n = mob_head_node_find(h, number);
     json_t *answers, *all;
     char *words, *packed;
 
@@ -241,7 +254,9 @@ static void node_heard(struct mob_head *h, const struct asker *asker, void *arg,
         return;
     answers = json_loadb(text, size, 0, NULL);
     words = mob_explain_node_text(h, number, json_object_get(answers, "nodes"));
-    all = json_pack("{s:I, s:s}", "node", (json_int_t)number, "text", words);
+    all = n != NULL ? mob_head_query_node(n) : json_pack("{s:I}", "node", (json_int_t)number);
+    add_answer(all, mob_explain_answer_of(json_object_get(answers, "nodes"), number));
+    json_object_set_new(all, "text", json_string(words));
     packed = json_dumps(all, JSON_COMPACT);
     mob_head_reply(h, asker->link, asker->query, asker->from, packed, strlen(packed), NULL);
     free(packed);

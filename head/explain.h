@@ -34,6 +34,8 @@ json_t *mob_explain_needs(const json_t *task);
 json_t *mob_explain_cycle(const struct explanation *x);
 /* What a task asks for, of an object as above. */
 void mob_explain_shape(const json_t *said, struct mob_shape *ret);
+/* What that node said, of what all did; NULL: nothing. */
+json_t *mob_explain_answer_of(const json_t *nodes, uint32_t number);
 /* All of it in words, for a terminal. free() it. */
 char *mob_explain_text(struct mob_head *h, const struct explanation *x);
 char *mob_explain_node_text(struct mob_head *h, uint32_t number, json_t *answers);

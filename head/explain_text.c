@@ -54,7 +54,7 @@ static void print_names(FILE *out, const json_t *names, size_t more)
 
 /* -- who holds what -------------------------------------------------------------------------------------------------------- */
 
-static json_t *answer_of(const json_t *nodes, uint32_t number)
+json_t *mob_explain_answer_of(const json_t *nodes, uint32_t number)
 {
     json_t *node;
     size_t i;
@@ -132,14 +132,16 @@ static void print_attempt(FILE *out, const json_t *task, long long attempt)
 
 static void print_last_end(FILE *out, const json_t *task)
 {
-    const char *error = text_of(task, "error");
+    const char *error = text_of(task, "error"), *where = text_of(task, "where"), *how = text_of(task, "how");
 
     if (strcmp(error, "MOB_ERR_OUT_OF_MEMORY") == 0)
-        fprintf(out, "was ended when node %s ran short of memory", text_of(task, "where"));
+        fprintf(out, "was ended when node %s ran short of memory", where);
     else if (strcmp(error, "MOB_ERR_NO_SPACE") == 0)
-        fprintf(out, "found no room in the object store of node %s", text_of(task, "where"));
+        fprintf(out, "found no room in the object store of node %s", where);
+    else if (strcmp(error, "MOB_ERR_TASK") == 0)
+        fprintf(out, "failed by itself on node %s", where);
     else
-        fprintf(out, "ended with %s on node %s", error, text_of(task, "where"));
+        fprintf(out, "ended with %s on node %s%s%s", error, where, how[0] != '\0' ? ": " : "", how);
 }
 
 /* Of one that is not over. What is made again says so before. */
@@ -213,10 +215,11 @@ static void print_lacks(FILE *out, const struct mob_head *h, const struct explan
     struct holders c = { 0 };
     const char *lacks = NULL;
     bool feasible = false;
+    char *advice;
 
     for (size_t i = 0; i < h->view.open_count; i++) {
         const struct placement_node *n = h->view.open[i];
-        const json_t *node = answer_of(x->nodes, n->number);
+        const json_t *node = mob_explain_answer_of(x->nodes, n->number);
 
         feasible |= mob_placement_feasible(n, ask);
         if (node == NULL || !mob_placement_feasible(n, ask))
@@ -232,8 +235,11 @@ static void print_lacks(FILE *out, const struct mob_head *h, const struct explan
             lacks = r->name;
         }
     }
-    if (!feasible)
-        fprintf(out, "\n  No node could serve it, not even an idle one: ask for less, or add a node that has as much.");
+    if (!feasible && h->view.open_count > 0) {
+        advice = mob_placement_advice(ask, h->view.open, h->view.open_count);
+        fprintf(out, "\n  No node could serve it, not even an idle one: %s.", advice);
+        free(advice);
+    }
     if (c.all > 0 && c.all == c.waiting)
         fprintf(out, "\n  All that has %s waits for this task: it can never run. Cancel one of them, or add a node.", lacks);
 }
@@ -330,6 +336,8 @@ static void print_over(FILE *out, const struct mob_head *h, const json_t *task)
 
     if (strcmp(state, "FAILED") == 0)
         fprintf(out, "failed: %s", text_of(task, "error"));
+    else if (strcmp(state, "RAISED") == 0)
+        fprintf(out, "failed: it raised an exception, which a get of its result tells");
     else if (strcmp(state, "READY") == 0)
         print_ready(out, h, task);
     else if (strcmp(state, "PUT") == 0)
@@ -407,28 +415,50 @@ char *mob_explain_text(struct mob_head *h, const struct explanation *x)
 
 /* -- a node ---------------------------------------------------------------------------------------------------------------- */
 
-static void print_node_state(FILE *out, const struct mob_head *h, const struct node *n)
+/* What keeps one that is to leave, as `mobula drain` says it. */
+static void print_left(FILE *out, const struct node *n)
+{
+    const struct drain_left *left = &n->drain.left;
+
+    if (!n->drain.heard)
+        fprintf(out, "; it has not answered that yet");
+    if (left->tasks > 0)
+        fprintf(out, "; workers that still have tasks: %u", left->tasks);
+    if (left->objects > 0)
+        fprintf(out, "; objects still to move: %llu (%.1f MiB)", (unsigned long long)left->objects, (double)left->bytes / (1 << 20));
+    if (left->owners > 0)
+        fprintf(out, "; idle workers that own what others hold: %u", left->owners);
+    if (left->drivers > 0)
+        fprintf(out, "; drivers that run there: %u", left->drivers);
+}
+
+static void print_serving(FILE *out, const struct mob_head *h, const struct node *n)
 {
     char total[1200], left[1200];
 
-    mob_resources_print(&n->place.total, total, sizeof total);
-    mob_resources_print(&n->place.free, left, sizeof left);
+    fprintf(out, "%s%s", n->m.now == NODE_CUT ? "is cut off from the head" : n->m.now == NODE_DRAINING ? "is draining" : "serves",
+            n->place.full ? ", but only what no other node could, as its object store is full" : "");
+    if (n->place.draining)
+        print_left(out, n);
+    fprintf(out, "; free {%s} of {%s}, heard of %.1f s ago\n", mob_resources_print(&n->place.free, left, sizeof left),
+            mob_resources_print(&n->place.total, total, sizeof total), (double)(mob_head_lived_ns(h) - n->heard_ns) / 1e9);
+}
+
+static void print_node_state(FILE *out, const struct mob_head *h, const struct node *n)
+{
     fprintf(out, "node %u (%s, %s) ", n->place.number, n->place.ip, n->facts.host);
     if (node_is_gone(n))
         fprintf(out, n->m.now == NODE_DEAD ? "is dead: %s\n" : "has left: %s\n", n->reason);
     else if (n->facts.driver_only)
         fprintf(out, "lends nothing: a driver started it for itself\n");
     else
-        fprintf(out, "%s%s; free {%s} of {%s}, heard of %.1f s ago\n",
-                n->m.now == NODE_CUT ? "is cut off from the head" : n->m.now == NODE_DRAINING ? "is draining" : "serves",
-                n->place.full ? ", but only what no other node could, as its object store is full" : "", left, total,
-                (double)(mob_head_lived_ns(h) - n->heard_ns) / 1e9);
+        print_serving(out, h, n);
 }
 
 char *mob_explain_node_text(struct mob_head *h, uint32_t number, json_t *answers)
 {
     const struct node *n = mob_head_node_find(h, number);
-    const json_t *node = answer_of(answers, number), *row;
+    const json_t *node = mob_explain_answer_of(answers, number), *row;
     char *text = NULL;
     size_t size, i;
     FILE *out = open_memstream(&text, &size);
@@ -445,7 +475,7 @@ char *mob_explain_node_text(struct mob_head *h, uint32_t number, json_t *answers
         fprintf(out, "  place %zu in its queue: %s, {%s} x %lld, for %.1f s%s\n", i + 1, text_of(row, "owner"), text_of(row, "resources"),
                 (long long)number_of(row, "leases"), seconds_of(row, "waited_ms"),
                 json_is_true(json_object_get(row, "first")) ? "; what comes free is kept for it" : "");
-    if (n != NULL && !node_is_gone(n) && node == NULL)
+    if (n != NULL && !node_is_gone(n) && (node == NULL || json_object_get(node, "error") != NULL))
         fprintf(out, "  it does not answer\n");
     fclose(out);
     return text;

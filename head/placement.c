@@ -443,13 +443,67 @@ char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *
     return text;
 }
 
+static char *labels_text(const struct mob_labels *asked)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    assert(out != NULL);
+    for (uint32_t i = 0; i < asked->count; i++)
+        fprintf(out, "%s%s=%s", i > 0 ? "," : "", asked->of[i].key, asked->of[i].value);
+    fclose(out);
+    return text;
+}
+
+static char *advise_of_labels(const struct mob_shape *ask)
+{
+    char *labels = labels_text(&ask->labels), *text;
+
+    text = mob_printf("none has the labels that it asks for (%s): ask for others, or start one that has (mobula start --labels)", labels);
+    free(labels);
+    return text;
+}
+
+/* It asks for one node alone, which is among them, or not. */
+static char *advise_of_node(const struct mob_shape *ask, const struct placement_node *node)
+{
+    const char *why = node == NULL ? "is not there" : node->draining ? "is leaving" : is_large_enough(node, ask) ? "cannot run its program"
+                    : !mob_labels_match(&node->labels, &ask->labels) ? "has other labels" : "has less than it asks for";
+
+    return mob_printf("node %u, which it asks for alone, %s: let it run elsewhere, too (\"node~=%u\"; in Python soft=True), or ask for %s",
+                      ask->node, why, ask->node, node == NULL || node->draining ? "another node" : "less or another node");
+}
+
+char *mob_placement_advice(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n)
+{
+    const struct placement_node *alone = NULL;
+    bool labelled = false, large = false;
+
+    for (size_t i = 0; i < n; i++) {
+        labelled |= mob_labels_match(&nodes[i]->labels, &ask->labels);
+        large |= is_large_enough(nodes[i], ask);
+        if (nodes[i]->number == ask->node)
+            alone = nodes[i];
+    }
+    if (ask->strategy == MOB_NODE)
+        return advise_of_node(ask, alone);
+    if (!labelled)
+        return advise_of_labels(ask);
+    if (large)
+        return mob_strdup("those that have as much are leaving, or cannot run its program: add a node");
+    return mob_strdup("ask for less, or add a node that has as much");
+}
+
 char *mob_placement_infeasible(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n)
 {
-    char *table = mob_placement_explain(ask, nodes, n), *text;
+    char *table = mob_placement_explain(ask, nodes, n), *advice, *text;
 
     if (n == 0)
         return table;
-    text = mob_printf("no node could serve it, not even an idle one: ask for less, or add a node that has as much; %s", table);
+    advice = mob_placement_advice(ask, nodes, n);
+    text = mob_printf("no node could serve it, not even an idle one: %s; %s", advice, table);
+    free(advice);
     free(table);
     return text;
 }

@@ -70,7 +70,9 @@ char *mob_placement_refusal(const struct mob_shape *ask, struct placement_node *
 
 /* The explaining mode: a table of what each node lacks for the ask, one row a reason. free() it. */
 char *mob_placement_explain(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);
-/* The same of an ask that no node could ever serve, with a sentence that says so. */
+/* What would help an ask that none of these could ever serve: the end of a sentence. free() it. */
+char *mob_placement_advice(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);
+/* The table of such an ask, after a sentence that says so. */
 char *mob_placement_infeasible(const struct mob_shape *ask, struct placement_node *const *nodes, size_t n);
 
 #endif

@@ -115,7 +115,7 @@ static int64_t ms_since(const struct mob_head *h, int64_t ns)
     return (h->now_ns - ns) / MOB_NS_OF_MS;
 }
 
-static json_t *node_json(const struct node *n)
+json_t *mob_head_query_node(const struct node *n)
 {
     const struct node_facts *f = &n->facts;
     json_t *object = json_pack(
@@ -131,6 +131,8 @@ static json_t *node_json(const struct node *n)
         json_object_set_new(object, "reason", json_string(n->reason));
         return object;
     }
+    if (n->place.draining)
+        json_object_set_new(object, "draining", mob_head_drain_left(n));
     json_object_set_new(object, "available", resources_json(&n->place.free));
     json_object_set_new(object, "workers", json_integer(n->load.workers));
     json_object_set_new(object, "blocked", json_integer(n->load.blocked));
@@ -172,7 +174,7 @@ static json_t *rows_json(struct mob_head *h, bool dead_too)
     if (count > 1)
         qsort(list, count, sizeof *list, compare_nodes);
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, node_json(list[i]));
+        json_array_append_new(array, mob_head_query_node(list[i]));
     free(list);
     return array;
 }

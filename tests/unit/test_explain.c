@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "head/core.h"
 #include "head_fake.h"
 
 static struct fake f;
@@ -182,7 +183,8 @@ START_TEST(test_what_is_not_known)
         fake_pass(&f, 100);
     }
     json = answer(link, &code);
-    expect_words(json, WORDS("t-1.1-7: waits for a worker with {CPU=99}", "No node could serve it"));
+    expect_words(json, WORDS("t-1.1-7: waits for a worker with {CPU=99}", "  No node could serve it, not even an idle one: ask for less, or "
+                             "add a node that has as much.\n"));
     json_decref(json);
     fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
     id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
@@ -209,6 +211,11 @@ START_TEST(test_what_was_lost)
           "t-1.1-7: is over, and its result lay on node 3 alone, which is dead; if what lies in a store is lost, it runs again: attempt 2 of 4\n" },
         { "\"state\":\"LOST\",\"stored\":1,\"lost\":2,\"attempt\":1,\"retries\":-1",
           "is over; 2 of its 3 results in stores are lost, or were let go, and it runs again when somebody wants them: attempt 3\n" },
+        { "\"state\":\"RAISED\"", "t-1.1-7: failed: it raised an exception, which a get of its result tells\n" },
+        { "\"state\":\"RESTING\",\"attempt\":1,\"rest_ms\":500,\"error\":\"MOB_ERR_WORKER_CRASHED\",\"where\":\"10.0.0.2\",\"how\":\"it sneezed\"",
+          "tried again, as attempt 2, because its last one ended with MOB_ERR_WORKER_CRASHED on node 10.0.0.2: it sneezed; " },
+        { "\"state\":\"RESTING\",\"attempt\":1,\"rest_ms\":500,\"error\":\"MOB_ERR_TASK\",\"where\":\"10.0.0.2\"",
+          "because its last one failed by itself on node 10.0.0.2; " },
         { "\"state\":\"STAGING\",\"again\":true,\"attempt\":1,\"retries\":2",
           "attempt 2 of 4, as what it had left in a store was lost; has a worker" },
     };
@@ -252,13 +259,25 @@ START_TEST(test_nobody_waits_any_more)
 }
 END_TEST
 
+/* For so long nodes live, and answer nothing. */
+static void silence(int ms)
+{
+    for (; ms > 0; ms -= 100) {
+        fake_report(&f, &a, 2, "CPU=4,GPU=1", 0);
+        fake_report(&f, &b, 2, "CPU=4", 0);
+        fake_pass(&f, 100);
+    }
+}
+
 START_TEST(test_a_node)
 {
+    struct node *n;
     json_t *json;
     uint64_t link, id;
     int code;
 
     setup();
+    n = mob_head_node_find(f.head, 2);
     fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":1}");
     id = asked(&a, "{}");
     reply(&b, id, "{\"node\":2}");
@@ -267,6 +286,10 @@ START_TEST(test_a_node)
     json = answer(link, &code);
     expect_words(json, WORDS("node 1 (", "serves; free {CPU=4,GPU=1} of {CPU=4,GPU=1}", "{CPU=1} to 1.1: a worker of 1.1 (starting for 0.0 s)",
                              "place 1 in its queue: 1.4, {GPU=1} x 5, for 0.9 s"));
+    ck_assert_str_eq(json_string_value(json_object_get(json, "state")), "alive");       /* and the same for programs */
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "available"), "GPU")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "lent")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "queue")), 1);
     json_decref(json);
     fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"10.0.0.2\"}");     /* as people call it */
     id = asked(&a, "{}");
@@ -275,6 +298,27 @@ START_TEST(test_a_node)
     reply(&b, id, "{\"node\":2}");
     json = answer(link, &code);
     expect_words(json, WORDS("node 2 ("));
+    json_decref(json);
+    fake_query(&f, fake_link(&f), 7, "drain", "{\"node\":\"2\"}");
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
+    id = asked(&a, "{}");
+    asked(&b, "{}");
+    reply(&a, id, "{\"node\":1}");
+    reply(&b, id, "{\"node\":2}");
+    json = answer(link, &code);
+    expect_words(json, WORDS("is draining; it has not answered that yet; free {CPU=4}"));
+    json_decref(json);
+    n->drain.heard = true;
+    n->drain.left = (struct drain_left){ .tasks = 2, .objects = 3, .bytes = 5 << 20, .owners = 1, .drivers = 4 };
+    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
+    id = asked(&a, "{}");
+    reply(&a, id, "{\"node\":1}");
+    silence(5100);
+    json = answer(link, &code);
+    expect_words(json, WORDS("is draining; workers that still have tasks: 2; objects still to move: 3 (5.0 MiB); idle workers that own what "
+                             "others hold: 1; drivers that run there: 4; free {", "  it does not answer\n"));
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(json, "draining"), "objects")), 3);
+    ck_assert_str_eq(json_string_value(json_object_get(json, "error")), "it does not answer");
     json_decref(json);
     mob_head_link_lost(f.head, b.link, true);
     fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");

@@ -327,5 +327,34 @@ START_TEST(test_explain)
 }
 END_TEST
 
+/* What helps depends on what is missing. */
+START_TEST(test_advice)
+{
+    static const struct { const char *ask, *labels; enum mob_strategy strategy; uint32_t node; const char *wanted; } advised[] = {
+        { "CPU=99", NULL, MOB_HYBRID, 0, "ask for less, or add a node that has as much" },
+        { "CPU=99", "disk=ssd", MOB_HYBRID, 0, "ask for less, or add a node that has as much" },
+        { "CPU=1", "disk=nvme,zone=!a", MOB_HYBRID, 0, "none has the labels that it asks for (disk=nvme,zone=!a): ask for others, or start one" },
+        { "CPU=8", NULL, MOB_SPREAD, 0, "those that have as much are leaving, or cannot run its program: add a node" },
+        { "CPU=1", NULL, MOB_NODE, 9, "node 9, which it asks for alone, is not there: let it run elsewhere, too (\"node~=9\"; in Python soft=True)" },
+        { "CPU=1", NULL, MOB_NODE, 2, "node 2, which it asks for alone, is leaving: " },
+        { "CPU=5", NULL, MOB_NODE, 1, "node 1, which it asks for alone, has less than it asks for: " },
+        { "CPU=1", "disk=ssd", MOB_NODE, 1, "node 1, which it asks for alone, has other labels: " },
+    };
+    struct cluster *c = mob_new(struct cluster);
+
+    add(c, "CPU=4", "CPU=2", "disk=hdd");
+    add(c, "CPU=8", "CPU=8", "disk=ssd");
+    c->node[1].draining = true;
+    for (size_t i = 0; i < MOB_COUNT(advised); i++) {
+        struct mob_shape ask = ask_of(advised[i].ask, advised[i].strategy, advised[i].node, advised[i].labels);
+        char *text = mob_placement_advice(&ask, c->list, c->count);
+
+        ck_assert_msg(strncmp(text, advised[i].wanted, strlen(advised[i].wanted)) == 0, "%s", text);
+        free(text);
+    }
+    free(c);
+}
+END_TEST
+
 UNIT_MAIN("placement", test_table, test_pack_then_spread, test_spread_goes_round, test_top_k, test_nothing_asked, test_wait, test_full,
-          test_near, test_explain)
+          test_near, test_explain, test_advice)
