@@ -384,6 +384,8 @@ void mob_want_on_want(struct mob_raylet *r, const struct arrival *a)
     more = m->count > crossing ? m->count - crossing : 0;
     mob_near_wanted(r, w, m);
     mob_want_set_outstanding(r, w, more < COUNT_MAX ? (uint32_t)more : COUNT_MAX);
+    if (m->count == 0)
+        mob_demand_flush(r);            /* so that a want for as many anew is one to the head, too, which answers it anew */
     mob_wants_serve(r);
     if (w->here_first && mob_want_servable(w) > 0)
         mob_pool_prestart(r, w->kind, mob_node_resources_cpus(&r->resources));

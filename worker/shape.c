@@ -304,6 +304,8 @@ void mob_owner_on_unplaceable(struct mob_owner *o, const Mobula__Unplaceable *m)
 
         mob_error_set(&why, MOB_ERR_INFEASIBLE, "%s", m->text);
         mob_owner_shape_fail(o, sh, &why);
+        if (sh->said > 0)
+            send_want(o, sh, 0);        /* now: who wants as many anew before the flush shall be answered, too */
         return;
     }
     if (sh->unplaceable != NULL && strcmp(sh->unplaceable, m->text) == 0)

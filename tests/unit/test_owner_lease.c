@@ -427,9 +427,14 @@ START_TEST(test_unplaceable_warns_once_and_final_fails)
     ck_assert_str_eq(f.warning, "'work' cannot run: no node has 100 CPU");
     ck_assert_int_eq(fake_look(&f, ref).state, MOB_OBJECT_PENDING);
     m.final = true;
+    mob_owner_flush(f.o);
     fake_tell(&f, FAKE_NODE, MOBULA__ENVELOPE__BODY_UNPLACEABLE, &m);
     ck_assert_int_eq(fake_look(&f, ref).error->code, MOB_ERR_INFEASIBLE);
     ck_assert_str_eq(fake_look(&f, ref).error->text, "no node has 100 CPU");
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WANT]->want->count, 0);
+    fake_submit(&f, m.shape, 3, NULL, 0);       /* as many as before: they are wanted anew */
+    mob_owner_flush(f.o);
+    ck_assert_uint_eq(f.last[MOBULA__ENVELOPE__BODY_WANT]->want->count, 1);
     mob_owner_check(f.o);
     fake_fini(&f);
 }

@@ -263,6 +263,24 @@ START_TEST(test_driver_only_node_lends_nothing)
 }
 END_TEST
 
+/* That no node can serve it the head says once for each demand. Both Wants may be read before the next tick. */
+START_TEST(test_a_want_that_begins_anew_is_a_new_demand)
+{
+    uint32_t p = driver_with("CPU=2", (struct fake_ask){ .count = 1, .strategy = MOB_NODE, .node = 9 });
+    struct fake_ask again = { .count = 1, .strategy = MOB_NODE, .node = 9 };
+    Mobula__Envelope *e;
+
+    ck_assert_int_eq(fake_demand(&f), 1);
+    fake_want(&f, p, (struct fake_ask){ .count = 0 });
+    fake_want(&f, p, again);
+    fake_tick(&f);
+    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_DEMAND);
+    ck_assert(e != NULL && e->demand->count == 0);
+    ck_assert_int_eq(fake_demand(&f), 1);
+    fake_fini(&f);
+}
+END_TEST
+
 START_TEST(test_owner_dies_while_placed)
 {
     uint32_t p = driver_with("CPU=1", (struct fake_ask){ .count = 3 });
@@ -470,7 +488,7 @@ UNIT_CASE("raylet_demand", tcase)
                test_near_without_a_head, test_placed_granted_declined, test_placed_here_is_used_once, test_served_here_later,
                test_placed_here, test_a_grant_that_crossed_a_withdraw_settles_nothing,
                test_a_grant_of_an_old_head_settles_nothing, test_as_lender, test_head_goes_and_comes_back,
-               test_driver_only_node_lends_nothing, test_owner_dies_while_placed);
+               test_driver_only_node_lends_nothing, test_a_want_that_begins_anew_is_a_new_demand, test_owner_dies_while_placed);
     tcase_add_loop_test(tcase, test_strategies, 0, (int)MOB_COUNT(strategies));
     tcase_add_loop_test(tcase, test_what_a_peer_forgot_is_asked_again, 0, (int)MOB_COUNT(forgotten));
 }
