@@ -29,6 +29,12 @@ bool mob_membership_joined(const struct mob_raylet *r)
     return r->membership.registered;
 }
 
+/* Numbers rise, and are told in order. */
+bool mob_membership_was_told(const struct mob_raylet *r, uint32_t node)
+{
+    return node <= r->membership.told;
+}
+
 void mob_membership_up(struct mob_raylet *r, struct connection *c)
 {
     Mobula__Register m = MOBULA__REGISTER__INIT;
@@ -171,7 +177,14 @@ static void ask_for_events(struct mob_raylet *r)
 
 /* -- what the head tells ------------------------------------------------------------------------------------------------- */
 
-/* Peers that lived when we last heard, and are not in the head's list, died meanwhile. */
+static void note_told(struct mob_raylet *r, uint32_t node)
+{
+    if (node > r->membership.told)
+        r->membership.told = node;
+}
+
+/* Peers that lived when we last heard, and are not in the head's list, died meanwhile. Not those that joined after it was made: their
+ * NodeUp comes behind it, and they themselves may have come before it. */
 static void bury_missing_peers(struct mob_raylet *r, const Mobula__Registered *m)
 {
     struct mob_map living = { 0 };
@@ -180,7 +193,7 @@ static void bury_missing_peers(struct mob_raylet *r, const Mobula__Registered *m
     for (size_t i = 0; i < m->n_nodes; i++)
         mob_map_set(&living, m->nodes[i]->node, m->nodes[i]);
     for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
-        if (peer->is.alive && mob_map_get(&living, peer->is.node) == NULL)
+        if (peer->is.alive && mob_map_get(&living, peer->is.node) == NULL && mob_membership_was_told(r, peer->is.node))
             mob_death_of_node(r, peer, "it died while the head was away");
     mob_map_fini(&living);
 }
@@ -212,6 +225,7 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
         mob_want_forget_placed(r);
     }
     ship->generation = m->generation;
+    note_told(r, m->node > m->last ? m->node : m->last);
     for (size_t i = 0; i < m->n_nodes; i++)
         mob_route_know(r, m->nodes[i]);
     if (!first)
@@ -235,8 +249,10 @@ void mob_membership_on_refused(struct mob_raylet *r, const struct arrival *a)
 
 void mob_membership_on_node_up(struct mob_raylet *r, const struct arrival *a)
 {
-    if (a->e->node_up->node != NULL)
-        mob_route_know(r, a->e->node_up->node);
+    if (a->e->node_up->node == NULL)
+        return;
+    note_told(r, a->e->node_up->node->node);
+    mob_route_know(r, a->e->node_up->node);
 }
 
 void mob_membership_on_node_down(struct mob_raylet *r, const struct arrival *a)

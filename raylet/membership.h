@@ -14,6 +14,7 @@ struct membership {
     bool registered;                    /* on `head` */
     uint8_t cluster[16];
     uint64_t generation;                /* of the head */
+    uint32_t told;                      /* of each node up to this number we know from the head, or it was gone before */
     int64_t dial_at;                    /* ns; not before */
     int64_t alone_since;                /* ns; without a registered stream since then */
     int64_t beat_ns;
@@ -22,6 +23,8 @@ struct membership {
 void mob_membership_init(struct mob_raylet *r);
 
 bool mob_membership_joined(const struct mob_raylet *r);
+/* The head has told of it, or would have if it lived: one of which nothing is known is gone. Of others its word is still to come. */
+bool mob_membership_was_told(const struct mob_raylet *r, uint32_t node);
 /* The stream to the head is up: register. */
 void mob_membership_up(struct mob_raylet *r, struct connection *c);
 void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struct mob_error *why);

@@ -2,7 +2,8 @@
 /* question.c -- a question is remembered where the death of whom it asks will be noticed: with that process on its node, and with
  * the peer on the asker's node. (Two records when they are on different nodes, one when not.) Its answer, in passing, takes it out.
  *
- * Records are found by a hash of (kind, asker, subject); equal hashes are chained. Who asks twice is answered twice.
+ * A node that somebody names before the head has told us of it is waited for. Records are found by a hash of (kind, asker, subject);
+ * equal hashes are chained. Who asks twice is answered twice.
  */
 #include "raylet/question.h"
 
@@ -86,7 +87,7 @@ static struct mob_link *questions_to(struct mob_raylet *r, struct mob_address pr
     if (process.node == r->self.node)
         return (p = mob_process_find(r, process.process)) != NULL && (p->connection != NULL || kind == QUESTION_MOURN)
             ? &p->questions : NULL;
-    return (peer = mob_route_peer(r, process.node)) != NULL && peer->is.alive ? &peer->questions : NULL;
+    return (peer = mob_route_expect(r, process.node)) != NULL && peer->is.alive ? &peer->questions : NULL;
 }
 
 /* -- answers of ours ------------------------------------------------------------------------------------------------------- */

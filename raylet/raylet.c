@@ -224,10 +224,9 @@ const struct mob_peer *mob_raylet_peer(const struct mob_raylet *r, uint32_t node
     return peer == NULL ? NULL : &peer->is;
 }
 
-/* Numbers rise, and of each that lived when we joined we were told then: one below our own that we never heard of was gone. */
 static bool was_gone_before(const struct mob_raylet *r, uint32_t node)
 {
-    return node < r->self.node && mob_route_peer(r, node) == NULL;
+    return node != r->self.node && mob_route_peer(r, node) == NULL && mob_membership_was_told(r, node);
 }
 
 enum mob_reach mob_raylet_reach(const struct mob_raylet *r, uint32_t node)
@@ -246,7 +245,7 @@ void mob_raylet_mourn(const struct mob_raylet *r, uint32_t node, struct mob_erro
     const struct peer *peer = mob_route_peer(r, node);
 
     if (peer == NULL) {
-        mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it was gone before node %u, which asks for it, joined", r->self.node);
+        mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it was gone before node %u, which asks for it, heard of it", r->self.node);
         return;
     }
     mob_error_set(ret_why, MOB_ERR_NODE_DIED, "it (%s, %s) has died: %s", peer->is.host, peer->is.ip,

@@ -22,6 +22,7 @@
 #include "raylet/core.h"
 
 #define QUEUED_BYTES_MAX (64u << 20)    /* for one peer, while it is dialed */
+#define EXPECTED_MAX 4096u              /* nodes beyond those that the head has told of: it will, unless somebody lies */
 #define RETRY_MIN_NS (50 * MS)          /* from the loss of a stream to the next dial; doubles while none lasts ... */
 #define RETRY_MAX_NS (1000 * MS)        /* ... as long as this */
 
@@ -158,12 +159,9 @@ void mob_route_peer_hello(struct mob_raylet *r, struct connection *c, const Mobu
         mob_raylet_blame(r, c, "is a raylet of another cluster or version");
         return;
     }
-    if (peer == NULL) {
-        Mobula__Peer unknown = MOBULA__PEER__INIT;      /* it was faster than the head's NodeUp */
-
-        unknown.node = hello->node;
-        mob_route_know(r, &unknown);
-        peer = mob_route_peer(r, hello->node);
+    if (peer == NULL && (peer = mob_route_expect(r, hello->node)) == NULL) {
+        mob_raylet_blame(r, c, "was gone before this one heard of it");
+        return;
     }
     if (!peer->is.alive || (c->peer != NULL && c->peer != peer)) {
         mob_raylet_blame(r, c, peer->is.alive ? "is not the node that was dialed" : "was declared dead");
@@ -274,6 +272,17 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
     }
     if (!mob_list_empty(&peer->queued))
         mob_route_open(r, said->node);
+}
+
+struct peer *mob_route_expect(struct mob_raylet *r, uint32_t node)
+{
+    Mobula__Peer unknown = MOBULA__PEER__INIT;
+
+    if (mob_route_peer(r, node) == NULL && !mob_membership_was_told(r, node) && node - r->membership.told <= EXPECTED_MAX) {
+        unknown.node = node;
+        mob_route_know(r, &unknown);
+    }
+    return mob_route_peer(r, node);
 }
 
 void mob_route_open(struct mob_raylet *r, uint32_t node)

@@ -63,6 +63,8 @@ void mob_route_hang_up(struct mob_raylet *r, struct connection *c);
 struct connection *mob_route_dial(struct mob_raylet *r, enum mob_link_kind kind, const char *ip, uint32_t port);
 
 struct peer *mob_route_peer(const struct mob_raylet *r, uint32_t node);                 /* NULL: never heard of */
+/* The same; one that the head has not told of yet is known from now on, by its number alone. NULL: it is gone, or there is no such node. */
+struct peer *mob_route_expect(struct mob_raylet *r, uint32_t node);
 /* Where a node is, as the head says. */
 void mob_route_know(struct mob_raylet *r, const Mobula__Peer *peer);
 /* Make sure that a connection to it is there or on its way: so both ends learn when the pair is cut. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_raylet_head.c -- the head was killed, and another one serves on its state: what the old one had placed is void, and what it may not
- * know is said. */
+ * know is said. And which nodes there are, by its word, when that comes late. */
 #include "raylet_fake.h"
 
 #define DEMAND MOBULA__ENVELOPE__BODY_DEMAND
 #define WITHDRAW MOBULA__ENVELOPE__BODY_WITHDRAW
+#define MOURN MOBULA__ENVELOPE__BODY_MOURN
+#define MOURNED MOBULA__ENVELOPE__BODY_MOURNED
 #define JOB_STARTED MOBULA__ENVELOPE__BODY_JOB_STARTED
 
 static struct fake f;
@@ -139,5 +141,74 @@ START_TEST(test_jobs_that_are_served_are_named)
 }
 END_TEST
 
+/* -- which nodes there are ----------------------------------------------------------------------------------------------------- */
+
+static void say_mourn(uint32_t p, uint32_t node)
+{
+    Mobula__Mourn m = MOBULA__MOURN__INIT;
+
+    m.process = 50;
+    fake_say(&f, f.process[p].link, fake_at(0, 0), fake_at(node, 0), MOURN, &m);
+}
+
+/* What the head said when we came back was said before the node joined, and comes after the node's own word; the next time the head says that
+ * it is gone. */
+START_TEST(test_a_node_that_is_newer_than_the_list)
+{
+    Mobula__Envelope *e;
+    uint64_t peer;
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+
+    fake_lose(&f, f.head);
+    peer = fake_peer(&f, 9);
+    another_head();
+    say_mourn(p, 9);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOURN));
+    f.last = 9;
+    another_head();
+    e = fake_take(&f, f.process[p].link, MOURNED);
+    ck_assert(e != NULL && !e->mourned->unreachable);
+    fake_fini(&f);
+}
+END_TEST
+
+/* It died while we were without a head, and does not know; or its NodeDown came before its own word. */
+START_TEST(test_a_node_that_the_head_would_have_told_of)
+{
+    fake_open(&f, "CPU=1");
+    fake_node_up(&f, 9);
+    fake_peer(&f, 9);
+    ck_assert_uint_eq(f.hang_ups, 0);
+    fake_peer(&f, 8);
+    ck_assert_uint_eq(f.hang_ups, 1);
+    fake_fini(&f);
+}
+END_TEST
+
+/* Somebody may name a process of a node that we have not heard of yet: it is asked when we have. */
+START_TEST(test_a_node_that_is_still_to_be_told_of)
+{
+    Mobula__Envelope *e;
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+
+    say_mourn(p, 1);
+    e = fake_take(&f, f.process[p].link, MOURNED);
+    ck_assert(e != NULL && !e->mourned->unreachable);
+    say_mourn(p, UINT32_MAX);                   /* nobody's */
+    ck_assert_ptr_nonnull(fake_take(&f, f.process[p].link, MOURNED));
+    say_mourn(p, 9);
+    ck_assert_ptr_null(fake_take(&f, f.process[p].link, MOURNED));
+    fake_node_up(&f, 9);
+    mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
+    ck_assert_ptr_nonnull(fake_take(&f, f.dialed, MOURN));
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("raylet_head", test_what_was_placed_elsewhere_is_asked_for_again, test_what_was_placed_here_is_void, test_the_same_head_again, test_owners_are_asked_for_their_tasks,
-          test_jobs_that_are_served_are_named)
+          test_jobs_that_are_served_are_named, test_a_node_that_is_newer_than_the_list, test_a_node_that_the_head_would_have_told_of,
+          test_a_node_that_is_still_to_be_told_of)

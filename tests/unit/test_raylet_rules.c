@@ -344,8 +344,8 @@ START_TEST(test_watches)
     fake_exit(&f, p[1], 0);             /* both are answered, and so is the next one */
     say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
     ck_assert_uint_eq(fake_count(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_WATCHED), 3);
-    id.node = 99;
-    say(p[0], fake_at(99, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
+    id.node = 1;                        /* it was gone before */
+    say(p[0], fake_at(1, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &watch);
     ck_assert_uint_eq(fake_count(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_WATCHED), 1);
     fake_fini(&f);
 }

@@ -388,7 +388,7 @@ START_TEST(test_the_last_view_goes_silently)
 }
 END_TEST
 
-/* Of a node above our number the news may be late; of one below we were told when we joined, or it was gone. */
+/* Of a node above the numbers that the head has told of the news may be late; of others we were told, or they were gone. */
 START_TEST(test_who_was_gone_before_us_is_dead_at_once)
 {
     struct mob_error why = { 0 };
@@ -398,9 +398,11 @@ START_TEST(test_who_was_gone_before_us_is_dead_at_once)
     ck_assert_int_eq(mob_raylet_reach(f.raylet, FAKE_NODE - 1), MOB_REACH_DEAD);
     mob_raylet_mourn(f.raylet, FAKE_NODE - 1, &why);
     ck_assert_int_eq(why.code, MOB_ERR_NODE_DIED);
-    ck_assert_str_eq(why.text, "it was gone before node 2, which asks for it, joined");
-    fake_peer(&f, FAKE_NODE - 1);       /* it lives after all: its address is not known yet */
-    ck_assert_int_eq(mob_raylet_reach(f.raylet, FAKE_NODE - 1), MOB_REACH_NOT_YET);
+    ck_assert_str_eq(why.text, "it was gone before node 2, which asks for it, heard of it");
+    ck_assert_int_eq(mob_raylet_reach(f.raylet, 5), MOB_REACH_NOT_YET);
+    fake_peer(&f, FAKE_NODE - 1);       /* it does not know yet that it was declared dead */
+    ck_assert_uint_eq(f.hang_ups, 1);
+    ck_assert_int_eq(mob_raylet_reach(f.raylet, FAKE_NODE - 1), MOB_REACH_DEAD);
     fake_fini(&f);
 }
 END_TEST
