@@ -338,27 +338,36 @@ static void record_end(const struct node *n)
         n->head->config.record(n->head->config.arg, &record, sizeof record, 0);
 }
 
+/* To all that live, and to itself, if it can be reached. */
+static void tell_node_down(struct node *n, struct link *own)
+{
+    struct mob_head *h = n->head;
+    Mobula__NodeDown m;
+    struct mob_envelope env;
+
+    put_node_down(&env, &m, n->place.number, n->reason, n->m.now == NODE_LEFT);
+    if (own != NULL) {
+        mob_head_send(h, own->number, &env.e);
+        mob_head_hang_up(h, own);
+    }
+    mob_head_broadcast(h, &env.e, NULL);
+}
+
 /* Everything that follows from a death, once: then nothing points to the node but the record of it. The same of one that leaves. */
 static enum mob_next node_end(struct node *n, enum node_state state, const char *reason)
 {
     struct mob_head *h = n->head;
-    struct link *l = n->link != 0 ? mob_head_link(h, n->link) : NULL;
+    struct link *own = n->link != 0 ? mob_head_link(h, n->link) : NULL, *probe;
     bool was_cut = n->m.now == NODE_CUT;
-    Mobula__NodeDown m;
-    struct mob_envelope env;
 
     mob_copy(n->reason, sizeof n->reason, reason);
     if (state == NODE_LEFT)
         mob_info("node %u (%s) has left: %s", n->place.number, n->place.ip, n->reason);
     else
         mob_warn("node %u (%s) is dead: %s; its leases end, its tasks run elsewhere", n->place.number, n->place.ip, n->reason);
-    put_node_down(&env, &m, n->place.number, n->reason, state == NODE_LEFT);
-    mob_head_broadcast(h, &env.e, NULL);        /* itself, too */
-    if (l != NULL)
-        mob_head_hang_up(h, l);
     n->link = 0;
-    if (n->probe != 0 && (l = mob_head_link(h, n->probe)) != NULL)
-        mob_head_hang_up(h, l);
+    if (n->probe != 0 && (probe = mob_head_link(h, n->probe)) != NULL)
+        mob_head_hang_up(h, probe);
     n->probe = 0;
     mob_head_view_forget(n);
     mob_list_remove(&n->by_cut);
@@ -370,6 +379,7 @@ static enum mob_next node_end(struct node *n, enum node_state state, const char 
     h->nodes.serving -= !n->facts.driver_only;
     mob_machine_goto(&n->m, state);
     mob_head_state_changed(h, MOB_HEAD_NODE, n->place.number);
+    tell_node_down(n, own);
     mob_head_demand_drop_node(n);
     mob_head_job_node_dead(n);
     record_end(n);

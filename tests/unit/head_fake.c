@@ -68,6 +68,7 @@ static int on_keep(void *arg, enum mob_head_row kind, uint64_t key, const void *
     struct fake *f = arg;
     struct fake_row *row;
 
+    f->kept_after = f->sent_count;
     if (f->full)
         return mob_error_set(err, MOB_ERR_NO_SPACE, "the disk is full");
     free(mob_map_remove(&f->kept[kind], key));
@@ -199,8 +200,10 @@ void fake_register(struct fake *f, struct fake_node *n, uint64_t link)
                       MOBULA__ENVELOPE__BODY_REGISTER_NODE);
     env.e.register_node = &m;
     fake_receive(f, link, &env.e);
-    if ((answer = fake_take(f, link, MOBULA__ENVELOPE__BODY_REGISTERED)) != NULL)
+    if ((answer = fake_take(f, link, MOBULA__ENVELOPE__BODY_REGISTERED)) != NULL) {
         n->number = answer->registered->node;
+        ck_assert_uint_ge(answer->registered->last, n->number);
+    }
 }
 
 void fake_join(struct fake *f, struct fake_node *n, const char *resources)

@@ -25,6 +25,7 @@ struct fake {
     uint64_t next_link;
     struct fake_sent *sent;
     size_t sent_count;
+    size_t kept_after;                  /* how many had been sent when a row was kept last */
     uint64_t hung_up[64], dialed[64];
     size_t hung_up_count, dialed_count;
     size_t recorded, stopped;

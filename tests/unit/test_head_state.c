@@ -57,12 +57,17 @@ START_TEST(test_nodes_come_back_under_their_numbers)
 }
 END_TEST
 
+/* Nobody hears of its death before that is kept: a head that forgot it would take the node in again, where others had buried it. */
 START_TEST(test_a_dead_node_stays_dead)
 {
     const Mobula__Envelope *e;
 
     setup();
+    size_t before = f.sent_count;
+
     mob_head_link_lost(f.head, b.link, true);
+    ck_assert_uint_eq(f.kept_after, before);
+    ck_assert_uint_gt(f.sent_count, before);
     fake_restart(&f);
     e = rise(&b);
     ck_assert_ptr_nonnull(e);
