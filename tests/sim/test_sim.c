@@ -267,6 +267,10 @@ static int parse(int argc, char **argv, struct runs *r)
         default: return -1;
         }
     }
+    if (config->drains && config->nodes <= config->drivers) {
+        fprintf(stderr, "--drains asks hosts without a driver to leave, and there is none: --nodes %u, or fewer --drivers\n", config->drivers + 1);
+        return -1;
+    }
     return 0;
 }
 
