@@ -510,10 +510,11 @@ static uint64_t placed_after(const struct want *w, uint64_t seq)
 /* The oldest is served first: so those are over whose successors hold all that is outstanding. */
 static void note_placing(struct want *w, uint64_t seq, uint32_t count)
 {
+    uint64_t after = placed_after(w, 0);
     size_t over = 0;
 
-    while (over < w->placing_count && placed_after(w, w->placings[over].seq) >= w->outstanding - w->claimed)
-        over++;
+    for (; over < w->placing_count && after - w->placings[over].count >= w->outstanding - w->claimed; over++)
+        after -= w->placings[over].count;
     w->placing_count -= over;
     if (over > 0)
         memmove(w->placings, w->placings + over, w->placing_count * sizeof *w->placings);
