@@ -6,8 +6,9 @@
  * A pair of raylets may have two streams, when both dialed at once. Each side goes on sending on the one it used first, so
  * order holds per direction. Frames for a peer wait in `queued` from the first one until a stream is up; a peer that came before
  * the head told us of it can be dialed only when it has. When any stream of a pair breaks, all of them are ended and the pair is
- * reset: nothing above this file handles a lost or repeated message. One side may notice first and dial again at once: a stream
- * that came before the other side's reset, and says only after it whose it is, belongs to what was reset, and breaks, too.
+ * reset: nothing above this file handles a lost or repeated message. So it is when more frames wait than may, by the next tick. One
+ * side may notice first and dial again at once: a stream that came before the other side's reset, and says only after it whose it
+ * is, belongs to what was reset, and breaks, too.
  *
  * A peer that just failed is dialed again after a pause, which grows while that goes on: two raylets that cannot reach each other,
  * or refuse each other, are placed on each other again and again by a head that reaches both.
@@ -46,6 +47,7 @@ static void drop_queued(struct peer *peer)
 void mob_routes_init(struct mob_raylet *r)
 {
     mob_list_init(&r->routes.to_dial);
+    mob_list_init(&r->routes.to_reset);
 }
 
 void mob_routes_fini(struct mob_raylet *r)
@@ -262,6 +264,7 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
         mob_list_init(&peer->gone);
         mob_list_init(&peer->questions);
         mob_list_init(&peer->to_dial);
+        mob_list_init(&peer->to_reset);
         mob_map_set(&r->routes.peers, said->node, peer);
     }
     if (said->port != 0) {
@@ -308,6 +311,8 @@ int64_t mob_routes_tick(struct mob_raylet *r)
     int64_t next = INT64_MAX;
     struct peer *peer;
 
+    while (!mob_list_empty(&r->routes.to_reset))
+        mob_route_reset(r, mob_list_first(&r->routes.to_reset, struct peer, to_reset), "too much waits for its connection");
     mob_list_each(peer, &r->routes.to_dial, struct peer, to_dial) {
         if (!mob_list_empty(&peer->connections))
             mob_list_remove(&peer->to_dial);    /* it dialed us */
@@ -328,6 +333,7 @@ void mob_route_reset(struct mob_raylet *r, struct peer *peer, const char *why)
     peer->was_reset = true;
     peer->forgotten_seq = r->reporter.placed_seq;
     drop_queued(peer);
+    mob_list_remove(&peer->to_reset);
     mob_list_remove(&peer->to_dial);    /* who still needs it asks again */
     mob_list_each(c, &peer->connections, struct connection, of_peer) {
         c->peer = NULL;
@@ -349,14 +355,14 @@ static bool send_to_peer(struct mob_raylet *r, struct peer *peer, const void *by
 {
     struct queued_frame *f;
 
-    if (!peer->is.alive)
+    if (!peer->is.alive || !mob_list_empty(&peer->to_reset))
         return false;
     if (peer->out != NULL) {
         r->world->send(r->world, peer->out->number, bytes, size);
         return true;
     }
     if (peer->queued_bytes + size > QUEUED_BYTES_MAX) {
-        mob_route_reset(r, peer, "too much waits for its connection");
+        mob_list_append(&r->routes.to_reset, &peer->to_reset);  /* later: who sends this is in the middle of something */
         return false;
     }
     f = mob_alloc(sizeof *f + size);

@@ -380,12 +380,48 @@ START_TEST(test_forced_cancel_of_a_task_that_is_just_claimed)
 }
 END_TEST
 
+/* A process fills what waits for the connection to node 3 up to `left` bytes. */
+static void fill_queue(uint32_t p, size_t left)
+{
+    const size_t all = 64u << 20, most = 3u << 20;
+    char *argument = calloc(1, most + 1);
+    Mobula__Query m = MOBULA__QUERY__INIT;
+    size_t room;
+
+    memset(argument, 'x', most);
+    m.verb = (char *)"output";
+    m.argument = argument;
+    while ((room = all - mob_raylet_queued(f.raylet, fake_at(3, 0))) > left) {
+        argument[room - left > most ? most : room > 2 * left ? room - 2 * left : 1] = '\0';
+        fake_say(&f, f.process[p].link, fake_at(0, 0), fake_at(3, 0), MOBULA__ENVELOPE__BODY_QUERY, &m);
+        memset(argument, 'x', most);
+    }
+    free(argument);
+}
+
+/* The pair is reset for it; the Grant that was one too many is not in the middle of it. */
+START_TEST(test_too_much_waits_for_a_connection)
+{
+    uint32_t p;
+
+    fake_open(&f, "CPU=1");
+    p = fake_driver(&f);
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
+    fill_queue(p, 60);
+    fake_all_up(&f);
+    fake_tick(&f);
+    ck_assert_uint_eq(mob_raylet_queued(f.raylet, fake_at(3, 0)), 0);
+    fake_reap(&f);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_CASE("raylet_death", tcase)
 {
     UNIT_TESTS(tcase, test_worker_with_broken_socket, test_driver_dies, test_driver_dies_without_head,
                test_link_to_an_owner_breaks, test_lender_is_lost, test_declared_dead, test_drained_away, test_cancel_by_steps,
                test_cancel_alone_and_then_not, test_cancel_by_force, test_cancel_that_comes_late_hits_nobody,
-               test_cancel_ends_with_its_lease, test_forced_cancel_of_a_task_that_is_just_claimed);
+               test_cancel_ends_with_its_lease, test_too_much_waits_for_a_connection, test_forced_cancel_of_a_task_that_is_just_claimed);
     tcase_add_loop_test(tcase, test_certificate, 0, (int)MOB_COUNT(deaths));
     tcase_add_loop_test(tcase, test_end_of_an_owner_is_recorded, 0, 2);
     tcase_add_loop_test(tcase, test_kernel_kills, 0, 2);
