@@ -62,7 +62,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_ORPHANS] = { .pass_from = LOCAL | PEER },
     [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER | HEAD, LOCAL },
-    [MOBULA__ENVELOPE__BODY_REPLY] = { mob_poll_on_reply, mob_borrowed_from_lender, LOCAL, HEAD | PEER },
+    [MOBULA__ENVELOPE__BODY_REPLY] = { mob_poll_on_reply, mob_question_replied, LOCAL, HEAD | PEER },
     [MOBULA__ENVELOPE__BODY_CREATE] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_SEAL] = { .hear = hear_store, .from = LOCAL },
     [MOBULA__ENVELOPE__BODY_ABANDON] = { .hear = hear_store, .from = LOCAL },
@@ -232,8 +232,10 @@ static bool passes_query(struct mob_raylet *r, const struct arrival *a)
     const struct mob_peer *peer = mob_raylet_peer(r, a->to.node);
     struct mob_error why;
 
-    if (a->to.node == 0 ? mob_membership_joined(r) : a->to.process == 0 && peer != NULL && peer->alive)
+    if (a->to.node == 0 ? mob_membership_joined(r) : a->to.process == 0 && peer != NULL && peer->alive) {
+        mob_question_query(r, a);
         return true;
+    }
     if (a->to.node == 0)
         mob_error_set(&why, MOB_ERR_UNREACHABLE, "the head at %s:%u is away; ask again later", r->config.head_ip, r->config.head_port);
     else

@@ -22,6 +22,7 @@ void mob_membership_init(struct mob_raylet *r)
     r->membership.alone_since = r->now;
     r->membership.dial_at = r->now;
     r->membership.beat_ns = 500 * MS;
+    mob_list_init(&r->membership.questions);
 }
 
 bool mob_membership_joined(const struct mob_raylet *r)
@@ -80,6 +81,7 @@ void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struc
     }
     m->head = NULL;
     m->registered = false;
+    mob_questions_gone(r, &m->questions, MOB_ERR_UNREACHABLE, "the link to the head broke; ask again later");
     m->dial_at = r->now + REDIAL_NS;
     if (why->code == MOB_ERR_DENIED || why->code == MOB_ERR_VERSION)
         mob_raylet_end(r, why);

@@ -3,6 +3,7 @@
 #ifndef MOB_RAYLET_MEMBERSHIP_H
 #define MOB_RAYLET_MEMBERSHIP_H
 
+#include "common/list.h"
 #include "raylet/raylet.h"
 
 struct arrival;
@@ -18,6 +19,7 @@ struct membership {
     int64_t dial_at;                    /* ns; not before */
     int64_t alone_since;                /* ns; without a registered stream since then */
     int64_t beat_ns;
+    struct mob_link questions;          /* of our processes, to the head: question.c */
 };
 
 void mob_membership_init(struct mob_raylet *r);

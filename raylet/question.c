@@ -11,7 +11,7 @@
 
 #include "raylet/core.h"
 
-enum question_kind { QUESTION_WATCH, QUESTION_REFERENCES, QUESTION_MOURN };
+enum question_kind { QUESTION_WATCH, QUESTION_REFERENCES, QUESTION_MOURN, QUESTION_QUERY };
 
 /* What is asked for: an object, by its name; of the other kinds, the process and a number of the asker's. */
 struct subject {
@@ -148,6 +148,24 @@ static void answer_mourn(struct mob_raylet *r, struct mob_address asker, struct 
     mob_route_send(r, &e.e);
 }
 
+/* Whatever the reason: it may be asked again. */
+static void answer_query(struct mob_raylet *r, struct mob_address asker, uint64_t id, const char *text)
+{
+    Mobula__Reply m = MOBULA__REPLY__INIT;
+    Mobula__Error error = MOBULA__ERROR__INIT;
+    struct mob_error why;
+    struct mob_envelope e;
+
+    mob_error_set(&why, MOB_ERR_UNREACHABLE, "%s", text);
+    mob_wire_put_error(&error, &why);
+    m.id = id;
+    m.last = true;
+    m.error = &error;
+    mob_envelope_init(&e, r->self, asker, MOBULA__ENVELOPE__BODY_REPLY);
+    e.e.reply = &m;
+    mob_route_send(r, &e.e);
+}
+
 static void answer(struct mob_raylet *r, struct mob_address asker, const struct subject *s, enum mob_code code, const char *text)
 {
     struct mob_address process = { s->id.node, s->id.process };
@@ -163,6 +181,9 @@ static void answer(struct mob_raylet *r, struct mob_address asker, const struct 
         break;
     case QUESTION_MOURN:
         answer_mourn(r, asker, process, code != MOB_ERR_OWNER_DIED);
+        break;
+    case QUESTION_QUERY:
+        answer_query(r, asker, s->id.task, text);
         break;
     }
 }
@@ -280,4 +301,18 @@ bool mob_question_mourned(struct mob_raylet *r, const struct arrival *a)
     struct subject s = of_process(QUESTION_MOURN, process, 0);
 
     return a->from.process == 0 && a->from.node == process.node && forget(r, a->to, &s);
+}
+
+void mob_question_query(struct mob_raylet *r, const struct arrival *a)
+{
+    struct subject s = of_process(QUESTION_QUERY, a->to, a->e->query->id);
+
+    remember(r, a->to.node == 0 ? &r->membership.questions : &mob_route_peer(r, a->to.node)->questions, a->from, &s);
+}
+
+bool mob_question_replied(struct mob_raylet *r, const struct arrival *a)
+{
+    struct subject s = of_process(QUESTION_QUERY, a->from, a->e->reply->id);
+
+    return a->from.process == 0 && (!a->e->reply->last || forget(r, a->to, &s));
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* question.h -- questions to a process on their way through this raylet: each gets exactly one answer, from the process or, when that
- * is gone, from here.
+/* question.h -- questions on their way through this raylet: each gets exactly one answer, from whom it asks or, when that is gone,
+ * from here.
  *
  *   Watch         the value of an object           Watched
  *   References    who holds its objects            ReferencesDone
  *   Mourn         when does this process end?      Mourned; never by the process itself
+ *   Query         of the head, or a raylet         Reply, in parts: the last one counts
  */
 #ifndef MOB_RAYLET_QUESTION_H
 #define MOB_RAYLET_QUESTION_H
@@ -18,6 +19,7 @@ struct arrival;
 bool mob_question_watch(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_references(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_mourn(struct mob_raylet *r, const struct arrival *a);                 /* to another raylet */
+void mob_question_query(struct mob_raylet *r, const struct arrival *a);                 /* to one that can be reached */
 void mob_question_on_mourn(struct mob_raylet *r, const struct arrival *a);              /* to this one */
 /* One of our own: a Watch of that object. True: send it. */
 bool mob_question_seek(struct mob_raylet *r, const struct mob_object_id *id);
@@ -25,6 +27,7 @@ bool mob_question_seek(struct mob_raylet *r, const struct mob_object_id *id);
 bool mob_question_watched(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_references_done(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_mourned(struct mob_raylet *r, const struct arrival *a);
+bool mob_question_replied(struct mob_raylet *r, const struct arrival *a);
 
 /* All whom `questions` ask are gone (OWNER_DIED), or cannot be reached (another code): answer each. */
 void mob_questions_gone(struct mob_raylet *r, struct mob_link *questions, enum mob_code code, const char *why);

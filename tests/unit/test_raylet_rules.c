@@ -189,7 +189,15 @@ START_TEST(test_queries)
     reply.last = true;
     fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, p[0]), MOBULA__ENVELOPE__BODY_REPLY, &reply);
     ck_assert_ptr_nonnull(fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY));
+    q.id = reply.id = 8;
+    reply.last = false;                 /* the rest is lost with the link */
+    say(p[0], fake_at(0, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, p[0]), MOBULA__ENVELOPE__BODY_REPLY, &reply);
+    ck_assert_ptr_nonnull(fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY));
     fake_lose(&f, f.head);
+    e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert(e != NULL && e->reply->id == 8 && e->reply->last);
+    ck_assert_int_eq(e->reply->error->code, MOB_ERR_UNREACHABLE);
     say(p[0], fake_at(0, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
     e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
     ck_assert_ptr_nonnull(e);
@@ -218,6 +226,11 @@ START_TEST(test_output_is_flushed_before_the_answer)
     ck_assert(mob_address_eq(f.flushed, fake_at(3, 8)));
     e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_REPLY);
     ck_assert(e != NULL && e->to->process == 8);
+    say(p[0], fake_at(3, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
+    ck_assert_ptr_nonnull(fake_take(&f, peer, MOBULA__ENVELOPE__BODY_QUERY));
+    fake_lose(&f, peer);
+    e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
+    ck_assert(e != NULL && e->reply->error->code == MOB_ERR_UNREACHABLE);
     say(p[0], fake_at(77, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
     e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
     ck_assert(e != NULL && e->reply->error->code == MOB_ERR_UNREACHABLE);
