@@ -3,8 +3,7 @@
  * the lease.
  *
  * When an owner ends, each node that has lent to it once, or has told it of copies, is told (OwnerOver), as what is left in the store
- * there is of no use to anyone. That must not be lost with a stream: it waits for one that is up, and is said again if the stream breaks
- * before it can be thought to have arrived. It is forgotten with the node, or with the job, whose end says the same.
+ * there is of no use to anyone. That may be lost with the link; then that node says all that it has, and is answered the same (dispatch.c).
  */
 #include "raylet/borrowed.h"
 
@@ -13,16 +12,6 @@
 #include "raylet/certificate.h"
 #include "raylet/core.h"
 
-#define ARRIVED_NS (30000 * MS)         /* a stream is found broken after 15 s of silence (rpc.h): what is older has been read */
-
-/* An owner that is gone, for a node that may hold what it owned. */
-struct gone {
-    struct mob_link link;               /* in peer->gone, the first said first */
-    uint32_t process;
-    struct mob_address job;
-    int64_t said_at;                    /* 0: not on the stream that is up now */
-};
-
 static void forget(struct borrowed *b)
 {
     mob_map_remove(&b->lender->borrowed, b->lease);
@@ -30,20 +19,10 @@ static void forget(struct borrowed *b)
     free(b);
 }
 
-static void gone_forget(struct mob_raylet *r, struct gone *g)
-{
-    mob_list_remove(&g->link);
-    free(g);
-    r->routes.gone_count--;
-}
-
-void mob_borrowed_fini(struct mob_raylet *r, struct peer *lender)
+void mob_borrowed_fini(struct peer *lender)
 {
     struct borrowed *b;
-    struct gone *g;
 
-    mob_list_each(g, &lender->gone, struct gone, link)
-        gone_forget(r, g);
     for (size_t at = 0; (b = mob_map_next(&lender->borrowed, &at, NULL)) != NULL;)
         free(b);
     mob_map_fini(&lender->borrowed);
@@ -155,66 +134,6 @@ bool mob_borrowed_from_lender(struct mob_raylet *r, const struct arrival *a)
     return a->from.process == 0;
 }
 
-/* -- owners that are gone ------------------------------------------------------------------------------------------------ */
-
-void mob_borrowed_say_gone(struct mob_raylet *r, struct peer *lender)
-{
-    Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
-    struct mob_envelope e;
-    struct gone *g;
-
-    mob_envelope_init(&e, r->self, (struct mob_address){ lender->is.node, 0 }, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-    e.e.owner_over = &m;
-    mob_list_each(g, &lender->gone, struct gone, link) {
-        if (g->said_at != 0 && r->now - g->said_at > ARRIVED_NS) {
-            gone_forget(r, g);
-        } else if (g->said_at == 0 && lender->out != NULL) {
-            m.process = g->process;
-            mob_route_send(r, &e.e);
-            g->said_at = r->now;
-        }
-    }
-}
-
-/* The stream that carried it broke. */
-static void say_gone_again(struct mob_raylet *r, struct peer *lender)
-{
-    struct gone *g;
-
-    mob_list_each(g, &lender->gone, struct gone, link) {
-        if (!lender->is.alive || (g->said_at != 0 && r->now - g->said_at > ARRIVED_NS))
-            gone_forget(r, g);
-        else
-            g->said_at = 0;
-    }
-}
-
-void mob_borrowed_job_over(struct mob_raylet *r, struct mob_address job)
-{
-    struct peer *lender;
-    struct gone *g;
-
-    for (size_t at = 0; r->routes.gone_count > 0 && (lender = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
-        mob_list_each(g, &lender->gone, struct gone, link)
-            if (mob_address_eq(g->job, job))
-                gone_forget(r, g);
-}
-
-static void note_gone(struct mob_raylet *r, struct peer *lender, const struct process *owner)
-{
-    struct gone *g;
-
-    if (!lender->is.alive)
-        return;
-    g = mob_new(struct gone);
-    g->process = owner->address.process;
-    g->job = owner->job;
-    mob_list_append(&lender->gone, &g->link);
-    r->routes.gone_count++;
-    mob_borrowed_say_gone(r, lender);
-    mob_route_open(r, lender->is.node);
-}
-
 /* -- ends ---------------------------------------------------------------------------------------------------------------- */
 
 void mob_borrowed_lender_lost(struct mob_raylet *r, struct peer *lender, const char *why)
@@ -225,7 +144,17 @@ void mob_borrowed_lender_lost(struct mob_raylet *r, struct peer *lender, const c
         say_over(r, b->owner->address, b, MOB_ERR_NODE_DIED, why);
         forget(b);
     }
-    say_gone_again(r, lender);
+}
+
+static void say_owner_over(struct mob_raylet *r, const struct peer *lender, const struct process *owner)
+{
+    Mobula__OwnerOver m = MOBULA__OWNER_OVER__INIT;
+    struct mob_envelope e;
+
+    m.process = owner->address.process;
+    mob_envelope_init(&e, r->self, (struct mob_address){ lender->is.node, 0 }, MOBULA__ENVELOPE__BODY_OWNER_OVER);
+    e.e.owner_over = &m;
+    mob_route_send(r, &e.e);
 }
 
 void mob_borrowed_owner_gone(struct mob_raylet *r, struct process *owner)
@@ -234,7 +163,7 @@ void mob_borrowed_owner_gone(struct mob_raylet *r, struct process *owner)
     struct borrowed *b;
 
     for (size_t at = 0; (lender = mob_map_next(&owner->lenders, &at, NULL)) != NULL;)
-        note_gone(r, lender, owner);
+        say_owner_over(r, lender, owner);
     mob_list_each(b, &owner->borrowed, struct borrowed, of_owner) {
         say_over(r, (struct mob_address){ b->lender->is.node, 0 }, b, MOB_ERR_OWNER_DIED, "the owner is gone");
         forget(b);

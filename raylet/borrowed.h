@@ -19,8 +19,8 @@ struct borrowed {
     struct mob_link of_owner;
 };
 
-/* Free the lists of a peer, and nothing more. */
-void mob_borrowed_fini(struct mob_raylet *r, struct peer *lender);
+/* Free the table of a peer, and nothing more. */
+void mob_borrowed_fini(struct peer *lender);
 
 /* On their way between owner and lender. True: pass it on. */
 bool mob_borrowed_granted(struct mob_raylet *r, const struct arrival *a);       /* Grant */
@@ -31,10 +31,6 @@ bool mob_borrowed_from_lender(struct mob_raylet *r, const struct arrival *a);   
 
 /* The lender cannot be reached: all owners learn that their leases there are over. */
 void mob_borrowed_lender_lost(struct mob_raylet *r, struct peer *lender, const char *why);
-/* A stream to the lender is up: tell it of owners that are gone, if it was not told. */
-void mob_borrowed_say_gone(struct mob_raylet *r, struct peer *lender);
-/* What the job's owners left at other nodes goes with the job. */
-void mob_borrowed_job_over(struct mob_raylet *r, struct mob_address job);
 /* The owner is gone: all its lenders learn it. */
 void mob_borrowed_owner_gone(struct mob_raylet *r, struct process *owner);
 

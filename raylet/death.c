@@ -218,7 +218,6 @@ void mob_death_of_node(struct mob_raylet *r, struct peer *peer, const char *why)
 void mob_death_of_job(struct mob_raylet *r, struct mob_address job)
 {
     bury_wanters(r, is_of_job, job);
-    mob_borrowed_job_over(r, job);
     mob_pool_end_job(r, job);
     if (r->config.job_over != NULL)
         r->config.job_over(r->config.arg, job);

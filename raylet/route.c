@@ -59,7 +59,7 @@ void mob_routes_fini(struct mob_raylet *r)
         free(c);
     for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;) {
         drop_queued(peer);
-        mob_borrowed_fini(r, peer);
+        mob_borrowed_fini(peer);
         free(peer->is.died);
         free(peer);
     }
@@ -112,7 +112,6 @@ static void use_for_sending(struct mob_raylet *r, struct connection *c)
         free(f);
     }
     peer->queued_bytes = 0;
-    mob_borrowed_say_gone(r, peer);
 }
 
 static void say_peer_hello(struct mob_raylet *r, struct connection *c)
@@ -261,7 +260,6 @@ void mob_route_know(struct mob_raylet *r, const Mobula__Peer *said)
         peer->is.alive = true;
         mob_list_init(&peer->connections);
         mob_list_init(&peer->queued);
-        mob_list_init(&peer->gone);
         mob_list_init(&peer->questions);
         mob_list_init(&peer->to_dial);
         mob_list_init(&peer->to_reset);

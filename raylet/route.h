@@ -35,14 +35,12 @@ struct peer {
     struct mob_link to_reset;           /* in routes.to_reset, when more was to be sent than may wait: nothing is sent any more */
     struct mob_link to_dial;            /* in routes.to_dial, when dial_at is still to come */
     struct mob_map borrowed;            /* lease number -> struct borrowed: what our processes hold there */
-    struct mob_link gone;               /* owners of ours that ended, as long as it may not have heard of it: borrowed.c */
     struct mob_link questions;          /* of our processes, to processes there */
 };
 
 struct routes {
     struct mob_map connections;         /* number -> struct connection */
     struct mob_map peers;               /* node -> struct peer */
-    size_t gone_count;                  /* in the lists of all peers */
     uint64_t happened;                  /* connections that came and resets, counted */
     struct mob_link to_reset;
     struct mob_link to_dial;            /* peers that are wanted and failed a moment ago */

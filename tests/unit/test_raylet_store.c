@@ -220,7 +220,6 @@ START_TEST(test_a_node_dies_before_its_worker_here)
 }
 END_TEST
 
-/* The same with an owner on this node, whose job goes on. */
 /* The link to it breaks, and its worker here seals one more value until it is killed: it, or its node if it is gone, says what is to go. */
 START_TEST(test_a_link_breaks_before_its_worker_dies)
 {
@@ -244,6 +243,7 @@ START_TEST(test_a_link_breaks_before_its_worker_dies)
 }
 END_TEST
 
+/* The same with an owner on this node, whose job goes on. */
 START_TEST(test_an_owner_dies_before_its_worker_here)
 {
     struct mob_address job = fake_at(FAKE_NODE, open_with_driver());
@@ -285,26 +285,6 @@ static uint32_t borrower_ends(uint32_t driver, uint64_t link)
     return g.worker;
 }
 
-START_TEST(test_an_owners_end_waits_for_a_stream)
-{
-    uint32_t driver = open_with_driver(), worker = borrower_ends(driver, fake_peer(&f, 3));
-
-    for (int i = 0; i < 2; i++) {       /* the first stream breaks at once: it is said again */
-        uint64_t link = fake_peer(&f, 3);
-        Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-        ck_assert_ptr_nonnull(e);
-        ck_assert_uint_eq(e->owner_over->process, worker);
-        if (i == 1)
-            fake_pass(&f, 31000);       /* the second lasts: it has been read */
-        fake_lose(&f, link);
-    }
-    ck_assert_ptr_null(fake_take(&f, fake_peer(&f, 3), MOBULA__ENVELOPE__BODY_OWNER_OVER));
-    fake_exit(&f, driver, 0);
-    fake_reap(&f);
-    close_all();
-}
-END_TEST
-
 START_TEST(test_an_owners_end_dials)
 {
     uint32_t driver = open_with_driver();
@@ -320,18 +300,6 @@ START_TEST(test_an_owners_end_dials)
     ck_assert_uint_eq(e->owner_over->process, worker);
     fake_exit(&f, driver, 0);
     fake_reap(&f);
-    close_all();
-}
-END_TEST
-
-START_TEST(test_an_owners_end_is_forgotten_with_its_job)
-{
-    uint32_t driver = open_with_driver();
-
-    borrower_ends(driver, fake_peer(&f, 3));
-    fake_exit(&f, driver, 0);
-    fake_reap(&f);
-    ck_assert_ptr_null(fake_take(&f, fake_peer(&f, 3), MOBULA__ENVELOPE__BODY_OWNER_OVER));
     close_all();
 }
 END_TEST
@@ -409,6 +377,5 @@ END_TEST
 
 UNIT_MAIN("raylet_store", test_a_dead_driver_leaves_nothing, test_a_job_of_elsewhere_ends, test_an_owner_elsewhere_ends,
           test_a_node_dies_before_its_worker_here, test_a_link_breaks_before_its_worker_dies, test_an_owner_dies_before_its_worker_here,
-          test_lenders_of_long_ago_are_told, test_an_owners_end_waits_for_a_stream, test_an_owners_end_dials,
-          test_an_owners_end_is_forgotten_with_its_job, test_only_owners_free, test_the_last_view_goes_silently,
+          test_lenders_of_long_ago_are_told, test_an_owners_end_dials, test_only_owners_free, test_the_last_view_goes_silently,
           test_who_was_gone_before_us_is_dead_at_once)
