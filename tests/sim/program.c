@@ -15,6 +15,7 @@
 #include "scene.h"
 
 #define ARGS_MAX 3
+#define NOWHERE UINT32_MAX               /* a node that never was */
 #define GONE_NS (3 * SIM_S)             /* after a driver's crash nothing of its job is left, when all else goes well */
 
 struct record {
@@ -26,7 +27,7 @@ struct record {
     uint32_t arg_count;
     int32_t max_retries;
     enum mob_strategy strategy;
-    bool ready, cancelled, failed;
+    bool ready, cancelled, failed, nowhere;
     int64_t submitted;
     uint64_t value;                     /* that it must have, if its arguments have theirs */
 };
@@ -54,6 +55,8 @@ static bool error_is_legal(const struct record *r, const struct mob_error *e)
         if (r->args[i]->failed)
             return true;                /* its argument's error is its own */
     }
+    if (r->nowhere)
+        return e->code == MOB_ERR_INFEASIBLE || (r->cancelled && e->code == MOB_ERR_CANCELLED);
     if (r->call.function == FUNCTION_FAIL && e->code == MOB_ERR_TASK)
         return e->user_code == FAIL_CODE;
     if (r->call.function == FUNCTION_FORWARD && (e->code == MOB_ERR_OWNER_DIED || (faults && e->code == MOB_ERR_NODE_DIED)))
@@ -144,6 +147,8 @@ static void run_judge(struct event *e)
     sim_after(p->sim, (int64_t)sim_below(p->sim, SIM_S), &p->process->a, run_leave, p);
 }
 
+static void run_another(struct event *e);
+
 static void on_ready(struct mob_waiter *w)
 {
     struct record *r = MOB_CONTAINER(w, struct record, waiter);
@@ -158,6 +163,8 @@ static void on_ready(struct mob_waiter *w)
     }
     if (++p->ready == p->calls && p->process->link != 0)
         sim_after(p->sim, SIM_US, &p->process->a, run_judge, p);
+    else if (r->nowhere && sim_chance(p->sim, 50))
+        sim_after(p->sim, (int64_t)sim_below(p->sim, 20 * SIM_US), &p->process->a, run_another, p);
 }
 
 /* Everything that was pending must have failed within the call that told the core. */
@@ -265,7 +272,7 @@ static uint64_t put_far(struct program *p, uint64_t *ret_value)
     return ref;
 }
 
-static void submit(struct program *p)
+static void submit(struct program *p, bool nowhere)
 {
     struct record *r = &p->records[p->count];
     struct mob_shape shape = { .resources = p->resources };
@@ -281,6 +288,11 @@ static void submit(struct program *p)
     } else {
         shape = choose_shape(p, &r->strategy);
         choose_call(p, r);
+        r->nowhere = nowhere || sim_chance(p->sim, 3);
+        if (r->nowhere) {
+            r->strategy = shape.strategy = MOB_NODE;
+            shape.node = NOWHERE;
+        }
     }
     for (uint32_t i = 0; i < r->arg_count; i++) {
         refs[i] = r->args[i]->ref;
@@ -306,6 +318,15 @@ static void submit(struct program *p)
     }
 }
 
+/* As one that could never run, by who has just heard that: it hears the same. */
+static void run_another(struct event *e)
+{
+    struct program *p = e->arg;
+
+    if (p->process != NULL && p->process->link != 0 && p->count < p->calls)
+        submit(p, true);
+}
+
 static void run_burst(struct event *e)
 {
     struct program *p = e->arg;
@@ -313,7 +334,7 @@ static void run_burst(struct event *e)
     int64_t pause;
 
     while (burst-- > 0 && p->count < p->calls)
-        submit(p);
+        submit(p, false);
     if (p->count == p->calls)
         return;
     pause = p->role != NULL ? p->role->pause : (int64_t)sim_below(p->sim, sim_chance(p->sim, 20) ? 2 * SIM_S : 20 * SIM_MS);
