@@ -4,7 +4,8 @@
  * Out of the blue next to nothing happens to a message of which there are few, and a rule that is there for its loss alone could be broken
  * unseen. What a strike does:
  *
- *   between two raylets       its link breaks under it; or, now and then, who said it dies, or who is to hear it
+ *   between two raylets         its link breaks under it; or, now and then, who said it dies, or who is to hear it
+ *   from the head               what it says next is late for some of those that it speaks to: so a node may be heard of from others first
  *   between one and a process   who is to hear it dies, or who said it
  *   then, in most cases         what is said next on that host is late: on some of its links, and not on the others
  *
@@ -31,6 +32,7 @@ static const struct { uint32_t body; unsigned between, on_host; } aims[] = {
     { MOBULA__ENVELOPE__BODY_OWNER_OVER,       60, 0 },
     { MOBULA__ENVELOPE__BODY_ANSWER_FRAMES,    30, 1 },
     { MOBULA__ENVELOPE__BODY_LEASE_OVER,       60, 1 },
+    { MOBULA__ENVELOPE__BODY_REGISTERED,       90, 0 },
 };
 _Static_assert(MOB_COUNT(aims) <= AIMS_MAX, "there is room for each");
 
@@ -98,7 +100,9 @@ static void strike(struct actor *a, uint64_t link, const Mobula__Envelope *e)
     struct sim *s = a->sim;
     unsigned dice = (unsigned)sim_below(s, 100);
 
-    if (!link_is_between_daemons(s, link))
+    if (a->kind == ACTOR_HEAD)
+        links_hold_up_some(a, LATE_NS);
+    else if (!link_is_between_daemons(s, link))
         kill_soon(s, worker_at(s, mob_wire_address(dice < 80 ? e->to : e->from)), 0);
     else if (dice < 80)
         link_break(s, link);

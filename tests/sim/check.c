@@ -244,11 +244,21 @@ static void check_lender(const struct sim *s, const struct raylet *r, const stru
         assert(!audit_waits_in_vain(r->core, lender->core, s->head_generation));
 }
 
+/* Who has not heard of a death keeps nobody for dead: it would refuse that one for good. */
+static void check_buried(const struct sim *s, const struct raylet *r, const struct raylet *other)
+{
+    const struct node *n = s->head != NULL ? mob_head_node_find(s->head, other->node) : NULL;
+
+    assert(n == NULL || node_is_gone(n) || !audit_buried(r->core, other->node));
+}
+
 static void check_lenders(const struct sim *s, const struct raylet *r)
 {
     for (unsigned i = 1; i <= s->config.nodes; i++)
-        if (s->hosts[i].raylet != NULL && s->hosts[i].raylet != r)
+        if (s->hosts[i].raylet != NULL && s->hosts[i].raylet != r) {
             check_lender(s, r, s->hosts[i].raylet);
+            check_buried(s, r, s->hosts[i].raylet);
+        }
 }
 
 static void check_all(struct sim *s)
