@@ -10,7 +10,7 @@ trap '"$folder/venv/bin/mobula" stop --all >/dev/null 2>&1; rm -rf "$folder"; [ 
 mkdir -m 700 "$folder/run" "$folder/home"
 # Nothing of the build tree, nor of who runs the tests.
 alone() { env -i HOME="$folder/home" XDG_RUNTIME_DIR="$folder/run" PATH=/usr/bin:/bin timeout 60 "$@"; }
-pip() { env -u PYTHONPATH -u LD_LIBRARY_PATH timeout 250 "$folder/venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+pip() { env -u PYTHONPATH -u LD_LIBRARY_PATH timeout 550 "$folder/venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 must() { "$@" >"$folder/log" 2>&1 || { fail "$*: $(tail -25 "$folder/log")"; exit 1; }; }
 
 must /usr/bin/python3 -m venv "$folder/venv"
