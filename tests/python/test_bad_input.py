@@ -234,6 +234,8 @@ class Floods(unittest.TestCase):
             while not os.path.exists(gate):
                 sys.stdout.write(text)
                 size += len(text)
+                if size >> 20 == 64:
+                    open(gate + ".enough", "w").close()
             return size
 
         @ray.remote
@@ -241,6 +243,8 @@ class Floods(unittest.TestCase):
             for i in range(300):
                 print("calm", i)
                 time.sleep(0.003)
+            while not os.path.exists(gate + ".enough"):
+                time.sleep(0.01)
             open(gate, "w").close()
 
         @ray.remote
@@ -262,8 +266,9 @@ class Floods(unittest.TestCase):
         try:
             done = subprocess.run([sys.executable, "-c", self.DRIVER, gate], capture_output=True, text=True, timeout=60)
         finally:
-            if os.path.exists(gate):
-                os.unlink(gate)
+            for path in gate, gate + ".enough":
+                if os.path.exists(path):
+                    os.unlink(path)
         self.assertEqual(done.returncode, 0, done.stderr)
         calm = [line.split(") ", 1)[1] for line in done.stdout.splitlines() if line.startswith("(calm ")]
         self.assertEqual(calm, [f"calm {i}" for i in range(300)])

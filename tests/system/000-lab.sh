@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # answers FROM ADDRESS [SECONDS], reaches FROM HOST: a closed port answers at once, a missing host not at all.
-answers() { [[ $(on "$1" timeout "${3:-2}" bash -c "exec 3<>/dev/tcp/$2/9" 2>&1) = *refused* ]]; }
+answers() { [[ $(on "$1" timeout "${3:-20}" bash -c "exec 3<>/dev/tcp/$2/9" 2>&1) = *refused* ]]; }
 reaches() { answers "$1" "$("$lab" ip "$2")"; }
 reaches_not() { ! answers "$1" "$("$lab" ip "$2")" 0.3; }
 # With 200 ms each way, there and back; twice if the address must be asked for first.

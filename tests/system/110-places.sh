@@ -13,6 +13,7 @@ spreads h1 3
 expect scene h0 labelled disk=ssd,zone=a "$("$lab" ip h2)" >/dev/null
 expect scene h0 labelled 'disk=in(nvme,ssd),zone=!b,rack=!in(1,2)' "$("$lab" ip h2)" >/dev/null
 for host in h0 h1 h2; do
+    wait_until 10 all_free              # what is asked for softly has room there
     expect scene h0 pinned "$("$lab" ip "$host")" >/dev/null
 done
 expect scene h0 overflows "$("$lab" ip h1)" >/dev/null

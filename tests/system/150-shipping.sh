@@ -7,7 +7,7 @@ in_lab 3 "$@"
 
 cluster_start 3 --num-cpus 2 >/dev/null
 on h1 cp "$tasks" /opt/user/mobula-shipped
-said=$(on h1 env MOBULA_ADDRESS="$("$lab" ip h0):$port" timeout 60 /opt/user/mobula-shipped where 12)
+said=$(on h1 env MOBULA_ADDRESS="$("$lab" ip h0):$port" timeout 60 /opt/user/mobula-shipped where 12 3)
 expect_eq $? 0 "a program that only h1 has"
 expect_eq "$(sed -n 's/ran on \([^ ]*\) by.*/\1/p' <<<"$said" | sort -u | wc -l)" 3 "hosts that ran it"
 for host in h0 h2; do

@@ -23,9 +23,10 @@ chmod +x /opt/user/script'
 said=$(driver_on h0 timeout 60 bad_program /opt/user/script spread 12 2>/dev/null)
 expect_eq "$?" 0 "tasks that may run elsewhere: $said"
 expect_eq "$(sort -u <<<"$said")" "ran on $("$lab" ip h0)" "where they ran"
-driver_on h0 timeout 5 bad_program /opt/user/script "node=$(number h1)" 1 >/dev/null 2>"$MOB_LAB/share/said" & driver=$!
-wait_until 10 grep -q "($h1).* node h1 cannot run the program with /bin/sh: it is for h0 alone" "$MOB_LAB/share/said"
-wait $driver
+driver_on h0 bad_program /opt/user/script "node=$(number h1)" 1 >/dev/null 2>"$MOB_LAB/share/said" & driver=$!
+wait_until 20 grep -q "($h1).* node h1 cannot run the program with /bin/sh: it is for h0 alone" "$MOB_LAB/share/said"
+on h0 sh -c 'kill -KILL $(pgrep -f "^bad_program $0 node=")' /opt/user/script
+wait $driver 2>/dev/null
 said=$(driver_on h0 timeout 60 bad_program /opt/user/script spread 12 2>/dev/null)
 expect_eq "$?" 0 "again: $said"
 expect_eq "$(fetches /opt/user/script)" 1 "fetches of the script"

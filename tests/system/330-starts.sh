@@ -50,16 +50,16 @@ on h1 sh -c 'mkdir /tmp/closed && mount -t tmpfs -o ro none /tmp/closed'
 says "/tmp/closed/mobula: Read-only file system" on h1 env XDG_RUNTIME_DIR=/tmp/closed mobula start --address="$head_at"
 
 # A private cluster where there is no loopback device.
-says "bring its loopback device up" on h1 timeout 20 unshare -n bad_words
+says "bring its loopback device up" on h1 unshare -n bad_words
 
 # The head: nobody at its port, a host that does not answer, something else that listens, a name that is none.
 says "Connection refused" on h1 mobula start --address="$("$lab" ip h2):$port"
 says "Connection refused" on h1 env MOBULA_ADDRESS="$("$lab" ip h2):$port" bad_words
 "$lab" cut h2
-says "(head $("$lab" ip h2):$port)" on h1 timeout 20 mobula start --address="$("$lab" ip h2):$port"
+says "(head $("$lab" ip h2):$port)" on h1 mobula start --address="$("$lab" ip h2):$port"
 "$lab" mend h2
 objects=$(on h0 ss -Hltn | awk '$4 !~ /ffff/ { print $4 }')       # listens, but is no port to join at
-says "(head $objects)" on h1 timeout 20 mobula start --address="$objects"
+says "(head $objects)" on h1 mobula start --address="$objects"
 says "nowhere.invalid" on h1 env RES_OPTIONS="timeout:1 attempts:1" mobula start --address=nowhere.invalid:$port
 
 # Addresses of this node: one that is not its own; one that others cannot reach is refused, too.

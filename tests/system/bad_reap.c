@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bad_reap.c -- to be preloaded: to reap a process that was killed takes 4 s, after which the file $BAD_REAP is there. Kernels do that when
+/* bad_reap.c -- to be preloaded: to reap a process that was killed takes until the file $BAD_REAP is there. Kernels let one wait so when
  * somebody else has the process's entries in /proc in hand, and gets no CPU. */
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -11,14 +10,11 @@
 pid_t wait4(pid_t pid, int *ret_status, int options, struct rusage *ret_usage)
 {
     const char *path = getenv("BAD_REAP");
-    int status, fd;
+    int status;
     pid_t reaped = (pid_t)syscall(SYS_wait4, pid, &status, options, ret_usage);
 
-    if (reaped > 0 && WIFSIGNALED(status) && path != NULL) {
-        poll(NULL, 0, 4000);
-        if ((fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666)) >= 0)
-            close(fd);
-    }
+    while (reaped > 0 && WIFSIGNALED(status) && path != NULL && access(path, F_OK) != 0)
+        poll(NULL, 0, 20);
     if (reaped > 0 && ret_status != NULL)
         *ret_status = status;
     return reaped;
