@@ -92,9 +92,8 @@ void mob_memory_answer(struct mob_raylet *r, struct mob_address to, const Mobula
     struct process *p;
     char argument[48];
 
-    limit = limit < LIMIT ? limit : LIMIT;
-    add_store(r, poll, limit);
-    snprintf(argument, sizeof argument, "{\"limit\":%zu}", limit);
+    add_store(r, poll, limit < LIMIT ? limit : LIMIT);
+    snprintf(argument, sizeof argument, "{\"limit\":%d}", limit > 0 ? LIMIT : 0);     /* these lie on any node */
     for (size_t at = 0; (p = mob_map_next(&r->processes.by_number, &at, NULL)) != NULL;)
         if (may_own(p))
             mob_poll_ask(r, poll, p, "references", argument);
