@@ -90,7 +90,8 @@ struct mob_death {
     int32_t signal, exit_code;  /* 0: none; -1: it did not exit */
     char worker[40], node[40], ip[64], host[64];        /* "2.5", "2" */
     int64_t peak_memory, cpu_ns, lived_ns;      /* bytes, at most; of user and system */
-    char core[512];             /* file of its core dump on that host; or "|program ..." that got it; "": none was written */
+    char core[512];             /* file of its core dump on that host, without a folder: where it worked; or "|program ..." that got it;
+                                 * "": none was written */
     char last_lines[4097];      /* of its stderr, at most 20 */
 };
 

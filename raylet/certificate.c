@@ -124,9 +124,11 @@ void mob_certificate_say(const struct mob_death *d, const struct mob_exit *exit,
 
     mob_certificate_end(exit, end, sizeof end);
     mob_error_set(ret, d->killed_by == MOB_KILLED_BY_CANCEL ? MOB_ERR_CANCELLED : MOB_ERR_WORKER_CRASHED,
-                  "worker %s (pid %d on %s, %s) %s%s; peak memory %.1f MiB, CPU time %.2f s%s%s%s", d->worker, d->pid, d->host, d->ip,
+                  "worker %s (pid %d on %s, %s) %s%s; peak memory %.1f MiB, CPU time %.2f s%s%s%s%s", d->worker, d->pid, d->host, d->ip,
                   end, by(d->killed_by), (double)d->peak_memory / (1 << 20), (double)d->cpu_ns / 1e9,
-                  d->core[0] != '\0' ? "; its core: " : "", d->core, d->last_lines[0] != '\0' ? "; its last lines on stderr:\n" : "");
+                  d->core[0] != '\0' ? "; its core: " : "", d->core,
+                  d->core[0] != '\0' && strchr("/|", d->core[0]) == NULL ? " in the folder where it worked" : "",
+                  d->last_lines[0] != '\0' ? "; its last lines on stderr:\n" : "");
     used = strlen(ret->text) + OWNERS_ROOM;
     if (used < sizeof ret->text)
         strcat(ret->text, tail(d->last_lines, sizeof ret->text - 1 - used));

@@ -277,7 +277,7 @@ static int get_once(struct mob_runtime *r, const uint64_t *refs, size_t count, i
     int rc;
 
     if (!wait_and_tell(r, refs, count, deadline_ns))
-        return mob_wait_ended(r, "the value was not ready in time", err);
+        return mob_wait_ended(r, "the value was not ready in time; its task runs on, and `mobula explain` says what it waits for", err);
     for (size_t i = 0; i < count; i++) {
         if ((rc = look_ready(r, refs[i], &info, err)) != 0)
             return rc;

@@ -220,7 +220,10 @@ def remote(*args: Any, **options: Any) -> Any:
     scheduling_strategy ("DEFAULT"): "SPREAD" over the nodes, or a mobula.util.scheduling_strategies.NodeAffinitySchedulingStrategy.
     label_selector ({}): {key: condition} that a node's labels must meet, all of them: "a", "!a", "in(a,b)" or "!in(a,b)". A node without
         such a label meets those with "!".
+    infeasible ("wait"): where no node could serve the call, even if it were idle: "wait" for one that can, or "fail": remote() raises
+        TaskUnschedulableError with what each node lacks.
     name: of the task, in logs and listings; None: the function's own.
+    _generator_backpressure_num_objects: of a generator function: so many items may wait to be read, then it waits; -1: without bound.
 
     Raises ValueError for an option that there is not, ValueError or TypeError for a value that it cannot have, ValueError for
     an `async def`, TypeError for a class: actors are not there yet.

@@ -39,7 +39,8 @@ class Death(NamedTuple):
     attempt: of the task, from 0. node, ip, host: where; worker: its number in the cluster; pid: there.
     signal: 0: none. exit_code: -1: it did not exit.
     peak_memory: bytes. cpu_time, lived: seconds, since its start: it may have run other tasks before.
-    core: the file of its core dump on that host, or "|program ..." that got it; "": none.
+    core: the file of its core dump on that host, or "|program ..." that got it; "": none. A name without a folder is of a file where the
+        task worked: where the node was started, unless it went elsewhere.
     last_lines: the last 20 of its stderr, at most 4 KiB.
     """
 
@@ -58,7 +59,7 @@ class Death(NamedTuple):
     core: str
     last_lines: str
 
-_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_FOLDER = os.path.dirname(__file__) + os.sep       # as it was found: so frames of its modules name it
 _CHAIN_MAX = 16384                      # of tasks whose arguments failed one after the other: the text does not grow beyond
 
 
@@ -128,7 +129,8 @@ class ObjectStoreFullError(RayError):
 
 
 class TaskUnschedulableError(RayError):
-    """No node can ever run the task: the one that its strategy names has died, or its program is for another machine."""
+    """No node can ever run the task: the one that its strategy names is gone, or its program is for another machine; with
+    infeasible="fail", also where no node could serve the call now, even if it were idle. The text says what each node lacks."""
 
 
 class RaySystemError(RayError):
@@ -325,7 +327,7 @@ def _with_lines(code, text, deaths):
 
 def _by_code(code: int, user_code: int, pid: int, function: str, node: str, text: str) -> Exception:
     if code == _LATE:
-        return GetTimeoutError(f"Get timed out: some object(s) not ready. {text}")
+        return GetTimeoutError(f"Get timed out: some object(s) not ready. {text[:1].upper()}{text[1:]}")
     if code == _TASK:
         return RayTaskError(function, text, None, pid, node)
     if code == _LOST and 0 < user_code <= len(_REASONS):

@@ -119,7 +119,7 @@ class Deaths(unittest.TestCase):
                 self.assertIn(error.death.core, ("", pattern.split()[0]))
             else:
                 self.assertNotEqual(glob.glob(os.path.join(folder, error.death.core)), [], error.death.core)
-                self.assertIn(f"its core: {error.death.core}\n", str(error))
+                self.assertIn(f"its core: {error.death.core} in the folder where it worked\n", str(error))
         self.assertEqual(self.error_of(die.remote(os.abort)).death.core, "")
 
     def test_each_attempt(self):

@@ -54,6 +54,9 @@ class Explain(unittest.TestCase):
         text = wide.remote().explain()
         self.assertRegex(text, r't-1\.1-\d+ ".*wide": waits for a worker with \{CPU=3\}')
         self.assertIn("No node could serve it, not even an idle one", text)
+        with self.assertRaises(ray.exceptions.GetTimeoutError) as caught:
+            ray.get(wide.remote(), timeout=0.1)
+        self.assertIn("some object(s) not ready. The value was not ready in time; its task runs on, and `mobula explain`", str(caught.exception))
         ref = ray.put(1)
         self.assertIn("was put, and is there", ref.explain())
 

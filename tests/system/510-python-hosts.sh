@@ -49,6 +49,7 @@ expect_eq "$(cat "$meet/late")" "imported late" "a module that is imported after
 
 python missing.py "$(number h2)" >"$meet/out" 2>&1
 expect grep -q "No module named 'only_on_h1'" "$meet/out"
+expect_not grep -q "mobula/_worker.py" "$meet/out"          # the library's own frames tell a user nothing
 expect grep -q "ip=$("$lab" ip h2)" "$meet/out"
 expect grep -q "install it on node $("$lab" ip h2) for /usr/bin/python3" "$meet/out"
 
