@@ -11,7 +11,6 @@
 #include <mobula.h>
 
 #include <arpa/inet.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* explain.c -- mobula explain: why a task, or the task that makes an object, is not over; what a node lends and to whom. The head finds
  * out and says it in words (head/explain.c). */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,6 @@
 /* machine.c -- running state machines by their tables. */
 #include "common/machine.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

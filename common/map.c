@@ -4,6 +4,7 @@
 #include "common/map.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/mem.h"

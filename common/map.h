@@ -3,7 +3,6 @@
 #ifndef MOB_COMMON_MAP_H
 #define MOB_COMMON_MAP_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

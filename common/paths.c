@@ -6,7 +6,6 @@
  * locked then has no name any more. So a lock counts only if the path still leads to what was locked. */
 #include "common/paths.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

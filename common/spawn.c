@@ -24,7 +24,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/mem.h"
 
 #define STACK_SIZE (64u << 10)
 #define FD_HIGH 256                     /* descriptors wait above it until each `to` is free */

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/mem.h"
 
 #define TEXT_SIZE 16384
 #define PATH_SIZE 1024

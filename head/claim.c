@@ -15,7 +15,6 @@
  */
 #include "head/claim.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "head/core.h"

@@ -10,7 +10,6 @@
  *   t-1.1-6 ...
  */
 #include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,6 @@
  */
 #include "head/job.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "common/log.h"

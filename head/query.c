@@ -22,7 +22,6 @@
  */
 #include "head/query.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

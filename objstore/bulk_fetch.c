@@ -19,13 +19,13 @@
  * A kept connection may be closed by its peer just when we use it again: if it breaks before the answer, the get tries once more on
  * another one. One that is to end while WRITING ends after that: the file is its asker's to close from done() on.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/hash.h"
 #include "objstore/bulk_private.h"
 
 #define CONNECT_MS 3000

@@ -5,7 +5,6 @@
  * none stands, all who wait hear the reason at once: it is theirs, too. Nothing here calls itself: what a get's end makes possible is
  * done by the loop of the pump that is running.
  */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

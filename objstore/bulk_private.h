@@ -13,9 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
-#include "common/hash.h"
 #include "common/loop.h"
 #include "common/machine.h"
 #include "objstore/bulk.h"

@@ -6,7 +6,6 @@
  * end that, and is cut to net.core.*mem_max. Signals are blocked on this thread, so sendfile() to a closed socket raises none.
  */
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -5,7 +5,6 @@
  * facts, in one message to each owner; an owner that does not know the object any more answers Free, the raylet of one that is gone
  * answers OwnerOver.
  */
-#include <stdlib.h>
 
 #include "common/wire.h"
 #include "objstore/store_private.h"

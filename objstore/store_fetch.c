@@ -7,7 +7,6 @@
  *
  * A copy of another size than is asked for may be an old value: the new one is brought, and takes its place.
  */
-#include <assert.h>
 #include <stdlib.h>
 
 #include "common/wire.h"

@@ -17,7 +17,6 @@
  * then what is elsewhere or in a spill file, too, goes, longest unused first.
  */
 #include <assert.h>
-#include <stdlib.h>
 
 #include "common/error.h"
 #include "objstore/store_private.h"

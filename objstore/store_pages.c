@@ -11,8 +11,6 @@
  *
  * Kept bytes count as free, and are given to whoever needs them.
  */
-#include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "objstore/store_private.h"

@@ -20,7 +20,6 @@
  * told why at last.
  */
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "common/error.h"

@@ -21,7 +21,6 @@
  * Whoever was refused leaves the store *full*: until there would be room for as much as it wanted, and a fifth of all, and FULL_NS have
  * passed. The raylet keeps work away that may be done elsewhere meanwhile (raylet/full.c).
  */
-#include <assert.h>
 #include <stdlib.h>
 
 #include "common/error.h"

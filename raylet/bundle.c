@@ -11,7 +11,6 @@
  */
 #include "raylet/bundle.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>

@@ -11,7 +11,6 @@
 #include "raylet/coroner.h"
 
 #include <glob.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

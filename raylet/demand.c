@@ -13,7 +13,6 @@
  */
 #include "raylet/demand.h"
 
-#include <stdlib.h>
 
 #include "raylet/core.h"
 

@@ -11,7 +11,6 @@
 #include "raylet/explain.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "raylet/core.h"

@@ -10,7 +10,6 @@
  */
 #include "raylet/gauge.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,8 +7,6 @@
  * nothing else. A worker shows the nonce it was started with; its program is the one we started. The core gives the number; what it
  * sends to the process while it does so goes out after the Welcome.
  */
-#include <assert.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

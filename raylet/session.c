@@ -12,7 +12,6 @@
  * Somebody may remove the folder all the same. Then no process could say Hello any more, and nobody would find the raylet to stop it: it
  * looks each second, and ends, to join again as a new node with a new folder.
  */
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>

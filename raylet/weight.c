@@ -15,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/mem.h"
 #include "common/sysinfo.h"
 #include "raylet/family.h"
 

@@ -5,10 +5,8 @@
  * a burst of frames costs one system call a process and not one a frame.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/log.h"

@@ -15,9 +15,7 @@
  *
  * gRPC gives its last word (`ending`) only after the messages before it were read, so lost() is the last fact of a link.
  */
-#include <assert.h>
 #include <grpc/byte_buffer_reader.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "rpc/internal.h"

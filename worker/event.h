@@ -3,7 +3,6 @@
 #ifndef MOB_WORKER_EVENT_H
 #define MOB_WORKER_EVENT_H
 
-#include <stdbool.h>
 
 #include "common/event.h"
 

@@ -18,7 +18,6 @@
  *   of the process                 {"waits": ["o-..."], "waits_more"} objects that calls of it wait for
  */
 #include <jansson.h>
-#include <stdlib.h>
 
 #include "worker/core.h"
 

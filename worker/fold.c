@@ -7,7 +7,6 @@
  * tells the workers' lines apart. */
 #include "worker/fold.h"
 
-#include <assert.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>

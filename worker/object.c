@@ -13,7 +13,6 @@
 #include "worker/object.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,7 +6,6 @@
  * A task that waits is BLOCKED, as in a get: its CPU may serve whoever is to read what it has sent. The owner rings when it allows more,
  * and when it has read; a turn of the runtime then looks (mob_runtime_turn).
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "worker/running.h"

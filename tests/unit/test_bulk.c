@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "bulk_node.h"
+#include "common/hash.h"
 #include "unit.h"
 
 START_TEST(test_objects)
