@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loop.c -- the one thread that owns a daemon's state.
  *
- * A turn of the loop: uv timers, `prepare` (tickers that are due or were poked), wait, i/o and posts, `check` (one more turn).
- * So whatever a turn changed is ticked for in the next `prepare`, before the loop sleeps again.
+ * A turn of the loop: uv timers, `prepare` (tickers that are due or were poked), wait, i/o and posts. So whatever a turn changed
+ * is ticked for in the next `prepare`, before the loop sleeps again.
  *
  * Posts: any thread appends under the lock and wakes the loop; the loop takes the whole list and runs it in order.
  */
@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +21,6 @@ struct mob_loop {
     /* loop thread only */
     uv_loop_t uv;
     uv_async_t wake;
-    uv_check_t check;
-    /* any thread */
-    _Atomic uint64_t turns;
     /* any thread, under `lock` */
     pthread_mutex_t lock;
     struct mob_link posted;
@@ -75,13 +71,6 @@ static void on_wake(uv_async_t *wake)
     run_posted(MOB_CONTAINER(wake, struct mob_loop, wake));
 }
 
-static void on_check(uv_check_t *check)
-{
-    struct mob_loop *l = MOB_CONTAINER(check, struct mob_loop, check);
-
-    atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
-}
-
 struct mob_loop *mob_loop_create(void)
 {
     struct mob_loop *l = mob_new(struct mob_loop);
@@ -90,9 +79,6 @@ struct mob_loop *mob_loop_create(void)
     pthread_mutex_init(&l->lock, NULL);
     or_die(uv_loop_init(&l->uv), "starting the event loop");
     or_die(uv_async_init(&l->uv, &l->wake, on_wake), "starting the event loop");
-    uv_check_init(&l->uv, &l->check);
-    uv_check_start(&l->check, on_check);
-    uv_unref((uv_handle_t *)&l->check);
     return l;
 }
 
@@ -102,7 +88,6 @@ void mob_loop_destroy(struct mob_loop *l)
         return;
     run_posted(l);                      /* each post is given back to its poster */
     uv_close((uv_handle_t *)&l->wake, NULL);
-    uv_close((uv_handle_t *)&l->check, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     or_die(uv_loop_close(&l->uv), "ending the event loop");
     pthread_mutex_destroy(&l->lock);
@@ -130,11 +115,6 @@ void mob_loop_post(struct mob_loop *l, struct mob_posted *p)
     mob_list_append(&l->posted, &p->link);
     uv_async_send(&l->wake);            /* under the lock: mob_loop_destroy() may follow as soon as the post has run */
     pthread_mutex_unlock(&l->lock);
-}
-
-uint64_t mob_loop_turns(const struct mob_loop *l)
-{
-    return atomic_load_explicit(&l->turns, memory_order_relaxed);
 }
 
 /* -- tickers ----------------------------------------------------------------------------------------------------------- */

@@ -21,8 +21,6 @@ uv_loop_t *mob_loop_uv(struct mob_loop *l);
 void mob_loop_run(struct mob_loop *l);                  /* until mob_loop_stop */
 void mob_loop_stop(struct mob_loop *l);                 /* loop thread */
 void mob_loop_post(struct mob_loop *l, struct mob_posted *p);   /* any thread */
-/* Turns so far: beats come from another thread only while this has changed within 2 s. Any thread. */
-uint64_t mob_loop_turns(const struct mob_loop *l);
 
 /* Call `tick` now and then again at the time it returns (CLOCK_BOOTTIME ns; INT64_MAX: not by itself), and after mob_ticker_poke(). */
 struct mob_ticker;

@@ -178,7 +178,7 @@ static bool next_field(struct cursor *c, struct field *ret)
     return true;
 }
 
-/* Of one that comes twice the last one stands, whole, as in protobuf-c: who routes and who unpacks must see the same address. */
+/* A field that comes twice counts as it came last, as in protobuf-c. */
 static bool read_address(struct cursor c, struct mob_address *ret)
 {
     struct field f;
@@ -193,30 +193,6 @@ static bool read_address(struct cursor c, struct mob_address *ret)
             return false;
         memcpy(f.number == 1 ? &ret->node : &ret->process, f.bytes.at, sizeof(uint32_t));
     }
-    return true;
-}
-
-bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from, struct mob_address *ret_to)
-{
-    struct cursor c = { bytes, (const unsigned char *)bytes + size };
-    struct mob_address from = { 0, 0 }, to = { 0, 0 };
-    bool has_from = false, has_to = false;
-    struct field f;
-
-    while (c.at < c.end) {
-        if (!next_field(&c, &f))
-            return false;
-        if (f.number > 2)
-            continue;
-        if (f.type != WIRE_BYTES || !read_address(f.bytes, f.number == 1 ? &from : &to))
-            return false;
-        has_from |= f.number == 1;
-        has_to |= f.number == 2;
-    }
-    if (!has_from || !has_to)
-        return false;
-    *ret_from = from;
-    *ret_to = to;
     return true;
 }
 

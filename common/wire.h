@@ -33,9 +33,6 @@ struct mob_envelope {
 };
 void mob_envelope_init(struct mob_envelope *e, struct mob_address from, struct mob_address to, Mobula__Envelope__BodyCase body);
 
-/* Addresses of an envelope without unpacking its body, to forward it: false if it has none. */
-bool mob_wire_route(const void *bytes, size_t size, struct mob_address *ret_from, struct mob_address *ret_to);
-
 /* Which body a sound envelope has (Mobula__Envelope__BodyCase); 0: none. */
 uint32_t mob_wire_body(const void *bytes, size_t size);
 
