@@ -27,12 +27,6 @@ struct place {
     struct mob_link link;               /* in node.places, by seq */
 };
 
-struct shape *mob_head_shape_ref(struct shape *s)
-{
-    s->refs++;
-    return s;
-}
-
 void mob_head_shape_unref(struct shape *s)
 {
     assert(s->refs > 0);
@@ -134,7 +128,8 @@ void mob_head_view_place(struct node *n, const struct demand *d, uint32_t count)
     struct place *p = mob_new(struct place);
 
     p->seq = ++n->place_seq;
-    p->shape = mob_head_shape_ref(d->shape);
+    p->shape = d->shape;
+    p->shape->refs++;
     p->owner = d->owner;
     p->number = d->number;
     p->count = count;

@@ -22,7 +22,6 @@ struct shape {
     unsigned refs;
     struct mob_shape of;
 };
-struct shape *mob_head_shape_ref(struct shape *s);
 void mob_head_shape_unref(struct shape *s);
 
 void mob_head_view_fini(struct mob_head *h);
