@@ -34,7 +34,8 @@ static int duplicate(int fd)
 
 static void look(void *shell, const uint64_t dirty[MOB_DIRTY_BITS / 64])
 {
-    mob_raylet_drain(((struct mob_shell *)shell)->core, dirty);
+    (void)dirty;
+    mob_raylet_drain(((struct mob_shell *)shell)->core);
 }
 
 static void on_doorbell(uv_poll_t *poll, int status, int events)

@@ -208,8 +208,6 @@ void mob_lease_grant(struct mob_raylet *r, struct lease *l, struct worker *worke
     mob_pool_connect(r, worker, l->proxy != NULL ? 0 : owner.process);
     say_assign(r, l);
     say_grant(r, l, mob_claim_granted(r, w));
-    if (r->config.lease_changed != NULL)
-        r->config.lease_changed(r->config.arg, worker->process->address.process, owner, w->shape.job);
     w->making--;
     w->held++;
     mob_want_granted(r, w);

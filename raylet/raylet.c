@@ -155,14 +155,14 @@ void mob_raylet_channel(struct mob_raylet *r, uint32_t worker, struct mob_channe
         mob_proxy_pump(r, p->worker->lease->proxy);
 }
 
-void mob_raylet_drain(struct mob_raylet *r, const uint64_t dirty[MOB_DIRTY_BITS / 64])
+void mob_raylet_drain(struct mob_raylet *r)
 {
     struct proxy *p;
 
-    (void)dirty;        /* to look into each ring with tasks under way is one load: cheaper than to know whose bit it was */
     r->now = r->world->now_ns(r->world);
     if (r->over)
         return;
+    /* To look into each ring with tasks under way is one load: cheaper than to know whose bit was dirty. */
     mob_list_each(p, &r->proxies.all, struct proxy, link)
         if (p->flights.count > 0)
             mob_proxy_drain(r, p);

@@ -38,7 +38,6 @@ struct mob_raylet_config {
     /* Facts for the shell. */
     void (*registered)(void *arg, uint32_t node, const uint8_t cluster[16]);
     void (*over)(void *arg, const struct mob_error *why);       /* refused, declared dead, headless too long, or (MOB_OK) drained: end */
-    void (*lease_changed)(void *arg, uint32_t process, struct mob_address owner, struct mob_address job);  /* whose output a worker's is */
     void (*flush_output)(void *arg, struct mob_address job);    /* send what the job's workers have printed, now */
     void (*job_over)(void *arg, struct mob_address job);        /* nothing is started for it any more; process 0: for any of that node */
     void *arg;
@@ -84,9 +83,9 @@ void mob_raylet_prepared(struct mob_raylet *r, struct mob_address job);
 
 /* A channel the core asked for with world->connect(0, worker) is mapped: the raylet is its owner side. Taken over. */
 void mob_raylet_channel(struct mob_raylet *r, uint32_t worker, struct mob_channel *channel);
-/* The raylet's doorbell was rung: drain the answers of channels whose bits (channel's `bit`) are in `dirty`. */
-void mob_raylet_drain(struct mob_raylet *r, const uint64_t dirty[MOB_DIRTY_BITS / 64]);
-/* The page of a local process, mapped by the shell (for blocked / running since). NULL-safe in the simulator: never NULL there. */
+/* The raylet's doorbell was rung: take the answers out of its own channels. */
+void mob_raylet_drain(struct mob_raylet *r);
+/* The page of a local process, mapped by the shell: whether it is blocked, what runs since when, what it holds. */
 void mob_raylet_page(struct mob_raylet *r, uint32_t process, struct mob_page *page);
 
 /* Do what time makes due; returns when to come again (ns; INT64_MAX: not by itself). Call after each batch of facts. */

@@ -33,15 +33,6 @@ static void over(void *shell, const struct mob_error *why)
     mob_shell_end(s, why->code == MOB_OK ? 0 : why->code == MOB_ERR_NODE_DIED ? MOB_GUARD_AGAIN : 1);
 }
 
-static void lease_changed(void *shell, uint32_t process, struct mob_address owner, struct mob_address job)
-{
-    struct mob_resident *r = mob_resident_find(shell, process);
-
-    (void)owner;
-    if (r != NULL && job.node != 0)
-        r->job = job;
-}
-
 /* The driver is about to end: what its workers have printed must be on its way before our answer is. */
 static void flush_output(void *shell, struct mob_address job)
 {
@@ -107,7 +98,6 @@ void mob_shell_configure(struct mob_shell *s, const struct mob_sysinfo *machine)
     c->session_dir = s->session;
     c->registered = mob_session_registered;
     c->over = over;
-    c->lease_changed = lease_changed;
     c->flush_output = flush_output;
     c->job_over = job_over;
     c->arg = s;

@@ -451,7 +451,7 @@ void mob_owner_objects_check(const struct mob_owner *o)
         assert(b->lineages <= b->pins && (!b->rests || (b->lineages > 0 && b->state != MOB_OBJECT_PENDING)));
         assert(b->state == MOB_OBJECT_PENDING || b->followers == NULL || b->told);
         if (b->streams)
-            mob_owner_stream_check(o, b);
+            mob_owner_stream_check(b);
         else if (b->index == 0 && b->group != NULL)
             for (uint32_t j = 1; j < b->group->count; j++)
                 assert(b->group->slots[j] == GROUP_GONE || mob_owner_object_of_slot(o, b->group->slots[j])->index == j);

@@ -167,7 +167,7 @@ void mob_owner_stages_push(struct mob_owner *o, struct shape *sh)
 
         if (l == NULL)
             continue;
-        mob_owner_stage_leave(o, t);
+        mob_owner_stage_leave(t);
         if (mob_owner_task_lost_argument(o, t) || mob_owner_lease_push(o, l, t))
             continue;
         mob_list_prepend(&sh->staging, &t->link);
@@ -193,7 +193,7 @@ void mob_owner_stage_lease_left(struct mob_owner *o, struct shape *sh, uint32_t 
         if (st->node != node)
             continue;
         st->no_room = NULL;
-        mob_owner_stage_leave(o, t);
+        mob_owner_stage_leave(t);
         mob_owner_stage_end(o, t);
         if (no_room != NULL)
             mob_owner_task_refused(o, t, no_room);
@@ -203,9 +203,8 @@ void mob_owner_stage_lease_left(struct mob_owner *o, struct shape *sh, uint32_t 
     }
 }
 
-void mob_owner_stage_leave(struct mob_owner *o, struct task *t)
+void mob_owner_stage_leave(struct task *t)
 {
-    (void)o;
     assert(t->state == TASK_STAGING && t->shape->staging_count > 0);
     mob_list_remove(&t->link);
     t->shape->staging_count--;

@@ -29,7 +29,7 @@ bool mob_owner_stage_waits(const struct mob_owner *o, const struct lease *l);
 /* A lease of the shape at this node ended, or gets no more: if it was the last, what waits there is QUEUED again. */
 void mob_owner_stage_lease_left(struct mob_owner *o, struct shape *sh, uint32_t node);
 /* t is STAGING and will not be any more: out of its shape's list. */
-void mob_owner_stage_leave(struct mob_owner *o, struct task *t);
+void mob_owner_stage_leave(struct task *t);
 /* Its arguments need not be kept at the node any more. No-op if they were not staged. */
 void mob_owner_stage_end(struct mob_owner *o, struct task *t);
 void mob_owner_stages_check(const struct mob_owner *o);

@@ -67,11 +67,10 @@ static void stream_goto(struct stream *s, enum stream_state to)
     s->state = (uint8_t)to;
 }
 
-void mob_owner_stream_create(struct mob_owner *o, struct object *end, uint32_t unread_max)
+void mob_owner_stream_create(struct object *end, uint32_t unread_max)
 {
     struct stream *s = mob_new(struct stream);
 
-    (void)o;
     s->unread_max = unread_max;
     end->streams = true;
     end->stream = s;                    /* its one ref is the reader's, until close */
@@ -530,7 +529,7 @@ int mob_owner_stream_close(struct mob_owner *o, uint64_t stream, struct mob_erro
     return 0;
 }
 
-void mob_owner_stream_check(const struct mob_owner *o, const struct object *end)
+void mob_owner_stream_check(const struct object *end)
 {
     const struct stream *s = end->stream;
     bool open = s->state == STREAM_OPEN || s->state == STREAM_ENDED, running = s->state == STREAM_OPEN || s->state == STREAM_LEFT;
@@ -538,7 +537,6 @@ void mob_owner_stream_check(const struct mob_owner *o, const struct object *end)
     const struct object *b;
     uint64_t index;
 
-    (void)o;
     assert(s->read <= s->came);
     assert(!running || (t != NULL && t->state != TASK_KEPT));
     for (size_t at = 0; (b = mob_map_next(&s->items, &at, &index)) != NULL;)

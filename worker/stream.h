@@ -15,7 +15,7 @@ struct task;
 #define MOB_STREAM_AHEAD 512u           /* items on their way to us, at most */
 
 /* `end` becomes the end of a stream of a task that is being submitted. */
-void mob_owner_stream_create(struct mob_owner *o, struct object *end, uint32_t unread_max);
+void mob_owner_stream_create(struct object *end, uint32_t unread_max);
 void mob_owner_stream_free(struct stream *s);
 /* The item that is return `index` of the task: NULL if it is gone, or has not come. */
 struct object *mob_owner_stream_item(const struct object *end, uint32_t index);
@@ -62,6 +62,6 @@ void mob_owner_stream_unpin(struct mob_owner *o, const struct task *t);
 /* Those that are lost become this error. */
 void mob_owner_stream_fail(struct mob_owner *o, const struct task *t, struct fault *f);
 
-void mob_owner_stream_check(const struct mob_owner *o, const struct object *end);
+void mob_owner_stream_check(const struct object *end);
 
 #endif

@@ -255,7 +255,7 @@ int mob_owner_submit(struct mob_owner *o, const struct mob_submit *s, uint64_t *
         return mob_error_set(err, MOB_ERR_NO_SPACE, "no memory for %zu bytes of arguments", body_size);
     create_returns(o, t, ret_refs);
     if (s->streams)
-        mob_owner_stream_create(o, mob_owner_object_at(o, ret_refs[0]), s->unread_max);
+        mob_owner_stream_create(mob_owner_object_at(o, ret_refs[0]), s->unread_max);
     t->shape->depth = s->depth;
     if (s->arg_count > 0)
         pending = mob_owner_body_fill(o, t, s);
@@ -543,7 +543,7 @@ static void cancel(struct mob_owner *o, struct task *t, int how)
     if (t->state == TASK_QUEUED)
         mob_owner_shape_remove(o, t);
     if (t->state == TASK_STAGING)
-        mob_owner_stage_leave(o, t);
+        mob_owner_stage_leave(t);
     if (t->state == TASK_RESTING)
         mob_owner_backoff_leave(o, t);
     mob_owner_task_fail_cancelled(o, t, NULL, NULL, 0);

@@ -91,7 +91,7 @@ static int64_t raylet_turn(struct actor *a)
     uint64_t dirty[MOB_DIRTY_BITS / 64] = { 0 };
 
     if (bell_take(&r->bell, dirty))
-        mob_raylet_drain(r->core, dirty);
+        mob_raylet_drain(r->core);
     return mob_raylet_tick(r->core);
 }
 

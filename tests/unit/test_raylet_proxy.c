@@ -84,9 +84,7 @@ static void answer(struct scene *s, const struct mob_task_frame *frame)
 
 static void drain(struct scene *s)
 {
-    uint64_t dirty[MOB_DIRTY_BITS / 64] = { 2 };
-
-    mob_raylet_drain(s->f.raylet, dirty);
+    mob_raylet_drain(s->f.raylet);
     mob_raylet_check(s->f.raylet);
 }
 
