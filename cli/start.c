@@ -55,11 +55,6 @@ struct plan {
     char store[24], limit[24], reserve[24];     /* bytes; "": nothing was said */
 };
 
-static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
-{
-    snprintf(ret, size, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
-}
-
 /* --num-cpus, --num-gpus, --memory and --resources as one text for the raylet; it finds out what is not named. */
 static int plan_resources(struct plan *p, struct mob_error *err)
 {
@@ -126,7 +121,7 @@ static int plan_make(struct plan *p, const struct args *a, struct mob_error *err
         mob_here_address(p->head ? NULL : p->head_ip, p->ip);
     snprintf(p->port, sizeof p->port, "%" PRId64, p->head ? 0 : port);
     snprintf(p->head_port, sizeof p->head_port, "%" PRId64, port);
-    address_text(p->head_address, sizeof p->head_address, p->head_ip, head_port);
+    mob_launch_address(p->head_address, sizeof p->head_address, p->head_ip, head_port);
     return 0;
 }
 
@@ -202,7 +197,7 @@ static int start_head(struct plan *p, struct mob_launched *ret, struct mob_error
     list[n] = NULL;
     if (mob_token_create(p->token_file, token, err) < 0 || launch(p, "mobula-head", list, ret, err) < 0)
         return -1;
-    address_text(p->head_address, sizeof p->head_address, ret->ip, ret->port);
+    mob_launch_address(p->head_address, sizeof p->head_address, ret->ip, ret->port);
     return 0;
 }
 

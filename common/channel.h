@@ -23,6 +23,7 @@
 #ifndef MOB_CHANNEL_SLOTS               /* the interleaver and the fuzzer have small ones */
 #define MOB_CHANNEL_SLOTS 1024          /* tasks, and answers; a power of two, as the bytes */
 #define MOB_CHANNEL_BYTES (1u << 20)    /* of bodies, each way; a body is in one piece (wraps to the start when it does not fit) */
+#define MOB_CHANNEL_BODY_MAX (MOB_CHANNEL_BYTES / 2)    /* of a task: so that it fits an empty ring in one piece, wherever it begins */
 #endif
 
 enum mob_channel_role { MOB_CHANNEL_OWNER, MOB_CHANNEL_WORKER };
@@ -71,7 +72,7 @@ bool mob_channel_claim(struct mob_channel *c, uint32_t epoch, struct mob_task_fr
 #define MOB_CHANNEL_REPLY_MAX ((MOB_CHANNEL_BYTES - 128 * MOB_CHANNEL_REPLY_MIN) / 2)
 
 /* Bytes an answer body may have now (at least MOB_CHANNEL_REPLY_MIN for the claimed task). A larger value is sealed in the store. */
-#define MOB_CHANNEL_REPLY_MIN (1024 - 64)
+#define MOB_CHANNEL_REPLY_MIN (1024 - 64)       /* 1 KiB with its frame, which has a slot of 64 bytes */
 size_t mob_channel_reply_room(const struct mob_channel *c);
 
 /* Reserve the answer of the claimed task; fill frame and body (body_size is filled in); commit publishes it and marks the task's slot

@@ -9,9 +9,9 @@
 
 #include "common/id.h"
 
-#define MOB_INLINE_MAX (100 * 1024)     /* a larger value lives in the store (Ray: max_direct_call_object_size) */
+#define MOB_INLINE_MAX (100 * 1024)     /* bytes; a larger value lives in the store (Ray: max_direct_call_object_size) */
 #define MOB_OBJECT_MAX (UINT64_C(1) << 46)       /* bytes */
-#define MOB_ARGS_INLINE_MAX (192 * 1024)        /* the sum of a task's inline arguments; beyond it, they are put in the store */
+#define MOB_ARGS_INLINE_MAX (192 * 1024)        /* bytes, the sum of a task's inline arguments; beyond it, they are put in the store */
 
 /* A task. The body follows: `args` times a struct mob_arg_head and its bytes, each padded to 8. */
 struct mob_task_frame {
@@ -27,8 +27,8 @@ struct mob_task_frame {
     uint32_t had;               /* STREAM: the owner has so many, of earlier attempts: they are not sent again */
 };
 #define MOB_TASK_URGENT 1u      /* others depend on the answer: wake the owner at once */
-#define MOB_TASK_ONCE 4u        /* it is never repeated: not to be ended if another can be */
 #define MOB_TASK_STREAM 2u      /* it yields items before its answer (docs/protocol.md, Streams) */
+#define MOB_TASK_ONCE 4u        /* it is never repeated: not to be ended if another can be */
 
 /* In the place of how many items may be sent. */
 #define MOB_STREAM_UNREAD UINT32_MAX            /* nobody reads them any more: none need be sent */

@@ -53,11 +53,16 @@ bool mob_task_parse(const char *text, struct mob_address *ret_owner, uint64_t *r
     return strcmp(text, name) == 0;
 }
 
+uint64_t mob_fnv(uint64_t hash, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 uint64_t mob_name_hash(const char *name)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-    return hash;
+    return mob_fnv(MOB_FNV_START, name, strlen(name));
 }

@@ -4,6 +4,7 @@
 #define MOB_COMMON_ID_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A process: process 0 is the node's raylet, node 0 the head. */
@@ -51,7 +52,10 @@ const char *mob_task_name(struct mob_address owner, uint64_t task, char text[MOB
 /* The task of such a name, or of an object's: the one that makes it. False: it is no name. */
 bool mob_task_parse(const char *text, struct mob_address *ret_owner, uint64_t *ret_task);
 
-/* 64-bit FNV-1a: names of functions on the wire. Two registered names that collide end the program at start. */
+/* 64-bit FNV-1a: goes on with `hash`, which is at first MOB_FNV_START. */
+#define MOB_FNV_START UINT64_C(0xcbf29ce484222325)
+uint64_t mob_fnv(uint64_t hash, const void *bytes, size_t size);
+/* Names of functions on the wire, by FNV-1a. Two registered names that collide end the program at start. */
 uint64_t mob_name_hash(const char *name);
 
 #endif

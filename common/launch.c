@@ -290,3 +290,8 @@ int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launch
     close(ready[0]);
     return result;
 }
+
+void mob_launch_address(char *ret, size_t size, const char *ip, uint32_t port)
+{
+    snprintf(ret, size, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
+}

@@ -8,7 +8,7 @@
 #ifndef MOB_COMMON_LAUNCH_H
 #define MOB_COMMON_LAUNCH_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -29,5 +29,7 @@ struct mob_launched {
 /* Start "mobula-head" or "mobula-raylet": from $MOBULA_BIN, else the caller's own folder, else beside libmobula (../bin), else
  * PATH. Returns when it serves; else -1 and the daemon's own sentence, or that it ended or said nothing in time. */
 int mob_launch(const char *daemon, const struct mob_launch *l, struct mob_launched *ret, struct mob_error *err);
+/* "10.0.0.1:6200", "[::1]:6200": as the daemons' options take it. */
+void mob_launch_address(char *ret, size_t size, const char *ip, uint32_t port);
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/id.h"
 
 #define MOB_UNITS INT64_C(10000)        /* 1.0 */
+#define MOB_AMOUNT_MAX INT64_C(100000000000000)         /* 1e14, not in units: of one name */
 #define MOB_RESOURCES_MAX 24            /* names in one vector */
 #define MOB_RESOURCE_NAME_SIZE 48
 #define MOB_LABELS_MAX 16

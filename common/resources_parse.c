@@ -16,7 +16,6 @@
 #include "common/mem.h"
 #include "common/resources.h"
 
-#define AMOUNT_MAX INT64_C(100000000000000)     /* 1e14 */
 #define TEXT_MAX 4096                           /* of a whole list */
 #define AMOUNT_DIGITS_MAX 20
 
@@ -103,7 +102,7 @@ static int parse_amount(const char *name, bool bytes, const char *text, int64_t 
     if (by != 1 && !bytes)
         return mob_error_set(err, MOB_ERR_INVALID, "%s=%.100s: only memory and object_store_memory take a suffix", name, text);
     units = digits * by * MOB_UNITS;            /* at most 1e20 * 2^40 * 1e4 < 2^127 */
-    if (units > AMOUNT_MAX * scale * MOB_UNITS)
+    if (units > MOB_AMOUNT_MAX * scale * MOB_UNITS)
         return mob_error_set(err, MOB_ERR_INVALID, "%s=%.100s is over 1e14", name, text);
     if (units % scale != 0)
         return mob_error_set(err, MOB_ERR_INVALID, "%s=%.100s is finer than 0.0001", name, text);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define MOB_GPUS_MAX 64
+#define MOB_GPUS_MAX 64                 /* of one node */
 #define MOB_HUGE_PAGE (UINT64_C(2) << 20)
 
 struct mob_sysinfo {

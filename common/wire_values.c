@@ -5,8 +5,6 @@
 #include "common/mem.h"
 #include "common/wire.h"
 
-#define UNITS_MAX (INT64_C(100000000000000) * MOB_UNITS)        /* as people may write: 1e14 */
-
 struct mob_address mob_wire_address(const Mobula__Address *a)
 {
     return a != NULL ? (struct mob_address){ a->node, a->process } : (struct mob_address){ 0, 0 };
@@ -110,7 +108,7 @@ int mob_wire_resources(Mobula__Resource *const *list, size_t n, struct mob_resou
 
         if (length == 0 || length >= MOB_RESOURCE_NAME_SIZE)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "a resource name of %zu bytes", length);
-        if (list[i]->units < 0 || list[i]->units > UNITS_MAX)
+        if (list[i]->units < 0 || list[i]->units > MOB_AMOUNT_MAX * MOB_UNITS)
             return mob_error_set(err, MOB_ERR_PROTOCOL, "resource %s: an amount below 0 or above 1e14", list[i]->name);
         for (size_t j = 0; j < i; j++)
             if (strcmp(list[i]->name, list[j]->name) == 0)

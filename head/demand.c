@@ -32,30 +32,27 @@
 
 /* -- kinds --------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
-{
-    const uint8_t *at = bytes;
-
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static uint64_t kind_key(const struct mob_shape *ask)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = MOB_FNV_START;
 
     for (uint32_t i = 0; i < ask->resources.count; i++) {
-        hash = hash_bytes(hash, ask->resources.of[i].name, strlen(ask->resources.of[i].name) + 1);
-        hash = hash_bytes(hash, &ask->resources.of[i].units, sizeof ask->resources.of[i].units);
+        hash = mob_fnv(hash, ask->resources.of[i].name, strlen(ask->resources.of[i].name) + 1);
+        hash = mob_fnv(hash, &ask->resources.of[i].units, sizeof ask->resources.of[i].units);
     }
     for (uint32_t i = 0; i < ask->labels.count; i++) {
-        hash = hash_bytes(hash, ask->labels.of[i].key, strlen(ask->labels.of[i].key) + 1);
-        hash = hash_bytes(hash, ask->labels.of[i].value, strlen(ask->labels.of[i].value) + 1);
+        hash = mob_fnv(hash, ask->labels.of[i].key, strlen(ask->labels.of[i].key) + 1);
+        hash = mob_fnv(hash, ask->labels.of[i].value, strlen(ask->labels.of[i].value) + 1);
     }
-    hash = hash_bytes(hash, &ask->executable, sizeof ask->executable);
-    hash = hash_bytes(hash, &ask->strategy, sizeof ask->strategy);
-    return hash_bytes(hash, &ask->node, sizeof ask->node);
+    hash = mob_fnv(hash, &ask->executable, sizeof ask->executable);
+    hash = mob_fnv(hash, &ask->strategy, sizeof ask->strategy);
+    return mob_fnv(hash, &ask->node, sizeof ask->node);
+}
+
+/* 1: the node could serve it if it were idle. */
+static size_t serves(const struct node *n, const struct mob_shape *ask)
+{
+    return !n->facts.driver_only && mob_placement_feasible(&n->place, ask);
 }
 
 size_t mob_head_demand_feasible(const struct mob_head *h, const struct mob_shape *ask)
@@ -64,7 +61,7 @@ size_t mob_head_demand_feasible(const struct mob_head *h, const struct mob_shape
     struct node *n;
 
     mob_list_each(n, &h->nodes.heard, struct node, by_heard)
-        feasible += !n->facts.driver_only && mob_placement_feasible(&n->place, ask);
+        feasible += serves(n, ask);
     return feasible;
 }
 
@@ -296,7 +293,7 @@ void mob_head_demand_node_dead(struct node *n)
 
     mob_list_init(&gone);
     while ((k = mob_map_next(&t->kinds, &at, NULL)) != NULL) {
-        k->feasible -= !n->facts.driver_only && mob_placement_feasible(&n->place, &k->ask);
+        k->feasible -= serves(n, &k->ask);
         if (k->ask.strategy != MOB_NODE || k->ask.node != n->place.number)
             continue;
         mob_list_each(d, &k->waiting, struct demand, by_kind) {
@@ -310,21 +307,16 @@ void mob_head_demand_node_dead(struct node *n)
     t->explain = true;
 }
 
-static size_t serves(const struct node *n, const struct kind *k)
-{
-    return !n->facts.driver_only && mob_placement_feasible(&n->place, &k->ask);
-}
-
 void mob_head_demand_unfit(struct node *n, const struct mob_hash *program, const char *why)
 {
     struct demand_table *t = &n->head->demands;
     struct kind *k;
 
     for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;)
-        k->feasible -= serves(n, k);
+        k->feasible -= serves(n, &k->ask);
     bool is_new = mob_placement_note_unfit(&n->place, program, why);
     for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;) {
-        k->feasible += serves(n, k);
+        k->feasible += serves(n, &k->ask);
         k->exhausted = false;           /* it may have forgotten another program for this one */
     }
     if (!is_new)
@@ -340,10 +332,10 @@ void mob_head_demand_drain(struct node *n, bool draining)
     struct kind *k;
 
     for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;)
-        k->feasible -= serves(n, k);
+        k->feasible -= serves(n, &k->ask);
     n->place.draining = draining;
     for (size_t at = 0; (k = mob_map_next(&t->kinds, &at, NULL)) != NULL;)
-        k->feasible += serves(n, k);
+        k->feasible += serves(n, &k->ask);
     t->generation++;
     t->explain = true;
 }

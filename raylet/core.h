@@ -39,6 +39,11 @@
 
 #define MS INT64_C(1000000)
 
+static inline int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 struct mob_raylet {
     struct mob_world *world;
     struct mob_raylet_config config;

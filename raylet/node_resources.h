@@ -4,8 +4,7 @@
 #define MOB_RAYLET_NODE_RESOURCES_H
 
 #include "common/resources.h"
-
-#define MOB_GPUS_MAX 64
+#include "common/sysinfo.h"
 
 struct node_resources {
     struct mob_resources owned, free;

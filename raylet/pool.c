@@ -515,11 +515,6 @@ void mob_pool_kill_all(struct mob_raylet *r)
 
 /* -- time ---------------------------------------------------------------------------------------------------------------- */
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The first of a list that is oldest first, or NULL. */
 static struct worker *oldest(const struct mob_link *list)
 {

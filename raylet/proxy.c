@@ -21,7 +21,6 @@
 #define LONG_NS (2 * MS)
 #define BATCH_TASKS 256
 #define BATCH_BYTES (256u << 10)
-#define BODY_MAX (MOB_CHANNEL_BYTES / 2)
 
 struct flight {
     struct mob_link link;               /* in pending, or in_ring */
@@ -128,7 +127,7 @@ static struct flight *take_off(struct proxy *p, const struct mob_task_frame *fra
 {
     struct flight *f;
 
-    if (p->flights.count > WINDOW_TASKS || p->bytes + frame->body_size > WINDOW_BYTES + BODY_MAX
+    if (p->flights.count > WINDOW_TASKS || p->bytes + frame->body_size > WINDOW_BYTES + MOB_CHANNEL_BODY_MAX
         || mob_map_get(&p->flights, frame->task) != NULL)
         return NULL;
     f = mob_alloc(sizeof *f + frame->body_size);
@@ -154,7 +153,7 @@ static bool next_frame(const uint8_t **at, size_t *left, struct mob_task_frame *
         return false;
     memcpy(ret_frame, *at, sizeof *ret_frame);
     size = sizeof *ret_frame + mob_frame_pad(ret_frame->body_size);
-    if (ret_frame->body_size > BODY_MAX || size > *left)
+    if (ret_frame->body_size > MOB_CHANNEL_BODY_MAX || size > *left)
         return false;
     *ret_body = *at + sizeof *ret_frame;
     *at += size;

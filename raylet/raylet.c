@@ -168,11 +168,6 @@ void mob_raylet_drain(struct mob_raylet *r)
             mob_proxy_drain(r, p);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Views that readers let go send no message: look for them while anything waits for that. Owners hear of copies. */
 static int64_t tick_store(struct mob_raylet *r)
 {

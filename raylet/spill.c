@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -17,9 +18,6 @@
 #include "objstore/disk.h"
 #include "raylet/shell.h"
 
-#define TMPFS 0x01021994
-#define RAMFS 0x858458f6
-
 /* True: files can be made there. */
 static bool usable(const char *folder, bool *ret_in_memory)
 {
@@ -27,7 +25,7 @@ static bool usable(const char *folder, bool *ret_in_memory)
 
     if (folder == NULL || folder[0] != '/' || access(folder, W_OK | X_OK) < 0 || statfs(folder, &fs) < 0)
         return false;
-    *ret_in_memory = fs.f_type == TMPFS || fs.f_type == RAMFS;
+    *ret_in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
     return true;
 }
 

@@ -22,7 +22,7 @@
 
 #include "common/wire.h"
 
-#define STREAM_MAGIC 0x4d4f4243u
+#define STREAM_MAGIC 0x4d4f4258u
 
 struct attachment {
     struct mob_link link;

@@ -13,7 +13,6 @@
 
 #define ARG_REF 0x100u                  /* these never leave this process */
 #define ARG_CARRIED 0x101u
-#define BODY_MAX (MOB_CHANNEL_BYTES / 2)        /* so that one fits an empty ring in one piece, wherever it begins */
 
 enum {
     HEAD = sizeof(struct mob_arg_head),
@@ -48,7 +47,7 @@ int mob_owner_body_check(const struct mob_owner *o, const struct mob_submit *s, 
         return mob_error_set(err, MOB_ERR_INVALID,
                              "the arguments have %zu bytes; more than %d go through the store: put some first", inlined,
                              MOB_ARGS_INLINE_MAX);
-    if (in_frame > BODY_MAX)
+    if (in_frame > MOB_CHANNEL_BODY_MAX)
         return mob_error_set(err, MOB_ERR_INVALID,
                              "%zu arguments are too many for one task: put some in one object", s->arg_count);
     *ret_size = bytes;
@@ -171,7 +170,7 @@ static size_t ref_size(const struct object *b, enum mob_value_kind kind)
 static size_t expand(const struct mob_owner *o, const struct task *t, uint8_t *to)
 {
     const uint8_t *at = t->body;
-    size_t size = t->body_size + (size_t)t->refs * (FORWARD_BYTES - REF_BYTES), left = BODY_MAX - size, total = 0;
+    size_t size = t->body_size + (size_t)t->refs * (FORWARD_BYTES - REF_BYTES), left = MOB_CHANNEL_BODY_MAX - size, total = 0;
     size_t inline_left = MOB_ARGS_INLINE_MAX;
 
     for (uint32_t i = 0; i < t->args; i++) {

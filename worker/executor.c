@@ -16,7 +16,7 @@
  * A RUNNING stream yields items: frames as answers are, in turn, as many as its owner allows; they leave the task claimed. Those that the
  * owner has of an earlier attempt are only counted.
  *
- * An answer's room: the ring keeps MOB_ANSWER_KEPT bytes free for each claimed task, so an error and a few stored values always
+ * An answer's room: the ring keeps MOB_CHANNEL_REPLY_MIN bytes free for each claimed task, so an error and a few stored values always
  * fit.
  */
 #include "worker/executor.h"
@@ -28,8 +28,6 @@
 #include "common/list.h"
 #include "common/mem.h"
 #include "common/wire.h"
-
-#define MOB_ANSWER_KEPT (1024 - 64)
 
 struct kept {
     struct mob_link link;               /* in executor->channels, oldest first */
@@ -362,21 +360,16 @@ static struct mob_answer_frame *answer_begin(struct mob_executor *e, const struc
     return a;
 }
 
-static bool is_bytes(const struct mob_result *r)
-{
-    return r->kind == MOB_VALUE_INLINE || r->kind == MOB_VALUE_PACKED;
-}
-
 static size_t result_size(const struct mob_result *r)
 {
-    if (is_bytes(r))
+    if (mob_result_is_bytes(r))
         return r->size;
     return r->kind == MOB_VALUE_STORED ? sizeof r->stored : sizeof r->forward;
 }
 
 static const void *result_bytes(const struct mob_result *r)
 {
-    if (is_bytes(r))
+    if (mob_result_is_bytes(r))
         return r->data;
     return r->kind == MOB_VALUE_STORED ? (const void *)&r->stored : (const void *)&r->forward;
 }
@@ -452,9 +445,9 @@ static void fail_with(struct mob_executor *e, const struct mob_run *run, const s
     void *body;
 
     assert(e->running && e->channel != NULL);
-    _Static_assert(sizeof *object + offsetof(struct mob_error, text) < MOB_ANSWER_KEPT, "an error fits");
+    _Static_assert(sizeof *object + offsetof(struct mob_error, text) < MOB_CHANNEL_REPLY_MIN, "an error fits");
     if (mob_channel_reply_room(e->channel) < before + size || (a = answer_begin(e, run, before + size, &body)) == NULL) {
-        size = MOB_ANSWER_KEPT - before;
+        size = MOB_CHANNEL_REPLY_MIN - before;
         a = answer_begin(e, run, before + size, &body);
     }
     cut.text[size - offsetof(struct mob_error, text) - 1] = '\0';

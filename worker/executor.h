@@ -87,6 +87,12 @@ struct mob_result {
     size_t lent_count;
 };
 
+/* Do its bytes travel in the answer? */
+static inline bool mob_result_is_bytes(const struct mob_result *r)
+{
+    return r->kind == MOB_VALUE_INLINE || r->kind == MOB_VALUE_PACKED;
+}
+
 /* Answer with `run->returns` results. False: the answer ring has no room for so many bytes now, nothing happened: seal the large
  * values in the store and come again. What is within MOB_CHANNEL_REPLY_MAX fits at last, if the worker is BLOCKED meanwhile. */
 bool mob_executor_finish(struct mob_executor *e, const struct mob_run *run, const struct mob_result *results);

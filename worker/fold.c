@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/id.h"
 #include "common/list.h"
 #include "common/map.h"
 #include "common/mem.h"
@@ -93,7 +94,7 @@ static bool matches(const regex_t *pattern, const char *line, size_t size)
 /* Of the words without digits. */
 static uint64_t key_of(const char *line, size_t size)
 {
-    uint64_t key = UINT64_C(14695981039346656037);
+    uint64_t key = MOB_FNV_START;
 
     for (size_t at = 0, end; at < size; at = end + 1) {
         bool digits = false;
@@ -103,7 +104,7 @@ static uint64_t key_of(const char *line, size_t size)
         for (size_t i = at; !digits && i < end; i++)
             key = (key ^ (unsigned char)line[i]) * UINT64_C(1099511628211);
         if (!digits && end > at)
-            key = (key ^ ' ') * UINT64_C(1099511628211);
+            key = mob_fnv(mob_fnv(key, line + at, end - at), " ", 1);
     }
     return key;
 }

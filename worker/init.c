@@ -23,7 +23,6 @@
 
 #define WELCOME_MS 30000
 #define EXPLAIN_SECONDS 30
-#define LINEAGE_BYTES (UINT64_C(1) << 30)
 #define WORKER_LINGER_NS 2000000        /* nested tasks wait in line for the CPU of a lease that idles */
 #define RAYLET_LINK 1                   /* the cores know links by number; we have one */
 
@@ -172,7 +171,7 @@ static int64_t wall_offset_ns(void)
 static uint64_t lineage_bytes(const struct mob_runtime *r)
 {
     const char *said = getenv("MOBULA_LINEAGE_BYTES");
-    uint64_t half = mob_store_client_size(r->store) / 2, bytes = said != NULL ? strtoull(said, NULL, 10) : LINEAGE_BYTES;
+    uint64_t half = mob_store_client_size(r->store) / 2, bytes = said != NULL ? strtoull(said, NULL, 10) : MOB_OWNER_LINEAGE_BYTES;
 
     if (said != NULL)
         return bytes > 0 ? bytes : 1;

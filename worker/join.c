@@ -47,11 +47,6 @@ static int lifeline = -1;
 
 /* -- starting ---------------------------------------------------------------------------------------------------------------- */
 
-static void address_text(char *ret, size_t size, const char *ip, uint32_t port)
-{
-    snprintf(ret, size, strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
-}
-
 /* What daemons watch, to be passed on and closed: it is readable once we have ended. */
 static int own_end(struct mob_error *err)
 {
@@ -169,7 +164,7 @@ static int start_private(const struct mob_init_options *o, const char *token_fil
 
     if (check_loopback(err) < 0 || launch("mobula-head", options, end_fd, log, &head, err) < 0)
         return -1;
-    address_text(address, sizeof address, head.ip, head.port);
+    mob_launch_address(address, sizeof address, head.ip, head.port);
     if (start_raylet(o, address, "127.0.0.1", token_file, end_fd, false, ret, err) == 0) {
         keep_log(log, "mobula-head", ret);
         return 0;
@@ -259,7 +254,7 @@ static int resolve(const char *address, char *ret, size_t size, struct mob_error
     freeaddrinfo(found);
     if (rc != 0)
         return -1;
-    address_text(ret, size, ip, (uint32_t)port);
+    mob_launch_address(ret, size, ip, (uint32_t)port);
     return 0;
 }
 

@@ -31,8 +31,6 @@
 
 #include "worker/core.h"
 
-#define LINEAGE_BYTES (UINT64_C(1) << 30)
-
 static void work(struct mob_owner *o);
 
 void mob_owner_lineage_fini(struct mob_owner *o)
@@ -48,7 +46,7 @@ void mob_owner_lineage_init(struct mob_owner *o)
     mob_list_init(&l->kept);
     mob_list_init(&l->again);
     mob_list_init(&l->ended);
-    l->limit = o->config.lineage_bytes == 0 ? LINEAGE_BYTES : o->config.lineage_bytes == 1 ? 0 : o->config.lineage_bytes;
+    l->limit = o->config.lineage_bytes == 0 ? MOB_OWNER_LINEAGE_BYTES : o->config.lineage_bytes == 1 ? 0 : o->config.lineage_bytes;
 }
 
 static void fail(struct mob_owner *o, struct object *b, const struct mob_error *why)

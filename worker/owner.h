@@ -19,6 +19,8 @@
 
 struct mob_owner;
 
+#define MOB_OWNER_LINEAGE_BYTES (UINT64_C(1) << 30)
+
 struct mob_owner_config {
     uint64_t cluster;
     struct mob_address self, job;
@@ -26,7 +28,7 @@ struct mob_owner_config {
     uint64_t raylet;                    /* the link to the own raylet */
     int64_t wall_offset_ns;             /* CLOCK_REALTIME - CLOCK_BOOTTIME here: task events carry wall times */
     uint32_t generation;                /* of the first refs: an earlier owner's of this process are all below; 0: 1 */
-    uint64_t lineage_bytes;             /* keep so much of finished tasks for their results' sake (lineage.c); 0: 1 GiB, 1: nothing */
+    uint64_t lineage_bytes;             /* keep so much of finished tasks for their results' sake (lineage.c); 0: the above, 1: nothing */
     int64_t linger_ns;                  /* keep a lease without tasks so long; 0: 100 ms. Inside tasks short: others wait for its CPU */
     void (*warn)(void *arg, const char *text);          /* to tell the user: a shape that fits no node, ... */
     void *arg;

@@ -149,11 +149,6 @@ static int call_user(struct mob_task *t, struct mob_error *why)
     return rc < 0 ? -1 : 0;
 }
 
-static bool is_bytes(const struct mob_result *r)
-{
-    return r->kind == MOB_VALUE_INLINE || r->kind == MOB_VALUE_PACKED;
-}
-
 /* What cannot be made smaller: each result small, or stored. */
 _Static_assert(MOB_RETURNS_MAX * (sizeof(struct mob_arg_head) + sizeof(struct mob_stored_value)) <= MOB_CHANNEL_REPLY_MAX,
                "the most returns fit an answer, but for the references they carry");
@@ -164,9 +159,9 @@ static bool shrink(struct mob_task *t, struct mob_result *list, struct mob_error
     uint32_t largest = 0;
 
     for (uint32_t i = 1; i < t->run.returns; i++)
-        if (!is_bytes(&list[largest]) || (is_bytes(&list[i]) && list[i].size > list[largest].size))
+        if (!mob_result_is_bytes(&list[largest]) || (mob_result_is_bytes(&list[i]) && list[i].size > list[largest].size))
             largest = i;
-    if (t->run.returns == 0 || !is_bytes(&list[largest]) || list[largest].size <= sizeof(struct mob_stored_value)
+    if (t->run.returns == 0 || !mob_result_is_bytes(&list[largest]) || list[largest].size <= sizeof(struct mob_stored_value)
         || mob_task_store_result(t, &t->results[largest], largest, why) < 0)
         return false;
     list[largest] = t->results[largest].value;
