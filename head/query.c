@@ -292,8 +292,7 @@ static json_t *stop_json(struct mob_head *h)
 /* -- wait ---------------------------------------------------------------------------------------------------------------- */
 
 struct waiter {
-    uint64_t link_number, query;
-    struct mob_address from;
+    struct asker asker;
     size_t nodes;
     int64_t end_ns;                     /* INT64_MAX: none */
     struct mob_link link;
@@ -306,8 +305,7 @@ static void waiter_end(struct mob_head *h, struct waiter *w)
     free(w);
 }
 
-static int wait_begin(struct mob_head *h, uint64_t link, struct mob_address from, uint64_t query, const char *argument,
-                      struct mob_error *err)
+static int wait_begin(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err)
 {
     json_t *object = json_loads(argument, 0, NULL);
     json_t *asked = json_object_get(object, "nodes");
@@ -322,9 +320,7 @@ static int wait_begin(struct mob_head *h, uint64_t link, struct mob_address from
     if (h->queries.waiting_count >= WAITING_MAX)
         return mob_error_set(err, MOB_ERR_NO_SPACE, "%d waits are under way already: try again later", WAITING_MAX);
     w = mob_new(struct waiter);
-    w->link_number = link;
-    w->query = query;
-    w->from = from;
+    w->asker = *asker;
     w->nodes = (size_t)nodes;
     w->end_ns = timeout_ms < 0 || timeout_ms > INT64_MAX / MOB_NS_OF_MS - h->now_ns / MOB_NS_OF_MS - 1
         ? INT64_MAX : h->now_ns + timeout_ms * MOB_NS_OF_MS;
@@ -345,11 +341,11 @@ int64_t mob_head_query_tick(struct mob_head *h)
 
         if (w->nodes <= serving) {
             snprintf(text, sizeof text, "{\"nodes\":%zu}", serving);
-            mob_head_reply(h, w->link_number, w->query, w->from, text, strlen(text), NULL);
+            mob_head_reply(h, w->asker.link, w->asker.query, w->asker.from, text, strlen(text), NULL);
             waiter_end(h, w);
         } else if (w->end_ns <= h->now_ns) {
             mob_error_set(&err, MOB_ERR_TIMEOUT, "%zu nodes serve, %zu were waited for", serving, w->nodes);
-            mob_head_reply(h, w->link_number, w->query, w->from, "", 0, &err);
+            mob_head_reply(h, w->asker.link, w->asker.query, w->asker.from, "", 0, &err);
             waiter_end(h, w);
         } else if (w->end_ns < due_ns) {
             due_ns = w->end_ns;
@@ -363,18 +359,33 @@ void mob_head_query_link_lost(struct mob_head *h, uint64_t link)
     struct waiter *w;
 
     mob_list_each(w, &h->queries.waiting, struct waiter, link) {
-        if (w->link_number == link)
+        if (w->asker.link == link)
             waiter_end(h, w);
     }
 }
 
 /* -- asking -------------------------------------------------------------------------------------------------------------- */
 
+static int memory_begin(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err)
+{
+    return mob_head_gather(h, asker, "memory", argument, mob_head_gather_reply, NULL, err);
+}
+
+/* Answered at once ... */
 static const struct {
     const char *verb;
     json_t *(*answer)(struct mob_head *h);
 } verbs[] = {
     { "status", status_json }, { "nodes", nodes_json }, { "jobs", jobs_json }, { "health", health_json }, { "stop", stop_json },
+};
+
+/* ... and those with an argument, which may be refused (-1), and which reply by themselves, now or later. */
+static const struct {
+    const char *verb;
+    int (*begin)(struct mob_head *h, const struct asker *asker, const char *argument, struct mob_error *err);
+} errands[] = {
+    { "memory", memory_begin }, { "explain", mob_head_explain }, { "fits", mob_head_fits }, { "drain", mob_head_drain },
+    { "draining", mob_head_draining }, { "wait", wait_begin },
 };
 
 static void answer_json(struct mob_head *h, uint64_t link, uint64_t query, struct mob_address from, json_t *json)
@@ -401,30 +412,14 @@ void mob_head_query_ask(struct mob_head *h, struct link *l, struct mob_address f
         }
         return;
     }
-    if (strcmp(m->verb, "memory") == 0) {
-        if (mob_head_gather(h, &asker, m->verb, m->argument, mob_head_gather_reply, NULL, &err) == 0)
-            return;
-    } else if (strcmp(m->verb, "explain") == 0) {
-        if (mob_head_explain(h, &asker, m->argument, &err) == 0)
-            return;
-    } else if (strcmp(m->verb, "fits") == 0) {
-        if (mob_head_fits(h, &asker, m->argument, &err) == 0)
-            return;
-    } else if (strcmp(m->verb, "drain") == 0) {
-        if (mob_head_drain(h, &asker, m->argument, &err) == 0)
-            return;
-    } else if (strcmp(m->verb, "draining") == 0) {
-        if (mob_head_draining(h, &asker, m->argument, &err) == 0)
-            return;
-    } else if (strcmp(m->verb, "wait") == 0) {
-        if (wait_begin(h, l->number, from, m->id, m->argument, &err) == 0)
-            return;                     /* mob_head_query_tick() answers */
-    } else if (h->config.query_events != NULL && (strcmp(m->verb, "tasks") == 0 || strcmp(m->verb, "timeline") == 0)) {
+    if (h->config.query_events != NULL && (strcmp(m->verb, "tasks") == 0 || strcmp(m->verb, "timeline") == 0)) {
         h->config.query_events(h->config.arg, l->number, m->id, from, m->verb, m->argument);
         return;
-    } else {
-        mob_error_set(&err, MOB_ERR_INVALID, "the head knows no question \"%.32s\"", m->verb);
     }
+    mob_error_set(&err, MOB_ERR_INVALID, "the head knows no question \"%.32s\"", m->verb);
+    for (size_t i = 0; i < MOB_COUNT(errands); i++)
+        if (strcmp(m->verb, errands[i].verb) == 0 && errands[i].begin(h, &asker, m->argument, &err) == 0)
+            return;
     mob_head_reply(h, l->number, m->id, from, "", 0, &err);
 }
 

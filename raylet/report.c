@@ -24,6 +24,21 @@ static struct mob_resources free_of(const struct mob_raylet *r)
     return free_now;
 }
 
+static void put_store(const struct mob_store *s, Mobula__Report *ret)
+{
+    struct mob_store_usage usage = mob_store_usage(s);
+
+    ret->store_used = usage.used;
+    ret->store_size = usage.size;
+    ret->store_spilled = usage.spilled;
+    ret->store_pulled = usage.pulled;
+    ret->store_warm = usage.warm;
+    ret->store_overflow = usage.overflow;
+    ret->store_asks = (uint32_t)usage.asks;
+    ret->store_trouble = (char *)usage.trouble;
+    ret->store_pages = (char *)usage.pages;
+}
+
 static void say_report(struct mob_raylet *r)
 {
     struct reporter *reporter = &r->reporter;
@@ -41,19 +56,8 @@ static void say_report(struct mob_raylet *r)
     m.placed_seq = reporter->placed_seq;
     m.workers = r->pool.alive;
     m.blocked = r->pool.blocked;
-    if (r->config.store != NULL) {
-        struct mob_store_usage usage = mob_store_usage(r->config.store);
-
-        m.store_used = usage.used;
-        m.store_size = usage.size;
-        m.store_spilled = usage.spilled;
-        m.store_pulled = usage.pulled;
-        m.store_warm = usage.warm;
-        m.store_overflow = usage.overflow;
-        m.store_asks = (uint32_t)usage.asks;
-        m.store_trouble = (char *)usage.trouble;
-        m.store_pages = (char *)usage.pages;
-    }
+    if (r->config.store != NULL)
+        put_store(r->config.store, &m);
     m.store_full = r->full.on;
     if (r->drain.on) {
         mob_drain_put(r, &draining);

@@ -276,20 +276,16 @@ void mob_owner_on_lease_over(struct mob_owner *o, const Mobula__LeaseOver *m)
     struct channel *channel = l->channel;
     bool unknown = channel == NULL && cause.code == MOB_ERR_NODE_DIED;
     uint32_t unsent = l->batch.count;
+    struct task *t;
 
-    if (claimed != NULL && !unknown)
-        free_made(o, l, claimed);
-    if (unknown) {
-        struct task *t;
-
-        mob_list_each(t, &l->tasks, struct task, link)
+    mob_list_each(t, &l->tasks, struct task, link)
+        if (unknown || t == claimed)
             free_made(o, l, t);
-    }
     recall(o, l);                               /* what is queued again shall not come here */
     while (!mob_list_empty(&l->tasks)) {        /* the last first: they go to the front of the queue */
-        struct task *t = MOB_CONTAINER(l->tasks.prev, struct task, link);
         bool may_have_run = unknown && unsent == 0;
 
+        t = MOB_CONTAINER(l->tasks.prev, struct task, link);
         unsent -= unsent > 0;
         mob_owner_lease_forget(o, l, t);
         if (t == claimed || (may_have_run && t->retries == 0))  /* it must not run again */

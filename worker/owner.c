@@ -276,20 +276,10 @@ static void refuse(struct mob_owner *o, const struct mob_error *err)
     o->world->hang_up(o->world, o->config.raylet);
 }
 
-void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
+static void dispatch(struct mob_owner *o, const Mobula__Envelope *e)
 {
-    struct mob_error err;
-    Mobula__Envelope *e = mob_wire_unpack(o->wire, frame, size, &err);
-
-    if (e == NULL) {
-        refuse(o, &err);
-        return;
-    }
     struct mob_address from = mob_wire_address(e->from);
 
-    o->now_ns = o->world->now_ns(o->world);
-    if (o->lost)
-        return;
     switch (e->body_case) {
     case MOBULA__ENVELOPE__BODY_GRANT:
         mob_owner_on_grant(o, e->grant);
@@ -342,6 +332,20 @@ void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
     default:
         break;                                  /* for another part of this process */
     }
+}
+
+void mob_owner_receive(struct mob_owner *o, const void *frame, size_t size)
+{
+    struct mob_error err;
+    const Mobula__Envelope *e = mob_wire_unpack(o->wire, frame, size, &err);
+
+    if (e == NULL) {
+        refuse(o, &err);
+        return;
+    }
+    o->now_ns = o->world->now_ns(o->world);
+    if (!o->lost)
+        dispatch(o, e);
 }
 
 /* Puts under way: whoever writes them says stored or failed later, too. */

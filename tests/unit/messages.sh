@@ -13,7 +13,7 @@ rows() {
 }
 bodies() { sed -n '/oneof body/,/}/s/^ *\([A-Z][A-Za-z]*\) [a-z_]* = [0-9]*;.*/\1/p' proto/raylet.proto | sort; }
 verbs() {
-    grep -ohE '\{ "[a-z]+", [a-z]+_json \}|strcmp\((m|a->e->query)->verb, "[a-z]+"\)' head/query.c raylet/dispatch.c worker/inbox.c | grep -oE '"[a-z]+"' | tr -d '"' | sort -u
+    grep -ohE '\{ "[a-z]+", [a-z_]+ \}|strcmp\((m|a->e->query)->verb, "[a-z]+"\)' head/query.c raylet/dispatch.c worker/inbox.c | grep -oE '"[a-z]+"' | tr -d '"' | sort -u
 }
 
 # same WHAT A B: two sorted lists
