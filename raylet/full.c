@@ -29,7 +29,7 @@ static bool others_live(const struct mob_raylet *r)
     return false;
 }
 
-bool mob_raylet_may_leave(const struct mob_raylet *r, uint32_t process)
+bool mob_raylet_may_run_elsewhere(const struct mob_raylet *r, uint32_t process)
 {
     const struct process *p = mob_process_find(r, process);
     const struct lease *l = p != NULL && p->worker != NULL ? p->worker->lease : NULL;

@@ -108,16 +108,17 @@ void mob_raylet_mourn(const struct mob_raylet *r, uint32_t node, struct mob_erro
 struct mob_address mob_raylet_self(const struct mob_raylet *r);
 /* Send an envelope on behalf of the shell or the store, routed as any other. */
 void mob_raylet_send(struct mob_raylet *r, const Mobula__Envelope *e);
-/* Bytes that wait on the way to a process, or to its node. What workers print is dropped and counted above MOB_OUTPUT_QUEUE_MAX: a driver
- * that is stopped, or a network that is slower than they print, must not end a link that carries leases. */
+/* Bytes that wait on the way to a process, or to its node. */
+size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to);
+/* Where so many bytes wait, what workers print is dropped and counted: a driver that is stopped, or a network that is slower than they
+ * print, must not end a link that carries leases. */
 #define MOB_OUTPUT_QUEUE_MAX (4u << 20)
 /* A little has more room than much: who prints a line now and then loses none to who prints without end. */
 #define MOB_OUTPUT_ROOM(size) ((size) <= 16u << 10 ? 2 * MOB_OUTPUT_QUEUE_MAX : MOB_OUTPUT_QUEUE_MAX)
 /* For the store's `elsewhere`: does that process run a task that another node may serve? */
-bool mob_raylet_may_leave(const struct mob_raylet *r, uint32_t process);
+bool mob_raylet_may_run_elsewhere(const struct mob_raylet *r, uint32_t process);
 /* For the store's `seek`. */
 void mob_raylet_seek(struct mob_raylet *r, const struct mob_object_id *id);
-size_t mob_raylet_queued(const struct mob_raylet *r, struct mob_address to);
 /* Has a job that wants or has workers here this program? */
 bool mob_raylet_uses(const struct mob_raylet *r, const struct mob_hash *executable);
 

@@ -366,9 +366,9 @@ static void end_liar(void *arg, uint32_t process, const struct mob_error *err)
         mob_stream_end(r->stream, err); /* hello.c says who, and why */
 }
 
-static bool may_leave(void *arg, uint32_t process)
+static bool may_run_elsewhere(void *arg, uint32_t process)
 {
-    return mob_raylet_may_leave(((struct mob_shell *)arg)->core, process);
+    return mob_raylet_may_run_elsewhere(((struct mob_shell *)arg)->core, process);
 }
 
 #define BEHIND 4096                     /* the footer of a value that fills the store, and 127 names */
@@ -380,7 +380,7 @@ struct mob_store_config mob_world_store(struct mob_shell *s, uint64_t bytes)
     return (struct mob_store_config){ .bytes = bytes, .behind = BEHIND, .overflow = OVERFLOWS * bytes, .answer = answer_client,
                                       .pull = pull, .incoming = incoming, .incoming_end = incoming_end, .reach = reach, .mourn = mourn,
                                       .forget = forget, .seek = seek, .restored = restored, .tell = tell, .waits = say_waits,
-                                      .bad = end_liar, .elsewhere = may_leave, .disk = mob_spill_do, .arg = s };
+                                      .bad = end_liar, .elsewhere = may_run_elsewhere, .disk = mob_spill_do, .arg = s };
 }
 
 /* -- bulk ---------------------------------------------------------------------------------------------------------------------- */

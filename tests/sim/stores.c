@@ -276,7 +276,7 @@ static enum mob_reach reach(void *arg, uint32_t node)
 
 static bool elsewhere(void *arg, uint32_t process)
 {
-    return mob_raylet_may_leave(((struct shelf *)arg)->raylet->core, process);
+    return mob_raylet_may_run_elsewhere(((struct shelf *)arg)->raylet->core, process);
 }
 
 static void seek(void *arg, const struct mob_object_id *id)

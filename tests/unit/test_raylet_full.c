@@ -30,7 +30,7 @@ static void answer(void *arg, uint32_t process, const Mobula__Envelope *e)
 static bool elsewhere(void *arg, uint32_t process)
 {
     (void)arg;
-    return mob_raylet_may_leave(f.raylet, process);
+    return mob_raylet_may_run_elsewhere(f.raylet, process);
 }
 
 static void say_to_store(uint32_t process, Mobula__Envelope__BodyCase body, void *m)
