@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* list.c -- mobula list nodes|tasks: rows of the head's answers (head/query.c, head/events.c). */
+/* list.c -- mobula list nodes|tasks: rows of the head's answers (head/query.c, head/event_query.c). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wire.c -- envelopes as bytes.
  *
- * protobuf-c does the body of an envelope. The envelope itself is done here, in the same bytes: for each of its passes protobuf-c looks at
- * all sixty bodies that there may be, which costs more than the one that there is.
+ * protobuf-c does the body of an envelope. The envelope itself is done here, in the same bytes: in each of its passes protobuf-c looks at
+ * every kind of body that there might be, which costs more than packing the one that there is.
  *
  * Unpacking hands protobuf-c a bump allocator over chunks that are kept or given up at the next unpack: a message costs no malloc
  * but for its first time. Its sum is bounded: a few bytes of wire can ask for a large struct, and 4 MiB of them shall not take the

@@ -26,7 +26,7 @@ Mobula__Envelope *mob_wire_unpack(struct mob_wire *wire, const void *bytes, size
 /* Pack: the bytes live until the next pack with this wire. */
 const void *mob_wire_pack(struct mob_wire *wire, const Mobula__Envelope *e, size_t *ret_size);
 
-/* An envelope on the caller's stack: MOB_ENVELOPE(e, from, to, WANT) then e.want = &m. The Address structs are inside. */
+/* An envelope on the caller's stack, with its addresses: mob_envelope_init(&e, from, to, MOBULA__ENVELOPE__BODY_WANT); e.e.want = &m. */
 struct mob_envelope {
     Mobula__Envelope e;
     Mobula__Address from, to;

@@ -2,7 +2,7 @@
 /* world.h -- everything a core may not do by itself: the clock, random numbers, talk to others, start and end processes.
  *
  * The cores (head/, raylet/, worker/owner and worker/executor) are state machines without threads, sockets, files or processes of
- * their own. They are fed packed envelopes and the facts below, and act through this table. The real tables are in head/main.c,
+ * their own. They are fed packed envelopes and the facts below, and act through this table. The real tables are in head/world.c,
  * raylet/world.c and worker/world.c; the simulator's is tests/sim/world.c. A core is called by one thread at a time; a call of
  * the table never calls back into the core that made it: what follows from it arrives later, as a fact.
  *
