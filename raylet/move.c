@@ -9,10 +9,10 @@
  *     | Copies (leaving, to) ----------------------------------------------->|
  *     |<------------------------------------------------------------- Free --|
  *
- *   NEW --> ASKED --> THERE         NEW      waits a moment: its owner may not know yet that it exists; then for a node that takes it
- *             ^ v       |           ASKED    waits for Moved; if none comes within ASKED_NS, it is asked again: a link may have been lost
- *             REFUSED <-'           THERE    waits for its owner's Free. An owner that has not heard of the other copy yet says nothing: so
- *                                            after THERE_NS the taker tells it again, and then we do
+ *   NEW --> ASKED <--> THERE        NEW      waits a moment: its owner may not know yet that it exists; then for a node that takes it
+ *             ^ v                   ASKED    waits for Moved; if none comes within ASKED_NS, it is asked again: a link may have been lost
+ *           REFUSED                 THERE    waits for its owner's Free. An owner that has not heard of the other copy yet says nothing:
+ *                                            so after THERE_NS the taker is asked again, tells the owner again, and then we do
  *                                   REFUSED  waits REFUSED_NS, and for a node that takes it
  *
  * A move is over when the object is not here any more, for whatever reason. Nothing is believed: the owner says Free when it knows another
@@ -38,7 +38,7 @@ enum move_state { MOVE_NEW, MOVE_ASKED, MOVE_THERE, MOVE_REFUSED };
 static const struct mob_state move_states[] = {
     [MOVE_NEW]     = { "new",     NULL, MOB_TO(MOVE_ASKED) },
     [MOVE_ASKED]   = { "asked",   NULL, MOB_TO(MOVE_THERE) | MOB_TO(MOVE_REFUSED) },
-    [MOVE_THERE]   = { "there",   NULL, MOB_TO(MOVE_ASKED) | MOB_TO(MOVE_REFUSED) },
+    [MOVE_THERE]   = { "there",   NULL, MOB_TO(MOVE_ASKED) },
     [MOVE_REFUSED] = { "refused", NULL, MOB_TO(MOVE_ASKED) },
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pool.c -- worker processes, by job.
  *
- *   STARTING --> IDLE <--> LENT <--> BLOCKED          each of them --> ENDING --> GONE
+ *   STARTING --> IDLE <--> LENT <--> BLOCKED          each of them --> ENDING --> GONE, or GONE at once if it dies by itself
+ *                 ^-------------------'
  *
  *   STARTING  spawned; waits for its Hello, START_NS at most
  *   IDLE      waits for a lease of its job; one beyond the CPU count is ended after idle_worker_ms, unless others hold what it made,

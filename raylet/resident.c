@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* resident.c -- a process of this node, from its number to its burial.
  *
+ *       .----------------------v
  *   PREPARING <--> ASKED --> STARTED --> UP --> OVER
  *       '------------'----------'---------------^
  *
- *   PREPARING  a worker waits for its program (program.c), which comes or fails
+ *   PREPARING  a worker waits for its program (program.c), which comes or fails; it is STARTED then, or ASKED, if its job has a template
  *   ASKED      a worker waits until its job's template has forked it (fork.c), or has failed: it is started anew then
  *   STARTED    a worker waits for Hello (hello.c) or for its death (reap.c)
  *   UP         waits for death: a worker's is SIGCHLD, a driver's is its pidfd or the end of its socket

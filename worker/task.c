@@ -7,7 +7,8 @@
  *      '-----------'--------'-----------------'    an argument failed, cancelled, infeasible, the raylet is gone
  *
  *      from QUEUED, STAGING, PUSHED: --> WAITING  an argument is pending again, as its value was lost
- *      PUSHED --> KEPT --> WAITING | DONE         it left something in a store: see lineage.c
+ *      STAGING --> RESTING                        its node had no room for an argument
+ *      KEPT instead of DONE                       it left something in a store; from there WAITING to run again, or DONE: see lineage.c
  *
  *   WAITING   until each reference among its arguments is ready; their objects tell (it follows them). For ever: whoever makes
  *             them always ends.
