@@ -130,9 +130,9 @@ static void remove_want(struct mob_raylet *r, struct want *w)
 
 void mob_want_release(struct mob_raylet *r, struct want *w)
 {
-    bool alive = w->wanter->process != NULL;
+    bool is_local = w->wanter->process != NULL;
 
-    if (!alive && w->outstanding == 0 && mob_list_empty(&w->leases))
+    if (!is_local && w->outstanding == 0 && mob_list_empty(&w->leases))
         remove_want(r, w);
 }
 
