@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hash.c -- SHA-256 by libcrypto. Its calls fail only without memory, which small memory never is. */
+/* hash.c -- SHA-256 by libcrypto. Its calls fail only for want of memory, which ends the process as everywhere (mem.h). */
 #include "common/hash.h"
 
 #include <assert.h>

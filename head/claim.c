@@ -11,7 +11,8 @@
  *
  * A node whose object store is full gets no work but by this, and only if no other one could ever do it: the Claim says so.
  *
- * Turns go to who had none for longest, so that one that no node can serve for now keeps nobody else away.
+ * The next claim is of the demand that had none for longest: so a demand that claims in vain, as no node can serve it for now, does not
+ * keep the others from claiming.
  */
 #include "head/claim.h"
 

@@ -10,8 +10,8 @@
  * keeps them under way without a thread for each. There are many, as a virtual disk may say nothing of what it has done before it has done
  * all that it was told: then it stands still once a round, until this thread has its turn again on a processor that others want, too.
  *
- * A file system may know no O_DIRECT, a system no io_submit. So what has not been done, or not all of it, when its turn comes is done
- * then, and through the cache if the file refuses the direct way; it is not left there.
+ * A file system may know no O_DIRECT, a system no io_submit. So when it is a slot's turn and its bytes have not been moved, or not all of
+ * them, they are moved then by a plain read or write; if the file refuses O_DIRECT, through the page cache, which is emptied of them again.
  */
 #include "objstore/disk_flow.h"
 

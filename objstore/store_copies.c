@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_copies.c -- what owners are told of copies of their objects here, so that Free finds every one of them: one came; one went,
- * because room was needed; one may be the last and stays, because the node died that it was named to come from; and, when a link to the
- * owner's node broke, all that is here of its objects, primaries too: its Free may have been lost with the link. Said once a batch of
- * facts, in one message to each owner; an owner that does not know the object any more answers Free, the raylet of one that is gone
- * answers OwnerOver.
+/* store_copies.c -- what owners are told of copies of their objects here, so that Free finds every one of them:
+ *
+ *   ADDED  one came
+ *   GONE   one went, because room was needed
+ *   LAST   one may be the last, and so stays: the node that it came from died, or leaves
+ *   HAVE   the link to the owner's node broke, and its Free may have been lost with it: all that is here of its objects, not only copies
+ *
+ * Said once a batch of facts, in one message to each owner. An owner that does not know the object any more answers Free; for one that is
+ * gone its raylet answers OwnerOver.
  */
 
 #include "common/wire.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store_leave.c -- when a node leaves: which objects others would lose with it; and at who takes them: that a copy is one no more. */
+/* store_leave.c -- a node leaves. In its store: which objects others would lose with it. In the store that takes them: the copy that was
+ * fetched becomes the object itself, and is kept like one that was made there. */
 #include "objstore/store_private.h"
 
 /* Neither a copy nor freed; and its owner does not end with this node. */

@@ -187,7 +187,7 @@ static enum mob_next give_up(struct pull *p)
     return mob_machine_goto(&p->m, PULL_ENDING);
 }
 
-/* Its owner may know more: when there is room for it. */
+/* Its owner may know of more nodes. It is asked only when there is room for the object: in MOVING. */
 static bool may_ask(const struct pull *p)
 {
     return !p->all_said && p->store->config.seek != NULL;

@@ -61,7 +61,7 @@ static bool try(struct mob_store *s, const struct ask *a, bool evict)
     if (o != NULL) {
         if (mob_list_empty(&o->waiters))
             return true;
-        o->ask = NULL;                  /* it is on its way, or else: */
+        o->ask = NULL;                  /* a RESTORING object has none: back again if it finds no room */
         if (mob_object_place(o, evict)) {
             mob_spill_read(o);
             return true;

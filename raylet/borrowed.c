@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* borrowed.c -- from a Grant that passes to the Return or LeaseOver that passes. Only the process that got the Grant may use
- * the lease.
+/* borrowed.c -- a lease at another node, as the owner's raylet sees it: from the Grant that it passes on to its owner, to the Return or
+ * LeaseOver that it passes on. Only the process that got the Grant may use the lease.
  *
  * When an owner ends, each node that has lent to it once, or has told it of copies, is told (OwnerOver), as what is left in the store
  * there is of no use to anyone. That may be lost with the link; then that node says all that it has, and is answered the same (dispatch.c).

@@ -5,8 +5,8 @@
  *   TERMINATED  SIGTERM was sent                                            -- grace -->
  *   KILLED      SIGKILL was sent (at once, if forced)
  *
- * Its worker is told, too: it ends the task's waits, and cancels what the task called, unless the Cancel says that this runs on. Who is
- * killed takes that along.
+ * Its worker is told, too: it ends the task's waits, and cancels what the task called, unless the Cancel says that this runs on. If the
+ * worker is killed, what the task called ends with it all the same, as its owner is gone.
  *
  * Before each signal the page is read again: only if it still says that this very attempt runs, the signal is sent; so a
  * cancel that comes late hits nobody else. The page may be a moment behind a task that is just being claimed: the flag

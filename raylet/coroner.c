@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coroner.c -- evidence of a worker's end.
  *
- * The kernel's OOM killer sends SIGKILL like anybody else, but it counts before: oom_kill in memory.events (cgroup v2) or
- * memory.oom_control (v1) of the group that we share with our workers, or of the machine in /proc/vmstat. So a SIGKILL that none of us
- * sent is its, if the count has just risen: since the last look but one, each second. What a task had started may have been killed
- * instead; then somebody else's SIGKILL in that second is mistaken for it. Rare, and the memory is short all the same.
+ * The kernel's OOM killer sends SIGKILL like anybody else, but it counts what it kills: oom_kill in memory.events (cgroup v2) or
+ * memory.oom_control (v1) of the group that we share with our workers, or of the machine in /proc/vmstat. The count is read once a
+ * second. A SIGKILL that this raylet did not send is put down to the OOM killer if the count is higher now than it was two readings
+ * ago, and each kill explains one death. If the kernel killed a child of a task instead, and somebody else's SIGKILL hits a worker in the
+ * same moment, that one is blamed on it wrongly: rare, and memory is short then in any case.
  *
- * A core dump is where core_pattern(5) says; what is not known of the process any more is matched by any text, and the newest file is it.
+ * A core dump is where core_pattern (core(5)) says. Parts of the pattern that are not known after the process has gone (its thread, the
+ * time) match any text; of several files that match the newest is taken.
  */
 #include "raylet/coroner.h"
 

@@ -6,9 +6,9 @@
  *
  * While the store is full this raylet lends nothing that another node may serve: wants of its own processes are the head's, and what the
  * head places here, not knowing it yet, goes back. The head places nothing here. A demand for which it has no other node, or only such as
- * are full, too, claims this one (Claim.full), and is served in its turn. Who finds no room with such a lease is told what it always was:
- * nobody could do better. So is one that asks for this node alone, and so are drivers; and a node that is alone, or without its head, goes
- * on as if there were room, for nobody could take its work.
+ * are full, too, claims this one (Claim.full), and is served in its turn. A task under such a lease that finds no room gets the plain
+ * error, without HERE, as no other node could do better. So do tasks that ask for this node alone, and drivers. And a node that is alone,
+ * or without its head, goes on as if there were room, for nobody could take its work.
  */
 #include "raylet/full.h"
 

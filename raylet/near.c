@@ -7,9 +7,10 @@
  *   kept     until the head has placed as many, anywhere: it places at once what fits somewhere, at the named nodes first
  *   placed   at a named node: until that grants or declines it
  *
- * Both are part of the demand, as all that is open is, so no level knows of this. What the head cannot place, as nothing is free,
- * it does not answer: after KEEP_NS the rest is served here as if nothing had been said. A preference that grows keeps the growth,
- * and never longer than what is kept already, so that no stream of new ones holds an old one back.
+ * Both are part of the demand like everything that is open, so the levels of the protocol are not changed by this. The head does not
+ * answer for what it cannot place, when nothing is free: so KEEP_NS after keeping began, what is left is served here as if nothing had
+ * been said. When an owner raises a preference, the difference is kept as well, but only until the end of the time that runs already: else
+ * an owner that says a new one again and again would hold its first leases back for ever.
  */
 #include "raylet/near.h"
 

@@ -10,9 +10,10 @@
  * A worker that was just forked (fork.c) is a stranger until its template's word of it is read: while one is asked, none is killed.
  *
  * A dead worker is looked at (WNOWAIT) with its usage of memory and CPU, its process group is killed while its pid still names it, and
- * its pipes and its socket are read to the end: the death certificate. Then a thread reaps it, and the next one is looked at. For a
- * process that goes takes its entries in each /proc with it; and if somebody has one of these in hand and gets no CPU, as all are busy
- * and he is nice, the kernel turns in a circle until he does: for seconds, in which this loop would send no beat.
+ * its pipes and its socket are read to the end: the death certificate. Then a thread reaps it, and the next one is looked at. A thread,
+ * because reaping may take seconds, in which this loop would send no beat: the kernel removes the process from each mounted /proc, and
+ * if another process is just reading one of these entries and gets no CPU (it is nice, and the machine is busy), the kernel spins until
+ * that one goes on.
  */
 #include <assert.h>
 #include <pthread.h>

@@ -6,8 +6,8 @@
  * One that has no lease at all may get another's last one: then they take turns of HELD_NS, and neither starves. At most as many
  * are asked back as are wanted; for one that reserves (want.c) as many as it takes, for it needs more than one gives.
  *
- * Who gives one up waits anew, behind the others: else what comes back would be its own again. So a deeper want that waits itself
- * gives nothing to one that is not: it would be served before it.
+ * A want that gives one up goes to the end of the queue, or it would be first to get that lease back. Among wants of other depths that is
+ * of no help: the deeper one is served first all the same. So a want that itself waits in the queue gives nothing to one less deep.
  */
 #include "raylet/recall.h"
 

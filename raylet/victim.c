@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* victim.c -- who is ended when memory is short: the first class that has one who is worth it, and in that
+/* victim.c -- who is ended when memory is short. The classes are gone through in this order; the first one with a worker that has at
+ * least VICTIM_WORTH bytes loses one:
  *
  *   IDLE        the largest
  *   BEYOND      the one furthest beyond what it asked for
- *   REPEATABLE  of the function whose workers have most together, the newest: it has done least, and the oldest come to their end, however
- *   LAST        many are ended; but none that has less than half of what they have on the average, as it would be ended in vain
+ *   REPEATABLE  the newest of one group: that of the function whose workers have most memory together
+ *   LAST        the same
+ *
+ * The newest has done least work, and however many are ended, the oldest of a group come to their end. A worker with less than half of
+ * what its group has on the average is passed over: its end would bring too little.
  */
 #include "raylet/victim.h"
 

@@ -2,9 +2,10 @@
 /* weight.c -- memory of a process and its descendants: anonymous pages, in memory and swapped out. What lies in the store or in files is
  * no part of it: it is shared, and does not come back with the end of one who looks at it.
  *
- * RssAnon in a status costs some microseconds, and counts pages that a fork left shared once for each process: those of a template, of a
- * task's own children. The proportional sizes in smaps_rollup count them once, at the price of a walk over all pages: so it is asked for
- * those alone that may share, that are large, and at most each LOOK_NS; in between as much counts as shared as did then.
+ * RssAnon in /proc/<pid>/status costs some microseconds to read, but counts pages that processes share after a fork (with their template,
+ * or a task's own children) in each of them. The proportional sizes in smaps_rollup count such a page once, at the price of a walk over
+ * all pages. So smaps_rollup is read only for a worker that was forked or has children and weighs LARGE or more, once in LOOK_NS; between
+ * two such looks what is shared is taken to be what it was.
  */
 #include "raylet/weight.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fold.c -- lines that several workers print, folded.
  *
- * The first of equal lines is printed at once. As soon as a second worker prints it, it and all that follow are held until the window is
- * over, and told by the last of them and their number; a window in which there was none ends the look-out for the line. What one worker
- * alone repeats is its own affair, and is printed. Lines are equal if they are without the words that hold digits: those are what
- * tells the workers' lines apart. */
+ * The first of equal lines is printed at once. As soon as a second worker prints it, that one and all equal ones after it are held until
+ * the window is over; then the last of them is printed, with their number. After a window without any the line is forgotten. What one
+ * worker alone repeats is not folded. Words with digits (numbers, ids) are left out of the comparison: in them the lines of several
+ * workers differ. */
 #include "worker/fold.h"
 
 #include <regex.h>
@@ -101,8 +101,6 @@ static uint64_t key_of(const char *line, size_t size)
 
         for (end = at; end < size && line[end] != ' ' && line[end] != '\t'; end++)
             digits |= line[end] >= '0' && line[end] <= '9';
-        for (size_t i = at; !digits && i < end; i++)
-            key = (key ^ (unsigned char)line[i]) * UINT64_C(1099511628211);
         if (!digits && end > at)
             key = mob_fnv(mob_fnv(key, line + at, end - at), " ", 1);
     }

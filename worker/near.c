@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* near.c -- a shape's leases are asked first of the nodes that have the arguments of its tasks (docs/protocol.md, Leases).
  *
- * A look at the first tasks of the queue counts for each node those that have most bytes of their stored arguments there. With
- * what its leases have, that is what leases there could be used for; the node is asked for as many as it lacks: Want says so.
- * Meanwhile the tasks that these leases would run are not given to others, which would have to bring the arguments, for HOLD_NS
- * since the node is asked. All others may be: so if leases come from elsewhere, as the node has none, what they could run is not
- * held any more.
+ * A look at the first tasks of the queue counts, for each node, those that have most bytes of their stored arguments there. These, and
+ * the tasks that the leases at that node have already, say how many leases there could be used; what is missing to that number is asked
+ * of the node: Want says so. For HOLD_NS from then on, the tasks that those leases would run are not given to leases elsewhere, which
+ * would have to bring the arguments first. No more tasks are held than the wanted leases could run: when leases come from elsewhere
+ * instead, fewer are wanted, and the tasks that this sets free go to them.
  *
  * Only if the strategy is HYBRID; a shape whose tasks have no stored arguments pays nothing.
  */

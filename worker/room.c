@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* room.c -- which lease of a shape gets the next task: a heap of those that have room. It is told of each change of a lease, and moves
  * those that changed when it is asked, once each: a lease that has its turn for many tasks, or the only one, costs next to nothing. Of
- * equals the one that was granted first is next, so the order does not hang on the heap's shape. */
+ * equals the one that was granted first is next, so the order does not depend on the heap's shape. */
 #include "worker/room.h"
 
 #include <assert.h>
