@@ -295,7 +295,8 @@ void mob_view_release(struct mob_view *view);               /* NULL, or one rele
  * thread, before it returns; what is kept longer stays valid as long as it is kept. */
 struct mob_ref *mob_view_ref(const struct mob_view *view, size_t i, struct mob_error *err);
 
-/* How the attempts of the task of `ref` ended that a death ended, where its error says so; also of a task whose argument was such a ref.
+/* How the attempts of the task of `ref` ended that a death ended, where its error says so; also of a task whose argument was such a ref. Of
+ * MOB_ERR_OWNER_DIED: how the owner ended, if that is known still.
  * back: 0 is the last one, 1 the one before; four are kept. 1: filled; 0: there is none, or the value is there, or not yet; -1. */
 int mob_death(const struct mob_ref *ref, size_t back, struct mob_death *ret_death, struct mob_error *err);
 const char *mob_killed_by_name(int killed_by);              /* "crash", "kernel memory" ...: as `mobula` prints it; lives for ever */

@@ -79,14 +79,27 @@ static void bury_lease(struct mob_raylet *r, struct lease *l, const struct mob_e
     mob_lease_worker_gone(r, l);
 }
 
-static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob_exit *exit)
+/* For those who want to know what became of its objects. */
+static void certify(const struct mob_raylet *r, const struct worker *w, const struct mob_exit *exit, struct mob_death *ret)
 {
-    char why[512];
+    uint64_t task = 0;
+    uint32_t attempt = 0;
 
+    mob_process_runs(w->process, w->epoch, &task, &attempt);
+    mob_certificate_write(r, w, exit, mob_cancel_signalled(w, task, attempt), ret);
+    ret->attempt = (int32_t)attempt;
+}
+
+static void describe_end(const struct mob_exit *exit, char *ret_text, size_t size)
+{
     if (exit->unfit)
-        mob_copy(why, sizeof why, exit->why);
+        mob_copy(ret_text, size, exit->why);
     else
-        mob_certificate_end(exit, why, sizeof why);
+        mob_certificate_end(exit, ret_text, size);
+}
+
+static void bury_worker(struct mob_raylet *r, struct worker *w, const struct mob_exit *exit, const char *why)
+{
     if (w->machine.now != WORKER_STARTING && w->lease != NULL)
         bury_lease(r, w->lease, exit);
     mob_pool_worker_gone(r, w, why, exit->unfit);
@@ -108,21 +121,23 @@ static void record_end(struct mob_raylet *r, const struct process *p)
     mob_route_send(r, &e.e);            /* the head away: it may forget */
 }
 
-/* What a process held and wanted, here and elsewhere. */
-static void bury_owner(struct mob_raylet *r, struct process *p)
+/* What a process held and wanted, here and elsewhere. death: NULL, unless it was a worker. */
+static void bury_owner(struct mob_raylet *r, struct process *p, const char *how, const struct mob_death *death)
 {
     mob_stages_owner_gone(r, p->address);
     mob_leases_end_of(r, p->address);
     mob_wants_forget(r, p->address);
     mob_borrowed_owner_gone(r, p);
-    mob_questions_gone(r, &p->questions, MOB_ERR_OWNER_DIED, "the process that owned it is gone");
+    mob_questions_gone(r, &p->questions, MOB_ERR_OWNER_DIED, how, death);
 }
 
 void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const struct mob_exit *exit)
 {
     struct process *p = mob_process_find(r, process);
     struct worker *w = p == NULL ? NULL : p->worker;
+    char why[512], how[520] = "it has ended";
     struct mob_address job;
+    struct mob_death death;
 
     if (p == NULL)
         return;
@@ -130,12 +145,16 @@ void mob_raylet_process_exited(struct mob_raylet *r, uint32_t process, const str
     job = p->job;
     if (r->config.store != NULL)
         mob_store_client_gone(r->config.store, process);
-    if (w != NULL)
-        bury_worker(r, w, exit);
+    if (w != NULL) {
+        certify(r, w, exit, &death);
+        describe_end(exit, why, sizeof why);
+        snprintf(how, sizeof how, "it %s", why);
+        bury_worker(r, w, exit, why);
+    }
     if (w != NULL && p->recorded)
         record_end(r, p);
     p->worker = NULL;
-    bury_owner(r, p);
+    bury_owner(r, p, how, w != NULL ? &death : NULL);
     mob_pressure_process_gone(r, process);
     p->page = NULL;
     mob_process_forget(r, p);
@@ -191,7 +210,7 @@ void mob_death_of_pair(struct mob_raylet *r, struct peer *peer, const char *why)
     bury_wanters(r, is_of_node, (struct mob_address){ peer->is.node, 0 });
     if (peer->is.alive && r->config.store != NULL)
         mob_store_link_lost(r->config.store, peer->is.node);
-    mob_questions_gone(r, &peer->questions, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text);
+    mob_questions_gone(r, &peer->questions, peer->is.alive ? MOB_ERR_NODE_DIED : MOB_ERR_OWNER_DIED, text, NULL);
     mob_wants_serve(r);
 }
 

@@ -81,7 +81,7 @@ void mob_membership_lost(struct mob_raylet *r, struct connection *c, const struc
     }
     m->head = NULL;
     m->registered = false;
-    mob_questions_gone(r, &m->questions, MOB_ERR_UNREACHABLE, "the link to the head broke; ask again later");
+    mob_questions_gone(r, &m->questions, MOB_ERR_UNREACHABLE, "the link to the head broke; ask again later", NULL);
     m->dial_at = r->now + REDIAL_NS;
     if (why->code == MOB_ERR_DENIED || why->code == MOB_ERR_VERSION)
         mob_raylet_end(r, why);

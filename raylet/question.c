@@ -7,8 +7,10 @@
  */
 #include "raylet/question.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "raylet/certificate.h"
 #include "raylet/core.h"
 
 enum question_kind { QUESTION_WATCH, QUESTION_REFERENCES, QUESTION_MOURN, QUESTION_QUERY };
@@ -92,13 +94,30 @@ static struct mob_link *questions_to(struct mob_raylet *r, struct mob_address pr
 
 /* -- answers of ours ------------------------------------------------------------------------------------------------------- */
 
+/* Who it was, where, how it ended; and what to do, as whoever reads this often did not know that there was such a process. */
+static void say_owner_gone(const struct mob_raylet *r, const struct mob_object_id *object, const char *how, struct mob_error *ret)
+{
+    const struct peer *peer = mob_route_peer(r, object->node);
+    const char *host = peer != NULL ? peer->is.host : r->config.host, *ip = peer != NULL ? peer->is.ip : r->config.ip;
+    char name[MOB_OBJECT_NAME_SIZE], where[160] = "";
+
+    if ((peer != NULL || object->node == r->self.node) && ip[0] != '\0')     /* a peer may have gone before it was told of */
+        snprintf(where, sizeof where, " (%s, %s)", host, ip);
+    mob_error_set(ret, MOB_ERR_OWNER_DIED, "object %s went with its owner, process %u of node %u%s: %s. What a process puts, and what "
+                  "tasks make that it calls, ends with it: where it is to stay longer, return the value itself instead of a reference "
+                  "to it, or have the driver put it or call its task", mob_object_id_name(object, name), object->process,
+                  object->node, where, how);
+    mob_copy(ret->node, sizeof ret->node, where[0] != '\0' ? ip : "");
+}
+
 /* What the store seeks has no other answer than a place. */
 static void answer_watch(struct mob_raylet *r, struct mob_address asker, const struct mob_object_id *object,
-                         const struct mob_error *why)
+                         const struct mob_error *why, const struct mob_death *death)
 {
     Mobula__Watched m;
     Mobula__ObjectId id = MOBULA__OBJECT_ID__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
+    Mobula__Death certificate, *certificates = &certificate;
     struct mob_error err;
     char name[MOB_OBJECT_NAME_SIZE];
     struct mob_envelope e;
@@ -107,8 +126,16 @@ static void answer_watch(struct mob_raylet *r, struct mob_address asker, const s
         mob_seek_answered(r, object, 0);
         return;
     }
-    mob_error_set(&err, why->code, "object %s: %s", mob_object_id_name(object, name), why->text);
+    if (why->code == MOB_ERR_OWNER_DIED)
+        say_owner_gone(r, object, why->text, &err);
+    else
+        mob_error_set(&err, why->code, "object %s: %s", mob_object_id_name(object, name), why->text);
     mob_wire_put_error(&error, &err);
+    if (death != NULL) {
+        mob_wire_put_death(&certificate, death);
+        error.n_deaths = 1;
+        error.deaths = &certificates;
+    }
     mob_wire_put_object(&id, object);
     mobula__watched__init(&m);
     m.object = &id;
@@ -166,15 +193,22 @@ static void answer_query(struct mob_raylet *r, struct mob_address asker, uint64_
     mob_route_send(r, &e.e);
 }
 
-static void answer(struct mob_raylet *r, struct mob_address asker, const struct subject *s, enum mob_code code, const char *text)
+static void answer(struct mob_raylet *r, struct mob_address asker, const struct subject *s, enum mob_code code, const char *text,
+                   const struct mob_death *death)
 {
     struct mob_address process = { s->id.node, s->id.process };
+    const struct peer *peer = mob_route_peer(r, process.node);
+    struct mob_death lost;
     struct mob_error why;
 
     mob_error_set(&why, code, "%s", text);
+    if (peer != NULL && !peer->is.alive) {
+        mob_certificate_of_lost(peer, process, &lost);
+        death = &lost;
+    }
     switch (s->kind) {
     case QUESTION_WATCH:
-        answer_watch(r, asker, &s->id, &why);
+        answer_watch(r, asker, &s->id, &why, death);
         break;
     case QUESTION_REFERENCES:
         answer_references(r, asker, process, s->id.task, &why);
@@ -188,7 +222,8 @@ static void answer(struct mob_raylet *r, struct mob_address asker, const struct 
     }
 }
 
-void mob_questions_gone(struct mob_raylet *r, struct mob_link *questions, enum mob_code code, const char *why)
+void mob_questions_gone(struct mob_raylet *r, struct mob_link *questions, enum mob_code code, const char *why,
+                        const struct mob_death *death)
 {
     while (!mob_list_empty(questions)) {
         struct question *q = mob_list_first(questions, struct question, link);
@@ -196,7 +231,7 @@ void mob_questions_gone(struct mob_raylet *r, struct mob_link *questions, enum m
         struct subject subject = q->subject;
 
         forget(r, asker, &subject);
-        answer(r, asker, &subject, code, why);
+        answer(r, asker, &subject, code, why, death);
     }
 }
 
@@ -225,13 +260,28 @@ void mob_questions_fini(struct mob_raylet *r)
 
 /* -- passing ----------------------------------------------------------------------------------------------------------------- */
 
+/* How `process` ended, that was gone before it was asked. */
+static void say_gone(const struct mob_raylet *r, struct mob_address process, char *ret_text, size_t size)
+{
+    const struct peer *peer = mob_route_peer(r, process.node);
+
+    if (process.node == r->self.node)
+        snprintf(ret_text, size, "it has ended");
+    else if (peer == NULL)
+        snprintf(ret_text, size, "its node was gone before node %u, which asks, joined", r->self.node);
+    else
+        snprintf(ret_text, size, "its node died: %s", peer->is.died != NULL ? peer->is.died : "nobody said how");
+}
+
 /* To `process`, about `s`. */
 static bool asked(struct mob_raylet *r, struct mob_address asker, struct mob_address process, const struct subject *s)
 {
     struct mob_link *questions = questions_to(r, process, s->kind);
+    char how[320];
 
     if (questions == NULL) {
-        answer(r, asker, s, MOB_ERR_OWNER_DIED, "the process that owned it is gone");
+        say_gone(r, process, how, sizeof how);
+        answer(r, asker, s, MOB_ERR_OWNER_DIED, how, NULL);
         return false;
     }
     remember(r, questions, asker, s);

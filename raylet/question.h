@@ -29,8 +29,9 @@ bool mob_question_references_done(struct mob_raylet *r, const struct arrival *a)
 bool mob_question_mourned(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_replied(struct mob_raylet *r, const struct arrival *a);
 
-/* All whom `questions` ask are gone (OWNER_DIED), or cannot be reached (another code): answer each. */
-void mob_questions_gone(struct mob_raylet *r, struct mob_link *questions, enum mob_code code, const char *why);
+/* All whom `questions` ask are gone (OWNER_DIED), or cannot be reached (another code): answer each. death: of that process; NULL. */
+void mob_questions_gone(struct mob_raylet *r, struct mob_link *questions, enum mob_code code, const char *why,
+                        const struct mob_death *death);
 
 /* Does anyone wait for an answer that is not a death? */
 bool mob_questions_open(const struct mob_raylet *r);

@@ -121,7 +121,8 @@ class ObjectReconstructionFailedError(ObjectLostError):
 
 
 class OwnerDiedError(ObjectLostError):
-    """The process that owned the object died, and the object with it."""
+    """The process that owned the object died, and the object with it: the worker whose task has put it, or has called the task that made it.
+    The text names that process, and how it ended; ``death`` is that process's or its node's, if it is known still."""
 
 
 class ObjectStoreFullError(RayError):

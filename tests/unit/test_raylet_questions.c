@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_raylet_questions.c -- References and Mourn on their way: each gets one answer, from whom it asks or from a raylet for it. */
+#include <signal.h>
+
 #include "raylet_fake.h"
 
 #define REFERENCES MOBULA__ENVELOPE__BODY_REFERENCES
@@ -106,6 +108,69 @@ START_TEST(test_a_lost_link_and_a_dead_node_are_told_apart)
     fake_node_down(&f, 3, false, "silent");
     expect_mourned(of_p, fake_at(3, 50), false);
     expect_done(of_p, 1, MOB_ERR_OWNER_DIED);
+    fake_fini(&f);
+}
+END_TEST
+
+static void say_watch(uint64_t link, uint32_t node, uint32_t process)
+{
+    Mobula__Watch m = MOBULA__WATCH__INIT;
+    Mobula__ObjectId id = MOBULA__OBJECT_ID__INIT;
+
+    id.node = node;
+    id.process = process;
+    m.object = &id;
+    fake_say(&f, link, fake_at(0, 0), fake_at(node, process), MOBULA__ENVELOPE__BODY_WATCH, &m);
+}
+
+/* Its error says how and where, and what to do; and has a certificate, if `killed_by` is one. */
+static void expect_owner_died(uint64_t link, const char *where, const char *how, int killed_by, const char *host)
+{
+    Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WATCHED);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(e->watched->error->code, MOB_ERR_OWNER_DIED);
+    ck_assert_msg(strstr(e->watched->error->text, where) != NULL && strstr(e->watched->error->text, how) != NULL
+                  && strstr(e->watched->error->text, "return the value itself") != NULL, "%s", e->watched->error->text);
+    ck_assert_uint_eq(e->watched->error->n_deaths, killed_by != MOB_KILLED_BY_UNKNOWN);
+    if (killed_by == MOB_KILLED_BY_UNKNOWN)
+        return;
+    ck_assert_int_eq(e->watched->error->deaths[0]->killed_by, killed_by);
+    ck_assert_str_eq(e->watched->error->deaths[0]->host, host);
+}
+
+START_TEST(test_an_owner_that_is_gone_is_named)
+{
+    Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+    struct fake_grant g;
+    char where[256];
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f), q = fake_driver(&f);
+    uint64_t link = fake_peer(&f, 3), of_p = f.process[p].link;
+
+    fake_want(&f, p, (struct fake_ask){ .count = 1 });
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, of_p, &g));
+    snprintf(where, sizeof where, "its owner, process %u of node %u (%s, %s)", g.worker, FAKE_NODE, f.config.host, f.config.ip);
+    say_watch(of_p, FAKE_NODE, g.worker);
+    fake_exit(&f, g.worker, SIGKILL);
+    expect_owner_died(of_p, where, ": it was ended by signal SIGKILL", MOB_KILLED_BY_SIGNAL, f.config.host);
+    say_watch(of_p, FAKE_NODE, g.worker);
+    expect_owner_died(of_p, where, "it has ended", MOB_KILLED_BY_UNKNOWN, "");
+    say_watch(of_p, FAKE_NODE, q);
+    fake_exit(&f, q, 0);
+    expect_owner_died(of_p, "its owner, process", "it has ended", MOB_KILLED_BY_UNKNOWN, "");
+    say_watch(of_p, 3, 50);
+    ck_assert_ptr_nonnull(fake_take(&f, link, MOBULA__ENVELOPE__BODY_WATCH));
+    down.node = 3;
+    down.reason = "silent";
+    fake_say(&f, f.head, fake_at(0, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_NODE_DOWN, &down);
+    expect_owner_died(of_p, "process 50 of node 3 (there, ", "node 3 died: silent", MOB_KILLED_BY_NODE, "there");
+    say_watch(of_p, 3, 50);
+    expect_owner_died(of_p, "process 50 of node 3 (there, ", "its node died: silent", MOB_KILLED_BY_NODE, "there");
+    say_watch(of_p, 1, 7);
+    expect_owner_died(of_p, "process 7 of node 1: ", "its node was gone before node 2, which asks, joined", MOB_KILLED_BY_UNKNOWN, "");
     fake_fini(&f);
 }
 END_TEST
@@ -269,5 +334,5 @@ START_TEST(test_explain_asks_whom_it_is_about)
 END_TEST
 
 UNIT_MAIN("raylet_questions", test_explain_asks_whom_it_is_about, test_memory_asks_processes, test_between_processes_of_a_node, test_a_peer_asks_for_a_process_here,
-          test_a_lost_link_and_a_dead_node_are_told_apart, test_a_question_waits_for_the_address_of_a_node,
+          test_a_lost_link_and_a_dead_node_are_told_apart, test_an_owner_that_is_gone_is_named, test_a_question_waits_for_the_address_of_a_node,
           test_only_a_raylet_mourns)
