@@ -106,6 +106,8 @@ void mob_store_destroy(struct mob_store *s);
 /* From now on there is an overflow: a sparse file of config.overflow bytes, to be taken over (in memory: -1). Before the first client, and
  * with config.disk, which gives it blocks. */
 int mob_store_overflow(struct mob_store *s, int fd, struct mob_error *err);
+/* Where it begins, as offsets count: behind the arena, which is larger than `bytes`. */
+uint64_t mob_store_overflow_at(const struct mob_store *s);
 void mob_store_set_node(struct mob_store *s, uint32_t node);
 
 /* Descriptors for a client's Welcome: arena and metadata (borrowed), a new pin page (the caller's to close after sending). */

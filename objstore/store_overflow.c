@@ -25,12 +25,17 @@
 #define RETRY_NS INT64_C(10000000000)
 #define SHED_AT_ONCE 64
 
+uint64_t mob_store_overflow_at(const struct mob_store *s)
+{
+    return mob_overflow_at(mob_alloc_size(s->alloc));
+}
+
 int mob_store_overflow(struct mob_store *s, int fd, struct mob_error *err)
 {
     assert(s->config.disk != NULL && s->config.overflow > 0 && s->overflow.alloc == NULL);
     if (mob_memory_overflow(s, fd, err) < 0)
         return -1;
-    s->overflow.alloc = mob_alloc_create(mob_overflow_at(mob_alloc_size(s->alloc)), s->config.overflow & ~(UNIT - 1));
+    s->overflow.alloc = mob_alloc_create(mob_store_overflow_at(s), s->config.overflow & ~(UNIT - 1));
     return 0;
 }
 

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "objstore/layout.h"
 #include "objstore/disk.h"
 #include "raylet/shell.h"
 
@@ -87,7 +86,7 @@ void mob_spill_do(void *shell, struct mob_disk_job *job)
 static void open_overflow(struct mob_shell *s, uint64_t size)
 {
     struct mob_error err;
-    int fd = mob_disk_overflow(s->disk, mob_overflow_at(mob_store_usage(s->store).size), size, &err);
+    int fd = mob_disk_overflow(s->disk, mob_store_overflow_at(s->store), size, &err);
 
     if (fd < 0 || mob_store_overflow(s->store, fd, &err) < 0)
         mob_warn("%s", err.text);

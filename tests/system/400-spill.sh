@@ -25,6 +25,8 @@ expect_eq "$(driver works 40 $((8 * mib)))" "$wanted" "the sum with a store of a
 wait_until 10 store_is_empty
 expect_eq "$(spill_files h0)" 1 "files when all objects are gone: the overflow, which is empty"
 expect driver writes
+expect driver neighbours $((40 * mib))
+wait_until 10 store_is_empty
 expect_eq "$(driver works 40 $((8 * mib)))" "$wanted" "the same again"
 
 # The raylet is killed with objects on the disk: the disk is as it was.

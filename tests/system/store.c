@@ -8,6 +8,8 @@
  *   mobula-store elsewhere FOLDER PUTS COUNT BYTES     PUTS of COUNT blocks leave little room on node 1, the driver's; tasks make the others;
  *                                        FOLDER/full, FOLDER/go; a task that may run on node 1 alone; the sums of all
  *   mobula-store kinds FOLDER            objects of 1 to 7 MiB, each kept by something else; makes FOLDER/full, waits for FOLDER/go
+ *   mobula-store neighbours BYTES        blocks of more than half of the store, all in use, so that all but one overflow, side by side; one
+ *                                        goes after the other, and another comes in its place: the others are as they were
  *
  * Exit status 0: all was as it should be.
  */
@@ -272,6 +274,30 @@ static int fills(const char *folder, size_t count, size_t size)
     return 0;
 }
 
+/* -- side by side ----------------------------------------------------------------------------------------------------------------- */
+
+static int neighbours(size_t size)
+{
+    uint64_t *words = malloc(size);
+    struct mob_view views[4];
+    struct mob_ref *refs[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        refs[i] = block(i + 1, size);
+        must(mob_get(refs[i], 60000, &views[i], &err) == 0, "mob_get");
+    }
+    for (unsigned gone = 1; gone < 4; gone++) {
+        mob_view_release(&views[gone]);
+        mob_ref_drop(refs[gone]);
+        mob_ref_drop(block(9, size));   /* its room is asked for after that of the other was given back */
+        for (unsigned i = 0; i < 4; i++) {
+            fill(words, size / 8, i + 1);
+            expect((i > 0 && i <= gone) || memcmp(views[i].data, words, size) == 0, "a block is what was put when its neighbour has gone");
+        }
+    }
+    return 0;
+}
+
 /* -- elsewhere ----------------------------------------------------------------------------------------------------------------- */
 
 /* A block, by its number and size. */
@@ -392,6 +418,8 @@ int main(int argc, char **argv)
         status = writes();
     else if (strcmp(verb, "fills") == 0 && argc == 5)
         status = fills(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
+    else if (strcmp(verb, "neighbours") == 0 && argc == 3)
+        status = neighbours(strtoull(argv[2], NULL, 10));
     else if (strcmp(verb, "elsewhere") == 0 && argc == 6)
         status = elsewhere(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 10));
     else if (strcmp(verb, "kinds") == 0 && argc == 3)
