@@ -84,6 +84,14 @@ void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, co
 
 /* The next envelope of this body on the link that was not taken yet, or NULL; lives until the next call. */
 const Mobula__Envelope *fake_take(struct fake *f, uint64_t link, Mobula__Envelope__BodyCase body);
+/* The same where there must be one: a failure names the test's own line. */
+#define fake_expect(f, link, body)                                               \
+    ({                                                                           \
+        const Mobula__Envelope *taken = fake_take(f, link, body);                \
+                                                                                 \
+        ck_assert_ptr_nonnull(taken);                                            \
+        taken;                                                                   \
+    })
 bool fake_was_hung_up(const struct fake *f, uint64_t link);
 
 #endif

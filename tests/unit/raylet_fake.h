@@ -74,6 +74,14 @@ void fake_tick(struct fake *f);
 
 /* Next envelope of this kind sent on the link, or NULL; lives till the next call. */
 Mobula__Envelope *fake_take(struct fake *f, uint64_t link, Mobula__Envelope__BodyCase body);
+/* The same where there must be one: a failure names the test's own line. */
+#define fake_expect(f, link, body)                                               \
+    ({                                                                           \
+        Mobula__Envelope *taken = fake_take(f, link, body);                      \
+                                                                                 \
+        ck_assert_ptr_nonnull(taken);                                            \
+        taken;                                                                   \
+    })
 size_t fake_count(struct fake *f, uint64_t link, Mobula__Envelope__BodyCase body);     /* takes all */
 void fake_forget_sent(struct fake *f);
 

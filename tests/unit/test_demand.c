@@ -248,8 +248,7 @@ START_TEST(test_unplaceable_is_told_once_and_again_when_nodes_change)
 
     setup("CPU=4");
     state(&(struct fake_demand){ .process = 1, .shape = 3, .count = 1, .resources = "CPU=16" });
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
     ck_assert_uint_eq(e->unplaceable->shape, 3);
     ck_assert(!e->unplaceable->final);
     ck_assert_uint_eq(e->to->process, 1);
@@ -283,12 +282,10 @@ START_TEST(test_affinity_to_a_gone_node_is_final)
     ck_assert_uint_eq(placed(), 4);
     mob_head_link_lost(f.head, b.link, true);
     fake_tick(&f);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
     ck_assert(e->unplaceable->final);
     state(&(struct fake_demand){ .process = 1, .shape = 1, .count = 6, .resources = "CPU=1", .strategy = MOB_NODE, .node = 99 });
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
     ck_assert(e->unplaceable->final);
     ck_assert_uint_eq(e->unplaceable->shape, 1);
     fake_fini(&f);
@@ -323,8 +320,7 @@ START_TEST(test_node_that_cannot_run_the_program)
     ck_assert_uint_eq(places_at(&b, &seq), 0);
     ck_assert_uint_eq(places_at(&c, &seq), 2);
     state(&(struct fake_demand){ .process = 1, .shape = 7, .count = 1, .resources = "CPU=1", .strategy = MOB_NODE, .node = b.number });
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
     ck_assert(e->unplaceable->final && e->unplaceable->shape == 7);
     ck_assert_str_eq(e->unplaceable->text, "node b is a toaster");
     state(&(struct fake_demand){ .process = 1, .shape = 8, .count = 1, .resources = "GPU=1" });

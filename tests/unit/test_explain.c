@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_explain.c -- the head finds out why a task waits: round after round of questions to raylets, and words at the end. */
-#include "unit.h"
-
-#include <jansson.h>
-
 #include "head/core.h"
-#include "head_fake.h"
+#include "head_answer.h"
 
 static struct fake f;
 static struct fake_node a, b;
@@ -22,9 +18,8 @@ static void setup(void)
 /* The question that a raylet was asked: its number; the argument must be this. */
 static uint64_t asked(const struct fake_node *n, const char *argument)
 {
-    const Mobula__Envelope *e = fake_take(&f, n->link, MOBULA__ENVELOPE__BODY_QUERY);
+    const Mobula__Envelope *e = fake_expect(&f, n->link, MOBULA__ENVELOPE__BODY_QUERY);
 
-    ck_assert_ptr_nonnull(e);
     ck_assert_str_eq(e->query->verb, "explain");
     ck_assert_str_eq(e->query->argument, argument);
     return e->query->id;
@@ -35,13 +30,18 @@ static void reply(const struct fake_node *n, uint64_t id, const char *text)
     fake_reply(&f, n, id, text, true);
 }
 
-/* The whole answer to the asker; NULL: none yet, or an error. */
+/* The answer to the asker, and its error. */
 static json_t *answer(uint64_t link, int *ret_code)
 {
-    const Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_REPLY);
+    return fake_answer(&f, link, 7, ret_code);
+}
 
-    *ret_code = e != NULL && e->reply->error != NULL ? e->reply->error->code : MOB_OK;
-    return e != NULL && e->reply->error == NULL ? json_loadb((const char *)e->reply->text.data, e->reply->text.len, 0, NULL) : NULL;
+static uint64_t ask(const char *question)
+{
+    uint64_t link = fake_link(&f);
+
+    fake_query(&f, link, 7, "explain", question);
+    return link;
 }
 
 static void expect_words(json_t *json, const char *const *words)
@@ -55,6 +55,16 @@ static void expect_words(json_t *json, const char *const *words)
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
+/* The words of an answer of which no more is of interest. */
+static void expect_answer(uint64_t link, const char *const *words)
+{
+    int code;
+    json_t *json = answer(link, &code);
+
+    expect_words(json, words);
+    json_decref(json);
+}
+
 /* merge waits for count, which a worker on node b runs, whose call waits for merge. */
 START_TEST(test_a_chain_that_closes)
 {
@@ -63,7 +73,7 @@ START_TEST(test_a_chain_that_closes)
     int code;
 
     setup();
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"o-1.1-7.0\"}");
+    link = ask("{\"task\":\"o-1.1-7.0\"}");
     id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
     ck_assert_uint_eq(asked(&b, "{\"tasks\":[\"t-1.1-7\"]}"), id);
     reply(&b, id, "{\"node\":2,\"queue\":[],\"lent\":[],\"processes\":[]}");
@@ -104,7 +114,7 @@ START_TEST(test_all_holders_wait)
 
     setup();
     fake_report(&f, &a, 2, "CPU=4", 0);
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-2\"}");
+    link = ask("{\"task\":\"t-1.1-2\"}");
     id = asked(&a, "{\"tasks\":[\"t-1.1-2\"]}");
     reply(&b, id, "{\"node\":2}");
     text = mob_printf(first, "{\"task\":\"t-1.1-2\",\"name\":\"outer\",\"state\":\"PUSHED\",\"worker\":\"1.4\",\"ip\":\"10.0.0.1\","
@@ -131,29 +141,23 @@ END_TEST
 /* It was ended, and waits until it is tried again. */
 START_TEST(test_a_rest)
 {
-    json_t *json;
     uint64_t link, id;
-    int code;
 
     setup();
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    link = ask("{\"task\":\"t-1.1-7\"}");
     id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
     reply(&b, id, "{\"node\":2}");
     reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"name\":\"leak\",\"state\":\"RESTING\",\"age_ms\":9000,\"attempt\":2,"
                   "\"rest_ms\":3900,\"error\":\"MOB_ERR_OUT_OF_MEMORY\",\"where\":\"10.0.0.2\"}]}");
-    json = answer(link, &code);
-    expect_words(json, WORDS("t-1.1-7 \"leak\": waits 3.9 s before it is tried again, as attempt 3, because its last one was ended when node "
-                             "10.0.0.2 ran short of memory; 9.0 s old"));
-    json_decref(json);
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");     /* and then */
+    expect_answer(link, WORDS("t-1.1-7 \"leak\": waits 3.9 s before it is tried again, as attempt 3, because its last one was ended when node "
+                              "10.0.0.2 ran short of memory; 9.0 s old"));
+    link = ask("{\"task\":\"t-1.1-7\"}");                /* and then */
     id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
     reply(&b, id, "{\"node\":2,\"lent\":[{\"task\":\"t-1.1-7\",\"run_ms\":500,\"state\":\"lent\"}]}");
     reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"name\":\"leak\",\"state\":\"PUSHED\",\"age_ms\":9000,\"attempt\":2,"
                   "\"retries\":3,\"pid\":9,\"ip\":\"10.0.0.2\",\"error\":\"MOB_ERR_OUT_OF_MEMORY\",\"where\":\"10.0.0.2\"}]}");
-    json = answer(link, &code);
-    expect_words(json, WORDS("t-1.1-7 \"leak\": runs on node 2 (10.0.0.2), pid 9, for 0.5 s; attempt 3 of 6, as its last one was ended when "
-                             "node 10.0.0.2 ran short of memory\n"));
-    json_decref(json);
+    expect_answer(link, WORDS("t-1.1-7 \"leak\": runs on node 2 (10.0.0.2), pid 9, for 0.5 s; attempt 3 of 6, as its last one was ended when "
+                              "node 10.0.0.2 ran short of memory\n"));
     fake_fini(&f);
 }
 END_TEST
@@ -161,18 +165,17 @@ END_TEST
 /* Nobody knows it; a node that is silent; more than any node has; answers that are none; names that are none. */
 START_TEST(test_what_is_not_known)
 {
-    json_t *json;
     uint64_t link, id;
     int code;
 
     setup();
     for (const char *const *bad = WORDS("{\"task\":\"t-1.1\"}", "{\"task\":\"t-1.1-5x\"}", "{\"node\":7}", "{}", "[", "{\"task\":3}");
          *bad != NULL; bad++) {
-        fake_query(&f, link = fake_link(&f), 7, "explain", *bad);
+        link = ask(*bad);
         ck_assert_ptr_null(answer(link, &code));
         ck_assert_int_eq(code, MOB_ERR_INVALID);
     }
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    link = ask("{\"task\":\"t-1.1-7\"}");
     id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
     asked(&b, "{\"tasks\":[\"t-1.1-7\"]}");
     reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"state\":\"QUEUED\",\"resources\":\"CPU=99\",\"labels\":{\"k\":3},"
@@ -182,17 +185,13 @@ START_TEST(test_what_is_not_known)
         fake_report(&f, &b, 2, "CPU=4", 0);
         fake_pass(&f, 100);
     }
-    json = answer(link, &code);
-    expect_words(json, WORDS("t-1.1-7: waits for a worker with {CPU=99}", "  No node could serve it, not even an idle one: ask for less, or "
-                             "add a node that has as much.\n"));
-    json_decref(json);
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    expect_answer(link, WORDS("t-1.1-7: waits for a worker with {CPU=99}", "  No node could serve it, not even an idle one: ask for less, or "
+                              "add a node that has as much.\n"));
+    link = ask("{\"task\":\"t-1.1-7\"}");
     id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
     reply(&a, id, "nonsense");
     reply(&b, id, "{}");
-    json = answer(link, &code);
-    expect_words(json, WORDS("t-1.1-7: the process that owns it is gone, or did not answer"));
-    json_decref(json);
+    expect_answer(link, WORDS("t-1.1-7: the process that owns it is gone, or did not answer"));
     fake_fini(&f);
 }
 END_TEST
@@ -220,8 +219,6 @@ START_TEST(test_what_was_lost)
           "attempt 2 of 4, as what it had left in a store was lost; has a worker" },
     };
     struct fake_node third = { 0 };
-    json_t *json;
-    int code;
 
     setup();
     fake_join(&f, &third, "CPU=1");
@@ -230,14 +227,12 @@ START_TEST(test_what_was_lost)
         char *text = mob_printf("{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",%s}]}", rows[i][0]);
         uint64_t link, id;
 
-        fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+        link = ask("{\"task\":\"t-1.1-7\"}");
         id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
         asked(&b, "{\"tasks\":[\"t-1.1-7\"]}");
         reply(&a, id, text);
         reply(&b, id, "{\"node\":2}");
-        json = answer(link, &code);
-        expect_words(json, WORDS(rows[i][1]));
-        json_decref(json);
+        expect_answer(link, WORDS(rows[i][1]));
         free(text);
     }
     fake_fini(&f);
@@ -250,7 +245,7 @@ START_TEST(test_nobody_waits_any_more)
     uint64_t link;
 
     setup();
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"t-1.1-7\"}");
+    link = ask("{\"task\":\"t-1.1-7\"}");
     asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
     mob_head_link_lost(f.head, link, false);
     fake_query(&f, fake_link(&f), 8, "explain", "{\"task\":\"t-1.1-7\"}");
@@ -278,7 +273,7 @@ START_TEST(test_a_node)
 
     setup();
     n = mob_head_node_find(f.head, 2);
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":1}");
+    link = ask("{\"node\":1}");
     id = asked(&a, "{}");
     reply(&b, id, "{\"node\":2}");
     reply(&a, id, "{\"node\":1,\"queue\":[{\"owner\":\"1.4\",\"shape\":3,\"leases\":5,\"resources\":\"GPU=1\",\"waited_ms\":900}],"
@@ -291,26 +286,22 @@ START_TEST(test_a_node)
     ck_assert_uint_eq(json_array_size(json_object_get(json, "lent")), 1);
     ck_assert_uint_eq(json_array_size(json_object_get(json, "queue")), 1);
     json_decref(json);
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"task\":\"10.0.0.2\"}");     /* as people call it */
+    link = ask("{\"task\":\"10.0.0.2\"}");               /* as people call it */
     id = asked(&a, "{}");
     asked(&b, "{}");
     reply(&a, id, "{\"node\":1}");
     reply(&b, id, "{\"node\":2}");
-    json = answer(link, &code);
-    expect_words(json, WORDS("node 2 ("));
-    json_decref(json);
+    expect_answer(link, WORDS("node 2 ("));
     fake_query(&f, fake_link(&f), 7, "drain", "{\"node\":\"2\"}");
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
+    link = ask("{\"node\":2}");
     id = asked(&a, "{}");
     asked(&b, "{}");
     reply(&a, id, "{\"node\":1}");
     reply(&b, id, "{\"node\":2}");
-    json = answer(link, &code);
-    expect_words(json, WORDS("is draining; it has not answered that yet; free {CPU=4}"));
-    json_decref(json);
+    expect_answer(link, WORDS("is draining; it has not answered that yet; free {CPU=4}"));
     n->drain.heard = true;
     n->drain.left = (struct drain_left){ .tasks = 2, .objects = 3, .bytes = 5 << 20, .owners = 1, .drivers = 4 };
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
+    link = ask("{\"node\":2}");
     id = asked(&a, "{}");
     reply(&a, id, "{\"node\":1}");
     silence(5100);
@@ -321,12 +312,10 @@ START_TEST(test_a_node)
     ck_assert_str_eq(json_string_value(json_object_get(json, "error")), "it does not answer");
     json_decref(json);
     mob_head_link_lost(f.head, b.link, true);
-    fake_query(&f, link = fake_link(&f), 7, "explain", "{\"node\":2}");
+    link = ask("{\"node\":2}");
     id = asked(&a, "{}");
     reply(&a, id, "{\"node\":1}");
-    json = answer(link, &code);
-    expect_words(json, WORDS("is dead: "));
-    json_decref(json);
+    expect_answer(link, WORDS("is dead: "));
     fake_fini(&f);
 }
 END_TEST

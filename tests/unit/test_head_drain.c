@@ -32,8 +32,7 @@ static const char *ask(const char *verb, const char *argument)
     const Mobula__Envelope *e;
 
     fake_query(&f, asker, 7, verb, argument);
-    e = fake_take(&f, asker, MOBULA__ENVELOPE__BODY_REPLY);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, asker, MOBULA__ENVELOPE__BODY_REPLY);
     if (e->reply->error != NULL)
         snprintf(text, sizeof text, "%s", e->reply->error->text);
     else
@@ -90,8 +89,7 @@ START_TEST(test_it_leaves_when_it_says_so)
 
     setup();
     says("\"again\":false", "drain", "{\"node\":\"2\"}");
-    e = fake_take(&f, b.link, DRAIN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, b.link, DRAIN);
     ck_assert(e->drain->number == 1 && !e->drain->limited && !e->drain->force);
     ck_assert_ptr_null(fake_take(&f, a.link, DRAIN));
     says("\"again\":true", "drain", "{\"node\":\"2\"}");

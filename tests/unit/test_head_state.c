@@ -50,8 +50,7 @@ START_TEST(test_nodes_come_back_under_their_numbers)
         fake_report(&f, &a, 1, "CPU=4", 0);
         fake_report(&f, &c, 1, "CPU=1", 0);
     }
-    e = fake_take(&f, a.link, NODE_DOWN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, NODE_DOWN);
     ck_assert_uint_eq(e->node_down->node, 2);
     fake_fini(&f);
 }
@@ -86,8 +85,7 @@ START_TEST(test_numbers_of_places_go_on)
     setup();
     fake_demand(&f, &a, &(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=4" });
     fake_tick(&f);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
     first = e->place->seq;
     fake_restart(&f);
     come_back(&a);
@@ -95,8 +93,7 @@ START_TEST(test_numbers_of_places_go_on)
     ck_assert(!fake_was_hung_up(&f, a.link));
     fake_demand(&f, &a, &(struct fake_demand){ .process = 1, .count = 1, .resources = "CPU=4", .placed_seen = 1 });
     fake_tick(&f);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
     ck_assert_uint_gt(e->place->seq, first);
     fake_fini(&f);
 }
@@ -115,13 +112,11 @@ START_TEST(test_jobs_that_ended_meanwhile)
     come_back(&b);
     come_back(&a);
     fake_job(&f, &a, JOB_OVER, 1, 5);
-    e = fake_take(&f, b.link, JOB_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, b.link, JOB_OVER);
     ck_assert_uint_eq(e->job_over->job->process, 5);
     fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
     fake_report(&f, &a, 1, "CPU=4", 0);
-    e = fake_take(&f, b.link, JOB_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, b.link, JOB_OVER);
     ck_assert_uint_eq(e->job_over->job->process, 7);
     ck_assert_ptr_null(fake_take(&f, b.link, JOB_OVER));
     fake_fini(&f);
@@ -146,12 +141,10 @@ START_TEST(test_a_job_that_was_not_kept)
     come_back(&a);
     fake_job(&f, &a, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 6);
     fake_report(&f, &a, 1, "CPU=4", 0);
-    e = fake_take(&f, b.link, JOB_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, b.link, JOB_OVER);
     ck_assert_uint_eq(e->job_over->job->process, 5);
     fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
-    e = fake_take(&f, b.link, JOB_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, b.link, JOB_OVER);
     ck_assert_uint_eq(e->job_over->job->process, 8);
     fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, 1, 8);
     ck_assert_ptr_nonnull(fake_take(&f, b.link, JOB_OVER));             /* told again */
@@ -170,8 +163,7 @@ START_TEST(test_a_full_disk)
     f.full = true;
     c.link = fake_link(&f);
     fake_register(&f, &c, c.link);
-    e = fake_take(&f, c.link, MOBULA__ENVELOPE__BODY_REFUSED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, c.link, MOBULA__ENVELOPE__BODY_REFUSED);
     ck_assert_int_eq(e->refused->error->code, MOB_ERR_NO_SPACE);
     fake_tick(&f);
     mob_head_link_lost(f.head, b.link, true);

@@ -28,8 +28,7 @@ START_TEST(test_join_is_told_to_all)
     setup();
     ck_assert_uint_eq(a.number, 1);
     ck_assert_uint_eq(b.number, 2);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_UP);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_UP);
     ck_assert_uint_eq(e->node_up->node->node, 2);
     ck_assert_str_eq(e->node_up->node->ip, "10.0.0.1");
     ck_assert_str_eq(e->node_up->node->host, "test");
@@ -49,8 +48,7 @@ START_TEST(test_silence_is_death)
     }
     ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN));
     fake_pass(&f, 100);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     ck_assert_uint_eq(e->node_down->node, b.number);
     ck_assert_uint_eq(e->to->node, a.number);   /* its receiver's: a raylet takes none that is for another */
     e = fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);                        /* in case it still hears */
@@ -170,16 +168,14 @@ START_TEST(test_dead_node_learns_it)
     fake_pass(&f, 3000);
     ck_assert(fake_was_hung_up(&f, a.link));
     fake_register(&f, &a, fake_link(&f));
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     ck_assert_uint_eq(e->node_down->node, 1);
     ck_assert(fake_was_hung_up(&f, a.link));
     /* A head that never knew its number says the same. */
     a.incarnation[0] ^= 1;
     a.number = 77;
     fake_register(&f, &a, fake_link(&f));
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     ck_assert_uint_eq(e->node_down->node, 77);
     ck_assert_uint_eq(e->to->node, 77);
     a.number = 0;
@@ -218,8 +214,7 @@ START_TEST(test_job_ends_with_its_node)
     setup();
     fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 1);
     mob_head_link_lost(f.head, b.link, true);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
     ck_assert_uint_eq(e->job_over->job->node, b.number);
     ck_assert_uint_eq(f.recorded, sizeof(struct mob_event));    /* its owners are over */
     fake_fini(&f);
@@ -240,8 +235,7 @@ START_TEST(test_job_that_is_not_named_again_is_over)
     fake_job(&f, &b, MOBULA__ENVELOPE__BODY_JOB_STARTED, b.number, 2);
     ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER));
     fake_report(&f, &b, 1, "CPU=4", 0);
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER);
     ck_assert_uint_eq(e->job_over->job->process, 1);
     ck_assert_ptr_null(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_JOB_OVER));
     fake_fini(&f);

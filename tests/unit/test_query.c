@@ -2,32 +2,7 @@
 /* test_query.c -- the head's answers. */
 #include "unit.h"
 
-#include <jansson.h>
-
-#include "head_fake.h"
-
-/* Take all parts of an answer. */
-static json_t *answer(struct fake *f, uint64_t link, uint64_t id, int *ret_code)
-{
-    const Mobula__Envelope *e;
-    char *text = mob_strdup("");
-    bool last = false;
-    json_t *json;
-
-    *ret_code = MOB_OK;
-    while (!last && (e = fake_take(f, link, MOBULA__ENVELOPE__BODY_REPLY)) != NULL) {
-        char *longer = mob_printf("%s%.*s", text, (int)e->reply->text.len, (const char *)e->reply->text.data);
-        free(text);
-        text = longer;
-        last = e->reply->last;
-        ck_assert_uint_eq(e->reply->id, id);
-        if (e->reply->error != NULL)
-            *ret_code = e->reply->error->code;
-    }
-    json = last ? json_loads(text, 0, NULL) : NULL;
-    free(text);
-    return json;
-}
+#include "head_answer.h"
 
 static json_t *ask(struct fake *f, const char *verb, const char *argument, int *ret_code)
 {
@@ -35,7 +10,7 @@ static json_t *ask(struct fake *f, const char *verb, const char *argument, int *
 
     fake_query(f, link, 5, verb, argument);
     fake_tick(f);
-    return answer(f, link, 5, ret_code);
+    return fake_answer(f, link, 5, ret_code);
 }
 
 START_TEST(test_nodes_and_status)
@@ -101,17 +76,17 @@ START_TEST(test_wait)
     mob_head_link_lost(f.head, third, false);
     fake_join(&f, &a, "CPU=4");
     fake_join(&f, &b, "CPU=4");
-    ck_assert_ptr_null(answer(&f, first, 1, &code));
-    ck_assert_ptr_null(answer(&f, third, 3, &code));
+    ck_assert_ptr_null(fake_answer(&f, first, 1, &code));
+    ck_assert_ptr_null(fake_answer(&f, third, 3, &code));
     fake_join(&f, &c, "CPU=4");
-    json = answer(&f, first, 1, &code);
+    json = fake_answer(&f, first, 1, &code);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "nodes")), 2);
     json_decref(json);
     fake_pass(&f, 200);
-    ck_assert_ptr_null(answer(&f, second, 2, &code));
+    ck_assert_ptr_null(fake_answer(&f, second, 2, &code));
     ck_assert_int_eq(code, MOB_OK);
     fake_pass(&f, 100);
-    ck_assert_ptr_null(answer(&f, second, 2, &code));
+    ck_assert_ptr_null(fake_answer(&f, second, 2, &code));
     ck_assert_int_eq(code, MOB_ERR_TIMEOUT);
     fake_fini(&f);
 }
@@ -191,14 +166,13 @@ START_TEST(test_memory_is_gathered)
     fake_init(&f);
     link = fake_link(&f);
     fake_query(&f, link, 7, "memory", "{\"limit\":3}");
-    json = answer(&f, link, 7, &code);
+    json = fake_answer(&f, link, 7, &code);
     ck_assert_uint_eq(json_array_size(json_object_get(json, "nodes")), 0);
     json_decref(json);
     fake_join(&f, &a, "CPU=4");
     fake_join(&f, &b, "CPU=4");
     fake_query(&f, link, 8, "memory", "{\"limit\":3}");
-    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_QUERY);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_QUERY);
     ck_assert_str_eq(e->query->argument, "{\"limit\":3}");
     id = e->query->id;
     ck_assert_ptr_nonnull(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_QUERY));
@@ -212,7 +186,7 @@ START_TEST(test_memory_is_gathered)
         fake_report(&f, &b, 2, "CPU=4", 0);
         fake_pass(&f, 100);
     }
-    json = answer(&f, link, 8, &code);
+    json = fake_answer(&f, link, 8, &code);
     nodes = json_object_get(json, "nodes");
     ck_assert_uint_eq(json_array_size(nodes), 2);
     ck_assert_ptr_nonnull(json_object_get(json_array_get(nodes, 0), "objects"));

@@ -94,8 +94,7 @@ START_TEST(test_reserved_is_not_free)
     ck_assert_int_eq(fake_free(&f, "CPU"), 2 * MOB_UNITS);
     fake_pass(&f, 2100);
     fake_place(&f, other, (struct fake_ask){ .count = 1 });
-    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_DECLINED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, peer, MOBULA__ENVELOPE__BODY_DECLINED);
     ck_assert_uint_eq(e->declined->count, 1);
     ck_assert_int_eq(fake_free(&f, "CPU"), 0);
     fake_want(&f, large, (struct fake_ask){ .count = 0, .resources = "CPU=3" });
@@ -140,7 +139,6 @@ END_TEST
 START_TEST(test_recall_from_who_helps)
 {
     struct fake_grant g;
-    Mobula__Envelope *e;
 
     setup("CPU=2,gold=4", 1, &g);
     fake_want(&f, large, (struct fake_ask){ .shape = 1, .count = 3, .resources = "gold=1" });
@@ -149,8 +147,7 @@ START_TEST(test_recall_from_who_helps)
     fake_place(&f, other, (struct fake_ask){ .count = 1 });
     fake_claim(&f, other, (struct fake_ask){ .count = 1 });
     fake_pass(&f, 70);
-    e = fake_take(&f, f.process[small].link, MOBULA__ENVELOPE__BODY_RECALL);
-    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_nonnull(fake_take(&f, f.process[small].link, MOBULA__ENVELOPE__BODY_RECALL));
     ck_assert_uint_eq(fake_count(&f, f.process[large].link, MOBULA__ENVELOPE__BODY_RECALL), 0);
     fake_fini(&f);
 }
@@ -319,8 +316,7 @@ START_TEST(test_claimed_grant_passes)
     m.claimed = true;
     fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, large), MOBULA__ENVELOPE__BODY_GRANT, &m);
     fake_tick(&f);
-    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_DEMAND);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.head, MOBULA__ENVELOPE__BODY_DEMAND);
     ck_assert_uint_eq(e->demand->count, 1);
     ck_assert_uint_eq(e->demand->age_ms, 0);
     m.lease = 2;

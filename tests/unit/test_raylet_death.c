@@ -42,8 +42,7 @@ START_TEST(test_certificate)
 
     fake_runs(&f, &g, deaths[_i].task, 2);
     fake_exit(&f, g.worker, deaths[_i].status);
-    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_WORKER_CRASHED);
     ck_assert_int_eq(e->lease_over->claimed, deaths[_i].task != 0);
     ck_assert_uint_eq(e->lease_over->task, deaths[_i].task);
@@ -118,8 +117,7 @@ START_TEST(test_worker_with_broken_socket)
     ck_assert_int_eq(f.process[g.worker].killed, SIGKILL);
     ck_assert_ptr_null(fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER));
     fake_reap(&f);
-    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, MOB_KILLED_BY_RAYLET);
     fake_fini(&f);
 }
@@ -201,16 +199,14 @@ START_TEST(test_lender_is_lost)
     fake_say(&f, f.process[p].link, fake_at(0, 0), fake_at(3, 50), MOBULA__ENVELOPE__BODY_WATCH, &watch);
     fake_forget_sent(&f);
     fake_node_down(&f, 3, false, "silent");
-    Mobula__Envelope *e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_NODE_DIED);
     ck_assert_uint_eq(e->lease_over->worker->node, 3);
     ck_assert_int_eq(death_of(e->lease_over->cause)->killed_by, MOB_KILLED_BY_NODE);
     ck_assert_str_eq(death_of(e->lease_over->cause)->node, "3");
     ck_assert_str_ne(death_of(e->lease_over->cause)->ip, "");
     ck_assert_str_eq(death_of(e->lease_over->cause)->host, "there");
-    e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_WATCHED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_WATCHED);
     ck_assert_int_eq(e->watched->error->code, MOB_ERR_OWNER_DIED);
     ck_assert_int_eq(fake_demand(&f), 1);       /* the one that was placed there and had not come */
     fake_fini(&f);
@@ -220,9 +216,8 @@ END_TEST
 /* The driver is told why, and that it is its node that is gone. */
 static void expect_refused(uint32_t driver, const char *text)
 {
-    const Mobula__Envelope *e = fake_take(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
+    const Mobula__Envelope *e = fake_expect(&f, f.process[driver].link, MOBULA__ENVELOPE__BODY_REFUSED);
 
-    ck_assert_ptr_nonnull(e);
     ck_assert_int_eq(e->refused->error->code, MOB_ERR_NODE_DIED);
     ck_assert_str_eq(e->refused->error->text, text);
 }

@@ -103,8 +103,7 @@ START_TEST(test_served_here_later)
     ck_assert(fake_grant(&f, f.process[p].link, &g));
     fake_tick(&f);
     mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
-    e = fake_take(&f, f.dialed, MOBULA__ENVELOPE__BODY_WITHDRAW);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.dialed, MOBULA__ENVELOPE__BODY_WITHDRAW);
     ck_assert_uint_eq(e->withdraw->count, 1);
     ck_assert_int_eq(fake_demand(&f), -1);
     fake_fini(&f);
@@ -183,8 +182,7 @@ START_TEST(test_as_lender)
     ck_assert_uint_eq(e->declined->count, 5);
     ck_assert_uint_eq(e->declined->place_seq, 1);
     fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
-    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
     ck_assert_uint_eq(e->declined->count, 1);
     fake_place(&f, fake_at(3, 8), (struct fake_ask){ .count = 1 });    /* another owner's */
     fake_all_up(&f);
@@ -289,13 +287,11 @@ START_TEST(test_owner_dies_while_placed)
     ck_assert_int_eq(fake_demand(&f), 2);
     fake_placed(&f, p, 0, 3, 2);
     fake_exit(&f, p, 0);
-    Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
     ck_assert_uint_eq(e->withdraw->count, 2);
     ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_JOB_OVER));
     pass_grant(link, 3, p, 8, 1);          /* it crossed: its lender learns that nobody is there */
-    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
     ck_assert_uint_eq(e->lease_over->lease, 8);
     fake_placed(&f, p, 0, 3, 1);        /* so did this */
     ck_assert_int_eq(fake_demand(&f), 0);

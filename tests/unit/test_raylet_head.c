@@ -47,8 +47,7 @@ START_TEST(test_what_was_placed_elsewhere_is_asked_for_again)
     fake_placed(&f, p, 0, 3, 3);
     fake_forget_sent(&f);
     another_head();
-    e = fake_take(&f, f.head, DEMAND);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.head, DEMAND);
     ck_assert_uint_eq(e->demand->count, 4);
     ck_assert_uint_eq(e->demand->placed_seen, 3);
     ck_assert_ptr_null(fake_take(&f, peer, WITHDRAW));
@@ -132,8 +131,7 @@ START_TEST(test_jobs_that_are_served_are_named)
     fake_all_up(&f);
     ck_assert(fake_grant(&f, peer, &g));
     another_head();
-    e = fake_take(&f, f.head, JOB_STARTED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.head, JOB_STARTED);
     ck_assert_uint_eq(e->job_started->job->node, 3);
     ck_assert_uint_eq(e->job_started->job->process, 1);
     ck_assert_ptr_null(fake_take(&f, f.head, JOB_STARTED));

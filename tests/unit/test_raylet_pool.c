@@ -277,8 +277,7 @@ START_TEST(test_program_that_does_not_start)
     for (uint32_t i = 0; i < first; i++)
         if (f.process[i].spawned)
             fake_exit(&f, i, -1);
-    e = fake_take(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_UNPLACEABLE);
     ck_assert_ptr_nonnull(strstr(e->unplaceable->text, "no reason"));
     ck_assert(!e->unplaceable->final);
     fake_tick(&f);
@@ -310,8 +309,7 @@ START_TEST(test_program_that_can_never_run_here)
     uint32_t before = f.spawned;
     all_unfit();
     fake_tick(&f);
-    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT);
     ck_assert_ptr_nonnull(strstr(e->unfit->why, "node 2 (127.0.0.1): node here is a toaster"));
     ck_assert_mem_eq(e->unfit->executable.data, &f.executable, sizeof f.executable);
     ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT));
@@ -337,8 +335,7 @@ START_TEST(test_placed_program_that_can_never_run_here_goes_back)
         fake_place(&f, fake_at(3, 5), (struct fake_ask){ .shape = 1, .count = 2 });
         all_unfit();
         ck_assert_ptr_nonnull(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_UNFIT));
-        Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
-        ck_assert_ptr_nonnull(e);
+        Mobula__Envelope *e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_DECLINED);
         ck_assert_uint_eq(e->declined->count, 2);
         ck_assert(mob_raylet_quiet(f.raylet));
     }

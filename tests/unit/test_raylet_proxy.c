@@ -107,8 +107,7 @@ START_TEST(test_there_and_back)
         answer(s, &frame);
     }
     drain(s);
-    Mobula__Envelope *e = fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&s->f, s->link, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES);
     ck_assert_uint_eq(e->answer_frames->count, 256);
     ck_assert_uint_eq(e->answer_frames->frames.len, 256 * (sizeof(struct mob_answer_frame) + 8));
     ck_assert_uint_eq(e->to->process, 9);
@@ -138,8 +137,7 @@ START_TEST(test_window)
     ck_assert_int_eq(ended(s), windows[_i].ends);
     if (windows[_i].ends) {
         fake_reap(&s->f);
-        Mobula__Envelope *e = fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
-        ck_assert_ptr_nonnull(e);
+        Mobula__Envelope *e = fake_expect(&s->f, s->link, MOBULA__ENVELOPE__BODY_LEASE_OVER);
         ck_assert_int_eq(e->lease_over->cause->code, MOB_ERR_PROTOCOL);
     }
     scene_close(s);
@@ -170,14 +168,12 @@ START_TEST(test_take_back_and_long_tasks)
     fake_pass(&s->f, 1);
     ck_assert_ptr_null(fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_TAKEN));
     fake_pass(&s->f, 5);                /* it runs long */
-    e = fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_TAKEN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&s->f, s->link, MOBULA__ENVELOPE__BODY_TAKEN);
     ck_assert_uint_eq(e->taken->n_tasks, 3);
     ck_assert_uint_eq(e->taken->tasks[0], 2);
     fake_blocked(&s->f, s->grant.worker, true);
     send_tasks(s, 10, 2, 8);            /* to a blocked worker: back at once */
-    e = fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_TAKEN);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&s->f, s->link, MOBULA__ENVELOPE__BODY_TAKEN);
     ck_assert_uint_eq(e->taken->n_tasks, 2);
     answer(s, &frame);
     drain(s);
@@ -223,8 +219,7 @@ START_TEST(test_items_pass_and_allow_reaches_the_worker)
     memset(body, 1, 8);
     mob_channel_item_commit(s->worker);
     drain(s);
-    e = fake_take(&s->f, s->link, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&s->f, s->link, MOBULA__ENVELOPE__BODY_ANSWER_FRAMES);
     ck_assert_uint_eq(e->answer_frames->count, 1);
     answer(s, &frame);
     drain(s);

@@ -29,9 +29,8 @@ static void say_mourn(uint64_t link, struct mob_address from, uint32_t node, uin
 
 static void expect_mourned(uint64_t link, struct mob_address process, bool unreachable)
 {
-    Mobula__Envelope *e = fake_take(&f, link, MOURNED);
+    Mobula__Envelope *e = fake_expect(&f, link, MOURNED);
 
-    ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->mourned->process->node, process.node);
     ck_assert_uint_eq(e->mourned->process->process, process.process);
     ck_assert_int_eq(e->mourned->unreachable, unreachable);
@@ -40,9 +39,8 @@ static void expect_mourned(uint64_t link, struct mob_address process, bool unrea
 
 static void expect_done(uint64_t link, uint64_t seq, enum mob_code code)
 {
-    Mobula__Envelope *e = fake_take(&f, link, DONE);
+    Mobula__Envelope *e = fake_expect(&f, link, DONE);
 
-    ck_assert_ptr_nonnull(e);
     ck_assert_uint_eq(e->references_done->seq, seq);
     ck_assert_int_eq(e->references_done->error != NULL ? e->references_done->error->code : MOB_OK, code);
     ck_assert_uint_eq(fake_count(&f, link, DONE), 0);
@@ -258,9 +256,7 @@ START_TEST(test_memory_asks_processes)
     expect_memory("");                  /* nobody who owns anything, and might be too busy to say so */
     f.process[a].page.owns = f.process[b].page.owns = 1;
     fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
-    Mobula__Envelope *e = fake_take(&f, f.process[a].link, MOBULA__ENVELOPE__BODY_QUERY);
-
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[a].link, MOBULA__ENVELOPE__BODY_QUERY);
     ck_assert_str_eq(e->query->verb, "references");
     ck_assert_str_eq(e->query->argument, "{\"limit\":1000}");      /* of what lies elsewhere, too: they cannot know which are shown */
     id = e->query->id;
@@ -308,16 +304,13 @@ START_TEST(test_explain_asks_whom_it_is_about)
     fake_head_says(&f, MOBULA__ENVELOPE__BODY_QUERY, &m);
     ck_assert_ptr_null(fake_take(&f, f.process[other].link, MOBULA__ENVELOPE__BODY_QUERY));
     ck_assert_ptr_nonnull(fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_QUERY));
-    Mobula__Envelope *e = fake_take(&f, f.process[owner].link, MOBULA__ENVELOPE__BODY_QUERY);
-
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[owner].link, MOBULA__ENVELOPE__BODY_QUERY);
     ck_assert_str_eq(e->query->argument, argument);
     uint64_t id = e->query->id;
 
     say_rows(owner, id, "[{\"task\":\"t\"},3]");
     say_rows(g.worker, id, "[{\"waits\":[],\"process\":99}]");
-    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.head, MOBULA__ENVELOPE__BODY_REPLY);
     char *wanted = mob_printf("{\"node\":2,\"ip\":\"%s\",\"queue\":[{\"owner\":\"2.%u\",\"shape\":4,\"leases\":1,\"resources\":\"CPU=1\","
                               "\"waited_ms\":1500,\"depth\":0,\"first\":false}],\"queue_more\":0,\"lent\":[{\"owner\":\"2.%u\",\"resources\":\"CPU=1\","
                               "\"state\":\"lent\",\"held_ms\":1500,\"worker\":\"2.%u\",\"pid\":%u,\"task\":\"t-2.%u-7\",\"run_ms\":1500}],"

@@ -57,8 +57,7 @@ START_TEST(test_nobody_speaks_for_another)
     id.process = p[1];
     m.object = &id;
     fake_say(&f, f.process[p[0]].link, fake_at(7, 7), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_WATCH, &m);
-    Mobula__Envelope *e = fake_take(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_WATCH);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_WATCH);
     ck_assert_uint_eq(e->from->node, FAKE_NODE);
     ck_assert_uint_eq(e->from->process, p[0]);
     fake_fini(&f);
@@ -182,8 +181,7 @@ START_TEST(test_queries)
     q.id = 6;
     q.verb = "nodes";
     say(p[0], fake_at(0, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
-    Mobula__Envelope *e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_QUERY);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.head, MOBULA__ENVELOPE__BODY_QUERY);
     ck_assert_uint_eq(e->from->process, p[0]);
     reply.id = 6;
     reply.last = true;
@@ -199,8 +197,7 @@ START_TEST(test_queries)
     ck_assert(e != NULL && e->reply->id == 8 && e->reply->last);
     ck_assert_int_eq(e->reply->error->code, MOB_ERR_UNREACHABLE);
     say(p[0], fake_at(0, 0), MOBULA__ENVELOPE__BODY_QUERY, &q);
-    e = fake_take(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.process[p[0]].link, MOBULA__ENVELOPE__BODY_REPLY);
     ck_assert_int_eq(e->reply->error->code, MOB_ERR_UNREACHABLE);
     fake_fini(&f);
 }
@@ -432,12 +429,10 @@ START_TEST(test_news_of_copies_for_owners)
     open_two(p, g);
     uint64_t peer = fake_peer(&f, 3);
     fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
-    e = fake_take(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_COPIES);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_COPIES);
     ck_assert_uint_eq(e->from->node, 3);
     fake_say(&f, peer, fake_at(3, 0), fake_at(FAKE_NODE, 4711), MOBULA__ENVELOPE__BODY_COPIES, &m);
-    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, peer, MOBULA__ENVELOPE__BODY_OWNER_OVER);
     ck_assert_uint_eq(e->owner_over->process, 4711);
     fake_say(&f, peer, fake_at(3, 9), fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
     ck_assert_ptr_null(fake_take(&f, f.process[p[1]].link, MOBULA__ENVELOPE__BODY_COPIES));      /* a process of it has none */
@@ -445,8 +440,7 @@ START_TEST(test_news_of_copies_for_owners)
     say(p[0], fake_at(FAKE_NODE, p[1]), MOBULA__ENVELOPE__BODY_COPIES, &m);
     ck_assert_uint_eq(f.hang_ups, 1);
     fake_exit(&f, p[1], 0);             /* who told of copies hears of the owner's end */
-    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, peer, MOBULA__ENVELOPE__BODY_OWNER_OVER);
     ck_assert_uint_eq(e->owner_over->process, p[1]);
     fake_fini(&f);
 }

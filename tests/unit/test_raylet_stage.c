@@ -231,15 +231,13 @@ START_TEST(test_what_finds_no_room_is_said)
     start();
     say_stage_sized(50, 1, 1, 100, 1, STORE + 1);
     land(NULL);
-    e = fake_take(&f, link_to_3, STAGED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, link_to_3, STAGED);
     ck_assert_ptr_nonnull(e->staged->no_room);
     ck_assert_int_eq((int)e->staged->no_room->code, MOB_ERR_NO_SPACE);
     say_unstage(50, 1);
     say_stage(50, 2, 1, 100, 1);
     land(NULL);
-    e = fake_take(&f, link_to_3, STAGED);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, link_to_3, STAGED);
     ck_assert_ptr_null(e->staged->no_room);
     finish();
 }

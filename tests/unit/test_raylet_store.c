@@ -185,8 +185,7 @@ START_TEST(test_lenders_of_long_ago_are_told)
     fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, p), MOBULA__ENVELOPE__BODY_GRANT, &grant);
     fake_say(&f, f.process[p].link, fake_at(FAKE_NODE, p), fake_at(3, 0), MOBULA__ENVELOPE__BODY_RETURN_LEASE, &give_back);
     fake_exit(&f, p, 0);
-    Mobula__Envelope *e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_OWNER_OVER);
     ck_assert_uint_eq(e->owner_over->process, p);
     fake_reap(&f);
     close_all();
@@ -295,8 +294,7 @@ START_TEST(test_an_owners_end_dials)
     fake_pass(&f, 100);                 /* the rest after a loss */
     ck_assert_uint_eq(f.dials, dials + 1);
     mob_raylet_link_up(f.raylet, f.dialed, MOB_LINK_PEER);
-    Mobula__Envelope *e = fake_take(&f, f.dialed, MOBULA__ENVELOPE__BODY_OWNER_OVER);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.dialed, MOBULA__ENVELOPE__BODY_OWNER_OVER);
     ck_assert_uint_eq(e->owner_over->process, worker);
     fake_exit(&f, driver, 0);
     fake_reap(&f);

@@ -46,8 +46,7 @@ START_TEST(test_assign_comes_before_grant)
     fake_want(&f, p, (struct fake_ask){ .count = 1, .depth = 3, .resources = "CPU=1,licence=1" });
     ck_assert(fake_grant(&f, f.process[p].link, &g));
     ck_assert_uint_eq(f.connected, 1);
-    Mobula__Envelope *e = fake_take(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_ASSIGN);
-    ck_assert_ptr_nonnull(e);
+    Mobula__Envelope *e = fake_expect(&f, f.process[g.worker].link, MOBULA__ENVELOPE__BODY_ASSIGN);
     ck_assert_uint_eq(e->assign->epoch, g.epoch);
     ck_assert_uint_eq(e->assign->owner->process, p);
     ck_assert_uint_eq(e->assign->depth, 3);

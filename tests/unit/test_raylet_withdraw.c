@@ -93,8 +93,7 @@ START_TEST(test_withdraw_names_its_place)
     fake_want(&f, p, (struct fake_ask){ .count = 2 });
     link = fake_peer(&f, 3);
     fake_tick(&f);
-    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
     ck_assert_uint_eq(e->withdraw->count, 2);
     ck_assert_uint_eq(e->withdraw->seq, 3);
     fake_want(&f, p, (struct fake_ask){ .count = 8 });
@@ -103,8 +102,7 @@ START_TEST(test_withdraw_names_its_place)
     fake_placed(&f, p, 0, 3, 1);
     fake_want(&f, p, (struct fake_ask){ .count = 2 });
     fake_tick(&f);
-    e = fake_take(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
-    ck_assert_ptr_nonnull(e);
+    e = fake_expect(&f, link, MOBULA__ENVELOPE__BODY_WITHDRAW);
     ck_assert_uint_eq(e->withdraw->count, 2);
     ck_assert_uint_eq(e->withdraw->seq, 5);
     fake_fini(&f);
