@@ -1,122 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_store_overflow.c -- who is given a place in the overflow, and when; on a disk of memory that does its jobs when told to. */
-#include "store_fixture.h"
+#include "store_disk.h"
 
-#include <sys/mman.h>
-
-#define STORE (1u << 20)
-#define AT (2u << 20)                   /* where the overflow begins */
-#define OVERFLOW (2 * STORE)
-#define BLOCK 4096u
-#define ME 5u
-#define OTHER 6u
-#define THIRD 7u
-#define SIZE (STORE / 16)
 #define MS INT64_C(1000000)
 #define OBJECTS 200
-
-static struct fixture *f;
-static struct mob_store_client *me, *other;
-
-/* -- a disk of memory ---------------------------------------------------------------------------------------------------- */
-
-struct record {
-    struct record *next;
-    uint32_t file;
-    uint64_t at, size;
-    unsigned char bytes[];
-};
-
-static struct {
-    struct mob_disk_job *jobs[4096];
-    unsigned waiting, reserves, releases, writes, reads;
-    bool block[OVERFLOW / BLOCK];       /* is there */
-    struct record *records;
-    bool full, no_spilling;
-} disk;
-
-static void take_job(void *arg, struct mob_disk_job *job)
-{
-    (void)arg;
-    ck_assert_uint_lt(disk.waiting, MOB_COUNT(disk.jobs));
-    disk.jobs[disk.waiting++] = job;
-}
-
-static unsigned char *bytes_at(uint64_t offset)
-{
-    return (unsigned char *)mob_store_arena(f->store) + offset;
-}
-
-static void set_blocks(const struct mob_disk_job *job, bool there)
-{
-    ck_assert_uint_ge(job->at, AT);
-    ck_assert_uint_eq(job->at % BLOCK + job->length % BLOCK, 0);
-    ck_assert_uint_le(job->at + job->length, AT + OVERFLOW);
-    for (uint64_t i = (job->at - AT) / BLOCK; i < (job->at - AT + job->length) / BLOCK; i++) {
-        ck_assert(!there || !disk.block[i]);            /* a release that comes late would take them away */
-        disk.block[i] = there;
-    }
-}
-
-static void do_write(struct mob_disk_job *job)
-{
-    if (disk.full || disk.no_spilling) {
-        mob_error_set(&job->err, MOB_ERR_SYSTEM, "spilling objects stopped: the disk is full");
-        return;
-    }
-    disk.writes++;
-    for (size_t i = 0; i < job->count; i++) {
-        struct record *r = mob_alloc(sizeof *r + job->pieces[i].size);
-
-        *r = (struct record){ disk.records, job->file, job->pieces[i].at, job->pieces[i].size };
-        memcpy(r->bytes, bytes_at(job->pieces[i].offset), r->size);
-        disk.records = r;
-    }
-}
-
-static void do_read(const struct mob_disk_job *job)
-{
-    const struct record *r = disk.records;
-
-    while (r->file != job->file || r->at != job->pieces->at)
-        r = r->next;
-    disk.reads++;
-    memcpy(bytes_at(job->pieces->offset), r->bytes, r->size);
-}
-
-static void do_overflow(struct mob_disk_job *job)
-{
-    if (job->verb == MOB_DISK_RESERVE && disk.full) {
-        mob_error_set(&job->err, MOB_ERR_SYSTEM, "no object overflows to the disk: it is full");
-        return;
-    }
-    disk.reserves += job->verb == MOB_DISK_RESERVE;
-    disk.releases += job->verb == MOB_DISK_RELEASE;
-    set_blocks(job, job->verb == MOB_DISK_RESERVE);
-    memset(bytes_at(job->at), job->verb == MOB_DISK_RESERVE ? 0 : 0xdd, job->length);
-}
-
-static void run_one(void)
-{
-    struct mob_disk_job *job = disk.jobs[0];
-
-    memmove(disk.jobs, disk.jobs + 1, --disk.waiting * sizeof disk.jobs[0]);
-    if (job->verb == MOB_DISK_WRITE)
-        do_write(job);
-    else if (job->verb == MOB_DISK_READ)
-        do_read(job);
-    else if (job->verb == MOB_DISK_RESERVE || job->verb == MOB_DISK_RELEASE)
-        do_overflow(job);
-    mob_store_disk_done(f->store, job);
-    mob_store_check(f->store);
-}
-
-/* Do what waits, and what follows from it. */
-static void run_disk(void)
-{
-    while (disk.waiting > 0)
-        run_one();
-}
 
 static bool waits_for(enum mob_disk_verb verb)
 {
@@ -124,52 +11,6 @@ static bool waits_for(enum mob_disk_verb verb)
         if (disk.jobs[i]->verb == verb)
             return true;
     return false;
-}
-
-/* -- the store ----------------------------------------------------------------------------------------------------------- */
-
-static void open_store(void)
-{
-    int fd = memfd_create("overflow", MFD_CLOEXEC);
-
-    memset(&disk, 0, sizeof disk);
-    f = mob_new(struct fixture);
-    struct mob_store_config config = { .bytes = STORE, .overflow = OVERFLOW, .node = HERE, .answer = fixture_answer, .pull = fixture_pull,
-                                       .incoming = fixture_incoming, .incoming_end = fixture_incoming_end, .reach = fixture_reach,
-                                       .bad = fixture_bad, .disk = take_job, .restored = fixture_restored, .arg = f };
-    f->store = mob_store_create(&config, false, NULL);
-    ck_assert_ptr_nonnull(f->store);
-    ck_assert_int_eq(mob_store_overflow_fd(f->store), -1);
-    ck_assert_int_eq(ftruncate(fd, OVERFLOW), 0);
-    ck_assert_int_eq(mob_store_overflow(f->store, fd, NULL), 0);
-    me = fixture_client(f, ME);
-    other = fixture_client(f, OTHER);
-}
-
-static void close_store(void)
-{
-    run_disk();
-    mob_store_client_gone(f->store, ME);
-    mob_store_client_gone(f->store, OTHER);
-    run_disk();
-    ck_assert_uint_eq(mob_store_usage(f->store).used, 0);
-    ck_assert_uint_eq(mob_store_usage(f->store).overflow, 0);
-    ck_assert_uint_eq(mob_store_usage(f->store).objects, 0);
-    ck_assert_ptr_null(memchr(disk.block, true, sizeof disk.block));
-    while (disk.records != NULL) {
-        struct record *next = disk.records->next;
-
-        free(disk.records);
-        disk.records = next;
-    }
-    mob_store_client_close(me);
-    mob_store_client_close(other);
-    fixture_destroy(f);
-}
-
-static struct mob_object_id mine(uint64_t task)
-{
-    return object_of(HERE, ME, task);
 }
 
 static void tick(int64_t ms)
@@ -196,22 +37,6 @@ static void wait_for_answer(void)
         tick(i < 10 ? 100 : 5000);
     }
     ck_assert_uint_eq(f->answers, 1);
-}
-
-static uint32_t pin(struct mob_store_client *c, const struct answer *a, uint64_t expected, int byte)
-{
-    uint64_t size;
-    uint32_t slot;
-    bool full;
-    const unsigned char *data = mob_store_client_pin(c, a->entry, a->generation, &a->id, &size, &slot, &full);
-    uint64_t good = 0;
-
-    ck_assert_ptr_nonnull(data);
-    ck_assert_uint_eq(size, expected);
-    while (good < size && data[good] == byte)
-        good++;
-    ck_assert_uint_eq(good, size);
-    return slot;
 }
 
 /* Objects 1 to 16, of which the even ones are read by OTHER and the odd ones are freed: half is free, in gaps of SIZE. */
@@ -248,7 +73,7 @@ START_TEST(test_no_gap_is_large_enough)
     uint32_t slots[16], slot;
     struct answer a;
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     fragment(slots);
     ask(20, STORE / 4 + 1);
     tick(10);
@@ -263,7 +88,7 @@ START_TEST(test_no_gap_is_large_enough)
     ck_assert_int_eq(f->last.err.code, MOB_OK);
     a = f->last;
     ck_assert_uint_ge(a.offset, AT);
-    ck_assert_uint_eq(mob_store_usage(f->store).overflow, STORE / 4 + BLOCK);
+    ck_assert_uint_eq(mob_store_usage(f->store).overflow, STORE / 4 + MOB_DISK_BLOCK);
     memset(mob_store_client_write(me, a.offset, STORE / 4 + 1), 'o', STORE / 4 + 1);
     mob_store_client_prepare(me, mob_store_client_write(me, a.offset, STORE / 4 + 1), STORE / 4 + 1);
     send_seal(f, ME, a.id, a.entry);
@@ -285,7 +110,7 @@ START_TEST(test_room_in_the_arena_is_better)
 {
     uint32_t slots[16];
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     fragment(slots);
     ask(20, STORE / 4);
     tick(1);
@@ -305,7 +130,7 @@ END_TEST
 /* What can be written to the disk goes there, and gives room, as slow as it may be. */
 START_TEST(test_spilling_is_better)
 {
-    open_store();
+    open_store(STORE, OVERFLOW);
     for (uint64_t task = 1; task <= 16; task++)
         make(f, me, ME, mine(task), SIZE, (int)task);
     ask(20, STORE / 2);
@@ -350,7 +175,7 @@ START_TEST(test_who_reads_gets_what_is_on_the_disk)
     uint32_t slots[16], slot[3];
     struct mob_error err;
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     fill_and_read(slots);
     for (uint64_t task = 30; task <= 31; task++) {      /* all of them must be there for it to end */
         f->answers = 0;
@@ -383,7 +208,7 @@ START_TEST(test_who_reads_gets_what_is_elsewhere)
     uint64_t at;
     char there;
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     fragment(slots);
     f->answers = 0;
     send_fetch(f, ME, id, STORE / 4, ELSEWHERE);
@@ -420,7 +245,7 @@ START_TEST(test_the_overflow_is_full)
     struct answer a[8];
     uint32_t slots[16], slot;
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     fragment(slots);
     for (uint64_t i = 0; i < 8; i++) {                  /* a quarter of the store each: the overflow is full */
         if (i < 6) {
@@ -459,7 +284,7 @@ START_TEST(test_a_full_disk)
     uint32_t slots[16];
     struct answer a;
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     third = fixture_client(f, THIRD);
     fragment(slots);
     disk.full = true;
@@ -507,7 +332,7 @@ START_TEST(test_who_asked_is_gone)
 {
     uint32_t slots[16];
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     fragment(slots);
     send_create(f, OTHER, object_of(HERE, OTHER, 1), STORE / 4);
     ask(20, STORE);
@@ -534,7 +359,7 @@ static void anything(uint64_t state)
 {
     struct { uint64_t size; bool sealed, pinned; uint32_t slot; } o[OBJECTS] = { 0 };
 
-    open_store();
+    open_store(STORE, OVERFLOW);
     for (unsigned step = 0; step < 1500; step++) {
         uint64_t task = 1 + unit_random(&state) % (OBJECTS - 1);
 

@@ -1,139 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_store_spill.c -- what the store writes to the disk, and brings back, on a disk of memory that does its jobs when told to. */
-#include "store_fixture.h"
-
-#include "objstore/bulk_wire.h"
-#include "objstore/disk.h"
-
-#define STORE (1u << 20)
-#define ME 5u
-#define OTHER 6u
-#define THIRD 7u
-#define SIZE (STORE / 16)
-#define FILES 64
-#define JOBS 4096
-
-static struct fixture *f;
-static struct mob_store_client *me, *other;
-
-/* -- a disk of memory ---------------------------------------------------------------------------------------------------- */
-
-static struct {
-    char *bytes[FILES];
-    uint64_t size[FILES], punched;
-    struct mob_disk_job *jobs[JOBS];
-    unsigned waiting, ended, writes, reads;
-    uint64_t written, touched, given_back;
-    bool wrote[1000];                   /* objects, by their task */
-    bool full;
-} disk;
-
-static void take_job(void *arg, struct mob_disk_job *job)
-{
-    (void)arg;
-    ck_assert_uint_lt(disk.waiting, JOBS);
-    disk.jobs[disk.waiting++] = job;
-}
-
-static void do_write(struct mob_disk_job *job)
-{
-    char *arena = mob_store_arena(f->store);
-
-    if (disk.full) {
-        mob_error_set(&job->err, MOB_ERR_SYSTEM, "spilling stopped: the disk is full");
-        return;
-    }
-    disk.writes++;
-    disk.written += job->length;
-    ck_assert_uint_eq(job->at, disk.size[job->file]);          /* sequential, nothing between, in whole blocks */
-    ck_assert_uint_eq(job->length % MOB_DISK_BLOCK, 0);
-    disk.size[job->file] += job->length;
-    disk.bytes[job->file] = mob_realloc(disk.bytes[job->file], disk.size[job->file]);
-    for (size_t i = 0; i < job->count; i++) {
-        const struct mob_disk_piece *p = &job->pieces[i];
-        struct mob_disk_record record = mob_disk_record_of(&p->id, p->size, bulk_sum(arena + p->offset, p->size));
-        char *to = disk.bytes[job->file] + p->at;
-
-        ck_assert(p->at >= job->at && p->at + mob_disk_record_size(p->size) <= job->at + job->length);
-        disk.wrote[p->id.task % 1000] = true;
-        memcpy(to, arena + p->offset, p->size);
-        memcpy(to + p->size + mob_disk_record_gap(p->size), &record, sizeof record);
-    }
-}
-
-static void do_read(struct mob_disk_job *job)
-{
-    const struct mob_disk_piece *p = job->pieces;
-    const char *from = disk.bytes[job->file] + p->at;
-    const struct mob_disk_record *record = (const void *)(from + p->size + mob_disk_record_gap(p->size));
-    char *arena = mob_store_arena(f->store);
-
-    disk.reads++;
-    memcpy(arena + p->offset, from, p->size);
-    if (!mob_disk_record_good(record, &p->id, p->size, bulk_sum(arena + p->offset, p->size)))
-        mob_error_set(&job->err, MOB_ERR_OBJECT_LOST, "file %u has been altered", job->file);
-}
-
-/* Do what waits, and what follows from it. */
-static void run_disk(void)
-{
-    while (disk.waiting > 0) {
-        struct mob_disk_job *job = disk.jobs[0];
-
-        memmove(disk.jobs, disk.jobs + 1, --disk.waiting * sizeof disk.jobs[0]);
-        if (job->verb == MOB_DISK_WRITE) {
-            do_write(job);
-        } else if (job->verb == MOB_DISK_READ) {
-            do_read(job);
-        } else if (job->verb == MOB_DISK_PUNCH) {
-            memset(disk.bytes[job->file] + job->at, 0, job->length);
-            disk.punched += job->length;
-        } else if (job->verb == MOB_DISK_TOUCH) {
-            disk.touched += job->length;
-        } else if (job->verb == MOB_DISK_GIVE_BACK) {
-            disk.given_back += job->length;
-        } else {
-            disk.ended++;
-            free(disk.bytes[job->file]);
-            disk.bytes[job->file] = NULL;
-            disk.size[job->file] = 0;
-        }
-        mob_store_disk_done(f->store, job);
-        mob_store_check(f->store);
-    }
-}
-
-static void open_store(uint64_t bytes)
-{
-    memset(&disk, 0, sizeof disk);
-    f = mob_new(struct fixture);
-    struct mob_store_config config = { .bytes = bytes, .node = HERE, .answer = fixture_answer, .pull = fixture_pull, .bad = fixture_bad,
-                                       .disk = take_job, .restored = fixture_restored, .arg = f };
-    f->store = mob_store_create(&config, false, NULL);
-    ck_assert_ptr_nonnull(f->store);
-    me = fixture_client(f, ME);
-    other = fixture_client(f, OTHER);
-}
-
-static void close_store(void)
-{
-    run_disk();
-    mob_store_client_gone(f->store, ME);
-    mob_store_client_gone(f->store, OTHER);
-    run_disk();
-    ck_assert_uint_eq(mob_store_usage(f->store).used, 0);
-    ck_assert_uint_eq(mob_store_usage(f->store).objects, 0);
-    for (unsigned i = 0; i < FILES; i++)
-        ck_assert_ptr_null(disk.bytes[i]);
-    mob_store_client_close(me);
-    mob_store_client_close(other);
-    fixture_destroy(f);
-}
-
-static struct mob_object_id mine(uint64_t task)
-{
-    return object_of(HERE, ME, task);
-}
+#include "store_disk.h"
 
 /* Made when there is room, which the disk may have to give. */
 static void make_waiting(uint64_t task, uint64_t size)
@@ -156,24 +23,12 @@ static void make_waiting(uint64_t task, uint64_t size)
 /* Fetched, and what was written. */
 static void read_back(uint64_t task, uint64_t size)
 {
-    const unsigned char *bytes;
-    struct mob_object_id id = mine(task);
-    uint64_t found;
-    uint32_t slot;
-    bool full;
-
     f->answers = 0;
-    send_fetch(f, OTHER, id, size, HERE);
+    send_fetch(f, OTHER, mine(task), size, HERE);
     run_disk();
     ck_assert_uint_eq(f->answers, 1);
     ck_assert_msg(f->last.err.code == MOB_OK, "%s", f->last.err.text);
-    bytes = mob_store_client_pin(other, f->last.entry, f->last.generation, &id, &found, &slot, &full);
-    ck_assert_ptr_nonnull(bytes);
-    ck_assert_uint_eq(found, size);
-    for (uint64_t i = 0; i < size; i++)
-        if (bytes[i] != (unsigned char)task)
-            ck_abort_msg("object %llu is wrong at %llu", (unsigned long long)task, (unsigned long long)i);
-    mob_store_client_unpin(other, slot);
+    mob_store_client_unpin(other, pin(other, &f->last, size, (unsigned char)task));
 }
 
 /* -- tests --------------------------------------------------------------------------------------------------------------- */
@@ -182,7 +37,7 @@ START_TEST(test_five_times_the_store)
 {
     const uint64_t count = 5 * STORE / SIZE;
 
-    open_store(STORE);
+    open_store(STORE, 0);
     for (uint64_t task = 1; task <= count; task++)
         make_waiting(task, SIZE - task);
     run_disk();
@@ -206,7 +61,7 @@ END_TEST
 /* Beyond 80 % without anybody waiting, and no more than needed. */
 START_TEST(test_the_threshold)
 {
-    open_store(STORE);
+    open_store(STORE, 0);
     for (uint64_t task = 1; task <= 12; task++)
         make_waiting(task, SIZE);
     ck_assert_uint_eq(disk.waiting, 0);
@@ -234,7 +89,7 @@ START_TEST(test_what_is_read_stays)
     uint32_t slot;
     bool full;
 
-    open_store(STORE);
+    open_store(STORE, 0);
     make_waiting(1, STORE / 2);
     send_fetch(f, OTHER, id, STORE / 2, HERE);
     bytes = mob_store_client_pin(other, f->last.entry, f->last.generation, &id, &size, &slot, &full);
@@ -269,7 +124,7 @@ START_TEST(test_who_waits_and_holds_is_refused_soon)
     uint32_t slot;
     bool full;
 
-    open_store(STORE);
+    open_store(STORE, 0);
     make_waiting(1, STORE / 2);
     ck_assert(mob_store_keep(f->store, &id, &ticket));
     send_fetch(f, OTHER, id, STORE / 2, HERE);
@@ -295,7 +150,7 @@ START_TEST(test_who_fetches_and_holds_is_refused_soon)
     uint32_t slot;
     bool full;
 
-    open_store(STORE);
+    open_store(STORE, 0);
     make_waiting(1, STORE / 4 * 3);
     make_waiting(2, STORE / 2);
     send_fetch(f, OTHER, id, STORE / 2, HERE);
@@ -317,7 +172,7 @@ START_TEST(test_a_full_disk_loses_nothing)
 {
     struct mob_store_client *third;
 
-    open_store(STORE);
+    open_store(STORE, 0);
     third = fixture_client(f, THIRD);
     for (uint64_t task = 1; task <= 16; task++)
         make_waiting(task, SIZE);
@@ -357,7 +212,7 @@ END_TEST
 /* Half of the store is SPILLED: objects 1 and 2. */
 static void spill_two(void)
 {
-    open_store(STORE);
+    open_store(STORE, 0);
     for (uint64_t task = 1; task <= 4; task++)
         make_waiting(task, STORE / 4);
     run_disk();
@@ -483,7 +338,7 @@ END_TEST
 /* The space of a dead object comes back before that of its file. */
 START_TEST(test_holes)
 {
-    open_store(UINT64_C(16) << 20);
+    open_store(UINT64_C(16) << 20, 0);
     for (uint64_t task = 1; task <= 32; task++)
         make_waiting(task, 1 << 20);
     run_disk();
@@ -502,7 +357,7 @@ static void anything(uint64_t state)
 {
     uint64_t size[200] = { 0 };
 
-    open_store(STORE);
+    open_store(STORE, 0);
     for (unsigned step = 0; step < 1000; step++) {
         uint64_t task = 1 + unit_random(&state) % 199;
 
