@@ -4,7 +4,7 @@
  *   guard --> raylet --> workers --> what they start
  *
  * The guard has no state and does nothing but wait: for the raylet's end, for a signal, or for the end of the driver whose private
- * cluster this is (private_fd). On the last two it asks the raylet to end, and kills it after GRACE_MS: a raylet that hangs or was
+ * cluster this is (private_fd). On the last two it asks the raylet to end, and kills it after a grace: a raylet that hangs or was
  * stopped is no reason to stay. Whoever dies takes those below along:
  *   - a worker dies with the raylet, the raylet with the guard (PR_SET_PDEATHSIG);
  *   - with a PID namespace the raylet is its process 1: its end is the end of all in it, by the kernel;
@@ -41,7 +41,6 @@
 #include "raylet/family.h"
 
 #define ROUND_NS 5000000                /* between two looks for descendants that are still dying */
-#define GRACE_MS 5000                   /* from the word to end to SIGKILL */
 
 /* -- descendants ------------------------------------------------------------------------------------------------------------------ */
 
@@ -159,17 +158,17 @@ static bool wait_for_word(int signal_fd, int private_fd, int patience_ms)
 }
 
 /* A raylet that hangs does not outlive its grace. */
-static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd)
+static int wait_for_raylet(pid_t pid, int signal_fd, int private_fd, int grace_ms)
 {
     bool told = false, killed = false;
     int64_t told_ns = 0;
     int code;
 
     while ((code = exit_code(pid)) < 0) {
-        int64_t left_ms = !told || killed ? -1 : GRACE_MS - (mob_now_ns() - told_ns) / 1000000;
+        int64_t left_ms = !told || killed ? -1 : grace_ms - (mob_now_ns() - told_ns) / 1000000;
 
         if (told && !killed && left_ms <= 0) {
-            mob_error_log("the raylet did not end within %d ms and is killed", GRACE_MS);
+            mob_error_log("the raylet did not end within %d ms and is killed", grace_ms);
             kill(pid, SIGKILL);
             killed = true;
             left_ms = -1;
@@ -220,7 +219,8 @@ static int keep_record(struct mob_guard_notes *notes, int lock)
     return next_lock;
 }
 
-int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd)
+int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd,
+                  int grace_ms)
 {
     struct mob_guard_notes *notes = mmap(NULL, sizeof *notes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     sigset_t signals, before;
@@ -244,7 +244,7 @@ int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int fi
         }
         if (first && ready_fd >= 0)
             close(ready_fd);            /* who waits for the raylet's word sees its end with the raylet */
-        code = wait_for_raylet(pid, signal_fd, private_fd);
+        code = wait_for_raylet(pid, signal_fd, private_fd, grace_ms);
         kill_descendants();
         if (code != MOB_GUARD_AGAIN) {
             clear_away(notes, lock);

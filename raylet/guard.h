@@ -7,6 +7,7 @@
 #include "common/record.h"
 
 #define MOB_GUARD_AGAIN 77              /* exit code of a raylet that joins again, as a new node */
+#define MOB_GUARD_GRACE_MS 5000         /* from the word to end to SIGKILL */
 
 /* What the raylet has made and the guard clears away, in memory that both see. "": nothing (yet). */
 struct mob_guard_notes {
@@ -22,7 +23,8 @@ struct mob_guard_notes {
 /* Become the guard, and run raylet() in a child: as process 1 of a PID namespace where that is allowed, else with this process as
  * subreaper. Returns the exit code when the raylet has ended and everything below it is gone. first: 0 in a raylet that joins again.
  * ready_fd is the raylet's alone: closed here. When private_fd (-1: none) becomes readable, or SIGTERM, SIGINT or SIGHUP comes, the
- * raylet is asked to end, and killed if it has not within 5 s. */
-int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd);
+ * raylet is asked to end, and killed if it has not within `grace_ms`. */
+int mob_guard_run(int (*raylet)(void *arg, struct mob_guard_notes *notes, int first), void *arg, int ready_fd, int private_fd,
+                  int grace_ms);
 
 #endif

@@ -103,5 +103,5 @@ int main(int argc, char **argv)
         fcntl(options.ready_fd, F_SETFD, FD_CLOEXEC);
     if (options.private_fd >= 0)
         fcntl(options.private_fd, F_SETFD, FD_CLOEXEC);
-    return mob_guard_run(raylet, &options, options.ready_fd, options.private_fd);
+    return mob_guard_run(raylet, &options, options.ready_fd, options.private_fd, MOB_GUARD_GRACE_MS);
 }

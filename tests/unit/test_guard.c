@@ -15,6 +15,7 @@
 
 /* Each process of a family holds `alive[1]`; its end is seen as the end of file on alive[0], when all of them are gone. */
 static int alive[2], said[2];
+static int grace_ms = MOB_GUARD_GRACE_MS;
 static int word[2] = { -1, -1 };         /* the guard's private_fd, and what ends it */
 
 static void start_family(void)
@@ -85,7 +86,7 @@ static pid_t start_guard(int (*raylet)(void *, struct mob_guard_notes *, int), v
         close(said[0]);
         signal(SIGTERM, SIG_DFL);       /* Check's handler would end the test */
         close(word[1]);
-        _exit(mob_guard_run(raylet, arg, -1, word[0]));
+        _exit(mob_guard_run(raylet, arg, -1, word[0], grace_ms));
     }
     close(alive[1]);
     close(said[1]);
@@ -218,6 +219,7 @@ END_TEST
 START_TEST(test_one_that_hangs_is_killed)
 {
     mode(_i % 2);
+    grace_ms = 100;
     ck_assert_int_eq(tell_to_end(_i / 2 == 0, raylet_that_hangs), 128 + SIGKILL);
 }
 END_TEST
