@@ -3,6 +3,7 @@ foreach(name alloc store store_pins store_loan store_wait store_pages store_huge
     mob_unit_test(${name} mob_store)
 endforeach()
 mob_unit_test(disk mob_disk)
+mob_unit_test(disk_full mob_disk)
 mob_unit_test(store_spill mob_disk)
 mob_unit_test(store_overflow mob_disk)
 # It reserves huge pages of the system while it runs.
