@@ -189,7 +189,7 @@ static int ask_and_wait(struct node *n)
  * clock. A third has gone before its answer: the object is let go all the same. */
 START_TEST(test_answered_much_later)
 {
-    enum { SILENCES = 5 };
+    enum { SILENCES = 3 };
     struct node n;
     struct mob_bulk_lookup *of_get, *of_clock, *of_gone;
     struct bulk_answer answer;
