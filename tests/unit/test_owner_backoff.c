@@ -31,6 +31,7 @@ static void end(const struct mob_task_frame *t, enum mob_code code)
 static void open_owner(void)
 {
     leases = 0;
+    fake_keep_memory();
     fake_init(&f);
     shape = fake_shape(&f);
 }
