@@ -93,6 +93,18 @@ static void make(uint32_t maker, struct mob_address owner, uint64_t task)
     say_to_store(maker, MOBULA__ENVELOPE__BODY_SEAL, &seal);
 }
 
+/* Grants to process 9 of node 3, whose worker is a client of the store. */
+static uint64_t open_with_owner_elsewhere(struct fake_grant *g)
+{
+    open_with_driver();
+    uint64_t link = fake_peer(&f, 3);
+    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, link, g));
+    become_client(g->worker, fake_at(3, 1));
+    return link;
+}
+
 START_TEST(test_a_dead_driver_leaves_nothing)
 {
     struct mob_address job = fake_at(FAKE_NODE, open_with_driver());
@@ -121,12 +133,7 @@ START_TEST(test_a_job_of_elsewhere_ends)
     Mobula__Address address;
     struct fake_grant g;
 
-    open_with_driver();
-    uint64_t link = fake_peer(&f, 3);
-    fake_place(&f, owner, (struct fake_ask){ .count = 1 });
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    become_client(g.worker, job);
+    open_with_owner_elsewhere(&g);
     make(g.worker, owner, 1);        /* its owner is not the driver, and may have died long ago */
     mob_wire_put_address(&address, job);
     over.job = &address;
@@ -139,19 +146,14 @@ END_TEST
 /* The owner was a worker elsewhere: its raylet tells those that have lent to it. The other owner's object stays. */
 START_TEST(test_an_owner_elsewhere_ends)
 {
-    struct mob_address owner = fake_at(3, 9), other = fake_at(3, 10), job = fake_at(3, 1);
+    struct mob_address owner = fake_at(3, 9), other = fake_at(3, 10);
     Mobula__LeaseOver lease_over = MOBULA__LEASE_OVER__INIT;
     Mobula__OwnerOver owner_over = MOBULA__OWNER_OVER__INIT;
     Mobula__Error cause = MOBULA__ERROR__INIT;
     Mobula__Address worker;
     struct fake_grant g;
+    uint64_t link = open_with_owner_elsewhere(&g);
 
-    open_with_driver();
-    uint64_t link = fake_peer(&f, 3);
-    fake_place(&f, owner, (struct fake_ask){ .count = 1 });
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    become_client(g.worker, job);
     make(g.worker, owner, 1);
     make(g.worker, other, 1);
     owner_over.process = owner.process;
@@ -191,18 +193,6 @@ START_TEST(test_lenders_of_long_ago_are_told)
     close_all();
 }
 END_TEST
-
-/* Grants to process 9 of node 3, whose worker is a client of the store. */
-static uint64_t open_with_owner_elsewhere(struct fake_grant *g)
-{
-    open_with_driver();
-    uint64_t link = fake_peer(&f, 3);
-    fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, g));
-    become_client(g->worker, fake_at(3, 1));
-    return link;
-}
 
 /* The owner's node dies; its worker here goes on sealing until it is killed. Its job's driver lives elsewhere. */
 START_TEST(test_a_node_dies_before_its_worker_here)
