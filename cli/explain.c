@@ -7,6 +7,7 @@
 
 #include "cli/ask.h"
 #include "cli/verbs.h"
+#include "common/mem.h"
 
 #define EXPLAIN_MS 60000                /* a round of questions may wait some seconds for a node that is silent */
 
@@ -16,12 +17,19 @@ static const struct option options[] = {
     { 0 },
 };
 
-/* The operand is a node's number, or a name: of a task, an object, or a node. */
+/* The operand is a node's number, or a name: of a task, an object, also as Python prints its reference, or a node. */
 static char *argument_of(const char *what)
 {
+    static const char printed[] = "ObjectRef(";
     json_t *argument = json_object();
-    char *end, *text;
+    char *end, *text, name[80];
     unsigned long number = strtoul(what, &end, 10);
+
+    if (strncmp(what, printed, strlen(printed)) == 0) {
+        mob_copy(name, sizeof name, what + strlen(printed));
+        name[strcspn(name, ")")] = '\0';
+        what = name;
+    }
 
     if (what[0] != '\0' && *end == '\0')
         json_object_set_new(argument, "node", json_integer((json_int_t)number));

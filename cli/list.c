@@ -20,7 +20,7 @@ static const struct option options[] = {
 
 static void print_rows(const char *kind, json_t *rows)
 {
-    static const char *const of_nodes[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "store", NULL };
+    static const char *const of_nodes[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "store", "reason", NULL };
 
     if (strcmp(kind, "nodes") == 0)
         print_node_table(rows, of_nodes);

@@ -94,11 +94,26 @@ static void print_stores(json_t *nodes)
     }
 }
 
+/* The first lines: who there is, what waits, and that some have died. */
+static void print_head(json_t *answer)
+{
+    const char *trouble = json_string_value(json_object_get(answer, "state_trouble"));
+    int64_t died = json_integer_value(json_object_get(answer, "died"));
+
+    if (trouble != NULL && trouble[0] != '\0')
+        printf("The head cannot keep its state: %s\n\n", trouble);
+    printf("Cluster %s\n  nodes %zu   waiting for a worker: %" PRId64, json_string_value(json_object_get(answer, "cluster")) ?: "?",
+           json_array_size(json_object_get(answer, "nodes")), (int64_t)json_number_value(json_object_get(answer, "waiting")));
+    if (died > 0)
+        printf("   nodes that died: %" PRId64 " (mobula list nodes says why)", died);
+    printf("\n\nUsed\n");
+}
+
 static int run(const struct args *a)
 {
     static const char *const columns[] = { "node", "ip", "host", "state", "cpu", "gpu", "workers", "blocked", "queued", "store", "spilled",
                                            "pulled", "warm", NULL };
-    const char *format = args_text(a, "format"), *trouble;
+    const char *format = args_text(a, "format");
     struct mob_error err;
     json_t *answer, *nodes;
 
@@ -109,12 +124,7 @@ static int run(const struct args *a)
         putchar('\n');
     } else {
         nodes = json_object_get(answer, "nodes");
-        trouble = json_string_value(json_object_get(answer, "state_trouble"));
-        if (trouble != NULL && trouble[0] != '\0')
-            printf("The head cannot keep its state: %s\n\n", trouble);
-        printf("Cluster %s\n  nodes %zu   waiting for a worker: %" PRId64 "\n\nUsed\n",
-               json_string_value(json_object_get(answer, "cluster")) ?: "?", json_array_size(nodes),
-               (int64_t)json_number_value(json_object_get(answer, "waiting")));
+        print_head(answer);
         print_totals(json_object_get(answer, "total"), json_object_get(answer, "available"), nodes);
         putchar('\n');
         print_node_table(nodes, columns);

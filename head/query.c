@@ -239,6 +239,17 @@ static json_t *demands_json(struct mob_head *h, uint64_t *ret_waiting)
     return array;
 }
 
+/* Nodes that are remembered, and did not leave of their own accord. */
+static size_t count_died(const struct mob_head *h)
+{
+    const struct node *n;
+    size_t count = 0;
+
+    mob_list_each(n, &h->nodes.dead, struct node, by_heard)
+        count += n->m.now == NODE_DEAD && !n->facts.driver_only;
+    return count;
+}
+
 static json_t *status_json(struct mob_head *h)
 {
     char cluster[33];
@@ -247,9 +258,10 @@ static json_t *status_json(struct mob_head *h)
 
     for (int i = 0; i < 16; i++)
         snprintf(cluster + 2 * i, 3, "%02x", h->config.cluster[i]);
-    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "cluster", cluster, "state_trouble", h->state.trouble,
+    return json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "cluster", cluster, "state_trouble", h->state.trouble,
                      "uptime_ms", (json_int_t)ms_since(h, h->started_ns), "nodes", rows_json(h, false),
                      "serving", (json_int_t)mob_head_view_serving(h), "dead", (json_int_t)h->nodes.dead_count,
+                     "died", (json_int_t)count_died(h),
                      "total", sums_json(h, false), "available", sums_json(h, true),
                      "jobs", (json_int_t)h->jobs.running_count, "waiting", (json_int_t)waiting, "demands", demands);
 }

@@ -37,6 +37,8 @@ forgets() {
     appears ready
     "$@"
     wait_until 10 node_count_is 2
+    expect grep -Eq "^ .* nodes that died: [0-9]+ \(mobula list nodes says why\)$" <(on h0 mobula status)
+    expect grep -Eq "^[0-9]+ +$ip .* dead .*(refuses|no sign of life)" <(on h0 mobula list nodes)
     touch "$meet/dead"
     ends $driver
     expect grep -Eq "node 2|node [0-9]+|$ip" "$meet/said" || cat "$meet/said" >&2

@@ -32,6 +32,7 @@ expect grep -Eq '^node 2 .* serves; free ' <(explain h1)
 expect_not explain nonsense
 expect_not explain 9
 expect grep -q "is gone, or did not answer" <(explain t-1.77-5)
+expect grep -Eq '^t-1.77-5: ' <(explain "ObjectRef(o-1.77-5.0)")     # as Python prints it
 told() { tr -d '\r' <"$folder/terminal" | grep -Eq "$1"; }
 expect told '^t-1\.1-[0-9]+ "merge": waits for arguments'            # mob_explain()
 wait_until 10 told 'mobula: a get has waited for [0-9]+ s for o-1\.1-[0-9]+\.0, and goes on:'

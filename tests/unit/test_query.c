@@ -44,6 +44,7 @@ START_TEST(test_nodes_and_status)
     ck_assert_double_eq(json_number_value(json_object_get(json_object_get(json, "total"), "CPU")), 6.5);
     ck_assert_double_eq(json_number_value(json_object_get(json_object_get(json, "available"), "CPU")), 3.5);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "waiting")), 3);
+    ck_assert_int_eq(json_integer_value(json_object_get(json, "died")), 1);     /* not those that left, nor drivers' own */
     row = json_array_get(json_object_get(json, "demands"), 0);
     ck_assert_str_eq(json_string_value(json_object_get(row, "state")), "waiting");
     ck_assert_str_eq(json_string_value(json_object_get(json, "cluster")), "30313233343536373839616263646500");
