@@ -132,7 +132,7 @@ START_TEST(test_overflow)
     int fd;
 
     open_disk();
-    ck_assert_int_eq(mob_disk_overflow(disk, at, UINT64_C(1) << 62, &err), -1);         /* no file can be so large */
+    ck_assert_int_eq(mob_disk_overflow(disk, at, UINT64_C(1) << 63, &err), -1);         /* no file can be so large, wherever */
     ck_assert_ptr_nonnull(strstr(err.text, folder));
     fd = mob_disk_overflow(disk, at, 64 * mib, &err);
     ck_assert_msg(fd >= 0, "%s", err.text);
