@@ -268,23 +268,48 @@ static void print_queued(FILE *out, struct mob_head *h, const struct explanation
 
 /* -- a task ---------------------------------------------------------------------------------------------------------------- */
 
-static void print_pushed(FILE *out, const json_t *task)
+/* Of where it was sent, if that says nothing: it may run, or be about to be tried again. */
+static void print_silence(FILE *out, const struct mob_head *h, const struct explanation *x, uint32_t number)
 {
-    const json_t *run = json_object_get(task, "run"), *waits = json_object_get(task, "blocked");
+    const json_t *answer = mob_explain_answer_of(x->nodes, number);
+    const struct node *n = mob_head_node_find(h, number);
+
+    if (n != NULL && node_is_gone(n))
+        fprintf(out, "; but node %u %s: %s", number, n->m.now == NODE_DEAD ? "is dead" : "has left", n->reason);
+    else if (n != NULL && (answer == NULL || json_object_get(answer, "error") != NULL))
+        fprintf(out, "; but node %u does not answer, and was heard of %.1f s ago", number,
+                (double)(mob_head_lived_ns(h) - n->heard_ns) / 1e9);
+}
+
+/* What a call of it waits for: objects, or its reader. */
+static void print_blocked(FILE *out, const json_t *task)
+{
+    const json_t *waits = json_object_get(task, "blocked"), *unread = json_object_get(task, "unread");
+
+    if (json_array_size(waits) > 0) {
+        fprintf(out, "; a call of it waits for");
+        print_names(out, waits, 0);
+    } else if (unread != NULL && strcmp(text_of(json_object_get(task, "run"), "state"), "blocked") == 0) {
+        fprintf(out, "; it waits until somebody reads what it has yielded: items that nobody has read: %lld",
+                (long long)json_integer_value(unread));
+    }
+}
+
+static void print_pushed(FILE *out, const struct mob_head *h, const struct explanation *x, const json_t *task)
+{
+    const json_t *run = json_object_get(task, "run");
 
     if (run == NULL) {
         fprintf(out, "is sent to worker %s (pid %lld on %s), %.1f s old; before it there: %lld", text_of(task, "worker"),
                 (long long)number_of(task, "pid"), text_of(task, "ip"), seconds_of(task, "age_ms"), (long long)number_of(task, "before"));
         print_tries(out, task);
+        print_silence(out, h, x, (uint32_t)strtoul(text_of(task, "worker"), NULL, 10));
         return;
     }
     fprintf(out, "runs on node %lld (%s), pid %lld, for %.1f s", (long long)number_of(task, "on"), text_of(task, "ip"),
             (long long)number_of(task, "pid"), seconds_of(run, "run_ms"));
     print_tries(out, task);
-    if (json_array_size(waits) > 0) {
-        fprintf(out, "; a call of it waits for");
-        print_names(out, waits, 0);
-    }
+    print_blocked(out, task);
 }
 
 static void print_resting(FILE *out, const json_t *task)
@@ -348,6 +373,24 @@ static void print_over(FILE *out, const struct mob_head *h, const json_t *task)
     print_lineage(out, task);
 }
 
+/* Its owner has said nothing of it. */
+static void print_unknown(FILE *out, const struct mob_head *h, const char *name)
+{
+    struct mob_address owner;
+    uint64_t number;
+    const struct job *j = mob_task_parse(name, &owner, &number) ? mob_map_get(&h->jobs.by_driver, mob_address_key(owner)) : NULL;
+    const struct node *n = mob_head_node_find(h, owner.node);
+
+    if (j != NULL && j->over_ns != 0)
+        fprintf(out, "its driver (%s, pid %u) has ended, and all its tasks with it; `mobula list tasks` may know how it ended", j->name,
+                j->pid);
+    else if (n != NULL && node_is_gone(n))
+        fprintf(out, "the process that owns it is gone: node %u (%s) %s: %s", n->place.number, n->place.ip,
+                n->m.now == NODE_DEAD ? "is dead" : "has left", n->reason);
+    else
+        fprintf(out, "the process that owns it is gone, or did not answer");
+}
+
 static void print_task(FILE *out, struct mob_head *h, const struct explanation *x, const char *name)
 {
     const json_t *task = json_object_get(x->tasks, name);
@@ -362,7 +405,7 @@ static void print_task(FILE *out, struct mob_head *h, const struct explanation *
         fprintf(out, ", as what it had left in a store was lost; ");
     }
     if (!json_is_object(task)) {
-        fprintf(out, "the process that owns it is gone, or did not answer");
+        print_unknown(out, h, name);
     } else if (strcmp(state, "WAITING") == 0) {
         fprintf(out, "waits for arguments that are not there, %.1f s old", seconds_of(task, "age_ms"));
         print_names(out, json_object_get(task, "waits"), (size_t)number_of(task, "waits_more"));
@@ -373,7 +416,7 @@ static void print_task(FILE *out, struct mob_head *h, const struct explanation *
     } else if (strcmp(state, "RESTING") == 0) {
         print_resting(out, task);
     } else if (strcmp(state, "PUSHED") == 0) {
-        print_pushed(out, task);
+        print_pushed(out, h, x, task);
     } else {
         print_over(out, h, task);
     }

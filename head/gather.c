@@ -3,7 +3,7 @@
  *
  *   {"nodes": [what each raylet says (raylet/memory.c, raylet/explain.c), or {"node", "error"}]}
  *
- * It is over when all have answered, or after SILENCE_NS for those that have not.
+ * It is over when all have answered or their links are gone, or after SILENCE_NS for those that have not.
  */
 #include "head/gather.h"
 
@@ -19,6 +19,7 @@
 
 struct part {
     uint32_t node;
+    uint64_t link;                      /* that it was asked on */
     char *text;
     size_t size;
     bool over;
@@ -114,7 +115,7 @@ int mob_head_gather(struct mob_head *h, const struct asker *asker, const char *v
     for (size_t at = 0; (n = mob_map_next(&h->nodes.by_number, &at, NULL)) != NULL;) {
         if (n->link == 0)
             continue;
-        g->parts[g->count++] = (struct part){ .node = n->place.number };
+        g->parts[g->count++] = (struct part){ .node = n->place.number, .link = n->link };
         mob_envelope_init(&e, (struct mob_address){ 0, 0 }, (struct mob_address){ n->place.number, 0 }, MOBULA__ENVELOPE__BODY_QUERY);
         e.e.query = &out;
         mob_head_send(h, n->link, &e.e);
@@ -152,9 +153,20 @@ void mob_head_gather_link_lost(struct mob_head *h, uint64_t link)
 {
     struct gathering *g;
 
-    mob_list_each(g, &h->gatherings.all, struct gathering, link)
-        if (g->asker.link == link)
+    mob_list_each(g, &h->gatherings.all, struct gathering, link) {
+        if (g->asker.link == link) {
             gathering_end(h, g, NULL, 0);
+            continue;
+        }
+        for (size_t i = 0; i < g->count; i++)
+            if (g->parts[i].link == link && !g->parts[i].over) {
+                g->parts[i].over = true;
+                g->parts[i].size = 0;   /* half an answer is none */
+                g->left--;
+            }
+        if (g->left == 0)
+            g->end_ns = h->now_ns;      /* by the tick: then what the loss means for the node is known, too */
+    }
 }
 
 int64_t mob_head_gather_tick(struct mob_head *h)

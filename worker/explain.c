@@ -7,7 +7,7 @@
  *       QUEUED, STAGING            "before": tasks of its shape that stand before it, "queued", "leases": of its shape, "wanted",
  *                                  "warning": the last one of its shape, if there was one
  *       RESTING                    "rest_ms": until it is tried again
- *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there
+ *       PUSHED                     "worker": "N.P", "ip", "pid", "before": tasks before it there; of a stream "unread": items
  *       all                        "again": true if it runs again for what was lost; "error", "where", "how": code, node and words of what
  *                                  ended its last attempt, if that is known}
  *     that is over                 {"task", "state": "READY", "RAISED" if the value is an exception, "LOST", "FAILED", or "GONE" if no ref
@@ -80,6 +80,8 @@ static void put_state(const struct mob_owner *o, json_t *row, const struct task 
         json_object_set_new(row, "ip", json_string(t->lease->ip));
         json_object_set_new(row, "pid", json_integer(t->lease->pid));
         json_object_set_new(row, "before", json_integer(place_in(&t->lease->tasks, t)));
+        if (t->streams)
+            json_object_set_new(row, "unread", json_integer(mob_owner_stream_unread(mob_owner_task_return(o, t, 0))));
     } else if (t->state == TASK_RESTING) {
         json_object_set_new(row, "rest_ms", json_integer((t->history->due_ns - o->world->now_ns(o->world)) / 1000000));
     } else {

@@ -87,6 +87,11 @@ struct object *mob_owner_stream_item(const struct object *end, uint32_t index)
     return mob_map_get(&end->stream->items, index);
 }
 
+uint32_t mob_owner_stream_unread(const struct object *end)
+{
+    return end->stream->came - end->stream->read;
+}
+
 void mob_owner_stream_forget(struct object *end, uint32_t index)
 {
     mob_map_remove(&end->stream->items, index);

@@ -40,6 +40,8 @@ void mob_owner_stream_end(struct mob_owner *o, struct task *t, struct object *en
 void mob_owner_stream_stop(struct mob_owner *o, struct task *t);
 /* Somebody waits for the end: where the reader set no bound, nothing holds back the task any more. */
 void mob_owner_stream_want_end(struct mob_owner *o, struct object *end);
+/* Items that came and were not read. */
+uint32_t mob_owner_stream_unread(const struct object *end);
 /* May a value by this name still be on its way to us? */
 bool mob_owner_stream_may_come(const struct object *end, uint32_t index);
 /* The items that a lost attempt may have stored and not told: returns *ret_first and `count` in all. */

@@ -53,6 +53,16 @@ static void expect_words(json_t *json, const char *const *words)
         ck_assert_msg(strstr(text, *words) != NULL, "\"%s\" is not in:\n%s", *words, text);
 }
 
+/* For so long nodes live, and answer nothing. */
+static void silence(int ms)
+{
+    for (; ms > 0; ms -= 100) {
+        fake_report(&f, &a, 2, "CPU=4,GPU=1", 0);
+        fake_report(&f, &b, 2, "CPU=4", 0);
+        fake_pass(&f, 100);
+    }
+}
+
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /* The words of an answer of which no more is of interest. */
@@ -180,11 +190,7 @@ START_TEST(test_what_is_not_known)
     asked(&b, "{\"tasks\":[\"t-1.1-7\"]}");
     reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"state\":\"QUEUED\",\"resources\":\"CPU=99\",\"labels\":{\"k\":3},"
                   "\"warning\":\"w\"},3,{\"task\":4}],\"lent\":[{\"task\":{}},\"x\"],\"queue\":7}");
-    for (int i = 0; i < 60; i++) {
-        fake_report(&f, &a, 2, "CPU=4", 0);
-        fake_report(&f, &b, 2, "CPU=4", 0);
-        fake_pass(&f, 100);
-    }
+    silence(6000);
     expect_answer(link, WORDS("t-1.1-7: waits for a worker with {CPU=99}", "  No node could serve it, not even an idle one: ask for less, or "
                               "add a node that has as much.\n"));
     link = ask("{\"task\":\"t-1.1-7\"}");
@@ -192,6 +198,39 @@ START_TEST(test_what_is_not_known)
     reply(&a, id, "nonsense");
     reply(&b, id, "{}");
     expect_answer(link, WORDS("t-1.1-7: the process that owns it is gone, or did not answer"));
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_who_is_silent_reads_nothing_or_is_gone)
+{
+    uint64_t link, id;
+
+    setup();
+    link = ask("{\"task\":\"t-1.1-7\"}");             /* one runs there, and the node says nothing */
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"state\":\"PUSHED\",\"worker\":\"2.1\",\"pid\":9}]}");
+    silence(6000);
+    expect_answer(link, WORDS("before it there: 0; but node 2 does not answer, and was heard of 0."));
+    link = ask("{\"task\":\"t-1.1-7\"}");             /* a generator that nobody reads */
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    asked(&b, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&a, id, "{\"node\":1,\"processes\":[{\"task\":\"t-1.1-7\",\"state\":\"PUSHED\",\"worker\":\"2.1\",\"pid\":9,\"unread\":3}]}");
+    reply(&b, id, "{\"node\":2,\"lent\":[{\"task\":\"t-1.1-7\",\"run_ms\":500,\"state\":\"blocked\"}]}");
+    expect_answer(link, WORDS("for 0.5 s; it waits until somebody reads what it has yielded: items that nobody has read: 3\n"));
+    mob_head_job_started(mob_head_node_find(f.head, 1), (struct mob_address){ 1, 1 }, "train.py", 55);
+    mob_head_job_over(f.head, (struct mob_address){ 1, 1 });
+    link = ask("{\"task\":\"t-1.1-7\"}");
+    id = asked(&a, "{\"tasks\":[\"t-1.1-7\"]}");
+    reply(&a, id, "{\"node\":1}");
+    reply(&b, id, "{\"node\":2}");
+    expect_answer(link, WORDS("t-1.1-7: its driver (train.py, pid 55) has ended, and all its tasks with it"));
+    link = ask("{\"task\":\"t-2.9-7\"}");
+    id = asked(&a, "{\"tasks\":[\"t-2.9-7\"]}");
+    reply(&a, id, "{\"node\":1}");
+    mob_head_link_lost(f.head, b.link, true);
+    fake_tick(&f);
+    expect_answer(link, WORDS("t-2.9-7: the process that owns it is gone: node 2 (10.0.0.2) is dead: "));
     fake_fini(&f);
 }
 END_TEST
@@ -210,6 +249,8 @@ START_TEST(test_what_was_lost)
           "t-1.1-7: is over, and its result lay on node 3 alone, which is dead; if what lies in a store is lost, it runs again: attempt 2 of 4\n" },
         { "\"state\":\"LOST\",\"stored\":1,\"lost\":2,\"attempt\":1,\"retries\":-1",
           "is over; 2 of its 3 results in stores are lost, or were let go, and it runs again when somebody wants them: attempt 3\n" },
+        { "\"state\":\"PUSHED\",\"worker\":\"3.1\",\"ip\":\"10.0.0.3\",\"pid\":9,\"before\":0,\"age_ms\":1000",
+          "t-1.1-7: is sent to worker 3.1 (pid 9 on 10.0.0.3), 1.0 s old; before it there: 0; but node 3 is dead: " },
         { "\"state\":\"RAISED\"", "t-1.1-7: failed: it raised an exception, which a get of its result tells\n" },
         { "\"state\":\"RESTING\",\"attempt\":1,\"rest_ms\":500,\"error\":\"MOB_ERR_WORKER_CRASHED\",\"where\":\"10.0.0.2\",\"how\":\"it sneezed\"",
           "tried again, as attempt 2, because its last one ended with MOB_ERR_WORKER_CRASHED on node 10.0.0.2: it sneezed; " },
@@ -253,16 +294,6 @@ START_TEST(test_nobody_waits_any_more)
     fake_fini(&f);
 }
 END_TEST
-
-/* For so long nodes live, and answer nothing. */
-static void silence(int ms)
-{
-    for (; ms > 0; ms -= 100) {
-        fake_report(&f, &a, 2, "CPU=4,GPU=1", 0);
-        fake_report(&f, &b, 2, "CPU=4", 0);
-        fake_pass(&f, 100);
-    }
-}
 
 START_TEST(test_a_node)
 {
@@ -355,5 +386,5 @@ START_TEST(test_fits)
 }
 END_TEST
 
-UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_a_rest, test_what_is_not_known, test_what_was_lost,
-          test_nobody_waits_any_more, test_a_node)
+UNIT_MAIN("explain", test_fits, test_a_chain_that_closes, test_all_holders_wait, test_a_rest, test_what_is_not_known,
+          test_who_is_silent_reads_nothing_or_is_gone, test_what_was_lost, test_nobody_waits_any_more, test_a_node)

@@ -194,6 +194,17 @@ START_TEST(test_memory_is_gathered)
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(nodes, 1), "error")), "it does not answer");
     json_decref(json);
     fake_reply(&f, &b, id, "{}", true);                 /* too late: nobody waits */
+    fake_query(&f, link, 10, "memory", "");             /* nobody waits for one whose link is lost */
+    e = fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_QUERY);
+    id = e->query->id;
+    fake_reply(&f, &a, id, "{\"node\":1,\"objects\":[]}", true);
+    fake_reply(&f, &b, id, "{\"node\":2,\"obj", false);
+    mob_head_link_lost(f.head, b.link, true);
+    fake_tick(&f);
+    json = fake_answer(&f, link, 10, &code);
+    ck_assert_uint_eq(json_array_size(json_object_get(json, "nodes")), 2);
+    ck_assert_str_eq(json_string_value(json_object_get(json_array_get(json_object_get(json, "nodes"), 1), "error")), "it does not answer");
+    json_decref(json);
     fake_query(&f, link, 9, "memory", "");
     mob_head_link_lost(f.head, link, false);            /* nor here */
     fake_pass(&f, 6000);
