@@ -32,6 +32,7 @@ first: float = ray.get(stored)[0]
 ready, others = ray.wait([square.remote(i) for i in range(4)], num_returns=2, timeout=None)
 wrong_ready: list[ray.ObjectRef[str]] = ready  # type: ignore[assignment]
 future: Future[int] = ref.future()
+why: str = ref.explain()
 square(3)
 a, b = halves.remote("text")
 c, d = square.options(num_returns=2).remote(1)
