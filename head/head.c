@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* head.c -- the life of the head's core, its links, and who gets which envelope.
  *
- *   link: NEW --(Register)--> RAYLET        what it may say then: Report, Demand, JobStarted, JobOver; its processes: Query, Events
+ *   link: NEW --(Register)--> RAYLET        what it may say then: Report, Demand, JobStarted, JobOver, Unfit, NodeDown, Reply; its
+ *            |                              processes: Query, Events
  *            '--(Query)-----> ASKER         Query
  *   PROBE is a dial of ours (node.c). A link that says what it must not is hung up, with one line in the log: OVER.
  *
@@ -140,6 +141,9 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
         if (e->unfit->executable.len != sizeof(struct mob_hash))
             return mob_error_set(err, MOB_ERR_PROTOCOL, "Unfit names no program");
         mob_head_demand_unfit(n, (const struct mob_hash *)e->unfit->executable.data, e->unfit->why);
+        return 0;
+    case MOBULA__ENVELOPE__BODY_NODE_DOWN:
+        mob_head_node_told_dead(h, e->node_down->node);
         return 0;
     case MOBULA__ENVELOPE__BODY_JOB_STARTED:
         job = mob_wire_address(e->job_started->job);

@@ -488,6 +488,14 @@ void mob_head_node_link_lost(struct node *n, bool refused)
     mob_machine_run(&n->m);
 }
 
+void mob_head_node_told_dead(struct mob_head *h, uint32_t number)
+{
+    struct node *n = mob_head_node_find(h, number);
+
+    if (n != NULL && !node_is_gone(n))
+        node_die(n, "others have heard of its death from a head before this one");
+}
+
 /* Its port answers: it is alive and will dial us. */
 void mob_head_node_probe_up(struct node *n)
 {

@@ -95,6 +95,8 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
 /* Facts; n->drain is one, too: mob_head_node_look() after it changed. */
 void mob_head_node_look(struct node *n);
 void mob_head_node_heard(struct node *n);
+/* A raylet has heard of its death from a head whose word this one's state lacks. No-op if it is known. */
+void mob_head_node_told_dead(struct mob_head *h, uint32_t number);
 void mob_head_node_link_lost(struct node *n, bool refused);
 void mob_head_node_probe_up(struct node *n);
 void mob_head_node_probe_lost(struct node *n, bool refused);

@@ -200,6 +200,23 @@ static void bury_missing_peers(struct mob_raylet *r, const Mobula__Registered *m
     mob_map_fini(&living);
 }
 
+/* A head whose state is older than such a death would take the node back, and no other node would speak with it. */
+static void say_who_is_dead(struct mob_raylet *r, const Mobula__Registered *m)
+{
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        const struct peer *peer = mob_route_peer(r, m->nodes[i]->node);
+        Mobula__NodeDown down = MOBULA__NODE_DOWN__INIT;
+        struct mob_envelope e;
+
+        if (peer == NULL || peer->is.alive)
+            continue;
+        down.node = peer->is.node;
+        mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+        e.e.node_down = &down;
+        mob_route_send(r, &e.e);
+    }
+}
+
 void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
 {
     const Mobula__Registered *m = a->e->registered;
@@ -232,6 +249,7 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
         mob_route_know(r, m->nodes[i]);
     if (!first)
         bury_missing_peers(r, m);
+    say_who_is_dead(r, m);
     say_everything_again(r);
     if (other_head) {
         say_what_is_served(r);

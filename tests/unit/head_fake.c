@@ -295,6 +295,17 @@ void fake_job(struct fake *f, const struct fake_node *n, Mobula__Envelope__BodyC
     fake_receive(f, n->link, &e.e);
 }
 
+void fake_node_down(struct fake *f, const struct fake_node *n, uint32_t node)
+{
+    Mobula__NodeDown m = MOBULA__NODE_DOWN__INIT;
+    struct mob_envelope e;
+
+    m.node = node;
+    mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    e.e.node_down = &m;
+    fake_receive(f, n->link, &e.e);
+}
+
 void fake_reply(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last)
 {
     Mobula__Reply m = MOBULA__REPLY__INIT;

@@ -79,6 +79,7 @@ void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_de
 /* It says of a job, JobStarted or JobOver, whose driver is process `process` of `node`. */
 void fake_job(struct fake *f, const struct fake_node *n, Mobula__Envelope__BodyCase body, uint32_t node, uint32_t process);
 /* Its part of an answer to a Query of the head's. */
+void fake_node_down(struct fake *f, const struct fake_node *n, uint32_t node);
 void fake_reply(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last);
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument);
 

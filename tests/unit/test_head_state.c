@@ -76,6 +76,31 @@ START_TEST(test_a_dead_node_stays_dead)
 }
 END_TEST
 
+/* The old head came to tell of a death, and not to keep it. Who has heard of it says so: the others have done with that node. */
+START_TEST(test_a_death_that_was_not_kept)
+{
+    const Mobula__Envelope *e;
+
+    setup();
+    f.full = true;
+    mob_head_link_lost(f.head, b.link, true);
+    f.full = false;
+    fake_restart(&f);
+    come_back(&b);
+    come_back(&a);
+    fake_node_down(&f, &a, b.number);
+    e = fake_take(&f, b.link, NODE_DOWN);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, b.number);
+    ck_assert(fake_was_hung_up(&f, b.link));
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_node_down(&f, &a, b.number);           /* known */
+    fake_node_down(&f, &a, 77);
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    fake_fini(&f);
+}
+END_TEST
+
 /* What the new head places at a node has numbers above all that the old one gave, whatever the node has seen of those. */
 START_TEST(test_numbers_of_places_go_on)
 {
@@ -194,5 +219,5 @@ START_TEST(test_rows_that_are_none)
 }
 END_TEST
 
-UNIT_MAIN("head_state", test_nodes_come_back_under_their_numbers, test_a_dead_node_stays_dead, test_numbers_of_places_go_on,
+UNIT_MAIN("head_state", test_nodes_come_back_under_their_numbers, test_a_dead_node_stays_dead, test_a_death_that_was_not_kept, test_numbers_of_places_go_on,
           test_jobs_that_ended_meanwhile, test_a_job_that_was_not_kept, test_a_full_disk, test_rows_that_are_none)

@@ -207,6 +207,23 @@ START_TEST(test_a_node_that_is_still_to_be_told_of)
 }
 END_TEST
 
+/* The head that buried a node did not come to keep that: the next one is told, by whoever has heard it. */
+START_TEST(test_a_death_that_the_head_has_lost)
+{
+    Mobula__Envelope *e;
+
+    fake_open(&f, "CPU=1");
+    fake_node_down(&f, 3, false, "silent");
+    another_head();                     /* it names the nodes 3 and 4 */
+    e = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_NODE_DOWN);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_uint_eq(e->node_down->node, 3);
+    ck_assert_ptr_null(fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_NODE_DOWN));
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("raylet_head", test_what_was_placed_elsewhere_is_asked_for_again, test_what_was_placed_here_is_void, test_the_same_head_again, test_owners_are_asked_for_their_tasks,
           test_jobs_that_are_served_are_named, test_a_node_that_is_newer_than_the_list, test_a_node_that_the_head_would_have_told_of,
-          test_a_node_that_is_still_to_be_told_of)
+          test_a_node_that_is_still_to_be_told_of,
+          test_a_death_that_the_head_has_lost)
