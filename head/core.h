@@ -65,6 +65,12 @@ static inline int64_t mob_head_lives_until(const struct mob_head *h, int64_t liv
     return h->now_ns + lived_ns - mob_head_lived_ns(h);
 }
 
+/* The numbers of what this head places at a node follow this: all that a head before it has given are lower. */
+static inline uint64_t mob_head_first_seq(const struct mob_head *h)
+{
+    return h->config.generation << 32;
+}
+
 void mob_head_send(struct mob_head *h, uint64_t link, const Mobula__Envelope *e);
 /* To every live node with a link but `except` (may be NULL). `e` has room for the receiver's address. */
 void mob_head_broadcast(struct mob_head *h, const Mobula__Envelope *e, const struct node *except);

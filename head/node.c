@@ -13,6 +13,8 @@
  *   DEAD   everybody was told, itself too if it can be reached. It stays here to be shown and to be recognised: the raylet that
  *          registers with a dead number is told again, and must come as a new node. Waits for ever; the oldest are forgotten.
  *
+ * No new node is taken while one of the state is awaited: that may have heard of numbers that the state does not have (state.c).
+ *
  * Silence is counted in the time that this process lived (core.h): a head that was stopped, or did not come to its tick, buries nobody.
  * Nodes stand in `heard`, longest silent first, so that a tick looks at the first alone.
  */
@@ -27,9 +29,9 @@
 #include "common/event.h"
 #include "common/log.h"
 #include "head/core.h"
+#include "head/registration.h"
 
 #define DEAD_KEPT 256
-#define SEQ_BITS 32                     /* of the numbers of what one head places at a node */
 
 static enum mob_next node_linked(struct mob_machine *m);
 static enum mob_next node_cut(struct mob_machine *m);
@@ -43,52 +45,6 @@ static const struct mob_state node_states[] = {
     [NODE_LEFT] = { "drained", NULL, 0 },
 };
 
-/* -- registration -------------------------------------------------------------------------------------------------------- */
-
-/* Register as plain values. */
-struct registration {
-    struct node_facts facts;
-    char ip[64];
-    struct mob_resources resources;
-    struct mob_labels labels;
-    uint32_t node;
-};
-
-/* An IP address as text, or an interface's: it is in answers, which are JSON. */
-static bool is_address(const char *ip)
-{
-    size_t size = strlen(ip);
-
-    for (const char *at = ip; *at != '\0'; at++)
-        if (*at <= ' ' || *at > '~')
-            return false;
-    return size > 0 && size < sizeof ((struct registration *)NULL)->ip;
-}
-
-static int registration_unpack(struct registration *ret, const Mobula__Register *m, struct mob_error *err)
-{
-    *ret = (struct registration){ .node = m->node };
-    if (m->protocol != MOB_PROTOCOL)
-        return mob_error_set(err, MOB_ERR_VERSION, "the raylet speaks protocol %u, the head %u: install the same version on both",
-                             m->protocol, MOB_PROTOCOL);
-    if (m->incarnation.len != sizeof ret->facts.incarnation)
-        return mob_error_set(err, MOB_ERR_PROTOCOL, "an incarnation of %zu bytes", m->incarnation.len);
-    if (!is_address(m->ip) || m->port > UINT16_MAX || m->bulk_port > UINT16_MAX)
-        return mob_error_set(err, MOB_ERR_PROTOCOL, "no good address: %.64s port %u bulk port %u", m->ip, m->port, m->bulk_port);
-    if (mob_wire_resources(m->resources, m->n_resources, &ret->resources, err) < 0
-        || mob_wire_labels(m->labels, m->n_labels, &ret->labels, err) < 0)
-        return -1;
-    memcpy(ret->facts.incarnation, m->incarnation.data, sizeof ret->facts.incarnation);
-    mob_copy(ret->ip, sizeof ret->ip, m->ip);
-    mob_copy(ret->facts.host, sizeof ret->facts.host, m->host);
-    mob_copy(ret->facts.session_dir, sizeof ret->facts.session_dir, m->session_dir);
-    ret->facts.port = m->port;
-    ret->facts.bulk_port = m->bulk_port;
-    ret->facts.pid = m->pid;
-    ret->facts.driver_only = m->driver_only;
-    return 0;
-}
-
 static uint64_t incarnation_key(const uint8_t incarnation[16])
 {
     uint64_t halves[2];
@@ -96,6 +52,8 @@ static uint64_t incarnation_key(const uint8_t incarnation[16])
     memcpy(halves, incarnation, sizeof halves);
     return halves[0] ^ halves[1] * UINT64_C(0x9e3779b97f4a7c15);
 }
+
+/* -- what is said --------------------------------------------------------------------------------------------------------- */
 
 static void put_peer(Mobula__Peer *ret, struct node *n)
 {
@@ -181,7 +139,7 @@ static void tell_refused(struct mob_head *h, struct link *l, uint32_t number, co
     mob_head_hang_up(h, l);
 }
 
-/* ALIVE: the caller gives it its link. The numbers of what this head places there follow all that one before it has given. */
+/* ALIVE: the caller gives it its link. */
 static struct node *node_create(struct mob_head *h, const struct registration *reg, uint32_t number, enum node_state state)
 {
     struct node *n = mob_new(struct node);
@@ -191,7 +149,7 @@ static struct node *node_create(struct mob_head *h, const struct registration *r
     n->head = h;
     n->facts = reg->facts;
     n->place.number = number;
-    n->place_seq = n->claim_number = h->config.generation << SEQ_BITS;
+    n->place_seq = n->claim_number = mob_head_first_seq(h);
     n->heard_ns = n->probe_ns = mob_head_lived_ns(h);
     mob_copy(n->place.ip, sizeof n->place.ip, reg->ip);
     n->place.total = n->place.free = n->reported = reg->resources;
@@ -237,6 +195,12 @@ static void take_link(struct node *n, struct link *l)
     mob_head_node_heard(n);
 }
 
+static void came(struct node *n)
+{
+    n->head->nodes.awaited -= n->awaited;
+    n->awaited = false;
+}
+
 static void join(struct mob_head *h, struct link *l, const struct registration *reg)
 {
     struct node *n = node_create(h, reg, h->nodes.next, NODE_ALIVE);
@@ -263,8 +227,9 @@ static void join(struct mob_head *h, struct link *l, const struct registration *
 
 /* The same raylet on a new link. What the old one carried last may be lost: its owners' demands are stated anew by it, our
  * places and the ends of jobs are sent again by us. */
-static void come_back(struct node *n, struct link *l)
+static void come_back(struct node *n, struct link *l, uint64_t generation)
 {
+    bool first = n->awaited;
     struct link *old = n->link != 0 ? mob_head_link(n->head, n->link) : NULL;
 
     if (old != NULL) {
@@ -272,6 +237,9 @@ static void come_back(struct node *n, struct link *l)
         mob_head_view_close(n);
         mob_head_demand_drop_node(n);
     }
+    came(n);
+    if (first)
+        mob_head_state_heard_head(n->head, generation);
     take_link(n, l);
     mob_machine_run(&n->m);
     mob_info("node %u is back", n->place.number);
@@ -287,13 +255,14 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
     struct mob_error err;
     struct node *n;
 
-    if (registration_unpack(&reg, m, &err) < 0) {
+    if (mob_head_registration_unpack(&reg, m, &err) < 0) {
         tell_refused(h, l, m->node, &err);
         return;
     }
+    mob_head_state_heard_node(h, m);
     n = mob_map_get(&h->nodes.by_incarnation, incarnation_key(reg.facts.incarnation));
     if (n != NULL && !node_is_gone(n)) {
-        come_back(n, l);
+        come_back(n, l, m->generation);
     } else if (reg.node != 0) {
         struct mob_envelope env;
         Mobula__NodeDown down;
@@ -303,6 +272,9 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
         mob_info("node %u is gone and came back: it is told so", reg.node);
         mob_head_send(h, l->number, &env.e);
         mob_head_hang_up(h, l);
+    } else if (h->nodes.awaited > 0) {
+        mob_info("a new node at %s waits: nodes of the state have not come yet, and may know of numbers that it does not", reg.ip);
+        mob_head_hang_up(h, l);         /* it dials again */
     } else {
         join(h, l, &reg);               /* or one that died before it heard its number: it has nothing to end */
     }
@@ -370,6 +342,7 @@ static enum mob_next node_end(struct node *n, enum node_state state, const char 
         mob_head_hang_up(h, probe);
     n->probe = 0;
     mob_head_view_forget(n);
+    came(n);
     mob_list_remove(&n->by_cut);
     mob_list_remove(&n->by_heard);
     mob_list_append(&h->nodes.dead, &n->by_heard);
@@ -547,9 +520,11 @@ int mob_head_node_load(struct mob_head *h, const Mobula__NodeRow *row)
     struct registration reg;
     struct node *n;
 
-    if (registration_unpack(&reg, row->registration, NULL) < 0 || row->node == 0 || mob_head_node_find(h, row->node) != NULL)
+    if (mob_head_registration_unpack(&reg, row->registration, NULL) < 0 || row->node == 0 || mob_head_node_find(h, row->node) != NULL)
         return -1;
     n = node_create(h, &reg, row->node, row->left ? NODE_LEFT : row->dead ? NODE_DEAD : NODE_CUT);
+    n->awaited = n->m.now == NODE_CUT;
+    h->nodes.awaited += n->awaited;
     mob_copy(n->reason, sizeof n->reason, row->reason);
     if (row->drain != NULL && n->m.now == NODE_CUT)
         mob_head_drain_load(n, row->drain);
@@ -577,7 +552,7 @@ struct node *mob_head_node_find(const struct mob_head *h, uint32_t number)
 
 void mob_head_node_check(const struct mob_head *h)
 {
-    size_t alive = 0, cut = 0, serving = 0, open = 0;
+    size_t alive = 0, cut = 0, serving = 0, open = 0, awaited = 0;
     int64_t heard_ns = INT64_MIN;
     struct node *n;
 
@@ -591,9 +566,10 @@ void mob_head_node_check(const struct mob_head *h)
         cut += n->m.now == NODE_CUT;
         serving += !n->facts.driver_only;
         open += n->open != 0;
+        awaited += n->awaited;
         mob_head_view_check(n);
     }
     assert(alive == h->nodes.alive && cut == h->nodes.cut_count && serving == h->nodes.serving);
-    assert(open == h->view.open_count);
+    assert(open == h->view.open_count && awaited == h->nodes.awaited);
     assert(alive + cut + h->nodes.dead_count == h->nodes.by_number.count);
 }

@@ -44,6 +44,7 @@ struct node {
     uint64_t probe;                     /* the dial under way while CUT; 0: none */
     int64_t probe_ns;                   /* not before this (lived time) */
     bool refused;                       /* its port does */
+    bool awaited;                       /* a head before this one had it, and it has not come yet */
     uint64_t named_link;                /* on which it has named its jobs, and reported */
     int64_t heard_ns;                   /* lived time of its last message */
     int64_t most_silent_ns;             /* the longest that it was not heard of, and came back */
@@ -76,6 +77,7 @@ struct node_table {
     uint32_t next;                      /* number of the next one */
     size_t alive, cut_count, dead_count;        /* alive: with a link */
     size_t serving;                     /* alive or cut, and not driver_only */
+    size_t awaited;
 };
 
 static inline bool node_is_gone(const struct node *n)

@@ -8,12 +8,17 @@
  *
  * Numbers go on: those of nodes by the counter, those of Places and Claims by the generation (node.c), so that none is ever meant twice.
  *
+ * The state may be older than the cluster: its last rows were cut off, or somebody put back a copy. Raylets say what they have heard
+ * of when they register, and all numbers go on beyond that. A node whose row is lost is told that it is dead, and comes as a new one;
+ * one whose death is lost is buried again at the word of those that heard of it; jobs their drivers' nodes name, or not, as to each head.
+ *
  * A new node that cannot be kept is refused. Deaths and jobs happen all the same: if the disk has no room for them, their rows are kept
  * when it has, and `mobula status` says why they are behind.
  */
 #include "head/state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "head/core.h"
@@ -39,6 +44,7 @@ static int keep_counters(struct mob_head *h, struct mob_error *err)
     Mobula__CountersRow row = MOBULA__COUNTERS_ROW__INIT;
 
     row.next_node = h->nodes.next;
+    row.generation = h->config.generation;
     return keep(h, MOB_HEAD_COUNTERS, 0, &row.base, err);
 }
 
@@ -160,6 +166,40 @@ void mob_head_state_fini(struct mob_head *h)
         mob_map_fini(&h->state.behind[kind]);
 }
 
+/* -- when it is older than the cluster --------------------------------------------------------------------------------------- */
+
+void mob_head_state_heard_node(struct mob_head *h, const Mobula__Register *m)
+{
+    bool of_this_cluster = m->node != 0 && m->cluster.len == sizeof h->config.cluster
+        && memcmp(m->cluster.data, h->config.cluster, m->cluster.len) == 0;
+
+    if (!of_this_cluster || m->highest_node < h->nodes.next)
+        return;
+    mob_warn("the state is older than the cluster: it has no node %u, and the next one is node %u", m->highest_node, m->highest_node + 1);
+    h->nodes.next = m->highest_node + 1;
+    mob_head_state_changed(h, MOB_HEAD_COUNTERS, 0);
+}
+
+/* What this head has said so far may bear numbers of the one that was heard of: so it is another one from here on, and all register
+ * again. */
+void mob_head_state_heard_head(struct mob_head *h, uint64_t generation)
+{
+    struct node *n;
+
+    if (generation < h->config.generation)
+        return;
+    mob_warn("the state is older than the cluster: it does not know of the last head; all that that one placed is void");
+    h->config.generation = generation + 1;
+    mob_head_state_changed(h, MOB_HEAD_COUNTERS, 0);
+    mob_list_each(n, &h->nodes.heard, struct node, by_heard) {
+        if (n->link != 0)
+            mob_head_end_link(h, mob_head_link(h, n->link));
+        mob_head_view_forget(n);
+        n->place.free = n->reported;
+        n->place_seq = n->claim_number = mob_head_first_seq(h);
+    }
+}
+
 /* -- loading --------------------------------------------------------------------------------------------------------------- */
 
 static int load_counters(struct mob_head *h, const void *bytes, size_t size)
@@ -170,6 +210,8 @@ static int load_counters(struct mob_head *h, const void *bytes, size_t size)
         return -1;
     if (row->next_node > h->nodes.next)
         h->nodes.next = row->next_node;
+    if (row->generation >= h->config.generation)
+        h->config.generation = row->generation + 1;
     mobula__counters_row__free_unpacked(row, NULL);
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/map.h"
+#include "common/wire.h"
 #include "head/head.h"
 
 #define HEAD_ROWS 3                     /* kinds */
@@ -20,6 +21,10 @@ void mob_head_state_fini(struct mob_head *h);
 int mob_head_state_keep(struct mob_head *h, enum mob_head_row kind, uint64_t key, struct mob_error *err);
 /* The same of what has happened whether it can be kept or not: then it is kept later. */
 void mob_head_state_changed(struct mob_head *h, enum mob_head_row kind, uint64_t key);
+/* A raylet registers: no new node gets a number that this one has heard of in this cluster, or a lower one. */
+void mob_head_state_heard_node(struct mob_head *h, const Mobula__Register *m);
+/* A raylet that has not registered with this head yet has heard of one of that generation. */
+void mob_head_state_heard_head(struct mob_head *h, uint64_t generation);
 /* Returns when to come again. */
 int64_t mob_head_state_tick(struct mob_head *h);
 

@@ -36,6 +36,18 @@ bool mob_membership_was_told(const struct mob_raylet *r, uint32_t node)
     return node <= r->membership.told;
 }
 
+/* Of nodes that the head told of, or that said themselves who they are; not of those that somebody named. */
+static uint32_t highest_node(const struct mob_raylet *r)
+{
+    uint32_t highest = r->membership.told;
+    struct peer *peer;
+
+    for (size_t at = 0; (peer = mob_map_next(&r->routes.peers, &at, NULL)) != NULL;)
+        if (peer->is.node > highest && !mob_list_empty(&peer->connections))
+            highest = peer->is.node;
+    return highest;
+}
+
 void mob_membership_up(struct mob_raylet *r, struct connection *c)
 {
     Mobula__Register m = MOBULA__REGISTER__INIT;
@@ -60,7 +72,12 @@ void mob_membership_up(struct mob_raylet *r, struct connection *c)
     m.labels = label_list;
     m.pid = config->pid;
     m.driver_only = config->driver_only;
-    m.node = r->self.node;
+    if (r->self.node != 0) {
+        m.node = r->self.node;
+        m.cluster = (ProtobufCBinaryData){ sizeof r->membership.cluster, r->membership.cluster };
+        m.generation = r->membership.generation;
+        m.highest_node = highest_node(r);
+    }
     m.session_dir = (char *)(config->session_dir != NULL ? config->session_dir : "");
     mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_REGISTER_NODE);
     e.e.register_node = &m;

@@ -79,6 +79,14 @@ static bool follows(const struct mob_raylet *r, uint64_t generation)
     return r->membership.registered && r->membership.generation == generation;
 }
 
+bool audit_mistakes(const struct mob_raylet *r, uint64_t generation, uint32_t node, const char *ip, uint32_t port)
+{
+    const struct peer *peer = mob_route_peer(r, node);
+    bool elsewhere = peer != NULL && peer->is.port != 0 && (peer->is.port != port || strcmp(peer->is.ip, ip) != 0);
+
+    return follows(r, generation) && (r->self.node == node || elsewhere);
+}
+
 bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *lender, uint64_t generation)
 {
     struct want *w;

@@ -24,6 +24,8 @@ uint64_t audit_next_lease(const struct mob_raylet *r);
 /* How many it is to lend, or is about to, to owners of other nodes. */
 uint64_t audit_owed_elsewhere(const struct mob_raylet *r);
 
+/* Does it follow the head of this generation, and know another node by that number? */
+bool audit_mistakes(const struct mob_raylet *r, uint64_t generation, uint32_t node, const char *ip, uint32_t port);
 /* Of what the head of this generation placed: does `r` wait for more than `lender` (of that node) will lend or decline? False, too, when the two
  * do not know of each other or of that head, or keep something to be sent. */
 bool audit_waits_in_vain(const struct mob_raylet *r, const struct mob_raylet *lender, uint64_t generation);

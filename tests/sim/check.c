@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "audit.h"
 #include "faults.h"
@@ -241,15 +242,15 @@ static void check_lender(const struct sim *s, const struct raylet *r, const stru
         return;
     assert(!audit_lends_in_vain(lender->core, r->core));
     if (s->head != NULL && links_are_quiet(&lender->a, s->head_actor) && links_are_quiet(&r->a, s->head_actor))
-        assert(!audit_waits_in_vain(r->core, lender->core, s->head_generation));
+        assert(!audit_waits_in_vain(r->core, lender->core, s->head->config.generation));
 }
 
-/* Who has not heard of a death keeps nobody for dead: it would refuse that one for good. */
+/* Who has not heard of a death keeps nobody for dead: it would refuse that one for good. A head whose state has lost a death hears it again. */
 static void check_buried(const struct sim *s, const struct raylet *r, const struct raylet *other)
 {
     const struct node *n = s->head != NULL ? mob_head_node_find(s->head, other->node) : NULL;
 
-    assert(n == NULL || node_is_gone(n) || !audit_buried(r->core, other->node));
+    assert(n == NULL || node_is_gone(n) || (s->config.faults & FAULT_OLD_STATE) != 0 || !audit_buried(r->core, other->node));
 }
 
 static void check_lenders(const struct sim *s, const struct raylet *r)
@@ -323,6 +324,27 @@ void check_gpus(const struct host *h)
     }
     for (size_t i = 0; i < SIM_GPUS; i++)
         assert(used[i] <= MOB_UNITS);
+}
+
+static bool has_registered(const struct sim *s, const struct raylet *r)
+{
+    const struct node *n = s->head != NULL ? mob_head_node_find(s->head, r->node) : NULL;
+
+    return n != NULL && memcmp(n->facts.incarnation, r->config.incarnation, sizeof n->facts.incarnation) == 0;
+}
+
+/* A number means one node to all that serve with it, though the head may have forgotten some. (Who is to hear yet that it is dead may have
+ * the same number: nobody listens to it.) */
+void check_number(const struct raylet *r, uint32_t node)
+{
+    const struct sim *s = r->a.sim;
+
+    for (unsigned i = 1; i <= s->config.nodes; i++) {
+        const struct raylet *other = s->hosts[i].raylet;
+
+        if (other != NULL && other != r && has_registered(s, other))
+            assert(!audit_mistakes(other->core, s->head->config.generation, node, r->config.ip, r->config.port));
+    }
 }
 
 /* A job that ended has no process, want or lease anywhere. */

@@ -100,6 +100,7 @@ static void raylet_registered(void *arg, uint32_t node, const uint8_t cluster[16
     struct raylet *r = arg;
 
     (void)cluster;
+    check_number(r, node);
     r->node = node;
     if (r->shelf != NULL)
         mob_store_set_node(r->shelf->store, node);

@@ -149,6 +149,7 @@ static const struct {
     { "clock-step", 0, NULL },
     { "aim", 0, NULL },
     { "lose-answer", 0, NULL },
+    { "old-state", 0, NULL },
 };
 
 bool faults_parse(const char *list, unsigned *ret)

@@ -24,6 +24,7 @@ enum fault {
     FAULT_AIM = 1 << 15,                /* messages of some kinds are met, and who says and hears them (aim.c) */
     FAULT_LOSE_ANSWER = 1 << 16,        /* one answer of a worker elsewhere that left something in a store; then all goes well, so that no
                                            other fault mends what comes of it: not one of all */
+    FAULT_OLD_STATE = 1 << 17,          /* with RESTART_HEAD: the head is started on what it had kept a while ago; nor is that one of all */
 };
 #define FAULTS_ALL 0xffffu
 #define FAULTS_USUAL (FAULTS_ALL & ~(unsigned)(FAULT_RESTART_HEAD | FAULT_AIM))     /* --faults without a list */

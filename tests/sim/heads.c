@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* heads.c -- the head, and who takes its place when it is killed: one that is started on what it has kept. */
+/* heads.c -- the head, and who takes its place when it is killed: one that is started on what it has kept, or had kept a while ago. */
 #include "faults.h"
 
 #include <assert.h>
@@ -39,6 +39,43 @@ struct kept {
     uint8_t bytes[];
 };
 
+/* Of a row, or of a head's start, which raises its generation. */
+struct commit {
+    bool start;
+    enum mob_head_row kind;
+    uint64_t key;
+    struct kept *before;                /* NULL: no such row was there */
+};
+
+static void note_commit(struct sim *s, struct commit c)
+{
+    s->commits = mob_realloc(s->commits, (s->commit_count + 1) * sizeof *s->commits);
+    s->commits[s->commit_count++] = c;
+}
+
+static void take_back(struct sim *s, const struct commit *c)
+{
+    s->head_generation -= c->start;
+    if (c->start)
+        return;
+    free(mob_map_remove(&s->kept[c->kind], c->key));
+    if (c->before != NULL)
+        mob_map_set(&s->kept[c->kind], c->key, c->before);
+}
+
+/* The last commits of the state are lost, but for the first head's start: else it would be that of another cluster. */
+static void grow_older(struct sim *s)
+{
+    size_t lost = 1 + sim_below(s, sim_chance(s, 50) ? 4 : s->commit_count);
+
+    sim_trace(s, "the last %zu commits of the head's state are lost", lost);
+    for (; lost > 0 && s->commit_count > 1; lost--)
+        take_back(s, &s->commits[--s->commit_count]);
+    for (unsigned i = 1; i <= s->config.nodes; i++)     /* who has joined since must come anew; and who died since may be heard of again */
+        if (s->hosts[i].excused_until < s->now + 10 * SIM_S)
+            s->hosts[i].excused_until = s->now + 10 * SIM_S;
+}
+
 /* The disk of the head may be full, now and then. */
 static int head_keep(void *arg, enum mob_head_row kind, uint64_t key, const void *bytes, size_t size, struct mob_error *err)
 {
@@ -47,7 +84,7 @@ static int head_keep(void *arg, enum mob_head_row kind, uint64_t key, const void
 
     if (kind == MOB_HEAD_JOB && faults_chance(s, FAULT_FULL_DISK, 5))
         return mob_error_set(err, MOB_ERR_NO_SPACE, "the disk is full");
-    free(mob_map_remove(&s->kept[kind], key));
+    note_commit(s, (struct commit){ .kind = kind, .key = key, .before = mob_map_remove(&s->kept[kind], key) });
     if (bytes == NULL)
         return 0;
     k = mob_alloc(sizeof *k + size);
@@ -75,6 +112,7 @@ void head_start(struct sim *s)
                                       .keep = head_keep, .arg = s };
     struct actor *a = mob_new(struct actor);
 
+    note_commit(s, (struct commit){ .start = true });
     actor_init(s, a, ACTOR_HEAD, &s->hosts[0]);
     a->port = SIM_HEAD_PORT;
     a->link_up = head_link_up;
@@ -90,7 +128,11 @@ void head_start(struct sim *s)
 
 static void run_head_start(struct event *e)
 {
-    head_start(e->arg);
+    struct sim *s = e->arg;
+
+    if (faults_chance(s, FAULT_OLD_STATE, 50))
+        grow_older(s);
+    head_start(s);
 }
 
 void head_kill(struct sim *s)
@@ -117,6 +159,9 @@ void head_fini(struct sim *s)
     struct kept *k;
 
     mob_head_destroy(s->head);
+    for (size_t i = 0; i < s->commit_count; i++)
+        free(s->commits[i].before);
+    free(s->commits);
     for (int kind = 0; kind < 3; kind++) {
         for (size_t at = 0; (k = mob_map_next(&s->kept[kind], &at, NULL)) != NULL;)
             free(k);

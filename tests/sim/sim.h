@@ -177,6 +177,8 @@ struct sim {
     struct mob_head *head;              /* NULL: it is dead */
     uint64_t head_generation;
     struct mob_map kept[3];             /* by kind of row: key -> struct kept, what heads have kept */
+    struct commit *commits;             /* what was there before each: heads.c */
+    size_t commit_count;
     void **memory;                      /* pages and channels: theirs until the end of the sim, as mapped files are */
     size_t memory_count, memory_room;
     struct mob_link programs;           /* program.c: one a driver */
@@ -356,6 +358,7 @@ void trace_frame(struct actor *a, const void *frame, size_t size);
 void check_step(struct sim *s);
 void check_gpus(const struct host *h);
 void check_signal(const struct process *p);                     /* its raylet sends it one */
+void check_number(const struct raylet *r, uint32_t node);        /* it has just got it */
 void check_job_gone(const struct sim *s, struct mob_address job);
 /* Nobody holds any reference any more: no store has anything, and no owner. */
 void check_no_objects(const struct sim *s);

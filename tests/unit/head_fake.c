@@ -103,6 +103,33 @@ void fake_restart(struct fake *f)
     start_head(f);
 }
 
+static void copy_rows(struct mob_map to[3], const struct mob_map from[3])
+{
+    struct fake_row *row;
+    uint64_t key;
+
+    for (int kind = 0; kind < 3; kind++) {
+        for (size_t at = 0; (row = mob_map_next(&to[kind], &at, NULL)) != NULL;)
+            free(row);
+        mob_map_fini(&to[kind]);
+        for (size_t at = 0; (row = mob_map_next(&from[kind], &at, &key)) != NULL;)
+            mob_map_set(&to[kind], key, mob_memdup(row, sizeof *row + row->size));
+    }
+}
+
+void fake_save(struct fake *f)
+{
+    copy_rows(f->saved, f->kept);
+    f->saved_generation = f->generation;
+}
+
+void fake_restart_on_saved(struct fake *f)
+{
+    copy_rows(f->kept, f->saved);
+    f->generation = f->saved_generation;
+    fake_restart(f);
+}
+
 void fake_init(struct fake *f)
 {
     *f = (struct fake){
@@ -122,13 +149,8 @@ void fake_fini(struct fake *f)
     for (size_t i = 0; i < f->sent_count; i++)
         free(f->sent[i].bytes);
     free(f->sent);
-    for (int kind = 0; kind < 3; kind++) {
-        struct fake_row *row;
-
-        for (size_t at = 0; (row = mob_map_next(&f->kept[kind], &at, NULL)) != NULL;)
-            free(row);
-        mob_map_fini(&f->kept[kind]);
-    }
+    copy_rows(f->kept, (struct mob_map[3]){ 0 });
+    copy_rows(f->saved, (struct mob_map[3]){ 0 });
 }
 
 void fake_tick(struct fake *f)
@@ -193,6 +215,10 @@ void fake_register(struct fake *f, struct fake_node *n, uint64_t link)
     m.session_dir = "";
     m.driver_only = n->driver_only;
     m.node = n->number;
+    m.cluster.len = n->number != 0 ? 16 : 0;
+    m.cluster.data = (uint8_t *)(n->stranger ? "another cluster" : "0123456789abcde");
+    m.generation = n->generation;
+    m.highest_node = n->highest > n->number ? n->highest : n->number;
     m.n_resources = mob_wire_put_resources(room, list, &resources);
     m.resources = list;
     n->link = link;
@@ -203,6 +229,7 @@ void fake_register(struct fake *f, struct fake_node *n, uint64_t link)
     if ((answer = fake_take(f, link, MOBULA__ENVELOPE__BODY_REGISTERED)) != NULL) {
         n->number = answer->registered->node;
         ck_assert_uint_ge(answer->registered->last, n->number);
+        n->generation = answer->registered->generation;
     }
 }
 

@@ -32,6 +32,8 @@ struct fake {
     uint64_t generation;                /* of the next head */
     struct mob_map kept[3];             /* by kind of row: key -> struct fake_row */
     bool full;                          /* no row can be kept */
+    struct mob_map saved[3];            /* a copy of `kept`, of when the next head would have had `saved_generation` */
+    uint64_t saved_generation;
 };
 
 struct fake_row {
@@ -43,6 +45,9 @@ void fake_init(struct fake *f);
 void fake_fini(struct fake *f);
 /* The head is killed, and another one is started on what it has kept. Links are gone. */
 void fake_restart(struct fake *f);
+/* Copy what it has kept by now; and start a head on that copy, instead of what was kept since. */
+void fake_save(struct fake *f);
+void fake_restart_on_saved(struct fake *f);
 
 /* Time passes, the head ticks at least each 100 ms, and is checked. */
 void fake_pass(struct fake *f, int64_t ms);
@@ -60,6 +65,9 @@ struct fake_node {
     const char *resources, *labels;
     const char *ip;                     /* NULL: "10.0.0.1" */
     bool driver_only;
+    uint64_t generation;                /* of the head that it has registered with last */
+    uint32_t highest;                   /* the highest number that it has heard of */
+    bool stranger;                      /* its number is of another cluster */
 };
 void fake_register(struct fake *f, struct fake_node *n, uint64_t link);
 void fake_join(struct fake *f, struct fake_node *n, const char *resources);

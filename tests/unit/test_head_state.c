@@ -38,20 +38,21 @@ static const Mobula__Envelope *rise(struct fake_node *n)
 START_TEST(test_nodes_come_back_under_their_numbers)
 {
     const Mobula__Envelope *e;
-    struct fake_node c = { 0 };
+    struct fake_node c = { .resources = "CPU=1", .incarnation = { 9 } };
 
     setup();
     fake_restart(&f);
     come_back(&a);
-    fake_join(&f, &c, "CPU=1");
-    ck_assert_uint_eq(c.number, 3);
+    fake_register(&f, &c, fake_link(&f));
+    ck_assert(fake_was_hung_up(&f, c.link));            /* new ones wait until all of the state have come, or are dead */
     for (int i = 0; i < 26; i++) {                      /* the other one does not come */
         fake_pass(&f, 100);
         fake_report(&f, &a, 1, "CPU=4", 0);
-        fake_report(&f, &c, 1, "CPU=1", 0);
     }
     e = fake_expect(&f, a.link, NODE_DOWN);
     ck_assert_uint_eq(e->node_down->node, 2);
+    fake_register(&f, &c, fake_link(&f));
+    ck_assert_uint_eq(c.number, 3);
     fake_fini(&f);
 }
 END_TEST
@@ -120,6 +121,118 @@ START_TEST(test_numbers_of_places_go_on)
     fake_tick(&f);
     e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_PLACE);
     ck_assert_uint_gt(e->place->seq, first);
+    fake_fini(&f);
+}
+END_TEST
+
+/* The first Place that the head sends to `n`, for a demand of its own that it alone can serve. */
+static uint64_t place_at(const struct fake_node *n, uint32_t process)
+{
+    const Mobula__Envelope *e;
+
+    fake_demand(&f, n, &(struct fake_demand){ .process = process, .count = 1, .resources = "CPU=1", .strategy = MOB_NODE,
+                                              .node = n->number });
+    fake_tick(&f);
+    e = fake_take(&f, n->link, MOBULA__ENVELOPE__BODY_PLACE);
+    ck_assert_ptr_nonnull(e);
+    return e->place->seq;
+}
+
+/* Node 3 has joined since the state was copied. It must come as a new one; its number nobody gets, though only others say it in time. */
+START_TEST(test_a_node_that_the_state_has_lost)
+{
+    struct fake_node c = { 0 }, d = { .resources = "CPU=1", .incarnation = { 9 } };
+
+    setup();
+    fake_save(&f);
+    fake_join(&f, &c, "CPU=1");
+    a.highest = c.number;
+    fake_restart_on_saved(&f);
+    fake_register(&f, &d, fake_link(&f));
+    ck_assert(fake_was_hung_up(&f, d.link));
+    come_back(&b);
+    come_back(&a);
+    fake_register(&f, &d, fake_link(&f));
+    ck_assert_uint_eq(d.number, 4);
+    ck_assert_ptr_nonnull(rise(&c));
+    fake_restart(&f);
+    come_back(&a);
+    come_back(&b);
+    come_back(&d);
+    c.number = 0;
+    fake_register(&f, &c, fake_link(&f));
+    ck_assert_uint_eq(c.number, 5);
+    fake_fini(&f);
+}
+END_TEST
+
+/* All that the state has are dead: those that it does not have say what they were called. A number of another cluster is nobody's here. */
+START_TEST(test_numbers_of_nodes_that_are_told_dead)
+{
+    struct fake_node c = { 0 }, d = { .number = 70, .resources = "CPU=1", .incarnation = { 9 }, .stranger = true };
+
+    setup();
+    mob_head_link_lost(f.head, a.link, true);
+    mob_head_link_lost(f.head, b.link, true);
+    fake_save(&f);
+    fake_join(&f, &c, "CPU=1");
+    c.highest = 6;
+    fake_restart_on_saved(&f);
+    ck_assert_ptr_nonnull(rise(&d));
+    ck_assert_ptr_nonnull(rise(&c));
+    c.number = 0;
+    fake_register(&f, &c, fake_link(&f));
+    ck_assert_uint_eq(c.number, 7);
+    fake_fini(&f);
+}
+END_TEST
+
+/* A whole head has been lost with the state, and the next one begins with its generation. b has not heard of that one, and comes first. */
+START_TEST(test_a_head_that_the_state_has_lost)
+{
+    uint64_t lost, early, now;
+
+    setup();
+    fake_save(&f);
+    fake_restart(&f);
+    come_back(&a);
+    ck_assert_uint_eq(a.generation, 1);
+    lost = place_at(&a, 1);
+    fake_restart_on_saved(&f);
+    come_back(&b);
+    ck_assert_uint_eq(b.generation, 1);         /* the number of a head that it has not heard of */
+    early = place_at(&b, 1);
+    come_back(&a);
+    ck_assert_uint_eq(a.generation, 2);
+    ck_assert(fake_was_hung_up(&f, b.link));
+    fake_report(&f, &a, 9, "CPU=4", lost);
+    ck_assert(!fake_was_hung_up(&f, a.link));
+    come_back(&b);
+    ck_assert_uint_eq(b.generation, 2);
+    ck_assert_ptr_null(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_PLACE));     /* that is void, and not sent again */
+    now = place_at(&a, 2);
+    ck_assert_uint_gt(now, lost);
+    ck_assert_uint_gt(place_at(&b, 2), early);
+    mob_head_link_lost(f.head, a.link, false);  /* of this head it has heard: no reason to begin anew */
+    come_back(&a);
+    ck_assert_uint_eq(a.generation, 2);
+    fake_restart(&f);
+    come_back(&a);
+    ck_assert_uint_eq(a.generation, 3);         /* the generation was kept */
+    fake_fini(&f);
+}
+END_TEST
+
+START_TEST(test_numbers_that_no_head_gives)
+{
+    setup();
+    fake_restart(&f);
+    a.highest = UINT32_MAX;
+    fake_register(&f, &a, fake_link(&f));
+    ck_assert_ptr_nonnull(fake_take(&f, a.link, MOBULA__ENVELOPE__BODY_REFUSED));
+    b.generation = UINT32_MAX;
+    fake_register(&f, &b, fake_link(&f));
+    ck_assert_ptr_nonnull(fake_take(&f, b.link, MOBULA__ENVELOPE__BODY_REFUSED));
     fake_fini(&f);
 }
 END_TEST
@@ -219,5 +332,6 @@ START_TEST(test_rows_that_are_none)
 }
 END_TEST
 
-UNIT_MAIN("head_state", test_nodes_come_back_under_their_numbers, test_a_dead_node_stays_dead, test_a_death_that_was_not_kept, test_numbers_of_places_go_on,
+UNIT_MAIN("head_state", test_nodes_come_back_under_their_numbers, test_a_dead_node_stays_dead, test_a_death_that_was_not_kept, test_numbers_of_places_go_on, test_a_node_that_the_state_has_lost,
+          test_numbers_of_nodes_that_are_told_dead, test_a_head_that_the_state_has_lost, test_numbers_that_no_head_gives,
           test_jobs_that_ended_meanwhile, test_a_job_that_was_not_kept, test_a_full_disk, test_rows_that_are_none)

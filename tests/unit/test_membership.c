@@ -174,11 +174,13 @@ START_TEST(test_dead_node_learns_it)
     /* A head that never knew its number says the same. */
     a.incarnation[0] ^= 1;
     a.number = 77;
+    a.stranger = true;
     fake_register(&f, &a, fake_link(&f));
     e = fake_expect(&f, a.link, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     ck_assert_uint_eq(e->node_down->node, 77);
     ck_assert_uint_eq(e->to->node, 77);
     a.number = 0;
+    a.stranger = false;
     fake_register(&f, &a, fake_link(&f));
     ck_assert_uint_eq(a.number, 2);
     /* It died before it heard its number, and comes as what it was. */

@@ -207,6 +207,32 @@ START_TEST(test_a_node_that_is_still_to_be_told_of)
 }
 END_TEST
 
+/* By that a head whose state is older than the cluster learns it. A node that is new has nothing to say. */
+START_TEST(test_what_was_heard_of_is_said)
+{
+    const Mobula__Register *m;
+
+    fake_init(&f, "CPU=1");
+    fake_start(&f);
+    mob_raylet_link_up(f.raylet, f.head, MOB_LINK_HEAD);
+    m = fake_take(&f, f.head, MOBULA__ENVELOPE__BODY_REGISTER_NODE)->register_node;
+    ck_assert_uint_eq(m->cluster.len + m->generation + m->highest_node, 0);
+    fake_fini(&f);
+    fake_open(&f, "CPU=1");
+    another_head();
+    fake_lose(&f, f.head);
+    fake_pass(&f, 600);
+    mob_raylet_link_up(f.raylet, f.dialed_head, MOB_LINK_HEAD);
+    m = fake_take(&f, f.dialed_head, MOBULA__ENVELOPE__BODY_REGISTER_NODE)->register_node;
+    ck_assert_uint_eq(m->node, FAKE_NODE);
+    ck_assert_uint_eq(m->cluster.len, 16);
+    ck_assert_uint_eq(m->cluster.data[0], 1);
+    ck_assert_uint_eq(m->generation, 1);
+    ck_assert_uint_eq(m->highest_node, 4);
+    fake_fini(&f);
+}
+END_TEST
+
 /* The head that buried a node did not come to keep that: the next one is told, by whoever has heard it. */
 START_TEST(test_a_death_that_the_head_has_lost)
 {
@@ -225,5 +251,5 @@ END_TEST
 
 UNIT_MAIN("raylet_head", test_what_was_placed_elsewhere_is_asked_for_again, test_what_was_placed_here_is_void, test_the_same_head_again, test_owners_are_asked_for_their_tasks,
           test_jobs_that_are_served_are_named, test_a_node_that_is_newer_than_the_list, test_a_node_that_the_head_would_have_told_of,
-          test_a_node_that_is_still_to_be_told_of,
+          test_a_node_that_is_still_to_be_told_of, test_what_was_heard_of_is_said,
           test_a_death_that_the_head_has_lost)
