@@ -6,7 +6,8 @@
  *   Report, over  --> LEFT: everybody is told
  *
  * The head says whether a node may leave, and nobody else does: its raylet works until it hears NodeDown. That it is to leave is kept
- * (state.c) before it is told, so a head that is started after this one goes on with it. The deadline is the raylet's to watch: it
+ * (state.c) before it is told, so a head that is started after this one goes on with it; if its state is older than that, it learns it of
+ * the raylet, which would decline for ever what is placed there. The deadline is the raylet's to watch: it
  * counts from the first time that it hears of it, whatever head says it again.
  *
  * What cannot end well by itself is refused at first: the last node that serves has nobody to give its objects to, and a driver does not
@@ -172,8 +173,21 @@ void mob_head_drain_tell(struct node *n)
     mob_head_send(n->head, n->link, &env.e);
 }
 
+/* A head before this one has said more than this one's state has. How much time it gave is the raylet's to know. */
+static void learn(struct node *n, const Mobula__Draining *m)
+{
+    n->drain.number = m->number;
+    n->drain.force = m->force;
+    if (!n->place.draining)
+        mob_head_demand_drain(n, true);
+    mob_head_state_changed(n->head, MOB_HEAD_NODE, n->place.number);
+    mob_warn("node %u (%s) was told to leave by a head before this one", n->place.number, n->place.ip);
+}
+
 void mob_head_drain_report(struct node *n, const Mobula__Draining *m)
 {
+    if (m != NULL && m->number > n->drain.number)
+        learn(n, m);
     if (m == NULL || !n->place.draining)
         return;
     n->drain.heard = true;

@@ -129,4 +129,6 @@ void mob_drain_put(const struct mob_raylet *r, Mobula__Draining *ret)
     ret->drivers = left->drivers;
     ret->over = left->over;
     ret->late = left->late;
+    ret->number = r->drain.number;
+    ret->force = r->drain.force;
 }

@@ -156,6 +156,37 @@ START_TEST(test_another_head_goes_on_with_it)
 }
 END_TEST
 
+/* The state is older than the word: the node says what it was told, and that stands. */
+START_TEST(test_a_word_that_the_state_has_lost)
+{
+    Mobula__Draining left = MOBULA__DRAINING__INIT;
+    const Mobula__Envelope *e;
+
+    setup();
+    left.number = 2;
+    left.force = true;
+    left.tasks = 1;
+    report(&b, &left);
+    says("\"state\":\"draining\"", "draining", "{\"node\":2}");
+    fake_demand(&f, &a, &(struct fake_demand){ .process = 1, .count = 8, .resources = "CPU=1" });
+    fake_tick(&f);
+    ck_assert_ptr_null(fake_take(&f, b.link, PLACE));
+    fake_restart(&f);
+    asker = fake_link(&f);
+    fake_register(&f, &b, fake_link(&f));
+    e = fake_take(&f, b.link, DRAIN);
+    ck_assert(e != NULL && e->drain->number == 2 && e->drain->force && !e->drain->limited);
+    says("\"again\":true", "drain", "{\"node\":\"2\",\"deadline_ms\":5000}");
+    e = fake_take(&f, b.link, DRAIN);
+    ck_assert(e != NULL && e->drain->number == 3 && e->drain->limited);
+    left.over = true;
+    report(&b, &left);
+    e = fake_take(&f, b.link, NODE_DOWN);
+    ck_assert(e != NULL && e->node_down->left);
+    fake_fini(&f);
+}
+END_TEST
+
 /* A later word changes the deadline, or forces it, which begins no deadline anew; what cannot be kept is refused, and changes nothing. */
 START_TEST(test_words)
 {
@@ -316,6 +347,6 @@ START_TEST(test_an_address_that_is_no_text)
 }
 END_TEST
 
-UNIT_MAIN("head_drain", test_it_leaves_when_it_says_so, test_over_alone_is_no_end, test_another_head_goes_on_with_it, test_words,
+UNIT_MAIN("head_drain", test_it_leaves_when_it_says_so, test_over_alone_is_no_end, test_another_head_goes_on_with_it, test_a_word_that_the_state_has_lost, test_words,
           test_who_may_not_leave, test_the_last_one_needs_a_will, test_takers, test_what_waits_for_it_is_told, test_cut_and_dead,
           test_places_for_one_that_has_left, test_an_address_that_is_no_text)

@@ -171,7 +171,7 @@ START_TEST(test_the_deadline)
     say_drain(2, 1000);
     ck_assert(!left().over);
     Mobula__Draining now = left();
-    ck_assert(now.over && now.late && now.tasks == 1);
+    ck_assert(now.over && now.late && now.tasks == 1 && now.number == 2);
     fake_fini(&f);
 }
 END_TEST
