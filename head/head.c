@@ -109,8 +109,11 @@ void mob_head_broadcast(struct mob_head *h, const Mobula__Envelope *e, const str
 
 /* -- envelopes ----------------------------------------------------------------------------------------------------------- */
 
-static void on_events(struct mob_head *h, const Mobula__Events *m)
+static void on_events(struct node *n, const Mobula__Events *m)
 {
+    struct mob_head *h = n->head;
+
+    n->events_heard++;
     if (m->records.len % sizeof(struct mob_event) != 0)
         mob_warn("events of %zu bytes are no whole records: dropped", m->records.len);
     else if (h->config.record != NULL)
@@ -174,7 +177,7 @@ static int dispatch_from_raylet(struct mob_head *h, struct link *l, struct mob_a
     if (e->body_case == MOBULA__ENVELOPE__BODY_QUERY)
         mob_head_query_ask(h, l, from, e->query);
     else if (e->body_case == MOBULA__ENVELOPE__BODY_EVENTS)
-        on_events(h, e->events);
+        on_events(n, e->events);
     else if (from.process != 0)         /* a user's process: its raylet is not to blame */
         mob_warn("process %u.%u sent body %d: dropped", from.node, from.process, (int)e->body_case);
     else

@@ -89,6 +89,7 @@ static void tell_registered(struct node *n)
     m.beat_ms = (uint32_t)h->config.beat_ms;
     m.generation = h->config.generation;
     m.last = h->nodes.next - 1;
+    m.events_heard = n->events_heard;
     m.nodes = list;
     m.n_nodes = count;
     mob_envelope_init(&env, (struct mob_address){ 0, 0 }, (struct mob_address){ n->place.number, 0 },

@@ -45,6 +45,7 @@ struct node {
     int64_t probe_ns;                   /* not before this (lived time) */
     bool refused;                       /* its port does */
     bool awaited;                       /* a head before this one had it, and it has not come yet */
+    uint64_t events_heard;              /* by this head */
     uint64_t named_link;                /* on which it has named its jobs, and reported */
     int64_t heard_ns;                   /* lived time of its last message */
     int64_t most_silent_ns;             /* the longest that it was not heard of, and came back */

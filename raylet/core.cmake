@@ -5,6 +5,7 @@ add_library(mob_raylet_core STATIC
     ${CMAKE_CURRENT_LIST_DIR}/dispatch.c
     ${CMAKE_CURRENT_LIST_DIR}/membership.c
     ${CMAKE_CURRENT_LIST_DIR}/report.c
+    ${CMAKE_CURRENT_LIST_DIR}/outbox.c
     ${CMAKE_CURRENT_LIST_DIR}/explain.c
     ${CMAKE_CURRENT_LIST_DIR}/memory.c
     ${CMAKE_CURRENT_LIST_DIR}/poll.c

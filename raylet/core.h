@@ -23,6 +23,7 @@
 #include "raylet/memory.h"
 #include "raylet/move.h"
 #include "raylet/node_resources.h"
+#include "raylet/outbox.h"
 #include "raylet/poll.h"
 #include "raylet/pool.h"
 #include "raylet/pressure.h"
@@ -54,6 +55,7 @@ struct mob_raylet {
 
     struct membership membership;       /* the head: dialing, registering, who else lives */
     struct reporter reporter;           /* what the head knows of this node */
+    struct outbox outbox;               /* what it is told of tasks */
     struct routes routes;               /* connections and peers */
     struct processes processes;         /* local drivers and workers */
     struct wants wants;                 /* who wants leases here, in the order of serving */

@@ -118,7 +118,7 @@ static void record_end(struct mob_raylet *r, const struct process *p)
     m.records.len = sizeof record;
     mob_envelope_init(&e, r->self, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_EVENTS);
     e.e.events = &m;
-    mob_route_send(r, &e.e);            /* the head away: it may forget */
+    mob_outbox_send(r, &e.e);
 }
 
 /* What a process held and wanted, here and elsewhere. death: NULL, unless it was a worker. */

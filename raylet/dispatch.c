@@ -29,7 +29,7 @@ static bool passes_copies(struct mob_raylet *r, const struct arrival *a);
 static void hear_owner_over(struct mob_raylet *r, const struct arrival *a);
 static void hear_nothing(struct mob_raylet *r, const struct arrival *a);
 static void hear_query(struct mob_raylet *r, const struct arrival *a);
-static bool passes_to_head(struct mob_raylet *r, const struct arrival *a);
+static bool passes_events(struct mob_raylet *r, const struct arrival *a);
 static bool passes_query(struct mob_raylet *r, const struct arrival *a);
 static bool passes_output(struct mob_raylet *r, const struct arrival *a);
 
@@ -60,7 +60,7 @@ static const struct rule rules[] = {
     [MOBULA__ENVELOPE__BODY_MOURN] = { mob_question_on_mourn, mob_question_mourn, LOCAL | PEER, LOCAL },
     [MOBULA__ENVELOPE__BODY_MOURNED] = { .passes = mob_question_mourned, .pass_from = PEER },
     [MOBULA__ENVELOPE__BODY_ORPHANS] = { .pass_from = LOCAL | PEER },
-    [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_to_head, .pass_from = LOCAL },
+    [MOBULA__ENVELOPE__BODY_EVENTS] = { .passes = passes_events, .pass_from = LOCAL },
     [MOBULA__ENVELOPE__BODY_QUERY] = { hear_query, passes_query, LOCAL | PEER | HEAD, LOCAL },
     [MOBULA__ENVELOPE__BODY_REPLY] = { mob_poll_on_reply, mob_question_replied, LOCAL, HEAD | PEER },
     [MOBULA__ENVELOPE__BODY_CREATE] = { .hear = hear_store, .from = LOCAL },
@@ -149,15 +149,20 @@ static void hear_owner_over(struct mob_raylet *r, const struct arrival *a)
         mob_store_owner_gone(r->config.store, owner);
 }
 
-static bool passes_to_head(struct mob_raylet *r, const struct arrival *a)
+static bool passes_events(struct mob_raylet *r, const struct arrival *a)
 {
     struct process *p = mob_process_find(r, a->from.process);
+    Mobula__Envelope copy = *a->e;
+    Mobula__Address from;
 
-    if (a->to.node != 0 || !mob_membership_joined(r))
+    if (a->to.node != 0)
         return false;
     if (p != NULL)
         p->recorded = true;
-    return true;
+    mob_wire_put_address(&from, a->from);
+    copy.from = &from;
+    mob_outbox_send(r, &copy);
+    return false;
 }
 
 /* A driver that reads slowly is told how much it was not told. */

@@ -268,6 +268,7 @@ void mob_membership_on_registered(struct mob_raylet *r, const struct arrival *a)
         bury_missing_peers(r, m);
     say_who_is_dead(r, m);
     say_everything_again(r);
+    mob_outbox_registered(r, m->events_heard, other_head);
     if (other_head) {
         say_what_is_served(r);
         ask_for_events(r);

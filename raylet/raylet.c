@@ -26,6 +26,7 @@ struct mob_raylet *mob_raylet_create(struct mob_world *w, const struct mob_rayle
     r->store_look_at = INT64_MAX;
     mob_membership_init(r);
     mob_routes_init(r);
+    mob_outbox_init(r);
     mob_wants_init(r);
     mob_drain_init(r);
     mob_moves_init(r);
@@ -56,6 +57,7 @@ void mob_raylet_destroy(struct mob_raylet *r)
     mob_pool_fini(r);
     mob_processes_fini(r);
     mob_routes_fini(r);
+    mob_outbox_fini(r);
     mob_wire_destroy(r->wire);
     free(r);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/event.h"
 #include "common/mem.h"
 
 static struct fake *fake_of(struct mob_world *w)
@@ -230,6 +231,7 @@ void fake_register(struct fake *f, struct fake_node *n, uint64_t link)
         n->number = answer->registered->node;
         ck_assert_uint_ge(answer->registered->last, n->number);
         n->generation = answer->registered->generation;
+        n->events_heard = answer->registered->events_heard;
     }
 }
 
@@ -330,6 +332,18 @@ void fake_node_down(struct fake *f, const struct fake_node *n, uint32_t node)
     m.node = node;
     mob_envelope_init(&e, (struct mob_address){ n->number, 0 }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_NODE_DOWN);
     e.e.node_down = &m;
+    fake_receive(f, n->link, &e.e);
+}
+
+void fake_events(struct fake *f, const struct fake_node *n, uint32_t process)
+{
+    struct mob_event record = { .kind = MOB_EVENT_SUBMITTED };
+    Mobula__Events m = MOBULA__EVENTS__INIT;
+    struct mob_envelope e;
+
+    m.records = (ProtobufCBinaryData){ sizeof record, (uint8_t *)&record };
+    mob_envelope_init(&e, (struct mob_address){ n->number, process }, (struct mob_address){ 0, 0 }, MOBULA__ENVELOPE__BODY_EVENTS);
+    e.e.events = &m;
     fake_receive(f, n->link, &e.e);
 }
 

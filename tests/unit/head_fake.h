@@ -66,6 +66,7 @@ struct fake_node {
     const char *ip;                     /* NULL: "10.0.0.1" */
     bool driver_only;
     uint64_t generation;                /* of the head that it has registered with last */
+    uint64_t events_heard;              /* as Registered said last */
     uint32_t highest;                   /* the highest number that it has heard of */
     bool stranger;                      /* its number is of another cluster */
 };
@@ -88,6 +89,7 @@ void fake_demand(struct fake *f, const struct fake_node *n, const struct fake_de
 void fake_job(struct fake *f, const struct fake_node *n, Mobula__Envelope__BodyCase body, uint32_t node, uint32_t process);
 /* Its part of an answer to a Query of the head's. */
 void fake_node_down(struct fake *f, const struct fake_node *n, uint32_t node);
+void fake_events(struct fake *f, const struct fake_node *n, uint32_t process);    /* one record */
 void fake_reply(struct fake *f, const struct fake_node *n, uint64_t id, const char *text, bool last);
 void fake_query(struct fake *f, uint64_t link, uint64_t id, const char *verb, const char *argument);
 

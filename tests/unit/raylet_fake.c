@@ -264,6 +264,7 @@ void fake_join(struct fake *f)
     m.beat_ms = 500;
     m.generation = f->generation;
     m.last = f->last > 4 ? f->last : 4;
+    m.events_heard = f->events_heard;
     for (uint32_t i = 0; i < 2; i++) {
         peer[i].node = 3 + i;
         peer[i].ip = "127.0.0.1";

@@ -51,6 +51,7 @@ struct fake {
     const char *core;
     uint64_t generation;                /* of the head, as Registered says */
     uint32_t last;                      /* the highest number of a node, as Registered says; 4 at least */
+    uint64_t events_heard;              /* by the head, the same */
     uint64_t forgot_seq;                /* what peers say in their PeerHello */
     struct mob_address flushed;         /* whose output was asked for last */
     size_t flushed_after;               /* how many messages had been sent by then */

@@ -259,7 +259,26 @@ START_TEST(test_node_that_comes_back_hears_of_ended_jobs)
 }
 END_TEST
 
+/* So a raylet knows which of its Events were lost with a link. */
+START_TEST(test_events_are_counted)
+{
+    setup();
+    fake_events(&f, &a, 1);
+    fake_events(&f, &a, 0);
+    fake_events(&f, &b, 1);
+    mob_head_link_lost(f.head, a.link, false);
+    fake_register(&f, &a, fake_link(&f));
+    ck_assert_uint_eq(a.events_heard, 2);
+    fake_register(&f, &b, fake_link(&f));
+    ck_assert_uint_eq(b.events_heard, 1);
+    fake_restart(&f);
+    fake_register(&f, &a, fake_link(&f));
+    ck_assert_uint_eq(a.events_heard, 0);
+    fake_fini(&f);
+}
+END_TEST
+
 UNIT_MAIN("membership", test_join_is_told_to_all, test_silence_is_death, test_refusing_port_is_death_at_once,
           test_broken_link_is_forgiven, test_cut_and_silent_is_death, test_own_stall_is_no_silence,
           test_what_waits_unread_is_no_silence, test_dead_node_learns_it, test_nonsense_ends_the_link, test_job_ends_with_its_node,
-          test_job_that_is_not_named_again_is_over, test_node_that_comes_back_hears_of_ended_jobs)
+          test_job_that_is_not_named_again_is_over, test_node_that_comes_back_hears_of_ended_jobs, test_events_are_counted)

@@ -7,6 +7,7 @@
 #define WITHDRAW MOBULA__ENVELOPE__BODY_WITHDRAW
 #define MOURN MOBULA__ENVELOPE__BODY_MOURN
 #define MOURNED MOBULA__ENVELOPE__BODY_MOURNED
+#define EVENTS MOBULA__ENVELOPE__BODY_EVENTS
 #define JOB_STARTED MOBULA__ENVELOPE__BODY_JOB_STARTED
 
 static struct fake f;
@@ -114,6 +115,92 @@ START_TEST(test_owners_are_asked_for_their_tasks)
     ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN), 0);
     another_head();
     ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN), 1);
+    fake_fini(&f);
+}
+END_TEST
+
+static void say_events(uint32_t process, size_t size, uint8_t mark)
+{
+    static uint8_t records[400000];
+    Mobula__Events m = MOBULA__EVENTS__INIT;
+
+    records[0] = mark;
+    m.records.data = records;
+    m.records.len = size;
+    fake_say(&f, f.process[process].link, fake_at(0, 0), fake_at(0, 0), EVENTS, &m);
+}
+
+static void same_head(uint64_t events_heard)
+{
+    f.generation--;
+    f.events_heard = events_heard;
+    another_head();
+}
+
+/* The marks of the Events that the head got, as digits, and which process they are of. */
+static uint64_t events_got(uint32_t process)
+{
+    Mobula__Envelope *e;
+    uint64_t got = 0;
+
+    while ((e = fake_take(&f, f.head, EVENTS)) != NULL) {
+        ck_assert_uint_eq(e->from->process, process);
+        got = got * 10 + e->events->records.data[0];
+    }
+    return got;
+}
+
+/* What a broken link had under way is sent again, once, in its order; and before it what came while the head was away. */
+START_TEST(test_events_are_sent_until_they_are_heard)
+{
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+
+    say_events(p, 96, 1);
+    say_events(p, 96, 2);
+    ck_assert_uint_eq(events_got(p), 12);
+    fake_lose(&f, f.head);
+    say_events(p, 96, 3);
+    same_head(1);
+    ck_assert_uint_eq(events_got(p), 23);
+    say_events(p, 96, 4);
+    ck_assert_uint_eq(events_got(p), 4);
+    same_head(3);
+    ck_assert_uint_eq(events_got(p), 4);
+    same_head(4);
+    ck_assert_uint_eq(events_got(p), 0);
+    say_events(p, 96, 5);
+    f.events_heard = 0;
+    another_head();                     /* whose record is empty: it gets what is not over, and nothing of this */
+    ck_assert_uint_eq(events_got(p), 0);
+    ck_assert_uint_eq(fake_count(&f, f.process[p].link, MOBULA__ENVELOPE__BODY_EVENTS_AGAIN), 1);
+    say_events(p, 96, 6);
+    same_head(0);
+    ck_assert_uint_eq(events_got(p), 6);
+    fake_fini(&f);
+}
+END_TEST
+
+/* Of more than is kept the oldest go; what is left counts on from what the head has. */
+START_TEST(test_events_of_a_long_while_without_the_head)
+{
+    size_t sent;
+
+    fake_open(&f, "CPU=1");
+    uint32_t p = fake_driver(&f);
+
+    say_events(p, 96, 1);
+    fake_lose(&f, f.head);
+    for (int i = 0; i < 25; i++)
+        say_events(p, 400000, i < 24 ? 2 : 3);
+    fake_forget_sent(&f);
+    same_head(1);
+    sent = fake_count(&f, f.head, EVENTS);
+    ck_assert_uint_eq(sent, 20);                /* 8 MiB */
+    same_head(1 + sent - 1);
+    ck_assert_uint_eq(events_got(p), 3);
+    same_head(1 + sent);
+    ck_assert_uint_eq(events_got(p), 0);
     fake_fini(&f);
 }
 END_TEST
@@ -250,6 +337,7 @@ START_TEST(test_a_death_that_the_head_has_lost)
 END_TEST
 
 UNIT_MAIN("raylet_head", test_what_was_placed_elsewhere_is_asked_for_again, test_what_was_placed_here_is_void, test_the_same_head_again, test_owners_are_asked_for_their_tasks,
+          test_events_are_sent_until_they_are_heard, test_events_of_a_long_while_without_the_head,
           test_jobs_that_are_served_are_named, test_a_node_that_is_newer_than_the_list, test_a_node_that_the_head_would_have_told_of,
           test_a_node_that_is_still_to_be_told_of, test_what_was_heard_of_is_said,
           test_a_death_that_the_head_has_lost)
