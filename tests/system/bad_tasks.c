@@ -222,7 +222,7 @@ static void owner_dies(const char *folder)
     mob_view_release(&view);
     REFUSED(mob_get(refs[1], 200, &view, &err), MOB_ERR_TIMEOUT, "not ready");
     fclose(fopen(path, "w"));
-    REFUSED(mob_get(refs[1], PATIENCE_MS, &view, &err), MOB_ERR_OWNER_DIED, "gone");
+    REFUSED(mob_get(refs[1], PATIENCE_MS, &view, &err), MOB_ERR_OWNER_DIED, "exited with code 9");
     mob_ref_drop(refs[0]);
     mob_ref_drop(refs[1]);
     mob_fn_destroy(fn);
