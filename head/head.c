@@ -146,8 +146,7 @@ static int dispatch_raylet(struct node *n, const Mobula__Envelope *e, struct mob
         mob_head_demand_unfit(n, (const struct mob_hash *)e->unfit->executable.data, e->unfit->why);
         return 0;
     case MOBULA__ENVELOPE__BODY_NODE_DOWN:
-        mob_head_node_told_dead(h, e->node_down->node);
-        return 0;
+        return mob_head_node_told_dead(h, e->node_down->node, err);
     case MOBULA__ENVELOPE__BODY_JOB_STARTED:
         job = mob_wire_address(e->job_started->job);
         if (job.node == n->place.number)

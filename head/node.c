@@ -462,12 +462,16 @@ void mob_head_node_link_lost(struct node *n, bool refused)
     mob_machine_run(&n->m);
 }
 
-void mob_head_node_told_dead(struct mob_head *h, uint32_t number)
+int mob_head_node_told_dead(struct mob_head *h, uint32_t number, struct mob_error *err)
 {
     struct node *n = mob_head_node_find(h, number);
 
-    if (n != NULL && !node_is_gone(n))
-        node_die(n, "others have heard of its death from a head before this one");
+    if (n == NULL || node_is_gone(n))
+        return 0;
+    if (!n->inherited)
+        return mob_error_set(err, MOB_ERR_PROTOCOL, "NodeDown of node %u, which only this head could have told of", number);
+    node_die(n, "others have heard of its death from a head before this one");
+    return 0;
 }
 
 /* Its port answers: it is alive and will dial us. */
@@ -524,6 +528,7 @@ int mob_head_node_load(struct mob_head *h, const Mobula__NodeRow *row)
     if (mob_head_registration_unpack(&reg, row->registration, NULL) < 0 || row->node == 0 || mob_head_node_find(h, row->node) != NULL)
         return -1;
     n = node_create(h, &reg, row->node, row->left ? NODE_LEFT : row->dead ? NODE_DEAD : NODE_CUT);
+    n->inherited = true;
     n->awaited = n->m.now == NODE_CUT;
     h->nodes.awaited += n->awaited;
     mob_copy(n->reason, sizeof n->reason, row->reason);

@@ -44,7 +44,8 @@ struct node {
     uint64_t probe;                     /* the dial under way while CUT; 0: none */
     int64_t probe_ns;                   /* not before this (lived time) */
     bool refused;                       /* its port does */
-    bool awaited;                       /* a head before this one had it, and it has not come yet */
+    bool inherited;                     /* a head before this one had it ... */
+    bool awaited;                       /* ... and it has not come yet */
     uint64_t events_heard;              /* by this head */
     uint64_t named_link;                /* on which it has named its jobs, and reported */
     int64_t heard_ns;                   /* lived time of its last message */
@@ -98,8 +99,8 @@ void mob_head_node_register(struct mob_head *h, struct link *l, const Mobula__Re
 /* Facts; n->drain is one, too: mob_head_node_look() after it changed. */
 void mob_head_node_look(struct node *n);
 void mob_head_node_heard(struct node *n);
-/* A raylet has heard of its death from a head whose word this one's state lacks. No-op if it is known. */
-void mob_head_node_told_dead(struct mob_head *h, uint32_t number);
+/* A raylet has heard of its death from a head before this one, whose state lacks it. No-op if it is known. -1: that one never had it. */
+int mob_head_node_told_dead(struct mob_head *h, uint32_t number, struct mob_error *err);
 void mob_head_node_link_lost(struct node *n, bool refused);
 void mob_head_node_probe_up(struct node *n);
 void mob_head_node_probe_lost(struct node *n, bool refused);

@@ -98,6 +98,11 @@ START_TEST(test_a_death_that_was_not_kept)
     fake_node_down(&f, &a, b.number);           /* known */
     fake_node_down(&f, &a, 77);
     ck_assert(!fake_was_hung_up(&f, a.link));
+    b = (struct fake_node){ 0 };
+    fake_join(&f, &b, "CPU=4");
+    fake_node_down(&f, &a, b.number);           /* no other head can have said so: a lie */
+    ck_assert(fake_was_hung_up(&f, a.link));
+    ck_assert(!fake_was_hung_up(&f, b.link));
     fake_fini(&f);
 }
 END_TEST
