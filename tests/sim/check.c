@@ -250,7 +250,7 @@ static void check_buried(const struct sim *s, const struct raylet *r, const stru
 {
     const struct node *n = s->head != NULL ? mob_head_node_find(s->head, other->node) : NULL;
 
-    assert(n == NULL || node_is_gone(n) || (s->config.faults & FAULT_OLD_STATE) != 0 || !audit_buried(r->core, other->node));
+    assert(n == NULL || node_is_gone(n) || s->head_forgot || !audit_buried(r->core, other->node));
 }
 
 static void check_lenders(const struct sim *s, const struct raylet *r)
@@ -391,8 +391,6 @@ void check_no_objects(const struct sim *s)
 
 void check_end(struct sim *s)
 {
-    struct actor *a;
-
     assert(s->programs_running == 0);   /* every call ended */
     for (unsigned i = 1; i <= s->config.nodes; i++) {
         struct process *p;
@@ -405,6 +403,6 @@ void check_end(struct sim *s)
             assert(p->state == PROCESS_GONE);           /* no worker outlives its job */
     }
     check_head_empty(s);
-    mob_list_each(a, &s->actors, struct actor, link)
-        check_actor(a);
+    s->head_forgot = false;             /* it has been told of all by now */
+    check_all(s);
 }

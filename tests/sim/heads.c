@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "head/core.h"
+
 static void head_link_up(struct actor *a, uint64_t link, enum end_kind kind)
 {
     (void)kind;
@@ -69,6 +71,7 @@ static void grow_older(struct sim *s)
     size_t lost = 1 + sim_below(s, sim_chance(s, 50) ? 4 : s->commit_count);
 
     sim_trace(s, "the last %zu commits of the head's state are lost", lost);
+    s->head_forgot = true;
     for (; lost > 0 && s->commit_count > 1; lost--)
         take_back(s, &s->commits[--s->commit_count]);
     for (unsigned i = 1; i <= s->config.nodes; i++)     /* who has joined since must come anew; and who died since may be heard of again */
@@ -146,7 +149,8 @@ void head_kill_for(struct sim *s, int64_t span)
 {
     if (s->head == NULL)
         return;
-    sim_trace(s, "the head dies");
+    s->head_forgot |= s->head->state.trouble[0] != '\0';
+    sim_trace(s, "the head dies%s", s->head->state.trouble[0] != '\0' ? ", and its state was behind" : "");
     actor_die(s->head_actor, false);
     mob_head_destroy(s->head);
     s->head = NULL;

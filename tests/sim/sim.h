@@ -176,6 +176,7 @@ struct sim {
     struct actor *head_actor;
     struct mob_head *head;              /* NULL: it is dead */
     uint64_t head_generation;
+    bool head_forgot;                   /* a head was started on a state that lacks what was told */
     struct mob_map kept[3];             /* by kind of row: key -> struct kept, what heads have kept */
     struct commit *commits;             /* what was there before each: heads.c */
     size_t commit_count;
