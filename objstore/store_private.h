@@ -106,6 +106,7 @@ struct pull_source {
     uint32_t node;
     bool referred;                      /* another source named it */
     bool out;                           /* not asked again */
+    bool rests;                         /* its connection has just broken: to be asked again, if it lives then */
     unsigned tries;                     /* that failed */
     struct mob_error why;
 };
@@ -471,6 +472,8 @@ bool mob_source_choose(struct pull *p);
 void mob_source_fail(struct pull *p, struct pull_source *source, const struct mob_error *why, bool final);
 /* Of the one that is asked. */
 enum mob_reach mob_source_reach(const struct pull *p);
+/* A tick of SEEKING: it has rested, or was waited for long enough. */
+void mob_source_await(struct pull *p, int64_t now_ns);
 bool mob_source_none_left(const struct pull *p);
 /* p ends: `why` is what each said. */
 void mob_source_sum_up(struct pull *p);

@@ -6,16 +6,17 @@
  *   WAITING --> MOVING <--> SEEKING                   let go (mob_pulls_settle, mob_pulls_tick), or from the overflow. Refused are a
  *      |         |  |          |                      larger one than the store, and at last others (store_wait.c)
  *      |         |  '----------|--> OVER     MOVING   waits for its flights: ranges on their way here (mob_store_pulled)
- *      '---------'--> ENDING <-'     ^       SEEKING  waits for news of the node that it shall come from, at most SEEK_NS
+ *      '---------'--> ENDING <-'     ^       SEEKING  waits for news of the node that it shall come from (mob_source_await)
  *                       |            |       ASKING   (to and from MOVING, as SEEKING) waits for its owner's word (mob_store_sought), which
  *                       '------------'                comes whatever becomes of the owner
  *                                            ENDING   those who waited have been told; waits for its flights, which still write
  *                                            OVER     all is here and sealed, or its bytes are free again
  *
  * A pull asks one node at a time, in ranges, a few at once. A node that fails is not asked again if it has nothing, lies or is silent,
- * else once more when the others have failed, too; what has come stays, the rest is asked elsewhere. When nobody is left, the owner is
- * asked, as it may have been moved meanwhile, and again while it names somebody new. In the end all who wait hear what each node said. A
- * node may refer us to another (store_serve.c); when that one fails, we ask the first again.
+ * else once more when the others have failed, too; what has come stays, the rest is asked elsewhere. One whose connection broke is left
+ * alone for a moment first: if its raylet was killed, that is known then. When nobody is left, the owner is asked, as it may have been
+ * moved meanwhile, and again while it names somebody new. In the end all who wait hear what each node said. A node may refer us to
+ * another (store_serve.c); when that one fails, we ask the first again.
  *
  * The size is what whoever fetches says. If two differ, one speaks of an old value, or lies, and only a try shows which: so a pull ends no
  * other one, they take turns, and what is sealed goes only for what has come in its place.
@@ -29,7 +30,6 @@
 
 #define CHUNK MOB_CHUNK
 #define REFERRALS_MAX 4                 /* then the first node shall give it itself */
-#define SEEK_NS INT64_C(5000000000)
 #define SAY_NS INT64_C(10000000000)     /* of waiting for room: then it is told */
 #define LOOKS 256                       /* waiting pulls that are tried when room came */
 
@@ -552,7 +552,6 @@ static void tell_waiting(struct mob_store *s, struct pull *p, int64_t now_ns)
 
 void mob_pulls_tick(struct mob_store *s, int64_t now_ns)
 {
-    struct mob_error why;
     struct pull *p;
 
     s->pulls.room_came = true;          /* pins go without a message */
@@ -561,12 +560,7 @@ void mob_pulls_tick(struct mob_store *s, int64_t now_ns)
         mob_list_each(p, &s->pulls.waiting[i], struct pull, link)
             tell_waiting(s, p, now_ns);
     mob_list_each(p, &s->pulls.seeking, struct pull, link) {
-        if (p->since == 0)
-            p->since = now_ns;
-        if (p->from != NULL && now_ns - p->since >= SEEK_NS) {
-            mob_error_set(&why, MOB_ERR_NODE_DIED, "it was not heard of in %d s", (int)(SEEK_NS / 1000000000));
-            mob_source_fail(p, p->from, &why, true);
-        }
+        mob_source_await(p, now_ns);
         pull_run(p);
     }
 }

@@ -5,6 +5,8 @@
 #include "objstore/store_private.h"
 
 #define TRIES_MAX 2                     /* of one node */
+#define SEEK_NS INT64_C(5000000000)
+#define REST_NS INT64_C(300000000)      /* a raylet that was killed is known to be dead by then */
 
 struct pull_source *mob_source_of(struct pull *p, uint32_t node)
 {
@@ -52,6 +54,7 @@ void mob_source_fail(struct pull *p, struct pull_source *source, const struct mo
     source->why = *why;
     source->tries++;
     source->out = final || source->referred || source->tries >= TRIES_MAX;
+    source->rests = !source->out && why->code == MOB_ERR_UNREACHABLE;
     if (source != p->from)
         return;
     p->failed = source->referred ? source->node : 0;
@@ -62,8 +65,25 @@ void mob_source_fail(struct pull *p, struct pull_source *source, const struct mo
 enum mob_reach mob_source_reach(const struct pull *p)
 {
     const struct mob_store_config *c = &p->store->config;
+    enum mob_reach reach = c->reach != NULL ? c->reach(c->arg, p->from->node) : MOB_REACH_UP;
 
-    return c->reach != NULL ? c->reach(c->arg, p->from->node) : MOB_REACH_UP;
+    return reach == MOB_REACH_UP && p->from->rests ? MOB_REACH_NOT_YET : reach;
+}
+
+void mob_source_await(struct pull *p, int64_t now_ns)
+{
+    struct mob_error why;
+
+    if (p->since == 0)
+        p->since = now_ns;
+    if (p->from == NULL)
+        return;
+    if (now_ns - p->since >= REST_NS)
+        p->from->rests = false;
+    if (now_ns - p->since >= SEEK_NS) {
+        mob_error_set(&why, MOB_ERR_NODE_DIED, "it was not heard of in %d s", (int)(SEEK_NS / 1000000000));
+        mob_source_fail(p, p->from, &why, true);
+    }
 }
 
 /* What each node said. The code is that of the first, which the owner named. */

@@ -173,6 +173,28 @@ START_TEST(test_a_node_that_is_not_known_yet)
 }
 END_TEST
 
+/* Who asks again at once hears "refused" twice, and nothing of the death. */
+START_TEST(test_a_node_whose_connection_broke_may_have_died)
+{
+    send_fetch(f, ME, far(1), 1000, 4);
+    send_fetch(f, ME, far(2), 1000, 5);
+    crash(f, MOB_ERR_UNREACHABLE, "cut", false);
+    crash(f, MOB_ERR_UNREACHABLE, "cut", false);
+    ck_assert_uint_eq(f->flights, 0);
+    mob_store_tick(f->store, 1);
+    f->reach[5] = MOB_REACH_DEAD;
+    mob_store_tick(f->store, 100000000);
+    ck_assert_uint_eq(f->answers, 1);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_NODE_DIED);
+    ck_assert_uint_eq(f->flights, 0);
+    mob_store_tick(f->store, 300000001);
+    ck_range(0, 4, 0, 1000);
+    crash(f, MOB_ERR_UNREACHABLE, "cut", false);
+    ck_assert_uint_eq(f->answers, 2);
+    ck_assert_int_eq(f->last.err.code, MOB_ERR_UNREACHABLE);
+}
+END_TEST
+
 /* -- anything ---------------------------------------------------------------------------------------------------------------------- */
 
 /* Whatever happens in whatever order: each Fetch is answered once, no flight is lost, and in the end no byte is held. */
@@ -241,6 +263,7 @@ UNIT_CASE("store_pull", tcase)
     tcase_add_checked_fixture(tcase, open_store, close_store);
     UNIT_TESTS(tcase, test_a_large_object_comes_in_ranges, test_what_has_come_stays_when_its_node_dies,
                test_an_altered_chunk_is_asked_for_again, test_a_liar_is_not_asked_again, test_one_who_asks_later_knows_more_nodes,
-               test_referred_and_back, test_referred_on, test_not_referred_for_ever, test_a_node_that_is_not_known_yet);
+               test_referred_and_back, test_referred_on, test_not_referred_for_ever, test_a_node_that_is_not_known_yet,
+               test_a_node_whose_connection_broke_may_have_died);
     tcase_add_loop_test(tcase, test_anything, 1, 51);
 }
