@@ -365,11 +365,18 @@ static void say_moved(struct mob_raylet *r, uint32_t node, const struct mob_obje
     mob_route_send(r, &e.e);
 }
 
-/* It is here. Its owner is told first, for it is to know of this copy when it hears that the other one goes. An owner of this node that
- * is gone needs it no more; who gives it learns the same when it tells that owner. */
+static bool is_owner_gone(const struct mob_raylet *r, const struct mob_object_id *id)
+{
+    if (id->node == r->self.node)
+        return mob_process_find(r, id->process) == NULL;
+    return mob_raylet_reach(r, id->node) == MOB_REACH_DEAD;
+}
+
+/* It is here. Its owner is told first, for it is to know of this copy when it hears that the other one goes. An owner that is known to be
+ * gone needs it no more; who gives it learns the same from the head, or when it tells that owner. */
 static bool adopt(struct mob_raylet *r, const struct mob_object_id *id, uint32_t from)
 {
-    if (id->node == r->self.node && mob_process_find(r, id->process) == NULL)
+    if (is_owner_gone(r, id))
         mob_store_owner_gone(r->config.store, (struct mob_address){ id->node, id->process });
     else if (mob_store_adopt(r->config.store, id))
         mob_store_flush(r->config.store);

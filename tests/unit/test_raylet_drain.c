@@ -482,7 +482,23 @@ START_TEST(test_owners_that_cannot_say)
 }
 END_TEST
 
+/* Who offers it has not heard yet that the owner's node died. Nobody would ever free it here: its job's end, too, was before. */
+START_TEST(test_objects_of_an_owner_that_died)
+{
+    Mobula__Envelope *e;
+
+    open_with_store();
+    fake_node_down(&f, 4, false, "silent");
+    say_move();
+    ck_assert_ptr_null(flight);
+    e = fake_take(&f, peer, MOBULA__ENVELOPE__BODY_MOVED);
+    ck_assert(e != NULL && e->moved->n_here == 1);
+    ck_assert_uint_eq(mob_store_usage(store).objects, 0);
+    close_with_store();
+}
+END_TEST
+
 UNIT_MAIN("raylet_drain", test_what_is_lent_comes_back_and_it_leaves, test_nothing_is_lent_any_more, test_a_driver_is_waited_for,
           test_an_owner_is_waited_for, test_the_deadline, test_objects_go_to_another_node, test_objects_that_nobody_takes,
           test_objects_that_come_slowly, test_objects_that_all_refuse, test_objects_that_another_node_has,
-          test_objects_that_cannot_be_taken, test_owners_that_cannot_say)
+          test_objects_that_cannot_be_taken, test_owners_that_cannot_say, test_objects_of_an_owner_that_died)
