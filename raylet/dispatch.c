@@ -190,24 +190,6 @@ static bool passes_output(struct mob_raylet *r, const struct arrival *a)
 
 /* -- questions ----------------------------------------------------------------------------------------------------------- */
 
-/* An empty last Reply, or why there is none. */
-static void answer(struct mob_raylet *r, const struct arrival *a, const struct mob_error *why)
-{
-    Mobula__Reply m = MOBULA__REPLY__INIT;
-    Mobula__Error error = MOBULA__ERROR__INIT;
-    struct mob_envelope e;
-
-    m.id = a->e->query->id;
-    m.last = true;
-    if (why != NULL) {
-        mob_wire_put_error(&error, why);
-        m.error = &error;
-    }
-    mob_envelope_init(&e, r->self, a->from, MOBULA__ENVELOPE__BODY_REPLY);
-    e.e.reply = &m;
-    mob_route_send(r, &e.e);
-}
-
 /* "output": the asker is a driver; the Reply follows what its workers have printed. "memory", "explain": for the head. */
 static void hear_query(struct mob_raylet *r, const struct arrival *a)
 {
@@ -223,12 +205,12 @@ static void hear_query(struct mob_raylet *r, const struct arrival *a)
     }
     if (strcmp(a->e->query->verb, "output") != 0) {
         mob_error_set(&why, MOB_ERR_INVALID, "a raylet has no answer to \"%.40s\"", a->e->query->verb);
-        answer(r, a, &why);
+        mob_question_reply(r, a->from, a->e->query->id, &why);
         return;
     }
     if (r->config.flush_output != NULL)
         r->config.flush_output(r->config.arg, a->from);
-    answer(r, a, NULL);
+    mob_question_reply(r, a->from, a->e->query->id, NULL);
 }
 
 /* To whoever cannot be reached: answered here, so that nobody waits in vain. */
@@ -245,7 +227,7 @@ static bool passes_query(struct mob_raylet *r, const struct arrival *a)
         mob_error_set(&why, MOB_ERR_UNREACHABLE, "the head at %s:%u is away; ask again later", r->config.head_ip, r->config.head_port);
     else
         mob_error_set(&why, MOB_ERR_UNREACHABLE, "node %u is not there to answer", a->to.node);
-    answer(r, a, &why);
+    mob_question_reply(r, a->from, a->e->query->id, &why);
     return false;
 }
 

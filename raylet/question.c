@@ -175,19 +175,18 @@ static void answer_mourn(struct mob_raylet *r, struct mob_address asker, struct 
     mob_route_send(r, &e.e);
 }
 
-/* Whatever the reason: it may be asked again. */
-static void answer_query(struct mob_raylet *r, struct mob_address asker, uint64_t id, const char *text)
+void mob_question_reply(struct mob_raylet *r, struct mob_address asker, uint64_t id, const struct mob_error *why)
 {
     Mobula__Reply m = MOBULA__REPLY__INIT;
     Mobula__Error error = MOBULA__ERROR__INIT;
-    struct mob_error why;
     struct mob_envelope e;
 
-    mob_error_set(&why, MOB_ERR_UNREACHABLE, "%s", text);
-    mob_wire_put_error(&error, &why);
     m.id = id;
     m.last = true;
-    m.error = &error;
+    if (why != NULL) {
+        mob_wire_put_error(&error, why);
+        m.error = &error;
+    }
     mob_envelope_init(&e, r->self, asker, MOBULA__ENVELOPE__BODY_REPLY);
     e.e.reply = &m;
     mob_route_send(r, &e.e);
@@ -217,7 +216,8 @@ static void answer(struct mob_raylet *r, struct mob_address asker, const struct 
         answer_mourn(r, asker, process, code != MOB_ERR_OWNER_DIED);
         break;
     case QUESTION_QUERY:
-        answer_query(r, asker, s->id.task, text);
+        mob_error_set(&why, MOB_ERR_UNREACHABLE, "%s", text);       /* whatever the reason: it may be asked again */
+        mob_question_reply(r, asker, s->id.task, &why);
         break;
     }
 }

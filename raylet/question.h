@@ -27,6 +27,8 @@ bool mob_question_seek(struct mob_raylet *r, const struct mob_object_id *id);
 bool mob_question_watched(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_references_done(struct mob_raylet *r, const struct arrival *a);
 bool mob_question_mourned(struct mob_raylet *r, const struct arrival *a);
+/* To a Query: an empty last Reply, or why there is none. */
+void mob_question_reply(struct mob_raylet *r, struct mob_address asker, uint64_t id, const struct mob_error *why);
 bool mob_question_replied(struct mob_raylet *r, const struct arrival *a);
 
 /* All whom `questions` ask are gone (OWNER_DIED), or cannot be reached (another code): answer each. death: of that process; NULL. */
