@@ -16,19 +16,24 @@ static void withdraw_one(uint64_t link, uint64_t seq)
     fake_say(&f, link, fake_at(3, 0), fake_at(FAKE_NODE, 0), MOBULA__ENVELOPE__BODY_WITHDRAW, &w);
 }
 
-/* A Place of the head overtook the Withdraw for the one before it: the later one stands. */
-START_TEST(test_withdraw_crosses_place)
+static void expect_one_grant(uint64_t link)
 {
     struct fake_grant g;
 
+    fake_all_up(&f);
+    ck_assert(fake_grant(&f, link, &g));
+    ck_assert(!fake_grant(&f, link, &g));
+}
+
+/* A Place of the head overtook the Withdraw for the one before it: the later one stands. */
+START_TEST(test_withdraw_crosses_place)
+{
     fake_open(&f, "CPU=2");
     uint64_t link = fake_peer(&f, 3);
     fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
     fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
     withdraw_one(link, 1);
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    ck_assert(!fake_grant(&f, link, &g));
+    expect_one_grant(link);
     fake_fini(&f);
 }
 END_TEST
@@ -37,8 +42,6 @@ END_TEST
  * waited for ever. */
 START_TEST(test_withdraw_of_what_was_forgotten)
 {
-    struct fake_grant g;
-
     fake_open(&f, "CPU=2");
     uint64_t link = fake_peer(&f, 3);
     fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
@@ -47,9 +50,7 @@ START_TEST(test_withdraw_of_what_was_forgotten)
     link = fake_peer(&f, 3);
     withdraw_one(link, 1);
     withdraw_one(link, 2);
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    ck_assert(!fake_grant(&f, link, &g));
+    expect_one_grant(link);
     fake_fini(&f);
 }
 END_TEST
@@ -68,9 +69,7 @@ START_TEST(test_withdraw_crosses_a_grant_and_a_place)
         fake_place(&f, fake_at(3, 9), (struct fake_ask){ .count = 1 });
     withdraw_one(link, 1);
     withdraw_one(link, 2);              /* of the second, one */
-    fake_all_up(&f);
-    ck_assert(fake_grant(&f, link, &g));
-    ck_assert(!fake_grant(&f, link, &g));
+    expect_one_grant(link);
     fake_fini(&f);
 }
 END_TEST
